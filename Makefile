@@ -1,0 +1,41 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+help:  ## Show this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready  ## Make .venv with the exact versions of requirements.lock
+
+$(VENV)/.ready: requirements.lock
+	@python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
+	  f"Python 3.10 to 3.12 is needed, python3 is {v[0]}.{v[1]}")'
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+run: setup  ## Train and compare both networks: the whole pipeline
+	@dvc repro
+	@echo && sed -n '3s/\*\*//gp' reports/report.md && echo "Report: $(CURDIR)/reports/report.html"
+
+test: setup  ## Run the tests
+	@pytest
+
+lint: setup  ## Check style and types
+	@ruff check . && ruff format --check . && mypy
+
+format: setup  ## Format the code
+	@ruff check --fix . && ruff format .
+
+ui: setup  ## Open MLflow's UI on 127.0.0.1
+	@python -m pipeline.ui
+
+lock: setup  ## Write requirements.lock anew from pyproject.toml
+	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
+	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+.PHONY: help setup run test lint format ui lock

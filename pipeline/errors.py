@@ -1,0 +1,26 @@
+"""Errors that a user can mend, shown as one message instead of a traceback."""
+
+import functools
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Bad input: the message names the file, key and value, and the way out."""
+
+
+def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
+    """Wrap a command: a UserError is printed and exits with 2, Ctrl-C exits with 130."""
+
+    @functools.wraps(main)
+    def wrapper() -> None:
+        try:
+            main()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+
+    return wrapper

@@ -1,0 +1,194 @@
+"""params.yaml as typed, checked settings; every error names the key, the value and the fix."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.errors import UserError
+from pipeline.param_errors import explain
+
+PARAMS_FILE = Path("params.yaml")
+
+Network = Literal["baseline", "model"]
+NETWORKS: tuple[Network, ...] = get_args(Network)
+DISPLAY_NAMES: dict[Network, str] = {"baseline": "baseline", "model": "resnet"}
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+KeepProbability = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def _without_repeats(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise PydanticCustomError("rule_seeds", "each seed may stand in the list only once")
+    return seeds
+
+
+class Section(BaseModel):
+    """A section of params.yaml: no unknown keys, no silent conversion, no changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """Which images, how they are prepared and how they are split."""
+
+    source: Literal["digits", "cifar100"]
+    path: str | None
+    sharpen: bool
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)]
+    limit: Annotated[int, Field(ge=1)] | None
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _source_has_path(self) -> "DataParams":
+        if self.source == "cifar100" and not self.path:
+            raise PydanticCustomError(
+                "rule_path",
+                "source cifar100 needs path, the folder with train.bin and test.bin",
+            )
+        return self
+
+
+class AugmentParams(Section):
+    """Random changes of the training images."""
+
+    max_operations: Annotated[int, Field(ge=0, le=3)]
+    crop_pixels: Annotated[int, Field(ge=0, le=15)]
+    flip_probability: Probability
+    dropout_fraction: Probability
+    dropout_grid_min: Annotated[float, Field(gt=0, le=1)]
+    dropout_grid_max: Annotated[float, Field(gt=0, le=1)]
+    dropout_per_channel: Probability
+
+    @model_validator(mode="after")
+    def _grid_is_a_range(self) -> "AugmentParams":
+        if self.dropout_grid_min > self.dropout_grid_max:
+            raise PydanticCustomError(
+                "rule_grid", "dropout_grid_min must not be above dropout_grid_max"
+            )
+        return self
+
+
+class NetworkParams(Section):
+    """One network and its recipe; the sections `baseline` and `model` have the same keys."""
+
+    width: Annotated[float, Field(gt=0, le=16)]
+    filters: Annotated[list[Count], Field(min_length=1)]
+    kernel_sizes: Annotated[list[Count], Field(min_length=1)]
+    pool_size: Count
+    pool_stride: Count
+    hidden_units: list[Count]
+    batch_norm: bool
+    batch_norm_momentum: Annotated[float, Field(ge=0, lt=1)]
+    batch_norm_epsilon: Annotated[float, Field(gt=0, le=1)]
+    initializer: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
+    drop_block_size: Count
+    drop_block_oversize: Literal["skip", "clamp"]
+    conv_keep_start: KeepProbability
+    conv_keep_step: Annotated[float, Field(ge=0, le=1)]
+    conv_keep_end: KeepProbability
+    dense_keep: KeepProbability
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Count
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)]
+    stop_after_rising: Count
+
+    @model_validator(mode="after")
+    def _blocks_match(self) -> "NetworkParams":
+        if len(self.filters) != len(self.kernel_sizes):
+            raise PydanticCustomError(
+                "rule_blocks",
+                "filters and kernel_sizes need the same number of entries, one a block",
+            )
+        if self.conv_keep_end > self.conv_keep_start:
+            raise PydanticCustomError(
+                "rule_keep", "conv_keep_end must not be above conv_keep_start"
+            )
+        return self
+
+
+class TrainParams(Section):
+    """What both trainings share."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_without_repeats)]
+    adam_beta_1: Decay
+    adam_beta_2: Decay
+    adam_epsilon: Annotated[float, Field(gt=0, le=1)]
+    clip_norm: Annotated[float, Field(gt=0)]
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"]
+    jit_compile: bool
+    deterministic: bool
+
+
+class EvaluateParams(Section):
+    """How the test set is scored."""
+
+    batch_size: Count
+    top_k: Count
+
+
+class ReportParams(Section):
+    """How the report looks."""
+
+    confused_pairs: Count
+    figure_dpi: Annotated[int, Field(ge=50, le=600)]
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    data: DataParams
+    augment: AugmentParams
+    baseline: NetworkParams
+    model: NetworkParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    report: ReportParams
+
+    def network(self, name: Network) -> NetworkParams:
+        """Return the section of one network."""
+        return self.model if name == "model" else self.baseline
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or not YAML, or a key is unknown, missing, of the wrong
+            type or out of range. All wrong keys are named in one message.
+    """
+    values = read_yaml(path)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [explain(details, Params.model_json_schema()) for details in error.errors()]
+        raise UserError(f"{path}:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; duplicate keys and syntax errors are UserErrors with their line."""
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"{path} not found; run this in the project's folder") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    except YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {_yaml_problem(error)}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold sections like `model:`, got {values!r}")
+    return values
+
+
+def _yaml_problem(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+    return f"line {mark.line + 1}: {problem}" if mark else problem

@@ -1,0 +1,34 @@
+"""Where the stages leave their files, relative to the project's folder."""
+
+from pathlib import Path
+
+from pipeline.params import Network
+
+PREPARED = Path("data/prepared")
+OUTPUTS = Path("outputs")
+REPORTS = Path("reports")
+
+
+def run_label(network: Network, seed: int) -> str:
+    """Name a training in files and stages, like `model-0`."""
+    return f"{network}-{seed}"
+
+
+def models_folder(network: Network, seed: int) -> Path:
+    """Best and last weights."""
+    return OUTPUTS / "models" / run_label(network, seed)
+
+
+def history_file(network: Network, seed: int) -> Path:
+    """A row for each epoch."""
+    return OUTPUTS / "history" / f"{run_label(network, seed)}.csv"
+
+
+def run_file(network: Network, seed: int) -> Path:
+    """The MLflow run and the facts of the training."""
+    return OUTPUTS / "runs" / f"{run_label(network, seed)}.json"
+
+
+def evaluation_folder(network: Network, seed: int) -> Path:
+    """Metrics and predictions."""
+    return OUTPUTS / "evaluation" / run_label(network, seed)

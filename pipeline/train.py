@@ -1,0 +1,27 @@
+"""Stage `train`: train one network with one seed, tracked in MLflow, resumed where it was cut off.
+
+Leaves the best and the last weights, the history of the epochs and the facts of the run.
+"""
+
+import argparse
+
+from pipeline.errors import exit_on_user_error
+from pipeline.params import NETWORKS, load_params
+
+
+@exit_on_user_error
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.train", description=__doc__)
+    parser.add_argument("network", choices=NETWORKS, help="section of params.yaml")
+    parser.add_argument("--seed", type=int, required=True, help="one of train.seeds")
+    arguments = parser.parse_args()
+    params = load_params()
+
+    from pipeline.training import Training, train  # TensorFlow, after all cheap checks
+
+    train(Training.of(params, arguments.network, arguments.seed))
+
+
+if __name__ == "__main__":
+    main()
