@@ -2,5 +2,5 @@
 
 import os
 
-# TensorFlow tells of missing GPUs and CPU features at each start; its errors still show.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow tells at each start of a missing GPU and of CPU features; its exceptions still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

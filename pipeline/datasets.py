@@ -44,13 +44,13 @@ class Dataset:
     superclass_names: list[str]
 
 
-def load_dataset(source: str, path: str | None) -> Dataset:
+def load_dataset(source: str, path: Path | None) -> Dataset:
     """Load `digits` or `cifar100`; `path` is the folder of the latter.
 
     Raises:
         UserError: files are missing, of the wrong size, or hold labels out of range.
     """
-    return load_cifar100(Path(path)) if source == "cifar100" and path else load_digits()
+    return load_cifar100(path) if source == "cifar100" and path else load_digits()
 
 
 def load_digits() -> Dataset:

@@ -52,6 +52,7 @@ class DropBlock2D(keras.layers.Layer):
         self.oversize = oversize
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self._said = False
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -76,24 +77,31 @@ class DropBlock2D(keras.layers.Layer):
             return self.block_size
         if self.oversize == "clamp":
             return min(height, width)
-        logger.warning(
-            "%s: block size %d is larger than the %dx%d map; nothing is dropped there "
-            "(drop_block_oversize: clamp drops blocks of the map's size)",
-            self.name,
-            self.block_size,
-            height,
-            width,
-        )
         return 0
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drop blocks in training; return the inputs otherwise."""
-        if not training or self.effective_block_size == 0:
+        if not training:
+            return inputs
+        if self.effective_block_size == 0:
+            self._say_that_nothing_is_dropped(inputs.shape)
             return inputs
         mask = self.sample_mask(ops.shape(inputs))
         kept = ops.maximum(ops.sum(mask), 1.0)
         scale = ops.cast(ops.size(mask), "float32") / kept
         return inputs * ops.cast(mask * scale, inputs.dtype)
+
+    def _say_that_nothing_is_dropped(self, shape: tuple[int | None, ...]) -> None:
+        """Log it once; a compiled training step comes here only when it is traced."""
+        if not self._said:
+            logger.warning(
+                "%s: block size %d is larger than the %dx%d map, nothing is dropped there "
+                "(drop_block_oversize: clamp would drop blocks of the map's size)",
+                self.name,
+                self.block_size,
+                *shape[1:3],
+            )
+        self._said = True
 
     def sample_mask(self, shape: tuple[Any, ...]) -> Any:
         """Draw a float32 mask of `shape` (n, h, w, c): 0 in dropped blocks, 1 elsewhere."""

@@ -156,9 +156,9 @@ def track(
 
 
 def flatten(scores: dict[str, dict[Split, Scores]]) -> Scores:
-    """Name scores for MLflow: `test_accuracy` of the best weights, `last_test_accuracy` of the last.
+    """Name scores for MLflow: test_accuracy of the best weights, last_test_accuracy of the last.
 
-    `train_*` and `val_*` are the epochs' curves, so the scores of those splits are `best_val_*`.
+    train_* and val_* are the epochs' curves, so the scores of those splits are best_val_*.
     """
     return {
         f"test_{name}"

@@ -141,9 +141,10 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop at once where the loss is not finite."""
-        if not math.isfinite((logs or {})["loss"]):
+        loss = (logs or {})["loss"]
+        if not math.isfinite(loss):
             raise DivergedError(
-                f"the training loss is {logs['loss']} in epoch {self._epoch + 1}, step {batch + 1};"
+                f"the training loss is {loss} in epoch {self._epoch + 1}, step {batch + 1};"
                 " try a lower learning_rate in params.yaml"
             )
 

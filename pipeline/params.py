@@ -162,10 +162,18 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        UserError: the file is missing or not YAML, or a key is unknown, missing, of the wrong
-            type or out of range. All wrong keys are named in one message.
+        UserError: the file is missing or not YAML, or its values are wrong (see check_params).
     """
-    values = read_yaml(path)
+    return check_params(read_yaml(path), path)
+
+
+def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
+    """Check the values of a params file.
+
+    Raises:
+        UserError: a key is unknown, missing, of the wrong type or out of range. All wrong keys
+            are named in one message.
+    """
     try:
         return Params.model_validate(values)
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """Where the stages leave their files, relative to the project's folder."""
 
+import os
 from pathlib import Path
 
 from pipeline.params import Network
@@ -7,6 +8,17 @@ from pipeline.params import Network
 PREPARED = Path("data/prepared")
 OUTPUTS = Path("outputs")
 REPORTS = Path("reports")
+
+
+def project_root() -> Path:
+    """Return the main repository, also from the copy in which DVC runs --temp and queued runs."""
+    if root := os.environ.get("DVC_ROOT"):
+        return Path(root).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".dvc").is_dir():
+            return folder
+    return here
 
 
 def run_label(network: Network, seed: int) -> str:

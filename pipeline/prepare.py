@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.datasets import Dataset, Split, load_dataset, save_prepared
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.params import DataParams, load_params
-from pipeline.paths import PREPARED
+from pipeline.paths import PREPARED, project_root
 from pipeline.sharpen import sharpen
 
 
@@ -68,7 +68,9 @@ def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:
 
 def prepare(params: DataParams, folder: Path = PREPARED) -> str:
     """Prepare the data set into `folder` and return its digest."""
-    dataset = load_dataset(params.source, params.path)
+    # A relative folder means the main repository's, also in the copy of a --temp run.
+    folder_of_source = project_root() / Path(params.path).expanduser() if params.path else None
+    dataset = load_dataset(params.source, folder_of_source)
     dataset = limit_dataset(dataset, params.limit, params.seed)
     train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
     splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test.copy()}

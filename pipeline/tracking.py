@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 
 from pipeline.errors import UserError
+from pipeline.paths import project_root
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that went away must not hold up training: the metrics are sent again later.
@@ -46,17 +47,6 @@ REQUEST_ERRORS = (MlflowException, OSError)
 
 class Terminated(BaseException):
     """SIGTERM arrived; not an Exception, so that nothing swallows it."""
-
-
-def project_root() -> Path:
-    """Return the main repository, also from the copy in which DVC runs --temp and queued runs."""
-    if root := os.environ.get("DVC_ROOT"):
-        return Path(root).resolve()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / ".dvc").is_dir():
-            return folder
-    return here
 
 
 def store_uri() -> str:
