@@ -1,0 +1,85 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+REPOSITORY = Path(__file__).parents[1]
+# Both networks in seconds: four small blocks, two epochs, two hundred images.
+TINY = {
+    "data.limit": 200,
+    "augment.crop_pixels": 2,
+    "baseline.width": 0.03,
+    "baseline.epochs": 2,
+    "model.width": 0.03,
+    "model.epochs": 2,
+}
+
+
+@pytest.fixture
+def params():
+    """The committed params.yaml, whatever a user has changed in the working copy since."""
+    from pipeline.params import load_params
+
+    return load_params(REPOSITORY / "params.yaml")
+
+
+@pytest.fixture
+def tiny_params(params):
+    changed = params.model_dump()
+    for key, value in TINY.items():
+        section, name = key.split(".")
+        changed[section][name] = value
+    return type(params).model_validate(changed)
+
+
+@pytest.fixture
+def no_tracking_environment(monkeypatch):
+    """The tests keep to their own store, whatever the caller's environment says."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_EXP_NAME", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch, no_tracking_environment):
+    """An empty project folder to run stages in."""
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make_project(folder: Path) -> SimpleNamespace:
+    """Copy the project into a git and DVC repository of its own, with tiny params, committed."""
+    for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", ".gitignore",
+                 "dvc.yaml", "params.yaml", "requirements.lock", "pyproject.toml"):  # fmt: skip
+        source, target = REPOSITORY / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["DVC_NO_ANALYTICS"] = "1"
+
+    def run(*command: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
+        env = {**environment, **kwargs.pop("env", {})}
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, check=False, **kwargs
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        return done
+
+    tiny = [f"{key}={value}" for key, value in TINY.items()]
+    run(sys.executable, "-m", "pipeline.preset", "quick", *tiny)
+    run("git", "init", "-q")
+    run("git", "config", "user.email", "test@example.com")
+    run("git", "config", "user.name", "test")
+    run("git", "add", "-A")
+    run("git", "commit", "-qm", "start")
+    return SimpleNamespace(folder=folder, run=run, environment=environment)
