@@ -68,6 +68,7 @@ class DropBlock2D(keras.layers.Layer):
             initializer=keras.initializers.Constant(self.initial_keep_prob),
             trainable=False,
             dtype="float32",
+            autocast=False,
             name="keep_prob",
         )
 
@@ -109,7 +110,9 @@ class DropBlock2D(keras.layers.Layer):
         block = self.effective_block_size
         rows, columns = height - block + 1, width - block + 1
         gamma = (1.0 - self.keep_prob) * (height * width / (block**2 * rows * columns))
-        noise = keras.random.uniform((count, rows, columns, channels), seed=self.seed_generator)
+        noise = keras.random.uniform(
+            (count, rows, columns, channels), dtype="float32", seed=self.seed_generator
+        )
         starts = ops.cast(noise < gamma, "float32")
         if block > 1:
             border = block - 1
