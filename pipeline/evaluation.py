@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import top_k_accuracy_score
 
-from pipeline import tracking
+from pipeline import figures, tracking
 from pipeline.datasets import SPLITS, Prepared, Split
 from pipeline.errors import UserError
 from pipeline.export import export_model
@@ -18,6 +19,7 @@ from pipeline.fit import make_eval_dataset
 from pipeline.models import load_network
 from pipeline.params import DISPLAY_NAMES, EvaluateParams, Network
 from pipeline.paths import PREPARED, evaluation_folder, history_file, models_folder, run_file
+from pipeline.results import label_history, superclass_pairs
 
 WEIGHTS = ("best", "last")
 Scores = dict[str, float]
@@ -43,7 +45,8 @@ def evaluate(params: EvaluateParams, network: Network, seed: int) -> None:
     (output / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     save_predictions(output / "predictions.npz", logits["best"]["test"], prepared)
     exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
-    run_id = track(facts, history, metrics, exported, params)
+    drawn = draw_figures(facts, history, logits["best"]["test"], prepared)
+    run_id = track(facts, history, metrics, exported, drawn, params)
     (output / "run.json").write_text(json.dumps({"run_id": run_id}) + "\n")
     test = scores["best"]["test"]
     print(f"{facts['name']}: test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
@@ -130,11 +133,27 @@ def save_predictions(file: Path, logits: np.ndarray, prepared: Prepared) -> None
     )
 
 
+def draw_figures(
+    facts: dict[str, Any], history: pd.DataFrame, logits: np.ndarray, prepared: Prepared
+) -> dict[str, Figure]:
+    """Draw this training's learning curves and its confusion on the test set."""
+    name, test = DISPLAY_NAMES[facts["network"]], prepared["test"]
+    curves = label_history(history, name, facts["seed"], facts["watched"])
+    pairs = superclass_pairs(logits, test["label"], test["superclass"], prepared.metadata)
+    return {
+        "learning_curves.png": figures.plot_history(curves, facts["watched"]),
+        "confusion.png": figures.plot_confusion(
+            {facts["name"]: pairs}, prepared.metadata["superclass_names"]
+        ),
+    }
+
+
 def track(
     facts: dict[str, Any],
     history: pd.DataFrame,
     metrics: dict[str, Any],
     exported: keras.Model,
+    drawn: dict[str, Figure],
     params: EvaluateParams,
 ) -> str:
     """Add scores and model to the training's MLflow run, and return the run's id.
@@ -151,6 +170,8 @@ def track(
         run.log_params({f"evaluate.{key}": value for key, value in params.model_dump().items()})
         run.log_metrics(flatten(metrics["scores"]))
         run.log_metrics({key: metrics[key] for key in ("epochs", "best_epoch")})
+        for file, figure in drawn.items():
+            run.log_figure(figure, f"figures/{file}")
         run.log_model(exported)
         return run.run_id
 

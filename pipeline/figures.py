@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from pipeline.results import NAMES, Results, class_accuracy, coarse_predictions
+from pipeline.results import NAMES
 
 mpl.use("agg")
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
@@ -16,12 +16,17 @@ NAMED_CLASSES = 30  # a bar for each class up to here, beyond only the ends of t
 SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
-def plot_history(results: Results) -> Figure:
-    """Plot loss and accuracy of both networks against epochs, all seeds, on one axis each."""
-    watched = SPLIT_NAMES[results.watched]
+def plot_history(history: pd.DataFrame, watched: str) -> Figure:
+    """Plot accuracy and loss against epochs: all networks and seeds on one axis each.
+
+    Args:
+        history: a row for each epoch, as in Results.history, of any number of trainings.
+        watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`.
+    """
+    watched = SPLIT_NAMES[watched]
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
-        curves = results.history.melt(
+        curves = history.melt(
             id_vars=["network", "seed", "epoch"],
             value_vars=[f"train_{what}", f"watched_{what}"],
             var_name="images",
@@ -47,16 +52,24 @@ def plot_history(results: Results) -> Figure:
     return figure
 
 
-def plot_confusion(results: Results) -> Figure:
-    """Plot both networks' confusion of superclasses, in percent of the actual superclass."""
-    order = results.metadata["superclass_names"]
+def plot_confusion(pairs: dict[str, pd.DataFrame], order: list[str]) -> Figure:
+    """Plot the confusion of superclasses side by side, in percent of the actual superclass.
+
+    Args:
+        pairs: of each network, the columns actual and predicted, a row for each test image.
+        order: the superclasses in the order of the axes.
+    """
     side = max(4.5, 0.36 * len(order))
     figure, axes = plt.subplots(
-        1, 2, figsize=(2 * side + 1, side + 0.6), sharey=True, layout="constrained"
+        1,
+        len(pairs),
+        figsize=(len(pairs) * side + 1, side + 0.6),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
-    for axis, network in zip(axes, NAMES, strict=True):
-        pairs = coarse_predictions(results, network)
-        matrix = 100 * pd.crosstab(pairs["actual"], pairs["predicted"], normalize="index")
+    for axis, (network, table) in zip(axes[0], pairs.items(), strict=True):
+        matrix = 100 * pd.crosstab(table["actual"], table["predicted"], normalize="index")
         sns.heatmap(
             matrix.reindex(index=order, columns=order, fill_value=0),
             vmin=0,
@@ -66,17 +79,20 @@ def plot_confusion(results: Results) -> Figure:
             fmt=".0f",
             annot_kws={"size": 7},
             square=True,
-            cbar=network == NAMES[-1],
+            cbar=axis is axes[0, -1],
             cbar_kws={"label": "% of the actual class", "shrink": 0.7},
             ax=axis,
         )
-        axis.set(title=network, xlabel="predicted", ylabel="actual" if axis is axes[0] else "")
+        axis.set(title=network, xlabel="predicted", ylabel="actual" if axis is axes[0, 0] else "")
     return figure
 
 
-def plot_class_difference(results: Results) -> Figure:
-    """Plot for each class how much more accurate the resnet is, in points."""
-    table = class_accuracy(results)
+def plot_class_difference(table: pd.DataFrame) -> Figure:
+    """Plot for each class how much more accurate the resnet is, in points.
+
+    Args:
+        table: class and difference in points, in the order to show.
+    """
     if len(table) > NAMED_CLASSES:
         table = pd.concat([table.head(NAMED_CLASSES // 2), table.tail(NAMED_CLASSES // 2)])
     better = table["difference"] > 0

@@ -13,7 +13,14 @@ from markdown_it import MarkdownIt
 from pipeline import figures
 from pipeline.params import Params, ReportParams
 from pipeline.paths import REPORTS
-from pipeline.results import NAMES, Results, coarse_predictions, confusions, load_results
+from pipeline.results import (
+    NAMES,
+    Results,
+    class_accuracy,
+    coarse_predictions,
+    confusions,
+    load_results,
+)
 
 BASELINE, RESNET = NAMES
 SPLITS = ("train", "val", "test")
@@ -67,10 +74,11 @@ def write_plot_data(results: Results, folder: Path) -> None:
 def write_figures(results: Results, folder: Path, params: ReportParams) -> None:
     """Draw and save all figures."""
     folder.mkdir(parents=True, exist_ok=True)
+    pairs = {name: coarse_predictions(results, name) for name in NAMES}
     drawn = {
-        "learning_curves": figures.plot_history(results),
-        "confusion": figures.plot_confusion(results),
-        "class_difference": figures.plot_class_difference(results),
+        "learning_curves": figures.plot_history(results.history, results.watched),
+        "confusion": figures.plot_confusion(pairs, results.metadata["superclass_names"]),
+        "class_difference": figures.plot_class_difference(class_accuracy(results)),
     }
     for name, figure in drawn.items():
         # No software version in the file: the same figure is the same bytes.
@@ -185,7 +193,8 @@ def render_markdown(results: Results, params: Params, headline: str) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    return table.to_markdown(disable_numparse=True, stralign="right")
+    alignment = ["left"] + ["right"] * len(table.columns)
+    return table.to_markdown(disable_numparse=True, colalign=alignment)
 
 
 def render_html(markdown: str, folder: Path) -> str:

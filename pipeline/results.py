@@ -110,9 +110,15 @@ def _read_history(network: Network, seed: int, watched: str) -> pd.DataFrame:
     file = history_file(network, seed)
     if not file.exists():
         raise UserError(f"{file} not found; run `dvc repro`")
-    history = pd.read_csv(file, float_precision="round_trip")
+    return label_history(
+        pd.read_csv(file, float_precision="round_trip"), DISPLAY_NAMES[network], seed, watched
+    )
+
+
+def label_history(history: pd.DataFrame, name: str, seed: int, watched: str) -> pd.DataFrame:
+    """Add network and seed to a training's history, and name the watched split's columns."""
     names = {f"{watched}_{what}": f"watched_{what}" for what in ("loss", "accuracy")}
-    return history.rename(columns=names).assign(network=DISPLAY_NAMES[network], seed=seed)
+    return history.rename(columns=names).assign(network=name, seed=seed)
 
 
 def class_accuracy(results: Results) -> pd.DataFrame:
@@ -143,17 +149,20 @@ def confusions(results: Results, network: str, most: int) -> pd.DataFrame:
 
 def coarse_predictions(results: Results, network: str) -> pd.DataFrame:
     """Return actual and predicted superclass names of all test images, over all seeds."""
-    names = np.array(results.metadata["superclass_names"])
-    superclass_of = np.zeros(len(results.metadata["class_names"]), int)
-    superclass_of[results.labels] = results.superclasses
     tables = [
-        pd.DataFrame(
-            {
-                "actual": names[results.superclasses],
-                "predicted": names[superclass_of[probabilities.argmax(axis=1)]],
-            }
-        )
+        superclass_pairs(probabilities, results.labels, results.superclasses, results.metadata)
         for (name, _), probabilities in results.predictions.items()
         if name == network
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def superclass_pairs(
+    scores: np.ndarray, labels: np.ndarray, superclasses: np.ndarray, metadata: dict[str, Any]
+) -> pd.DataFrame:
+    """Return actual and predicted superclass names of (n, classes) logits or probabilities."""
+    names = np.array(metadata["superclass_names"])
+    superclass_of = np.zeros(len(metadata["class_names"]), int)
+    superclass_of[labels] = superclasses
+    predicted = superclass_of[scores.argmax(axis=1)]
+    return pd.DataFrame({"actual": names[superclasses], "predicted": names[predicted]})

@@ -5,10 +5,15 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 REPOSITORY = Path(__file__).parents[1]
+CIFAR100 = Path(os.environ.get("CIFAR100_DIR", ""))
+needs_cifar100 = pytest.mark.skipif(
+    "CIFAR100_DIR" not in os.environ, reason="CIFAR100_DIR names no folder with CIFAR-100"
+)
 # Both networks in seconds: four small blocks, two epochs, two hundred images.
 TINY = {
     "data.limit": 200,
@@ -50,6 +55,25 @@ def workspace(tmp_path, monkeypatch, no_tracking_environment):
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def cifar100_folder(tmp_path, monkeypatch):
+    """A folder like CIFAR-100's binary archive, with random images: 500 and 200 of them."""
+    counts = {"train.bin": 500, "test.bin": 200}
+    monkeypatch.setattr("pipeline.datasets.CIFAR100_IMAGES", counts)
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        rows = rng.integers(0, 256, (count, 3074), np.uint8)
+        rows[:, 1] = rng.permutation(np.arange(count) % 100)
+        rows[:, 0] = rows[:, 1] // 5
+        rows.tofile(folder / name)
+    for name, stem, count in [("fine", "class", 100), ("coarse", "super", 20)]:
+        names = "".join(f"{stem}{i:02d}\n" for i in range(count))
+        (folder / f"{name}_label_names.txt").write_text(names)
+    return folder
 
 
 def make_project(folder: Path) -> SimpleNamespace:

@@ -13,7 +13,7 @@ def layer_for(shape, keep_prob=0.8, block_size=3, seed=1, **kwargs):
 
 def numpy_dropblock(x, noise, keep_prob, block):
     """DropBlock written with loops, straight from its definition."""
-    count, height, width, channels = x.shape
+    _, height, width, _ = x.shape
     rows, columns = height - block + 1, width - block + 1
     gamma = (1 - keep_prob) * height * width / block**2 / (rows * columns)
     mask = np.ones(x.shape)
