@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -67,9 +68,9 @@ def load_results(params: Params) -> Results:
             name = DISPLAY_NAMES[network]
             metrics.append(_read_metrics(network, seed, metadata["digest"]))
             history.append(_read_history(network, seed, metrics[-1]["watched"]))
-            with np.load(evaluation_folder(network, seed) / "predictions.npz") as saved:
-                predictions[name, seed] = saved["probabilities"]
-                labels, superclasses = saved["labels"], saved["superclasses"]
+            saved = _read_predictions(network, seed)
+            predictions[name, seed] = saved["probabilities"]
+            labels, superclasses = saved["labels"], saved["superclasses"]
     return Results(
         pd.DataFrame(metrics),
         pd.concat(history, ignore_index=True),
@@ -104,6 +105,15 @@ def _read_metrics(network: Network, seed: int, digest: str) -> dict[str, Any]:
         for name, value in values.items()
     }
     return {**metrics, **flat, "network": DISPLAY_NAMES[network]}
+
+
+def _read_predictions(network: Network, seed: int) -> dict[str, np.ndarray]:
+    file = evaluation_folder(network, seed) / "predictions.npz"
+    try:
+        with np.load(file) as saved:
+            return dict(saved)
+    except (OSError, ValueError, BadZipFile) as error:
+        raise UserError(f"{file} cannot be read ({error}); run `dvc repro`") from None
 
 
 def _read_history(network: Network, seed: int, watched: str) -> pd.DataFrame:

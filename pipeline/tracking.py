@@ -31,18 +31,20 @@ os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "5")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import mlflow
+from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy.exc import SQLAlchemyError
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 EXPERIMENT = "dropblock-comparison"
 LOCK_FILE = "requirements.lock"
-REQUEST_ERRORS = (MlflowException, OSError)
+REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
 
 class Terminated(BaseException):
@@ -78,11 +80,11 @@ def open_store() -> MlflowClient:
     """
     uri = store_uri()
     mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
     lock = project_root() / ".training" / "store.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(lock):
+            client = MlflowClient(uri)  # makes the tables
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 client.create_experiment(EXPERIMENT, artifact_location=_artifact_location(uri))

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -74,6 +76,49 @@ def cifar100_folder(tmp_path, monkeypatch):
         names = "".join(f"{stem}{i:02d}\n" for i in range(count))
         (folder / f"{name}_label_names.txt").write_text(names)
     return folder
+
+
+def write_results(folder: Path, seeds: list[int], watched: str = "val") -> None:
+    """Write what `prepare`, `train` and `evaluate` leave, with random figures."""
+    rng = np.random.default_rng(0)
+    digest = "d1" * 32
+    labels = np.repeat(np.arange(10), 6).astype(np.uint8)
+    images = {"train": 90, "val": 10 if watched == "val" else 0, "test": len(labels)}
+    names = [f"c{i}" for i in range(10)]
+    metadata = {
+        "params": {"source": "digits"}, "class_names": names, "superclass_names": names,
+        "images": images, "digest": digest,
+    }  # fmt: skip
+    write_json(folder / "data/prepared/metadata.json", metadata)
+    splits = [split for split, count in images.items() if count]
+    for network in ("baseline", "model"):
+        for seed in seeds:
+            label = f"{network}-{seed}"
+            probabilities = rng.dirichlet(np.ones(10) / 3, len(labels)).astype(np.float32)
+            scores = {
+                weights: {s: {"loss": rng.random(), "accuracy": rng.random()} for s in splits}
+                for weights in ("best", "last")
+            }
+            evaluation = folder / "outputs/evaluation" / label
+            write_json(
+                evaluation / "metrics.json",
+                {"name": label, "network": network, "seed": seed, "digest": digest,
+                 "watched": watched, "parameters": 1000, "flops": 10**6, "epochs": 3,
+                 "best_epoch": 2, "seconds_per_epoch": 1.5, "images_per_second": 60.0,
+                 "training_seconds": 4.5, "scores": scores},
+            )  # fmt: skip
+            np.savez(evaluation / "predictions.npz", probabilities=probabilities, labels=labels,
+                     superclasses=labels)  # fmt: skip
+            columns = ["train_loss", "train_accuracy", f"{watched}_loss", f"{watched}_accuracy"]
+            history = pd.DataFrame(rng.random((3, 4)), columns=columns)
+            history.insert(0, "epoch", [1, 2, 3])
+            (folder / "outputs/history").mkdir(parents=True, exist_ok=True)
+            history.to_csv(folder / "outputs/history" / f"{label}.csv", index=False)
+
+
+def write_json(file: Path, values) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(values))
 
 
 def make_project(folder: Path) -> SimpleNamespace:

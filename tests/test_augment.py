@@ -72,7 +72,7 @@ def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
     np.testing.assert_allclose(counts / len(cropped), 1 / 13, atol=0.01)
     correlation = np.corrcoef(cropped.T) - np.eye(4)
     assert abs(correlation).max() < 0.03
-    assert (result[..., 2] == pytest.approx(9, abs=1e-3))  # nothing from outside the image
+    assert result[..., 2] == pytest.approx(9, abs=1e-3)  # nothing from outside the image
 
 
 def numpy_resize(line, size):
@@ -127,7 +127,7 @@ def test_one_seed_one_result_and_another_seed_another(augment_only):
     other = np.asarray(augment_batch(images, everything, SEED + 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-    assert 0 <= first.min() and first.max() <= 255
+    assert first.min() >= 0 and first.max() <= 255
 
 
 def test_no_operations_means_unchanged_pixels(augment_only):

@@ -119,4 +119,3 @@ def test_the_real_cifar100_has_500_training_and_100_test_images_of_each_class():
     assert (np.bincount(dataset.test["superclass"]) == 500).all()
     assert dataset.class_names[0] == "apple"
     assert dataset.superclass_names[0] == "aquatic_mammals"
-

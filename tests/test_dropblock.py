@@ -138,9 +138,7 @@ def test_it_survives_saving_and_loading_with_its_current_keep_probability(tmp_pa
     assert float(loaded.keep_prob) == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize(
-    "arguments", [(0, 3), (1.2, 3), (0.9, 0), (0.9, 2.5), (0.9, 3, "ignore")]
-)
+@pytest.mark.parametrize("arguments", [(0, 3), (1.2, 3), (0.9, 0), (0.9, 2.5), (0.9, 3, "ignore")])
 def test_wrong_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match="got"):
         DropBlock2D(*arguments)

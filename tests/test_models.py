@@ -120,7 +120,7 @@ def test_every_option_of_the_section_reaches_its_layers(build, network):
     kernels = [x for x in model.layers if isinstance(x, keras.layers.Conv2D | keras.layers.Dense)]
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert {x.filters for x in kernels if hasattr(x, "filters")} == {10, 20}
-    assert [x.kernel_size for x in kernels if hasattr(x, "filters")][0] == (5, 5)
+    assert next(x.kernel_size for x in kernels if hasattr(x, "filters")) == (5, 5)
     assert layers["block2_pool"].output.shape[1:] == (2, 2, 20)
     assert layers["hidden1_dense"].units == 15
     assert {type(x.kernel_initializer).__name__ for x in kernels} == {"HeNormal"}

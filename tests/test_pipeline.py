@@ -1,0 +1,127 @@
+"""The real stages, on a project of its own with tiny networks, driven by the real DVC."""
+
+import io
+import json
+import re
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import make_project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project whose whole pipeline ran once."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    project.output = project.run("dvc", "repro").stdout
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "results")
+    return project
+
+
+def runs_of(project):
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("dropblock-comparison")
+    return client, client.search_runs([experiment.experiment_id])
+
+
+def stages_run(output):
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def test_both_networks_are_trained_evaluated_and_reported(project):
+    assert set(stages_run(project.output)) == {
+        "prepare",
+        "train@baseline-0",
+        "train@model-0",
+        "evaluate@baseline-0",
+        "evaluate@model-0",
+        "report",
+    }
+    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
+    for network in ("baseline", "resnet"):
+        assert 0 < metrics[network]["test_accuracy"] <= 1
+    history = pd.read_csv(project.folder / "outputs/history/model-0.csv")
+    assert list(history["epoch"]) == [1, 2]
+    assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
+            "keep_prob", "images_per_second"} <= set(history)  # fmt: skip
+
+
+def test_each_training_has_one_finished_run_with_everything(project):
+    client, runs = runs_of(project)
+    by_name = {run.info.run_name: run for run in runs}
+    assert set(by_name) >= {"baseline block=1 seed=0", "resnet block=5 seed=0"}
+    run = by_name["resnet block=5 seed=0"]
+    run_id = run.info.run_id
+    assert run.info.status == "FINISHED"
+    assert {"width", "drop_block_size", "train.clip_norm", "data.sharpen", "augment.crop_pixels",
+            "evaluate.top_k", "tensorflow", "seed"} <= set(run.data.params)  # fmt: skip
+    history = pd.read_csv(project.folder / "outputs/history/model-0.csv")
+    points = client.get_metric_history(run_id, "val_accuracy")
+    assert [(m.step, m.value) for m in points] == list(
+        zip(history["epoch"], history["val_accuracy"], strict=True)
+    )
+    saved = json.loads((project.folder / "outputs/evaluation/model-0/metrics.json").read_text())
+    assert run.data.metrics["test_accuracy"] == saved["scores"]["best"]["test"]["accuracy"]
+    assert run.inputs.dataset_inputs[0].dataset.name == "digits"
+    artifacts = {item.path for item in client.list_artifacts(run_id)}
+    assert {"figures", "params.yaml", "requirements.lock", "model-0.csv"} <= artifacts
+    assert run.outputs.model_outputs
+    model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert model.status == "READY"
+
+
+def test_no_run_is_left_running_and_no_checkpoint_is_left_behind(project):
+    _, runs = runs_of(project)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    left = [p.name for p in (project.folder / ".training").iterdir()]
+    assert left == ["store.lock"]
+
+
+def test_a_second_repro_runs_nothing(project):
+    output = project.run("dvc", "repro").stdout
+    assert stages_run(output) == []
+    assert project.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+
+
+def test_metrics_params_and_plots_are_readable(project):
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
+    values = shown[""]["data"]["reports/metrics.json"]["data"]
+    assert set(values) == {"baseline", "resnet", "difference"}
+    page = project.run("dvc", "plots", "show", "-o", "plots_out").stdout
+    html = (project.folder / "plots_out/index.html").read_text()
+    assert "index.html" in page
+    assert html.count("vega-embed") and "Validation accuracy" in html
+
+
+def test_a_changed_block_size_reruns_the_resnet_and_the_report_only(project):
+    before = len(runs_of(project)[1])
+    done = project.run("dvc", "exp", "run", "-n", "block-3", "-S", "model.drop_block_size=3")
+    assert stages_run(done.stdout) == ["train@model-0", "evaluate@model-0", "report"]
+    _, runs = runs_of(project)
+    assert len(runs) == before + 1
+    (new,) = [run for run in runs if run.data.tags["dvc.experiment"] == "block-3"]
+    assert new.info.run_name == "resnet block=3 seed=0"
+    table = pd.read_csv(io.StringIO(project.run("dvc", "exp", "show", "--csv").stdout))
+    assert "block-3" in set(table["Experiment"])
+    project.run("git", "checkout", "-q", "--", ".")
+    project.run("dvc", "checkout", "-q")
+
+
+def test_a_wrong_value_stops_before_anything_runs_with_one_message(project):
+    done = project.run("dvc", "exp", "run", "-S", "model.drop_block_size=0", check=False)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "model.drop_block_size = 0: must be a whole number at least 1" in text
+    assert "Traceback" not in text
+    project.run("git", "checkout", "-q", "--", ".")
+    project.run("dvc", "checkout", "-q")
+
+
+@pytest.mark.parametrize("module", ["prepare", "train", "evaluate", "report", "preset"])
+def test_every_command_explains_itself(project, module):
+    done = project.run("python", "-m", f"pipeline.{module}", "--help")
+    assert "usage: python -m pipeline." in done.stdout
+    assert len(done.stdout.splitlines()) > 4
