@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 help:  ## Show this help
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready  ## Make .venv with the exact versions of requirements.lock
 
@@ -31,6 +31,9 @@ lint: setup  ## Check style and types
 format: setup  ## Format the code
 	@ruff check --fix . && ruff format .
 
+experiments: setup  ## List all experiments with what differs between them
+	@dvc exp show --only-changed --drop '^(pipeline|data/|outputs/)'
+
 ui: setup  ## Open MLflow's UI on 127.0.0.1
 	@python -m pipeline.ui
 
@@ -38,4 +41,4 @@ lock: setup  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-.PHONY: help setup run test lint format ui lock
+.PHONY: help setup run test lint format experiments ui lock

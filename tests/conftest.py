@@ -121,6 +121,13 @@ def write_json(file: Path, values) -> None:
     file.write_text(json.dumps(values))
 
 
+def environment_of_a_user() -> dict[str, str]:
+    """The caller's environment without what DVC and MLflow would read, with our Python first."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
 def make_project(folder: Path) -> SimpleNamespace:
     """Copy the project into a git and DVC repository of its own, with tiny params, committed."""
     for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", ".gitignore",
@@ -131,9 +138,7 @@ def make_project(folder: Path) -> SimpleNamespace:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(source, target)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment["DVC_NO_ANALYTICS"] = "1"
+    environment = environment_of_a_user()
 
     def run(*command: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
         env = {**environment, **kwargs.pop("env", {})}

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from pipeline import tracking
 from pipeline.errors import UserError
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, environment_of_a_user
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
 
@@ -150,11 +150,10 @@ with tracking.tracked_run("sleeper", {}) as run:
 
 
 def start_sleeper(folder):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(
         [sys.executable, "-c", SLEEPER],
         cwd=folder,
-        env=environment,
+        env={**environment_of_a_user(), "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
