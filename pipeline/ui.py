@@ -38,7 +38,8 @@ def main() -> None:
     uri = tracking.store_uri()
     page = f"/#/experiments/{experiment.experiment_id}/runs"
     if uri.startswith(("http://", "https://")):
-        print(f"The runs are on the server of MLFLOW_TRACKING_URI: {tracking.without_password(uri).rstrip("/")}{page}")
+        address = tracking.without_password(uri).rstrip("/") + page
+        print(f"The runs are on the server of MLFLOW_TRACKING_URI: {address}")
         return
     port = free_port(arguments.port)
     print(f"MLflow's UI: http://{HOST}:{port}{page} (Ctrl-C ends it)", flush=True)
