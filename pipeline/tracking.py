@@ -87,7 +87,11 @@ def open_store() -> MlflowClient:
             client = MlflowClient(uri)  # makes the tables
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
-                client.create_experiment(EXPERIMENT, artifact_location=_artifact_location(uri))
+                client.create_experiment(
+                    EXPERIMENT,
+                    artifact_location=_artifact_location(uri),
+                    tags={"mlflow.experimentKind": "custom_model_development"},  # the UI's mode
+                )
         mlflow.set_experiment(EXPERIMENT)
     except REQUEST_ERRORS as error:
         raise UserError(_store_problem(uri, error)) from None
