@@ -34,6 +34,12 @@ format: setup  ## Format the code
 experiments: setup  ## List all experiments with what differs between them
 	@dvc exp show --only-changed --drop '^(pipeline|data/|outputs/)'
 
+serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
+	@python -m pipeline.serve
+
+doctor: setup  ## Find and mend what does not fit between DVC and MLflow
+	@python -m pipeline.doctor
+
 ui: setup  ## Open MLflow's UI on 127.0.0.1
 	@python -m pipeline.ui
 
@@ -41,4 +47,4 @@ lock: setup  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-.PHONY: help setup run test lint format experiments ui lock
+.PHONY: help setup run test lint format experiments ui serve doctor lock

@@ -46,8 +46,8 @@ def evaluate(params: EvaluateParams, network: Network, seed: int) -> None:
     save_predictions(output / "predictions.npz", logits["best"]["test"], prepared)
     exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
     drawn = draw_figures(facts, history, logits["best"]["test"], prepared)
-    run_id = track(facts, history, metrics, exported, drawn, params)
-    (output / "run.json").write_text(json.dumps({"run_id": run_id}) + "\n")
+    tracked = track(facts, history, metrics, exported, drawn, params)
+    (output / "run.json").write_text(json.dumps(tracked) + "\n")
     test = scores["best"]["test"]
     print(f"{facts['name']}: test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
 
@@ -155,8 +155,8 @@ def track(
     exported: keras.Model,
     drawn: dict[str, Figure],
     params: EvaluateParams,
-) -> str:
-    """Add scores and model to the training's MLflow run, and return the run's id.
+) -> dict[str, str]:
+    """Add scores and model to the training's MLflow run; return run_id and model_uri.
 
     Where the store no longer has the run, as after a move or a clean-up, a new one is made from
     the saved history.
@@ -167,13 +167,13 @@ def track(
             print(f"MLflow has no run {facts['run_id']}; made {run.run_id} from the saved history")
             run.set_tags({"restored_from": facts["run_id"]})
         run.log_history(history.to_dict("records"))
+        run.log_artifact(history_file(facts["network"], facts["seed"]))
         run.log_params({f"evaluate.{key}": value for key, value in params.model_dump().items()})
         run.log_metrics(flatten(metrics["scores"]))
         run.log_metrics({key: metrics[key] for key in ("epochs", "best_epoch")})
         for file, figure in drawn.items():
             run.log_figure(figure, f"figures/{file}")
-        run.log_model(exported)
-        return run.run_id
+        return {"run_id": run.run_id, "model_uri": run.log_model(exported)}
 
 
 def flatten(scores: dict[str, dict[Split, Scores]]) -> Scores:

@@ -10,6 +10,9 @@ OUTPUTS = Path("outputs")
 REPORTS = Path("reports")
 
 
+REGISTERED = OUTPUTS / "registered.json"
+
+
 def project_root() -> Path:
     """Return the main repository, also from the copy in which DVC runs --temp and queued runs."""
     if root := os.environ.get("DVC_ROOT"):

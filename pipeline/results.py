@@ -54,31 +54,53 @@ class Results:
         return np.mean(hits, axis=0)
 
 
+def load_prepared_metadata() -> dict[str, Any]:
+    """Read what `prepare` noted of the data.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    return json.loads(_read(PREPARED / "metadata.json"))
+
+
+def load_metrics(params: Params, digest: str) -> pd.DataFrame:
+    """Read the metrics of all trainings that params.yaml asks for, a row each.
+
+    Raises:
+        UserError: files are missing, or a training belongs to other data than `digest`.
+    """
+    rows = [
+        read_metrics(network, seed, digest) for network in NETWORKS for seed in params.train.seeds
+    ]
+    return pd.DataFrame(rows)
+
+
 def load_results(params: Params) -> Results:
     """Read the files of all trainings that params.yaml asks for.
 
     Raises:
         UserError: files are missing, or the trainings belong to different data.
     """
-    metadata = json.loads(_read(PREPARED / "metadata.json"))
-    metrics, history, predictions = [], [], {}
+    metadata = load_prepared_metadata()
+    metrics = load_metrics(params, metadata["digest"])
+    watched = metrics["watched"].iloc[0]
+    history, predictions = [], {}
     labels = superclasses = np.empty(0)
     for network in NETWORKS:
         for seed in params.train.seeds:
             name = DISPLAY_NAMES[network]
-            metrics.append(_read_metrics(network, seed, metadata["digest"]))
-            history.append(_read_history(network, seed, metrics[-1]["watched"]))
+            history.append(_read_history(network, seed, watched))
             saved = _read_predictions(network, seed)
             predictions[name, seed] = saved["probabilities"]
             labels, superclasses = saved["labels"], saved["superclasses"]
     return Results(
-        pd.DataFrame(metrics),
+        metrics,
         pd.concat(history, ignore_index=True),
         predictions,
         labels,
         superclasses,
         metadata,
-        metrics[0]["watched"],
+        watched,
     )
 
 
@@ -89,7 +111,8 @@ def _read(file: Path) -> str:
         raise UserError(f"{file} cannot be read ({error.strerror}); run `dvc repro`") from None
 
 
-def _read_metrics(network: Network, seed: int, digest: str) -> dict[str, Any]:
+def read_metrics(network: Network, seed: int, digest: str) -> dict[str, Any]:
+    """Read the metrics of one training, with scores like best_val_accuracy side by side."""
     file = evaluation_folder(network, seed) / "metrics.json"
     metrics = json.loads(_read(file))
     if metrics["digest"] != digest:

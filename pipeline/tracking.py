@@ -35,6 +35,7 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
@@ -284,6 +285,70 @@ def close_dead_runs(client: MlflowClient) -> list[str]:
         client.set_tag(run_id, "end_reason", "its process died (kill -9, power or memory)")
         client.set_terminated(run_id, "KILLED")
     return dead
+
+
+class Registry:
+    """Registered models of one data set; the best has the alias champion, the other challenger."""
+
+    def __init__(self, source: str, digest: str) -> None:
+        self.name = f"{source}-{digest[:8]}"
+        self._client = open_store()
+
+    def find(self, alias: str) -> ModelVersion | None:
+        """Return the version with an alias, or None."""
+        try:
+            return self._client.get_model_version_by_alias(self.name, alias)
+        except MlflowException:
+            return None
+
+    def uri(self, alias: str) -> str:
+        """Return the URI of an alias.
+
+        Raises:
+            UserError: nothing has this alias.
+        """
+        if self.find(alias) is None:
+            raise UserError(
+                f"MLflow's registry has no {alias} of {self.name} (the prepared data); run "
+                "`dvc repro`, or `python -m pipeline.doctor` if the store was deleted"
+            )
+        return f"models:/{self.name}@{alias}"
+
+    def register(self, model_uri: str, alias: str, tags: dict[str, str]) -> str:
+        """Register a logged model under an alias and return its version.
+
+        Raises:
+            UserError: the store does not have the model.
+        """
+        try:
+            version = mlflow.register_model(model_uri, self.name, tags=tags).version
+        except REQUEST_ERRORS as error:
+            raise UserError(
+                f"{model_uri} cannot be registered ({_first_line(error)}); "
+                "`python -m pipeline.doctor` makes a new run where the store was deleted"
+            ) from None
+        self._client.set_registered_model_alias(self.name, alias, str(version))
+        return str(version)
+
+
+def load_model(uri: str) -> Any:
+    """Load a Keras model that was logged, in Keras' safe mode."""
+    return mlflow.keras.load_model(uri, load_model_kwargs={"safe_mode": True})
+
+
+def find_runs(filter_string: str = "") -> list[Run]:
+    """Return the runs of this project's experiment, the newest first."""
+    client = open_store()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment.experiment_id], filter_string, max_results=1000, page_token=token or None
+        )
+        runs.extend(page)
+        token = page.token
+    return runs
 
 
 def _process_tags() -> dict[str, str]:

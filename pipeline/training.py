@@ -93,7 +93,6 @@ def train(training: Training) -> None:
             run.log_history(rows)
             run_epochs(training, model, rows, folder, run)
             write_outputs(training, folder, rows, facts)
-            run.log_artifact(history_file(training.network, training.seed))
         shutil.rmtree(folder)
 
 

@@ -1,25 +1,16 @@
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
 from pipeline import ui
+from pipeline.ports import free_port
 from tests.conftest import REPOSITORY, environment_of_a_user
-
-
-def test_the_wanted_port_is_taken_where_it_is_free_and_another_one_where_not():
-    with socket.socket() as taken:
-        taken.bind((ui.HOST, 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert ui.free_port(port) != port
-    assert ui.free_port(port) == port
 
 
 def test_the_page_answers_on_127_0_0_1(workspace):
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.ui", "--port", str(ui.free_port(0))],
+        [sys.executable, "-m", "pipeline.ui", "--port", str(free_port(0))],
         cwd=workspace,
         env={**environment_of_a_user(), "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
