@@ -3,6 +3,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -42,6 +44,16 @@ def tiny_params(params):
         section, name = key.split(".")
         changed[section][name] = value
     return type(params).model_validate(changed)
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory):
+    """A project whose whole pipeline ran once, committed; its output is in `output`."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    project.output = project.run("dvc", "repro").stdout
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "results")
+    return project
 
 
 @pytest.fixture
@@ -128,6 +140,21 @@ def environment_of_a_user() -> dict[str, str]:
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
+def wait_until_up(address):
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(address):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(address)
+
+
+def stop(process):
+    process.terminate()
+    process.wait(30)
+
+
 def make_project(folder: Path) -> SimpleNamespace:
     """Copy the project into a git and DVC repository of its own, with tiny params, committed."""
     for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", ".gitignore",
@@ -140,10 +167,9 @@ def make_project(folder: Path) -> SimpleNamespace:
             shutil.copyfile(source, target)
     environment = environment_of_a_user()
 
-    def run(*command: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
-        env = {**environment, **kwargs.pop("env", {})}
+    def run(*command: str, check: bool = True, cwd: Path = folder) -> subprocess.CompletedProcess:
         done = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, check=False, **kwargs
+            command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
         )
         if check and done.returncode:
             raise AssertionError(f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")

@@ -4,22 +4,24 @@ import io
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
+import urllib.request
 
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import make_project
+from pipeline.ports import free_port
+from tests.conftest import stop, wait_until_up
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(finished_project):
     """A project with the results of the workspace, one --temp and two queued experiments."""
-    project = make_project(tmp_path_factory.mktemp("experiments"))
-    project.run("dvc", "repro")
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "-qm", "results")
+    project = finished_project
     project.run("dvc", "exp", "run", "--temp", "-n", "temp-7", "-S", "model.drop_block_size=7")
     project.run("dvc", "exp", "run", "--queue", "-S", "model.drop_block_size=3,4")
     project.run("dvc", "queue", "start", "-j", "2")
@@ -139,21 +141,46 @@ def test_predict_names_the_classes_of_a_picture_by_the_champion(project, tmp_pat
     assert by_name.count("%") == 5
 
 
-def test_doctor_makes_new_runs_where_the_store_was_deleted(project):
-    """The last test here: it takes the others' runs away."""
-    (project.folder / "mlflow.db").unlink()
-    shutil.rmtree(project.folder / "mlartifacts")
-    done = project.run("python", "-m", "pipeline.doctor", check=False)
+def test_the_champion_is_served_and_answers_raw_pixels(project):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.serve", "--port", str(free_port(0))],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        address = process.stdout.readline().split()[1]
+        assert address.startswith("http://127.0.0.1:")
+        wait_until_up(address.replace("invocations", "ping"))
+        images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
+        request = urllib.request.Request(
+            address,
+            data=json.dumps({"inputs": images.tolist()}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as answer:
+            probabilities = np.array(json.load(answer)["predictions"])
+        assert probabilities.shape == (2, 10)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    finally:
+        stop(process)
+
+
+def test_doctor_makes_new_runs_where_the_store_was_deleted(project, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(project.folder, folder, symlinks=True)
+    (folder / "mlflow.db").unlink()
+    shutil.rmtree(folder / "mlartifacts")
+    done = project.run("python", "-m", "pipeline.doctor", check=False, cwd=folder)
     assert "mended: made a new run for model-0" in done.stdout
     assert "left: runs of experiment temp-7 are not in this store" in done.stdout
     assert "from the saved history" in done.stdout
-    client, runs = store(project)
-    assert sorted(r.info.run_name for r in runs.values()) == [
-        "baseline block=1 seed=0",
-        "resnet block=5 seed=0",
-    ]
-    for run_id, run in runs.items():
-        assert "restored_from" in run.data.tags
-        assert len(client.get_metric_history(run_id, "val_loss")) == 2
-    with sqlite3.connect(project.folder / "mlflow.db") as database:
-        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        runs = dict(database.execute("select name, status from runs"))
+        restored = database.execute("select count(*) from tags where key = 'restored_from'")
+        points = database.execute("select count(*) from metrics where key = 'val_loss'")
+        assert runs == {"baseline block=1 seed=0": "FINISHED", "resnet block=5 seed=0": "FINISHED"}
+        assert restored.fetchone() == (2,)
+        assert points.fetchone() == (4,)  # two epochs of two networks

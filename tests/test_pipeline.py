@@ -8,17 +8,14 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import make_project
+
+@pytest.fixture
+def project(finished_project):
+    return finished_project
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project whose whole pipeline ran once."""
-    project = make_project(tmp_path_factory.mktemp("project"))
-    project.output = project.run("dvc", "repro").stdout
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "-qm", "results")
-    return project
+STAGES = ["prepare", "train", "evaluate", "report", "register"]
+TOOLS = ["preset", "predict", "serve", "ui", "lookup", "doctor"]
 
 
 def runs_of(project):
@@ -39,6 +36,7 @@ def test_both_networks_are_trained_evaluated_and_reported(project):
         "evaluate@baseline-0",
         "evaluate@model-0",
         "report",
+        "register",
     }
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
     for network in ("baseline", "resnet"):
@@ -98,14 +96,14 @@ def test_metrics_params_and_plots_are_readable(project):
 
 def test_a_changed_block_size_reruns_the_resnet_and_the_report_only(project):
     before = len(runs_of(project)[1])
-    done = project.run("dvc", "exp", "run", "-n", "block-3", "-S", "model.drop_block_size=3")
-    assert stages_run(done.stdout) == ["train@model-0", "evaluate@model-0", "report"]
+    done = project.run("dvc", "exp", "run", "-n", "block-2", "-S", "model.drop_block_size=2")
+    assert stages_run(done.stdout) == ["train@model-0", "evaluate@model-0", "report", "register"]
     _, runs = runs_of(project)
     assert len(runs) == before + 1
-    (new,) = [run for run in runs if run.data.tags["dvc.experiment"] == "block-3"]
-    assert new.info.run_name == "resnet block=3 seed=0"
+    (new,) = [run for run in runs if run.data.tags["dvc.experiment"] == "block-2"]
+    assert new.info.run_name == "resnet block=2 seed=0"
     table = pd.read_csv(io.StringIO(project.run("dvc", "exp", "show", "--csv").stdout))
-    assert "block-3" in set(table["Experiment"])
+    assert "block-2" in set(table["Experiment"])
     project.run("git", "checkout", "-q", "--", ".")
     project.run("dvc", "checkout", "-q")
 
@@ -120,7 +118,7 @@ def test_a_wrong_value_stops_before_anything_runs_with_one_message(project):
     project.run("dvc", "checkout", "-q")
 
 
-@pytest.mark.parametrize("module", ["prepare", "train", "evaluate", "report", "preset"])
+@pytest.mark.parametrize("module", STAGES + TOOLS)
 def test_every_command_explains_itself(project, module):
     done = project.run("python", "-m", f"pipeline.{module}", "--help")
     assert "usage: python -m pipeline." in done.stdout

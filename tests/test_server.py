@@ -1,18 +1,14 @@
-"""MLflow as a server by URI, which goes away and comes back; and the model server."""
+"""MLflow as a server by URI, which goes away and comes back."""
 
-import json
 import subprocess
 import sys
-import time
-import urllib.request
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 
 from pipeline import tracking
 from pipeline.ports import HOST, free_port
-from tests.conftest import environment_of_a_user, make_project
+from tests.conftest import environment_of_a_user, stop, wait_until_up
 from tests.test_tracking import ROWS
 
 
@@ -29,21 +25,6 @@ def start_server(folder, port):
     )
     wait_until_up(f"http://{HOST}:{port}/health")
     return process
-
-
-def wait_until_up(address):
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(address):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise TimeoutError(address)
-
-
-def stop(process):
-    process.terminate()
-    process.wait(30)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -65,32 +46,3 @@ def test_a_server_that_goes_away_and_comes_back_gets_every_epoch_once(workspace,
         assert steps == [1, 2, 3]
     finally:
         stop(server)
-
-
-def test_the_champion_is_served_and_answers_raw_pixels(tmp_path):
-    project = make_project(tmp_path)
-    project.run("dvc", "repro")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.serve", "--port", str(free_port(0))],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        address = process.stdout.readline().split()[1]
-        assert address.startswith(f"http://{HOST}:")
-        wait_until_up(address.replace("invocations", "ping"))
-        images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
-        request = urllib.request.Request(
-            address,
-            data=json.dumps({"inputs": images.tolist()}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request) as answer:
-            probabilities = np.array(json.load(answer)["predictions"])
-        assert probabilities.shape == (2, 10)
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    finally:
-        stop(process)
