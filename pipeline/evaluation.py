@@ -170,21 +170,22 @@ def track(
         run.log_artifact(history_file(facts["network"], facts["seed"]))
         run.log_params({f"evaluate.{key}": value for key, value in params.model_dump().items()})
         run.log_metrics(flatten(metrics["scores"]))
-        run.log_metrics({key: metrics[key] for key in ("epochs", "best_epoch")})
+        run.log_metrics({f"training/{key}": metrics[key] for key in ("epochs", "best_epoch")})
         for file, figure in drawn.items():
             run.log_figure(figure, f"figures/{file}")
         return {"run_id": run.run_id, "model_uri": run.log_model(exported)}
 
 
 def flatten(scores: dict[str, dict[Split, Scores]]) -> Scores:
-    """Name scores for MLflow: test_accuracy of the best weights, last_test_accuracy of the last.
+    """Name scores for MLflow: test_accuracy of the best weights, last/test_accuracy of the last.
 
-    train_* and val_* are the epochs' curves, so the scores of those splits are best_val_*.
+    train_* and val_* are the epochs' curves, so the scores of those splits are best/val_*. The UI
+    makes a section of each name before a slash, which leaves the curves together.
     """
     return {
         f"test_{name}"
         if (weights, split) == ("best", "test")
-        else f"{weights}_{split}_{name}": value
+        else f"{weights}/{split}_{name}": value
         for weights, splits in scores.items()
         for split, values in splits.items()
         for name, value in values.items()

@@ -89,7 +89,7 @@ def train(training: Training) -> None:
             facts = describe(training, model, run)
             size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
             print(f"{training.name}: {size}, MLflow run {run.run_id}", flush=True)
-            run.log_metrics({name: facts[name] for name in ("parameters", "flops")})
+            run.log_metrics({f"size/{name}": facts[name] for name in ("parameters", "flops")})
             run.log_history(rows)
             run_epochs(training, model, rows, folder, run)
             write_outputs(training, folder, rows, facts)
