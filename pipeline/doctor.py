@@ -41,10 +41,19 @@ def missing_results(results: list[Result]) -> list[Result]:
     return [result for result in results if result.run_id not in present]
 
 
-def restore(label: str) -> None:
-    """Evaluate the workspace's result again, which makes a new run from its saved history."""
-    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item"]
-    subprocess.run([*command, f"evaluate@{label}"], cwd=project_root(), check=True)
+def run_stage(stage: str) -> None:
+    """Run a stage of the workspace again, and no other."""
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage]
+    subprocess.run(command, cwd=project_root(), check=True)
+
+
+def restore_runs(labels: list[str]) -> list[str]:
+    """Evaluate the workspace's results again, which makes new runs from their saved histories."""
+    for label in labels:
+        run_stage(f"evaluate@{label}")
+    if labels:
+        run_stage("register")
+    return [f"made a new run for {label} in the workspace" for label in labels]
 
 
 def other_stores() -> list[str]:
@@ -76,9 +85,7 @@ def main() -> None:
         for run_id in tracking.close_dead_runs(tracking.open_store())
     ]
     lost = missing_results(list_results())
-    for label in sorted({result.label for result in lost if result.experiment == WORKSPACE}):
-        restore(label)
-        mended.append(f"made a new run for {label} in the workspace")
+    mended += restore_runs(sorted({r.label for r in lost if r.experiment == WORKSPACE}))
     mended += tag_experiments(list_results())
     # The last commit's results are restored with the workspace's.
     others = {r.experiment for r in lost if not r.experiment.startswith(NO_EXPERIMENT)}

@@ -8,12 +8,13 @@ import argparse
 import json
 from typing import Any
 
+import filelock
 import pandas as pd
 
 from pipeline import tracking
 from pipeline.errors import exit_on_user_error
 from pipeline.params import DISPLAY_NAMES, Params, load_params
-from pipeline.paths import REGISTERED, evaluation_folder
+from pipeline.paths import REGISTERED, evaluation_folder, project_root
 from pipeline.results import load_metrics, load_prepared_metadata
 
 SECTIONS = {name: network for network, name in DISPLAY_NAMES.items()}
@@ -27,6 +28,15 @@ def register(params: Params) -> str:
         return "no champion without validation images (data.validation_fraction is 0)"
     best = rank(metrics)
     registry = tracking.Registry(metadata["params"]["source"], metadata["digest"])
+    # Two workers of a queue may get here at the same time.
+    with filelock.FileLock(project_root() / ".training" / "registry.lock"):
+        return _compete(registry, best, metadata)
+
+
+def _compete(
+    registry: tracking.Registry, best: list[dict[str, Any]], metadata: dict[str, Any]
+) -> str:
+    """Take the aliases of a worse champion and its challenger; leave a better one's."""
     champion = registry.find("champion")
     accuracy = best[0]["best_val_accuracy"]
     if champion and float(champion.tags["val_accuracy"]) >= accuracy:

@@ -21,7 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
     experiment = tracking.open_store().get_experiment_by_name(tracking.EXPERIMENT)
     uri = tracking.store_uri()
-    page = f"/#/experiments/{experiment.experiment_id}/runs"
+    page = f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
     if uri.startswith(("http://", "https://")):
         address = tracking.without_password(uri).rstrip("/") + page
         print(f"The runs are on the server of MLFLOW_TRACKING_URI: {address}")

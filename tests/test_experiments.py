@@ -181,6 +181,8 @@ def test_doctor_makes_new_runs_where_the_store_was_deleted(project, tmp_path):
         runs = dict(database.execute("select name, status from runs"))
         restored = database.execute("select count(*) from tags where key = 'restored_from'")
         points = database.execute("select count(*) from metrics where key = 'val_loss'")
+        aliases = database.execute("select alias from registered_model_aliases").fetchall()
+        assert sorted(aliases) == [("challenger",), ("champion",)]
         assert runs == {"baseline block=1 seed=0": "FINISHED", "resnet block=5 seed=0": "FINISHED"}
         assert restored.fetchone() == (2,)
         assert points.fetchone() == (4,)  # two epochs of two networks
