@@ -177,15 +177,15 @@ def track(
 
 
 def flatten(scores: dict[str, dict[Split, Scores]]) -> Scores:
-    """Name scores for MLflow: test_accuracy of the best weights, last/test_accuracy of the last.
+    """Name scores for MLflow: test_accuracy of the best weights, the others scores/last_test_loss.
 
-    train_* and val_* are the epochs' curves, so the scores of those splits are best/val_*. The UI
-    makes a section of each name before a slash, which leaves the curves together.
+    train_* and val_* are the epochs' curves. The UI makes a section of each name before a slash,
+    which leaves the curves together and first.
     """
     return {
         f"test_{name}"
         if (weights, split) == ("best", "test")
-        else f"{weights}/{split}_{name}": value
+        else f"scores/{weights}_{split}_{name}": value
         for weights, splits in scores.items()
         for split, values in splits.items()
         for name, value in values.items()

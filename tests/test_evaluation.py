@@ -43,8 +43,8 @@ def test_names_for_mlflow_do_not_collide_with_the_curves():
     scores = {"best": {"test": {"loss": 1.0}, "val": {"loss": 2.0}}, "last": {"test": {"loss": 3}}}
     assert evaluation.flatten(scores) == {
         "test_loss": 1.0,
-        "best/val_loss": 2.0,
-        "last/test_loss": 3,
+        "scores/best_val_loss": 2.0,
+        "scores/last_test_loss": 3,
     }
 
 
