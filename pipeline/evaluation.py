@@ -180,7 +180,7 @@ def flatten(scores: dict[str, dict[Split, Scores]]) -> Scores:
     """Name scores for MLflow: test_accuracy of the best weights, the others scores/last_test_loss.
 
     train_* and val_* are the epochs' curves. The UI makes a section of each name before a slash,
-    which leaves the curves together and first.
+    which leaves the curves together.
     """
     return {
         f"test_{name}"

@@ -46,3 +46,27 @@ def test_a_server_that_goes_away_and_comes_back_gets_every_epoch_once(workspace,
         assert steps == [1, 2, 3]
     finally:
         stop(server)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_that_stays_away_costs_nothing_that_the_next_stage_does_not_send(
+    workspace, monkeypatch, capsys
+):
+    port = free_port(0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    server = start_server(workspace, port)
+    try:
+        with tracking.tracked_run("train", {}) as run:
+            stop(server)
+            assert not run.log_history(ROWS)
+        assert "stays open" in capsys.readouterr().err
+        server = start_server(workspace, port)
+        with tracking.tracked_run("evaluate", {}, run.run_id) as again:
+            assert again.log_history(ROWS)
+        client = MlflowClient(f"http://{HOST}:{port}")
+        assert client.get_run(run.run_id).info.status == "FINISHED"
+        steps = [m.step for m in client.get_metric_history(run.run_id, "train_loss")]
+        assert steps == [1, 2, 3]
+    finally:
+        stop(server)
