@@ -20,13 +20,13 @@ TAG = "dvc.experiments"
 NO_EXPERIMENT = (WORKSPACE, COMMIT)
 
 
-def tag_experiments(results: list[Result]) -> list[str]:
+def tag_experiments(client: tracking.MlflowClient, results: list[Result]) -> list[str]:
     """Tag each run with the names of all experiments that hold its result; say which were new."""
     experiments = defaultdict(set)
     for result in results:
         if not result.experiment.startswith(NO_EXPERIMENT):
             experiments[result.run_id].add(result.experiment)
-    client, said = tracking.open_store(), []
+    said = []
     for run in tracking.find_runs():
         names = ", ".join(sorted(experiments[run.info.run_id]))
         if names and run.data.tags.get(TAG) != names:
@@ -51,8 +51,7 @@ def restore_runs(labels: list[str]) -> list[str]:
     """Evaluate the workspace's results again, which makes new runs from their saved histories."""
     for label in labels:
         run_stage(f"evaluate@{label}")
-    if labels:
-        run_stage("register")
+    run_stage("register")
     return [f"made a new run for {label} in the workspace" for label in labels]
 
 
@@ -80,13 +79,17 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.doctor", description=__doc__)
     parser.parse_args()
+    client = tracking.open_store()
     mended = [
         f"closed run {run_id}, left RUNNING by a dead process"
-        for run_id in tracking.close_dead_runs(tracking.open_store())
+        for run_id in tracking.close_dead_runs(client)
     ]
-    lost = missing_results(list_results())
-    mended += restore_runs(sorted({r.label for r in lost if r.experiment == WORKSPACE}))
-    mended += tag_experiments(list_results())
+    results = list_results()
+    lost = missing_results(results)
+    if labels := sorted({r.label for r in lost if r.experiment == WORKSPACE}):
+        mended += restore_runs(labels)
+        results = list_results()
+    mended += tag_experiments(client, results)
     # The last commit's results are restored with the workspace's.
     others = {r.experiment for r in lost if not r.experiment.startswith(NO_EXPERIMENT)}
     left = other_stores() + [

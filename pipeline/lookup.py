@@ -79,6 +79,7 @@ def _read_results(experiment: str, revision: str | None) -> Iterator[Result]:
 
 def as_table(results: list[Result]) -> pd.DataFrame:
     """Return experiment, rev, network, seed, run and its status in MLflow, a row each."""
+    tracking.open_store()
     status = {run.info.run_id: run.info.status for run in tracking.find_runs()}
     rows = [
         {

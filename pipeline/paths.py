@@ -24,6 +24,13 @@ def project_root() -> Path:
     return here
 
 
+def work_folder() -> Path:
+    """Return the main repository's folder of checkpoints and locks, made where it is missing."""
+    folder = project_root() / ".training"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def run_label(network: Network, seed: int) -> str:
     """Name a training in files and stages, like `model-0`."""
     return f"{network}-{seed}"

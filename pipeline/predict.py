@@ -36,9 +36,8 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
     from pipeline.tracking import Registry, load_model
 
     registry = Registry(metadata["params"]["source"], metadata["digest"])
-    uri = registry.uri(name)
-    version = registry.find(name)
-    assert version is not None  # uri() has seen it
+    version = registry.get(name)
+    uri = f"models:/{version.name}/{version.version}"
     return load_model(uri), json.loads(version.tags["class_names"])
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline import tracking
 from pipeline.errors import exit_on_user_error
 from pipeline.params import DISPLAY_NAMES, Params, load_params
-from pipeline.paths import REGISTERED, evaluation_folder, project_root
+from pipeline.paths import REGISTERED, evaluation_folder, work_folder
 from pipeline.results import load_metrics, load_prepared_metadata
 
 SECTIONS = {name: network for network, name in DISPLAY_NAMES.items()}
@@ -29,7 +29,7 @@ def register(params: Params) -> str:
     best = rank(metrics)
     registry = tracking.Registry(metadata["params"]["source"], metadata["digest"])
     # Two workers of a queue may get here at the same time.
-    with filelock.FileLock(project_root() / ".training" / "registry.lock"):
+    with filelock.FileLock(work_folder() / "registry.lock"):
         return _compete(registry, best, metadata)
 
 

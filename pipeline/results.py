@@ -70,7 +70,7 @@ def load_metrics(params: Params, digest: str) -> pd.DataFrame:
         UserError: files are missing, or a training belongs to other data than `digest`.
     """
     rows = [
-        read_metrics(network, seed, digest) for network in NETWORKS for seed in params.train.seeds
+        _read_metrics(network, seed, digest) for network in NETWORKS for seed in params.train.seeds
     ]
     return pd.DataFrame(rows)
 
@@ -111,8 +111,7 @@ def _read(file: Path) -> str:
         raise UserError(f"{file} cannot be read ({error.strerror}); run `dvc repro`") from None
 
 
-def read_metrics(network: Network, seed: int, digest: str) -> dict[str, Any]:
-    """Read the metrics of one training, with scores like best_val_accuracy side by side."""
+def _read_metrics(network: Network, seed: int, digest: str) -> dict[str, Any]:
     file = evaluation_folder(network, seed) / "metrics.json"
     metrics = json.loads(_read(file))
     if metrics["digest"] != digest:

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from pipeline.errors import UserError
-from pipeline.paths import project_root
+from pipeline.paths import project_root, work_folder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that went away must not hold up training: the metrics are sent again later.
@@ -81,10 +81,8 @@ def open_store() -> MlflowClient:
     """
     uri = store_uri()
     mlflow.set_tracking_uri(uri)
-    lock = project_root() / ".training" / "store.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(lock):
+        with filelock.FileLock(work_folder() / "store.lock"):
             client = MlflowClient(uri)  # makes the tables
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
@@ -272,13 +270,8 @@ def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
 
 def close_dead_runs(client: MlflowClient) -> list[str]:
     """Close as KILLED the runs that a dead process of this machine left RUNNING."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        return []
-    running = client.search_runs(
-        [experiment.experiment_id],
-        f"attributes.status = 'RUNNING' and tags.`process.host` = '{socket.gethostname()}'",
-        max_results=1000,
+    running = find_runs(
+        f"attributes.status = 'RUNNING' and tags.`process.host` = '{socket.gethostname()}'"
     )
     dead = [run.info.run_id for run in running if not _is_alive(run.data.tags)]
     for run_id in dead:
@@ -301,18 +294,23 @@ class Registry:
         except MlflowException:
             return None
 
-    def uri(self, alias: str) -> str:
-        """Return the URI of an alias.
+    def get(self, alias: str) -> ModelVersion:
+        """Return the version with an alias.
 
         Raises:
             UserError: nothing has this alias.
         """
-        if self.find(alias) is None:
+        version = self.find(alias)
+        if version is None:
             raise UserError(
                 f"MLflow's registry has no {alias} of {self.name} (the prepared data); run "
                 "`dvc repro`, or `python -m pipeline.doctor` if the store was deleted"
             )
-        return f"models:/{self.name}@{alias}"
+        return version
+
+    def uri(self, alias: str) -> str:
+        """Return the URI of an alias; errors as in get."""
+        return f"models:/{self.get(alias).name}@{alias}"
 
     def register(self, model_uri: str, alias: str, tags: dict[str, str]) -> str:
         """Register a logged model under an alias and return its version.
@@ -337,18 +335,10 @@ def load_model(uri: str) -> Any:
 
 
 def find_runs(filter_string: str = "") -> list[Run]:
-    """Return the runs of this project's experiment, the newest first."""
-    client = open_store()
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    runs: list[Run] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment.experiment_id], filter_string, max_results=1000, page_token=token or None
-        )
-        runs.extend(page)
-        token = page.token
-    return runs
+    """Return the runs of this project's experiment in the open store, the newest first."""
+    return mlflow.search_runs(
+        experiment_names=[EXPERIMENT], filter_string=filter_string, output_format="list"
+    )
 
 
 def _process_tags() -> dict[str, str]:

@@ -17,7 +17,7 @@ from pipeline import checkpoint, fit, tracking
 from pipeline.datasets import Prepared
 from pipeline.models import count_flops, load_network, trainable_parameters
 from pipeline.params import DISPLAY_NAMES, PARAMS_FILE, Network, NetworkParams, Params
-from pipeline.paths import PREPARED, history_file, models_folder, project_root, run_file
+from pipeline.paths import PREPARED, history_file, models_folder, run_file, work_folder
 
 # The modules whose code decides the outcome: a checkpoint of other code is not resumed.
 CODE = ("augment", "datasets", "dropblock", "fit", "models", "schedules")
@@ -82,8 +82,7 @@ def train(training: Training) -> None:
             training in another process, or an MLflow store that cannot be used.
     """
     fit.check_batch_size(training.network, training.recipe, len(training.prepared["train"]))
-    root = project_root() / ".training"
-    with checkpoint.training_folder(root, training.key()) as folder:
+    with checkpoint.training_folder(work_folder(), training.key()) as folder:
         with open_run(training, folder) as run:
             model, rows = start_or_resume(training, folder)
             facts = describe(training, model, run)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 REPOSITORY = Path(__file__).parents[1]
@@ -140,11 +141,25 @@ def environment_of_a_user() -> dict[str, str]:
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
+def start_python(folder, *arguments, readable=True):
+    """Start a Python process on this repository's code, or on the project's in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**environment_of_a_user(), "PYTHONPATH": str(REPOSITORY),
+             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.PIPE if readable else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )  # fmt: skip
+
+
 def wait_until_up(address):
+    """Return the page at an address once its server answers."""
     for _ in range(240):
         try:
-            with urllib.request.urlopen(address):
-                return
+            with urllib.request.urlopen(address) as page:
+                return page.read().decode()
         except OSError:
             time.sleep(0.5)
     raise TimeoutError(address)
@@ -153,6 +168,13 @@ def wait_until_up(address):
 def stop(process):
     process.terminate()
     process.wait(30)
+
+
+def runs_of(project):
+    """Return a client of the project's store and all its runs."""
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("dropblock-comparison")
+    return client, client.search_runs([experiment.experiment_id])
 
 
 def make_project(folder: Path) -> SimpleNamespace:
@@ -182,4 +204,4 @@ def make_project(folder: Path) -> SimpleNamespace:
     run("git", "config", "user.name", "test")
     run("git", "add", "-A")
     run("git", "commit", "-qm", "start")
-    return SimpleNamespace(folder=folder, run=run, environment=environment)
+    return SimpleNamespace(folder=folder, run=run)

@@ -4,18 +4,15 @@ import io
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 import urllib.request
 
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 
 from pipeline.ports import free_port
-from tests.conftest import stop, wait_until_up
+from tests.conftest import runs_of, start_python, stop, wait_until_up
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +37,8 @@ def wait_for_the_queue(project):
 
 
 def store(project):
-    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("dropblock-comparison")
-    return client, {r.info.run_id: r for r in client.search_runs([experiment.experiment_id])}
+    client, runs = runs_of(project)
+    return client, {run.info.run_id: run for run in runs}
 
 
 def lookup(project, *name):
@@ -142,14 +138,8 @@ def test_predict_names_the_classes_of_a_picture_by_the_champion(project, tmp_pat
 
 
 def test_the_champion_is_served_and_answers_raw_pixels(project):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.serve", "--port", str(free_port(0))],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    serve = ["-m", "pipeline.serve", "--port", str(free_port(0))]
+    process = start_python(project.folder, *serve)
     try:
         address = process.stdout.readline().split()[1]
         assert address.startswith("http://127.0.0.1:")

@@ -6,7 +6,8 @@ import re
 
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
+
+from tests.conftest import runs_of
 
 
 @pytest.fixture
@@ -16,12 +17,6 @@ def project(finished_project):
 
 STAGES = ["prepare", "train", "evaluate", "report", "register"]
 TOOLS = ["preset", "predict", "serve", "ui", "lookup", "doctor"]
-
-
-def runs_of(project):
-    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("dropblock-comparison")
-    return client, client.search_runs([experiment.experiment_id])
 
 
 def stages_run(output):

@@ -1,8 +1,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,7 +9,7 @@ from mlflow import MlflowClient
 
 from pipeline import tracking
 from pipeline.errors import UserError
-from tests.conftest import REPOSITORY, environment_of_a_user
+from tests.conftest import start_python
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
 
@@ -150,14 +148,7 @@ with tracking.tracked_run("sleeper", {}) as run:
 
 
 def start_sleeper(folder):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLEEPER],
-        cwd=folder,
-        env={**environment_of_a_user(), "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    process = start_python(folder, "-c", SLEEPER)
     return process, process.stdout.readline().strip()
 
 
