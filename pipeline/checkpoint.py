@@ -16,6 +16,7 @@ from typing import Any
 import filelock
 
 from pipeline.errors import UserError
+from pipeline.hashing import hash_file
 
 KEPT = 2  # checkpoints: the newest, and the one before in case the newest is damaged
 WEIGHTS = ("last.keras", "best.keras")
@@ -68,7 +69,7 @@ def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best
     model.save(partial / "last.keras")
     best_so_far = partial / "last.keras" if best else previous / "best.keras"
     shutil.copyfile(best_so_far, partial / "best.keras")
-    state = {"rows": rows, "sha256": {name: sha256(partial / name) for name in WEIGHTS}}
+    state = {"rows": rows, "sha256": {name: hash_file(partial / name) for name in WEIGHTS}}
     (partial / "state.json").write_text(json.dumps(state))
     for path in (*partial.iterdir(), partial):
         _flush(path)
@@ -85,7 +86,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
     for checkpoint in reversed(_checkpoints(folder)):
         try:
             state = json.loads((checkpoint / "state.json").read_text())
-            if all(sha256(checkpoint / name) == state["sha256"][name] for name in WEIGHTS):
+            if all(hash_file(checkpoint / name) == state["sha256"][name] for name in WEIGHTS):
                 return checkpoint, state["rows"]
         except (OSError, ValueError, KeyError):
             pass
@@ -97,15 +98,6 @@ def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
 def newest_checkpoint(folder: Path) -> Path:
     """Return the newest checkpoint, unchecked."""
     return _checkpoints(folder)[-1]
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -12,13 +12,13 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import top_k_accuracy_score
 
 from pipeline import figures, tracking
-from pipeline.datasets import SPLITS, Prepared, Split
 from pipeline.errors import UserError
 from pipeline.export import export_model
 from pipeline.fit import make_eval_dataset
 from pipeline.models import load_network
 from pipeline.params import DISPLAY_NAMES, EvaluateParams, Network
 from pipeline.paths import PREPARED, evaluation_folder, history_file, models_folder, run_file
+from pipeline.prepared import SPLITS, Prepared, Split
 from pipeline.results import label_history, superclass_pairs
 
 WEIGHTS = ("best", "last")

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.datasets import IMAGE_SHAPE
 from pipeline.dropblock import DropBlock2D
+from pipeline.records import IMAGE_SHAPE
 from pipeline.sharpen import SHARPEN_KERNEL_256
 
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from pipeline import schedules
 from pipeline.augment import augment_batch
-from pipeline.datasets import Prepared, Split
 from pipeline.dropblock import DropBlock2D
 from pipeline.errors import UserError
 from pipeline.models import build_model
 from pipeline.params import AugmentParams, Network, NetworkParams, TrainParams
+from pipeline.prepared import Prepared, Split
 
 HistoryRow = dict[str, float]
 EpochHook = Callable[[keras.Model, list[HistoryRow]], None]

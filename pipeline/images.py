@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.datasets import IMAGE_SIZE
 from pipeline.errors import UserError
+from pipeline.records import IMAGE_SIZE
 
 FORMATS = ("PNG", "JPEG")
 

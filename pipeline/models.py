@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import layers
 
-from pipeline.datasets import IMAGE_SHAPE
 from pipeline.dropblock import DropBlock2D
 from pipeline.errors import UserError
 from pipeline.params import DISPLAY_NAMES, Network, NetworkParams
+from pipeline.records import IMAGE_SHAPE
 
 Tensor = Any
 

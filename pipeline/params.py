@@ -41,19 +41,11 @@ class DataParams(Section):
 
     source: Literal["digits", "cifar100"]
     path: str | None
+    url: Annotated[str, Field(pattern="^https?://")]
     sharpen: bool
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
     limit: Annotated[int, Field(ge=1)] | None
     seed: Seed
-
-    @model_validator(mode="after")
-    def _source_has_path(self) -> "DataParams":
-        if self.source == "cifar100" and not self.path:
-            raise PydanticCustomError(
-                "rule_path",
-                "source cifar100 needs path, the folder with train.bin and test.bin",
-            )
-        return self
 
 
 class AugmentParams(Section):

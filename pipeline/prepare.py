@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets import Dataset, Split, load_dataset, save_prepared
+from pipeline.datasets import load_dataset
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.params import DataParams, load_params
-from pipeline.paths import PREPARED, project_root
+from pipeline.paths import PREPARED
+from pipeline.prepared import Split, save_prepared
+from pipeline.records import Dataset
 from pipeline.sharpen import sharpen
 
 
@@ -68,18 +70,15 @@ def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:
 
 def prepare(params: DataParams, folder: Path = PREPARED) -> str:
     """Prepare the data set into `folder` and return its digest."""
-    # A relative folder means the main repository's, also in the copy of a --temp run.
-    folder_of_source = project_root() / Path(params.path).expanduser() if params.path else None
-    dataset = load_dataset(params.source, folder_of_source)
-    dataset = limit_dataset(dataset, params.limit, params.seed)
+    dataset = limit_dataset(load_dataset(params), params.limit, params.seed)
     train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
     splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test.copy()}
     if params.sharpen:
         for records in splits.values():
             records["image"] = sharpen(records["image"])
     metadata = {
-        # A folder's place says nothing about its content, which the digest identifies.
-        "params": params.model_dump(exclude={"path"}),
+        # Where the data came from says nothing about its content, which the digest identifies.
+        "params": params.model_dump(exclude={"path", "url"}),
         "class_names": dataset.class_names,
         "superclass_names": dataset.superclass_names,
     }

@@ -14,13 +14,13 @@ import pandas as pd
 import tensorflow as tf
 
 from pipeline import checkpoint, fit, tracking
-from pipeline.datasets import Prepared
 from pipeline.models import count_flops, load_network, trainable_parameters
 from pipeline.params import DISPLAY_NAMES, PARAMS_FILE, Network, NetworkParams, Params
 from pipeline.paths import PREPARED, history_file, models_folder, run_file, work_folder
+from pipeline.prepared import Prepared
 
 # The modules whose code decides the outcome: a checkpoint of other code is not resumed.
-CODE = ("augment", "datasets", "dropblock", "fit", "models", "schedules")
+CODE = ("augment", "dropblock", "fit", "models", "prepared", "records", "schedules")
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def workspace(tmp_path, monkeypatch, no_tracking_environment):
 def cifar100_folder(tmp_path, monkeypatch):
     """A folder like CIFAR-100's binary archive, with random images: 500 and 200 of them."""
     counts = {"train.bin": 500, "test.bin": 200}
-    monkeypatch.setattr("pipeline.datasets.CIFAR100_IMAGES", counts)
+    monkeypatch.setattr("pipeline.cifar100.TRAIN_IMAGES", counts["train.bin"])
+    monkeypatch.setattr("pipeline.cifar100.TEST_IMAGES", counts["test.bin"])
     folder = tmp_path / "cifar-100-binary"
     folder.mkdir()
     rng = np.random.default_rng(0)

@@ -12,8 +12,8 @@ from pipeline.prepare import prepare
 
 @pytest.fixture
 def prepared(workspace, tiny_params):
-    from pipeline.datasets import Prepared
     from pipeline.paths import PREPARED
+    from pipeline.prepared import Prepared
 
     prepare(tiny_params.data)
     return Prepared(PREPARED)

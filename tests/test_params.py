@@ -53,7 +53,6 @@ def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(tmp_path, key
         ("model.conv_keep_end", 1.0, ""),
         ("baseline.conv_keep_end", 0.9, "baseline: conv_keep_end must not be above"),
         ("augment.dropout_grid_min", 0.5, "dropout_grid_min must not be above"),
-        ("data.source", "cifar100", "needs path"),
     ],
 )
 def test_rules_over_several_keys(tmp_path, key, value, shown):

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.datasets import Prepared, load_dataset
+from pipeline.datasets import load_digits
 from pipeline.errors import UserError
 from pipeline.prepare import limit_dataset, prepare, split_train_val
+from pipeline.prepared import Prepared
 from pipeline.sharpen import sharpen
 from tests.conftest import CIFAR100, needs_cifar100
 
@@ -16,7 +17,7 @@ def keys(records):
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_dataset("digits", None)
+    return load_digits()
 
 
 def test_the_split_is_disjoint_complete_and_stratified(digits):

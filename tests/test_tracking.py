@@ -210,7 +210,7 @@ def test_runs_carry_their_experiment_stage_and_commit(store, monkeypatch):
 
 
 def test_the_data_set_is_named_with_its_digest(store):
-    from pipeline.datasets import RECORD
+    from pipeline.records import RECORD
 
     with tracking.tracked_run("one", {}) as run:
         run.log_dataset("digits", "f00d" * 16, np.zeros(3, RECORD))
