@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from pipeline.batch_norm import BatchNorm
 from pipeline.dropblock import DropBlock2D
 from pipeline.records import IMAGE_SHAPE
 from pipeline.sharpen import SHARPEN_KERNEL_256
@@ -21,7 +22,7 @@ def export_model(network: keras.Model, sharpen: bool) -> keras.Model:
     """
     inputs = layers.Input(IMAGE_SHAPE, dtype="uint8", name="image")
     pixels = ops.cast(inputs, "float32")
-    logits = _without_dropblock(network)(_sharpen(pixels) if sharpen else pixels)
+    logits = _of_keras_layers(network)(_sharpen(pixels) if sharpen else pixels)
     probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
     return keras.Model(inputs, probabilities, name=network.name)
 
@@ -44,10 +45,14 @@ def _sharpen(pixels: Any) -> Any:
     return ops.clip(ops.round(result), 0.0, 255.0)
 
 
-def _without_dropblock(network: keras.Model) -> keras.Model:
+def _of_keras_layers(network: keras.Model) -> keras.Model:
+    """Copy a network with Keras' own layers in place of this project's."""
+
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, DropBlock2D):
             return layers.Identity(name=layer.name)
+        if isinstance(layer, BatchNorm):
+            return layers.BatchNormalization.from_config(layer.get_config())
         return layer.__class__.from_config(layer.get_config())
 
     clone = keras.models.clone_model(network, clone_function=replace)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from pipeline.batch_norm import BatchNorm
 from pipeline.dropblock import DropBlock2D
 from pipeline.errors import UserError
 from pipeline.params import DISPLAY_NAMES, Network, NetworkParams
@@ -84,7 +85,7 @@ def batch_norm(x: Tensor, params: NetworkParams, name: str, **kwargs: Any) -> Te
     """Normalise over the batch, with scale and centre; nothing where batch_norm is off."""
     if not params.batch_norm:
         return x
-    return layers.BatchNormalization(
+    return BatchNorm(
         momentum=params.batch_norm_momentum, epsilon=params.batch_norm_epsilon, name=name, **kwargs
     )(x)
 
@@ -114,10 +115,12 @@ def drop_block(x: Tensor, params: NetworkParams, name: str) -> Tensor:
 
 
 def hidden_layer(x: Tensor, units: int, params: NetworkParams, name: str) -> Tensor:
-    """Apply matmul, batch norm, ReLU and dropout."""
+    """Apply matmul, batch norm, ReLU and dropout; no dropout where all is kept."""
     x = _dense(x, _scaled(units, params.width), params, f"{name}_dense")
     x = batch_norm(x, params, f"{name}_norm")
     x = layers.ReLU(name=f"{name}_relu")(x)
+    if params.dense_keep == 1:
+        return x
     return layers.Dropout(1 - params.dense_keep, name=f"{name}_dropout")(x)
 
 

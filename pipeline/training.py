@@ -20,7 +20,7 @@ from pipeline.paths import PREPARED, history_file, models_folder, run_file, work
 from pipeline.prepared import Prepared
 
 # The modules whose code decides the outcome: a checkpoint of other code is not resumed.
-CODE = ("augment", "dropblock", "fit", "models", "prepared", "records", "schedules")
+CODE = ("augment", "batch_norm", "dropblock", "fit", "models", "prepared", "records", "schedules")
 
 
 @dataclass(frozen=True)

@@ -73,14 +73,14 @@ def test_training_batches_are_augmented_and_evaluation_batches_are_not(prepared,
     np.testing.assert_array_equal(evaluated, prepared["val"]["image"])
 
 
-def train(prepared, params, epochs, saved=None, network="model"):
+def train(prepared, params, epochs, saved=None, network="model", rows=()):
     """Train up to `epochs`, from a saved (model file, rows) on where given; return both."""
     recipe = params.network(network).model_copy(update={"epochs": epochs})
     fit.configure_backend(params.train, seed=3)
     if saved:
         model, rows = keras.saving.load_model(saved[0]), list(saved[1])
     else:
-        model, rows = fit.new_model(network, recipe, params.train, 10), []
+        model, rows = fit.new_model(network, recipe, params.train, 10), list(rows)
     fit.fit(model, prepared, recipe, params.augment, 3, 100, rows, lambda *_: None, verbose=0)
     return model, rows
 
@@ -126,6 +126,34 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
     model.fit(data, steps_per_epoch=1, epochs=2, verbose=0,
               callbacks=[fit.EpochSettings(recipe, 0), Spy()])  # fmt: skip
     assert seen == [pytest.approx((0.002, 1.0)), pytest.approx((0.00196, 0.98))]
+
+
+def rows_so_far(*losses):
+    return [{"epoch": i, "val_loss": x, "val_accuracy": 0.1} for i, x in enumerate(losses, 1)]
+
+
+def test_a_resumed_training_goes_on_in_the_schedules(prepared, tiny_params):
+    """Two epochs done: the third has 0.002 x 0.98^2 and 1 - 2 x 0.02."""
+    _, rows = train(prepared, tiny_params, 3, rows=rows_so_far(2.3, 2.2))
+    third = rows[2]
+    assert third["epoch"] == 3
+    assert third["learning_rate"] == pytest.approx(0.0019208)
+    assert third["keep_prob"] == pytest.approx(0.96)
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs"),
+    [
+        ((0.1, 0.2, 0.3), 4),  # the fourth, about 2.3, is the third rise in a row
+        ((0.2, 0.1, 0.3), 5),  # only the second there
+        ((0.3, 0.2, 0.1), 5),
+    ],
+)
+def test_rises_before_an_interruption_count(prepared, tiny_params, losses, epochs):
+    tiny = tiny_params.model.model_copy(update={"stop_after_rising": 3})
+    params = tiny_params.model_copy(update={"model": tiny})
+    _, rows = train(prepared, params, 5, rows=rows_so_far(*losses))
+    assert len(rows) == epochs
 
 
 def test_the_optimizer_is_the_tutorials_adam(tiny_params):

@@ -1,31 +1,46 @@
 import pytest
 
-from pipeline import schedules
+from pipeline import preset, schedules
+from pipeline.params import check_params, read_yaml
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture
-def resnet(params):
-    """The published recipe of part 7."""
-    published = {"learning_rate": 5e-4, "learning_rate_decay": 0.98, "conv_keep_step": 0.005}
-    return params.model.model_copy(update=published)
+def published():
+    """The tutorial's recipe: presets/tutorial.yaml upon params.yaml."""
+    changes = dict(preset.leaves(read_yaml(REPOSITORY / "presets/tutorial.yaml")))
+    text = preset.apply((REPOSITORY / "params.yaml").read_text(), changes)
+    return check_params(preset.YAML(typ="safe").load(text))
 
 
-def test_the_learning_rate_falls_by_a_factor_after_each_epoch(resnet):
-    expected = [5e-4, 4.9e-4, 4.802e-4, 4.70596e-4]
-    assert [schedules.learning_rate(resnet, e) for e in range(4)] == pytest.approx(expected)
-    assert schedules.learning_rate(resnet, 74) == pytest.approx(5e-4 * 0.2242, rel=1e-3)
+# Worked out by hand: 0.0005 x 0.98^e and 1 - 0.005 e, not below 0.8, after e epochs.
+RESNET_TABLE = {
+    0: (5.0e-4, 1.0),
+    1: (4.9e-4, 0.995),
+    2: (4.802e-4, 0.99),
+    10: (4.08536e-4, 0.95),
+    25: (3.01732e-4, 0.875),
+    39: (2.27398e-4, 0.805),
+    40: (2.22850e-4, 0.8),
+    41: (2.18393e-4, 0.8),
+    74: (1.12124e-4, 0.8),
+}
+# 0.0005 x 0.99^e, and 0.85 throughout.
+BASELINE_TABLE = {0: 5.0e-4, 1: 4.95e-4, 10: 4.52191e-4, 50: 3.02503e-4, 99: 1.84865e-4}
 
 
-def test_the_keep_probability_falls_by_a_step_down_to_its_end(resnet):
-    expected = [1.0, 0.995, 0.99, 0.985]
-    assert [schedules.keep_prob(resnet, e) for e in range(4)] == pytest.approx(expected)
-    assert [schedules.keep_prob(resnet, e) for e in (39, 40, 41, 74)] == pytest.approx(
-        [0.805, 0.8, 0.8, 0.8]
-    )
+@pytest.mark.parametrize("epoch", RESNET_TABLE)
+def test_part_7_follows_the_table(published, epoch):
+    rate, keep = RESNET_TABLE[epoch]
+    assert schedules.learning_rate(published.model, epoch) == pytest.approx(rate, rel=1e-5)
+    assert schedules.keep_prob(published.model, epoch) == pytest.approx(keep)
 
 
-def test_the_baseline_keeps_its_keep_probability(params):
-    assert {schedules.keep_prob(params.baseline, e) for e in range(100)} == {0.85}
+@pytest.mark.parametrize("epoch", BASELINE_TABLE)
+def test_part_6_follows_the_table(published, epoch):
+    expected = pytest.approx(BASELINE_TABLE[epoch], rel=1e-5)
+    assert schedules.learning_rate(published.baseline, epoch) == expected
+    assert schedules.keep_prob(published.baseline, epoch) == 0.85
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""Batch normalisation whose statistics keep float32's precision on a CPU (arXiv 1502.03167).
+
+TensorFlow's CPU kernels add up a batch one number after another. Over the 256,000 pixels of a batch
+of 250 maps of 32x32 the variance comes out wrong in the fourth digit, and the resnet's logits in
+the third (tests/test_parity.py). Adding up groups of pixels first, and then the groups, gives five
+digits, and lets the fused kernel do the work, which takes a third of the time of Keras' layer.
+"""
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+Tensor = Any
+LANES = 1024  # channels times groups: how many sums the kernel keeps side by side
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras' layer with other arithmetic where a CPU trains it; the same arguments and weights.
+
+    Input and output: (batch, channels) or (batch, height, width, channels), the channels last. On
+    a GPU, whose kernels add up in a tree, and at inference it is Keras' layer.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
+        """Normalise, in training by the batch's statistics, which the moving ones then follow."""
+        if not training or not self.trainable or tf.config.list_logical_devices("GPU"):
+            return super().call(inputs, training=training, mask=mask)
+        x = tf.cast(inputs, tf.float32)
+        maps = x if len(x.shape) == 4 else x[:, tf.newaxis, tf.newaxis, :]
+        mean, variance = batch_statistics(tf.stop_gradient(maps))
+        outputs = normalise(maps, self.gamma, self.beta, mean, variance, self.epsilon)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return tf.cast(tf.reshape(outputs, tf.shape(x)), self.compute_dtype)
+
+
+def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the (biased) variance of each channel, (c,), of (n, h, w, c) maps.
+
+    By the fused kernel, for groups of pixels as if they were channels of their own. The variance
+    of the whole is the mean of the groups' variances plus the variance of their means.
+    """
+    pixels, channels = x.shape[1] * x.shape[2], x.shape[3]
+    groups = math.gcd(pixels, 2 ** max(0, int(math.log2(LANES / channels))))
+    grouped = tf.reshape(x, (-1, pixels // groups, 1, groups * channels))
+    _, means, variances, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=grouped,
+        scale=tf.ones(groups * channels),
+        offset=tf.zeros(groups * channels),
+        mean=tf.zeros(0),
+        variance=tf.zeros(0),
+        is_training=True,
+    )
+    means = tf.reshape(means, (groups, channels))
+    count = tf.cast(tf.size(x) // (groups * channels), tf.float32)
+    biased = tf.reshape(variances, (groups, channels)) * ((count - 1.0) / count)
+    mean = tf.reduce_mean(means, axis=0)
+    return mean, tf.reduce_mean(biased + tf.math.squared_difference(means, mean), axis=0)
+
+
+def normalise(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, epsilon: float
+) -> Tensor:
+    """Return gamma * (x - mean) / sqrt(variance + epsilon) + beta for (n, h, w, c) maps.
+
+    `mean` and `variance` must be the batch's own: the gradient passes through them to x.
+    """
+
+    @tf.custom_gradient
+    def apply(x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Any]:
+        y, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=gamma,
+            offset=beta,
+            mean=mean,
+            variance=variance,
+            epsilon=epsilon,
+            is_training=False,
+        )
+
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=upstream,
+                x=x,
+                scale=gamma,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.zeros(0),
+                epsilon=epsilon,
+                is_training=True,
+            )[:3]
+
+        return y, gradient
+
+    return apply(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
