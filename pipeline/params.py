@@ -44,6 +44,7 @@ class DataParams(Section):
     url: Annotated[str, Field(pattern="^https?://")]
     sharpen: bool
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
+    duplicate_correlation: Annotated[float, Field(gt=0, le=1)] | None
     limit: Annotated[int, Field(ge=1)] | None
     seed: Seed
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.datasets import load_dataset
+from pipeline.duplicates import find_duplicate_groups, mark_duplicates
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.params import DataParams, load_params
 from pipeline.paths import PREPARED
@@ -19,9 +20,11 @@ def split_train_val(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split records into shuffled training and stratified validation records.
 
+    Images with a duplicate among the records all go to the training records.
+
     Raises:
         UserError: the validation share is too small to hold one image of each class, or a class
-            has too few images to be split.
+            has too few images (without duplicates) to be split.
     """
     from sklearn.model_selection import train_test_split
 
@@ -30,16 +33,37 @@ def split_train_val(
         return shuffled, shuffled[:0]
     count = round(validation_fraction * len(records))
     try:
-        return tuple(
-            train_test_split(
-                shuffled, test_size=count, stratify=shuffled["label"], random_state=seed
-            )
+        train, val = train_test_split(
+            shuffled, test_size=count, stratify=shuffled["label"], random_state=seed
         )
     except ValueError as error:
         raise UserError(
             f"data.validation_fraction = {validation_fraction}: {len(records)} training images "
             f"cannot be split ({error}); use a larger fraction or data.limit, or 0"
         ) from None
+    return exchange_duplicates(train, val)
+
+
+def exchange_duplicates(train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Exchange the validation images that have a duplicate for training images without, by class.
+
+    Raises:
+        UserError: a class has too few images without.
+    """
+    train, val = train.copy(), val.copy()
+    sizes = np.bincount(np.concatenate([train["group"], val["group"]]))
+    for label in np.unique(val["label"]):
+        out = np.flatnonzero((val["label"] == label) & (sizes[val["group"]] > 1))
+        alone = np.flatnonzero((train["label"] == label) & (sizes[train["group"]] == 1))
+        if len(alone) < len(out):
+            raise UserError(
+                f"data.validation_fraction: of class {label} only {len(alone)} training images "
+                f"have no duplicate, {len(out)} are needed for validation; use a smaller fraction "
+                "or a higher data.duplicate_correlation (null: equal images only)"
+            )
+        moved = alone[: len(out)]
+        train[moved], val[out] = val[out], train[moved]
+    return train, val
 
 
 def limit_dataset(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
@@ -68,11 +92,30 @@ def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:
     return sample
 
 
+def number_duplicates(dataset: Dataset, correlation: float | None) -> None:
+    """Number the groups of duplicates over training and test images, in place."""
+    both = np.concatenate([dataset.train["image"], dataset.test["image"]])
+    groups = find_duplicate_groups(both, correlation)
+    dataset.train["group"], dataset.test["group"] = np.split(groups, [len(dataset.train)])
+
+
+def count_duplicates(splits: dict[Split, np.ndarray]) -> dict[str, int]:
+    """Count the images with a duplicate: in training and validation, and in the test set."""
+    known = np.concatenate([splits["train"]["group"], splits["val"]["group"]])
+    of_training, within_test = mark_duplicates(splits["test"]["group"], known)
+    return {
+        "within_training": int((np.bincount(known)[known] > 1).sum()),
+        "test_of_training": int(of_training.sum()),
+        "within_test": int(within_test.sum()),
+    }
+
+
 def prepare(params: DataParams, folder: Path = PREPARED) -> str:
     """Prepare the data set into `folder` and return its digest."""
     dataset = limit_dataset(load_dataset(params), params.limit, params.seed)
+    number_duplicates(dataset, params.duplicate_correlation)
     train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
-    splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test.copy()}
+    splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test}
     if params.sharpen:
         for records in splits.values():
             records["image"] = sharpen(records["image"])
@@ -81,6 +124,7 @@ def prepare(params: DataParams, folder: Path = PREPARED) -> str:
         "params": params.model_dump(exclude={"path", "url"}),
         "class_names": dataset.class_names,
         "superclass_names": dataset.superclass_names,
+        "duplicates": count_duplicates(splits),
     }
     return save_prepared(folder, splits, metadata)
 

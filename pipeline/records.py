@@ -6,7 +6,14 @@ import numpy as np
 
 IMAGE_SIZE = 32
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
-RECORD = np.dtype([("image", np.uint8, IMAGE_SHAPE), ("label", np.uint8), ("superclass", np.uint8)])
+RECORD = np.dtype(
+    [
+        ("image", np.uint8, IMAGE_SHAPE),
+        ("label", np.uint8),
+        ("superclass", np.uint8),
+        ("group", np.int32),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -14,7 +21,8 @@ class Dataset:
     """A data set as it comes from its source.
 
     Attributes:
-        train, test: records of dtype RECORD (image (32, 32, 3) uint8, label, superclass).
+        train, test: records of dtype RECORD (image (32, 32, 3) uint8, label, superclass, and the
+            number of the group of duplicates, which `prepare` fills in).
         class_names: the name of each label.
         superclass_names: the name of each superclass; where a source has none, the classes.
     """
@@ -26,7 +34,8 @@ class Dataset:
 
 
 def make_records(images: np.ndarray, labels: np.ndarray, superclasses: np.ndarray) -> np.ndarray:
-    """Join (n, 32, 32, 3) uint8 images with their (n,) labels and superclasses."""
+    """Join (n, 32, 32, 3) uint8 images with their (n,) labels and superclasses, each its own group."""
     records = np.empty(len(images), RECORD)
     records["image"], records["label"], records["superclass"] = images, labels, superclasses
+    records["group"] = np.arange(len(images))
     return records

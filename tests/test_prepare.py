@@ -99,3 +99,39 @@ def test_the_real_cifar100_keeps_10_percent_of_each_class_for_validation(workspa
     assert (np.bincount(prepared["val"]["label"]) == 50).all()
     assert (np.bincount(prepared["train"]["label"]) == 450).all()
     assert len(prepared["test"]) == 10_000
+
+
+def test_duplicates_are_never_split_between_training_and_validation(digits):
+    records = digits.train.copy()
+    groups = np.arange(len(records))
+    groups[1::2] = groups[:-1:2]  # pairs ...
+    alone = np.random.default_rng(0).permutation(len(records))[:400]
+    groups[alone] = len(records) + np.arange(400)  # ... of which some are parted again
+    records["group"] = groups
+    train, val = split_train_val(records, 0.1, seed=0)
+    assert len(val) == 144
+    assert keys(train) | keys(val) == keys(records)
+    assert not set(train["group"]) & set(val["group"])
+    before = split_train_val(digits.train, 0.1, seed=0)[1]
+    np.testing.assert_array_equal(np.bincount(val["label"]), np.bincount(before["label"]))
+
+
+def test_a_class_of_nothing_but_duplicates_is_refused(digits):
+    records = digits.train.copy()
+    records["group"] = records["label"]
+    with pytest.raises(UserError, match=r"of class 0 only 0 .* a higher data.duplicate_corr"):
+        split_train_val(records, 0.1, seed=0)
+
+
+def test_the_metadata_count_the_duplicates(workspace, params, cifar100_folder):
+    rows = np.fromfile(cifar100_folder / "train.bin", np.uint8).reshape(-1, 3074)
+    tests = np.fromfile(cifar100_folder / "test.bin", np.uint8).reshape(-1, 3074)
+    rows[10, 2:], tests[4, 2:], tests[9, 2:] = rows[3, 2:], rows[3, 2:], tests[8, 2:]
+    rows.tofile(cifar100_folder / "train.bin")
+    tests.tofile(cifar100_folder / "test.bin")
+    source = {"source": "cifar100", "path": str(cifar100_folder), "validation_fraction": 0.2}
+    prepare(params.data.model_copy(update=source))
+    metadata = Prepared(workspace / "data/prepared").metadata
+    assert metadata["duplicates"] == {
+        "within_training": 2, "test_of_training": 1, "within_test": 2,
+    }  # fmt: skip

@@ -1,0 +1,100 @@
+"""Exact and near duplicates among images, in groups.
+
+CIFAR-100 has many: ciFAIR (Barz and Denzler, arXiv 1902.00423) found a duplicate in the training
+set for 891 of the 10,000 test images, and 104 within the test set, by a network's features and by
+eye. Pixels alone, as here, find those that were neither shifted nor cut.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+COARSE, DETAIL = 4, 4  # cells a side of the coarse picture; pixels a side of a cell of detail
+COARSE_CORRELATION = 0.95  # of two images worth comparing in detail
+CHUNK = 5_000  # images or pairs at a time, to bound the memory
+
+
+def find_duplicate_groups(images: np.ndarray, correlation: float | None) -> np.ndarray:
+    """Number the groups of (n, h, w, 3) uint8 images that show the same; return (n,) int32.
+
+    Two images are of one group where all their pixels are equal, or where both their coarse
+    pictures (4x4 mean colours) correlate by 0.95 or more and their details (what is left of the
+    pixels after taking off the mean colour of each 4x4 cell) by `correlation` or more. None: equal
+    pixels only. A group also joins what is alike through a third image.
+    """
+    exact, _ = pd.factorize(np.array([image.tobytes() for image in images], object))
+    if correlation is None:
+        return exact.astype(np.int32)
+    first, second = _near_pairs(images, correlation)
+    # Equal images are joined through their number among the distinct ones.
+    nodes = len(images) + exact.max() + 1
+    rows = np.concatenate([first, np.arange(len(images))])
+    columns = np.concatenate([second, len(images) + exact])
+    links = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(nodes, nodes))
+    return connected_components(links, directed=False)[1][: len(images)].astype(np.int32)
+
+
+def mark_duplicates(test: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which test images repeat a training image, and which have a twin in the test set.
+
+    Args:
+        test, training: the groups' numbers of the images, (n,) and (m,).
+
+    Returns:
+        Two (n,) bools.
+    """
+    counts = np.bincount(test)
+    return np.isin(test, training), counts[test] > 1
+
+
+def _near_pairs(images: np.ndarray, correlation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two (p,) indices of all pairs of near duplicates."""
+    from sklearn.neighbors import radius_neighbors_graph
+
+    coarse = _in_chunks(_coarse_picture, images)
+    # The squared distance of unit vectors is two minus twice their correlation.
+    radius = np.sqrt(2 - 2 * COARSE_CORRELATION)
+    graph = radius_neighbors_graph(coarse, radius, mode="connectivity", n_jobs=-1).tocoo()
+    once = graph.row < graph.col
+    first, second = graph.row[once], graph.col[once]
+    involved, numbers = np.unique([first, second], return_inverse=True)
+    details = _in_chunks(_details, images[involved])
+    pairs = numbers.reshape(2, -1).T
+    alike = _in_chunks(lambda pair: _dot_products(details, pair), pairs) >= correlation
+    return first[alike], second[alike]
+
+
+def _in_chunks(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    starts = range(0, max(len(values), 1), CHUNK)
+    return np.concatenate([function(values[start : start + CHUNK]) for start in starts])
+
+
+def _cell_means(images: np.ndarray, cell: int) -> np.ndarray:
+    """Return the mean colour, float32, of each cell of `cell` x `cell` pixels."""
+    count, height, width, channels = images.shape
+    cells = images.reshape(count, height // cell, cell, width // cell, cell, channels)
+    return cells.mean(axis=(2, 4), dtype=np.float32)
+
+
+def _coarse_picture(images: np.ndarray) -> np.ndarray:
+    means = _cell_means(images, images.shape[1] // COARSE)
+    return _unit(means - means.mean(axis=(1, 2, 3), keepdims=True))
+
+
+def _dot_products(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    return np.einsum("pd,pd->p", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
+
+
+def _details(images: np.ndarray) -> np.ndarray:
+    means = _cell_means(images, DETAIL).repeat(DETAIL, axis=1).repeat(DETAIL, axis=2)
+    return _unit(images - means)
+
+
+def _unit(pictures: np.ndarray) -> np.ndarray:
+    """Scale to vectors of length one; a flat picture stays zero and correlates with nothing."""
+    vectors = pictures.reshape(len(pictures), math.prod(pictures.shape[1:]))
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
