@@ -13,7 +13,8 @@ from collections import defaultdict
 
 from pipeline import tracking
 from pipeline.errors import exit_on_user_error
-from pipeline.lookup import COMMIT, WORKSPACE, Result, list_results
+from pipeline.experiments import COMMIT, WORKSPACE
+from pipeline.lookup import Result, list_results
 from pipeline.paths import project_root
 
 TAG = "dvc.experiments"
@@ -86,7 +87,7 @@ def main() -> None:
     ]
     results = list_results()
     lost = missing_results(results)
-    if labels := sorted({r.label for r in lost if r.experiment == WORKSPACE}):
+    if labels := sorted({r.trial.label for r in lost if r.experiment == WORKSPACE}):
         mended += restore_runs(labels)
         results = list_results()
     mended += tag_experiments(client, results)

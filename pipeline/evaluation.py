@@ -8,45 +8,47 @@ import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.special import log_softmax, softmax
-from sklearn.metrics import top_k_accuracy_score
+from scipy.special import log_softmax
 
 from pipeline import figures, tracking
+from pipeline.drop_masks import measure_drop_blocks
 from pipeline.errors import UserError
 from pipeline.export import export_model
 from pipeline.fit import make_eval_dataset
 from pipeline.models import load_network
-from pipeline.params import DISPLAY_NAMES, EvaluateParams, Network
+from pipeline.params import DISPLAY_NAMES, EvaluateParams, Params, Trial
 from pipeline.paths import PREPARED, evaluation_folder, history_file, models_folder, run_file
 from pipeline.prepared import SPLITS, Prepared, Split
 from pipeline.results import label_history, superclass_pairs
+from pipeline.scores import Scores, calibration_table, score
 
 WEIGHTS = ("best", "last")
-Scores = dict[str, float]
 
 
-def evaluate(params: EvaluateParams, network: Network, seed: int) -> None:
+def evaluate(params: Params, trial: Trial) -> None:
     """Score a training; write metrics.json, predictions.npz and run.json; extend its MLflow run.
 
     Raises:
         UserError: the training's files are missing, damaged, or belong to other prepared data.
     """
     prepared = Prepared(PREPARED)
-    facts = read_facts(run_file(network, seed), prepared)
-    history = pd.read_csv(history_file(network, seed), float_precision="round_trip")
-    folder = models_folder(network, seed)
-    models = {weights: load_network(folder / f"{weights}.keras") for weights in WEIGHTS}
-    logits = {w: predict_splits(model, prepared, params.batch_size) for w, model in models.items()}
-    scores = {w: score_splits(values, prepared, params.top_k) for w, values in logits.items()}
-    metrics = {**summarise(history, facts), "scores": scores}
+    facts = read_facts(run_file(trial), prepared)
+    history = pd.read_csv(history_file(trial), float_precision="round_trip")
+    models = {w: load_network(models_folder(trial) / f"{w}.keras") for w in WEIGHTS}
+    batch_size, top_k = params.evaluate.batch_size, params.evaluate.top_k
+    predictions = {w: predict_splits(model, prepared, batch_size) for w, model in models.items()}
+    scores = {w: score_splits(values, prepared, top_k) for w, values in predictions.items()}
+    drop_blocks, masks = measure_drop_blocks(models["last"], history["keep_prob"].iloc[-1])
+    metrics = {**summarise(history, facts), "scores": scores, "drop_blocks": drop_blocks}
 
-    output = evaluation_folder(network, seed)
+    output = evaluation_folder(trial)
     output.mkdir(parents=True, exist_ok=True)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    save_predictions(output / "predictions.npz", logits["best"]["test"], prepared)
+    save_predictions(output / "predictions.npz", predictions["best"]["test"], prepared)
+    np.savez_compressed(output / "masks.npz", **masks)  # type: ignore[arg-type]
     exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
-    drawn = draw_figures(facts, history, logits["best"]["test"], prepared)
-    tracked = track(facts, history, metrics, exported, drawn, params)
+    drawn = draw_figures(metrics, history, predictions["best"]["test"], masks, prepared)
+    tracked = track(facts, history, metrics, exported, drawn, params.evaluate)
     (output / "run.json").write_text(json.dumps(tracked) + "\n")
     test = scores["best"]["test"]
     print(f"{facts['name']}: test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
@@ -69,50 +71,41 @@ def read_facts(file: Path, prepared: Prepared) -> dict[str, Any]:
 def predict_splits(
     model: keras.Model, prepared: Prepared, batch_size: int
 ) -> dict[Split, np.ndarray]:
-    """Return the (n, classes) float32 logits of each split that has images."""
-    splits = [split for split in SPLITS if len(prepared[split])]
-    return {
+    """Return the (n, classes) float32 log-probabilities of each split that has images."""
+    logits = {
         split: model.predict(make_eval_dataset(prepared[split], batch_size), verbose=0)
-        for split in splits
+        for split in SPLITS
+        if len(prepared[split])
+    }
+    return {
+        split: log_softmax(values.astype(np.float64), axis=1).astype(np.float32)
+        for split, values in logits.items()
     }
 
 
 def score_splits(
-    logits: dict[Split, np.ndarray], prepared: Prepared, top_k: int
+    log_probabilities: dict[Split, np.ndarray], prepared: Prepared, top_k: int
 ) -> dict[Split, Scores]:
-    """Score the logits of each split."""
-    return {s: score(values, prepared[s]["label"], top_k) for s, values in logits.items()}
-
-
-def score(logits: np.ndarray, labels: np.ndarray, top_k: int) -> Scores:
-    """Return mean cross entropy in nats, accuracy and top-k accuracy, both 0 to 1."""
-    picked = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+    """Score the log-probabilities of each split."""
+    superclass_of = np.array(prepared.metadata["superclass_of"])
     return {
-        "loss": float(-picked.mean()),
-        "accuracy": float((logits.argmax(axis=1) == labels).mean()),
-        "top_k_accuracy": top_k_accuracy(logits, labels, top_k),
+        split: score(values, prepared[split]["label"], superclass_of, top_k)
+        for split, values in log_probabilities.items()
     }
-
-
-def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Return the share of images whose label is among the k highest logits."""
-    classes = logits.shape[1]
-    if k >= classes:
-        return 1.0
-    return float(top_k_accuracy_score(labels, logits, k=k, labels=np.arange(classes)))
 
 
 def summarise(history: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
     """Collect what the report says of a training beside its scores."""
     kept = history.iloc[-1] if facts["watched"] == "test" else best_epoch(history)
-    keys = ("name", "network", "seed", "digest", "watched", "parameters", "flops")
+    left_out = ("run_id",)
     return {
-        **{key: facts[key] for key in keys},
+        **{key: value for key, value in facts.items() if key not in left_out},
         "epochs": len(history),
         "best_epoch": int(kept["epoch"]),
         "seconds_per_epoch": float(history["seconds"].median()),
         "images_per_second": float(history["images_per_second"].median()),
         "training_seconds": float(history["seconds"].sum()),
+        "peak_memory_mb": float(history["peak_memory_mb"].max()),
     }
 
 
@@ -122,30 +115,48 @@ def best_epoch(history: pd.DataFrame) -> pd.Series:
     return history.sort_values(keys, ascending=[False, True], kind="stable").iloc[0]
 
 
-def save_predictions(file: Path, logits: np.ndarray, prepared: Prepared) -> None:
-    """Save the test set's probabilities (n, classes) float32 with labels and superclasses."""
+def save_predictions(file: Path, log_probabilities: np.ndarray, prepared: Prepared) -> None:
+    """Save the test set's log-probabilities (n, classes) float32 with what the report compares by.
+
+    That is labels, superclasses, the numbers of the groups of duplicates, and which images repeat
+    one of training or validation, (n,) each.
+    """
     test = prepared["test"]
+    known = np.concatenate([prepared["train"]["group"], prepared["val"]["group"]])
     np.savez_compressed(
         file,
-        probabilities=softmax(logits.astype(np.float64), axis=1).astype(np.float32),
+        log_probabilities=log_probabilities,
         labels=test["label"],
         superclasses=test["superclass"],
+        groups=test["group"],
+        of_training=np.isin(test["group"], known),
     )
 
 
 def draw_figures(
-    facts: dict[str, Any], history: pd.DataFrame, logits: np.ndarray, prepared: Prepared
+    metrics: dict[str, Any],
+    history: pd.DataFrame,
+    log_probabilities: np.ndarray,
+    masks: dict[str, np.ndarray],
+    prepared: Prepared,
 ) -> dict[str, Figure]:
-    """Draw this training's learning curves and its confusion on the test set."""
-    name, test = DISPLAY_NAMES[facts["network"]], prepared["test"]
-    curves = label_history(history, name, facts["seed"], facts["watched"])
-    pairs = superclass_pairs(logits, test["label"], test["superclass"], prepared.metadata)
-    return {
-        "learning_curves.png": figures.plot_history(curves, facts["watched"]),
+    """Draw this training's curves, and its confusion and calibration on the test set."""
+    name, test = DISPLAY_NAMES[metrics["network"]], prepared["test"]
+    curves = label_history(history, name, metrics["seed"], metrics["watched"])
+    pairs = superclass_pairs(log_probabilities, test["label"], prepared.metadata)
+    drawn = {
+        "learning_curves.png": figures.plot_history(curves, metrics["watched"]),
+        "schedules.png": figures.plot_schedules(curves),
         "confusion.png": figures.plot_confusion(
-            {facts["name"]: pairs}, prepared.metadata["superclass_names"]
+            {metrics["name"]: pairs}, prepared.metadata["superclass_names"]
+        ),
+        "calibration.png": figures.plot_calibration(
+            {name: calibration_table(log_probabilities, test["label"])}
         ),
     }
+    if masks:
+        drawn["dropblock.png"] = figures.plot_masks({name: (metrics["drop_blocks"], masks)})
+    return drawn
 
 
 def track(
@@ -161,13 +172,13 @@ def track(
     Where the store no longer has the run, as after a move or a clean-up, a new one is made from
     the saved history.
     """
-    tags = {"network": DISPLAY_NAMES[facts["network"]], "seed": str(facts["seed"])}
-    with tracking.tracked_run(facts["name"], tags, facts["run_id"]) as run:
+    trial = Trial(facts["network"], facts["variant"], facts["seed"])
+    with tracking.tracked_run(facts["name"], tracking.trial_tags(trial), facts["run_id"]) as run:
         if run.run_id != facts["run_id"]:
             print(f"MLflow has no run {facts['run_id']}; made {run.run_id} from the saved history")
             run.set_tags({"restored_from": facts["run_id"]})
         run.log_history(history.to_dict("records"))
-        run.log_artifact(history_file(facts["network"], facts["seed"]))
+        run.log_artifact(history_file(trial))
         run.log_params({f"evaluate.{key}": value for key, value in params.model_dump().items()})
         run.log_metrics(flatten(metrics["scores"]))
         run.log_metrics({f"training/{key}": metrics[key] for key in ("epochs", "best_epoch")})

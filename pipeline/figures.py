@@ -1,10 +1,14 @@
-"""The report's figures."""
+"""The figures of one training, which `evaluate` logs, and of the comparison, for the report."""
+
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.results import NAMES
 
@@ -17,38 +21,77 @@ SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
 def plot_history(history: pd.DataFrame, watched: str) -> Figure:
-    """Plot accuracy and loss against epochs: all networks and seeds on one axis each.
+    """Plot accuracy and loss, against epochs and against training time: all networks and seeds.
 
     Args:
         history: a row for each epoch, as in Results.history, of any number of trainings.
         watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`.
     """
-    watched = SPLIT_NAMES[watched]
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
+    kinds = {
+        "watched": SPLIT_NAMES[watched],
+        "clean_train": "training, clean",
+        "train": "training, augmented",
+    }
+    history = history.assign(minutes=history["elapsed"] / 60)
+    figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
+    for row, what in zip(axes, ("accuracy", "loss"), strict=True):
         curves = history.melt(
-            id_vars=["network", "seed", "epoch"],
-            value_vars=[f"train_{what}", f"watched_{what}"],
+            id_vars=["network", "seed", "epoch", "minutes"],
+            value_vars=[f"{kind}_{what}" for kind in kinds],
             var_name="images",
             value_name=what,
         )
-        labels = {f"train_{what}": "training (augmented)", f"watched_{what}": watched}
-        curves["images"] = curves["images"].map(labels)
+        curves["images"] = curves["images"].map({f"{k}_{what}": v for k, v in kinds.items()})
+        options = {
+            "y": what,
+            "hue": "network",
+            "style": "images",
+            "style_order": list(kinds.values()),
+            "palette": COLOURS,
+        }
         sns.lineplot(
-            curves,
-            x="epoch",
-            y=what,
-            hue="network",
-            style="images",
-            style_order=[watched, "training (augmented)"],
-            palette=COLOURS,
-            errorbar=("pi", 100),
-            ax=axis,
-            legend=what == "accuracy",
+            curves, x="epoch", errorbar=("pi", 100), ax=row[0], legend=what == "accuracy", **options
         )
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set(ylabel="accuracy", ylim=(0, 1))
-    axes[1].set(ylabel="cross entropy, nats", ylim=(0, None))
+        # Each seed has its own times, so that there is nothing to average at one of them.
+        sns.lineplot(
+            curves, x="minutes", units="seed", estimator=None, ax=row[1], legend=False, **options
+        )
+        row[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+        row[1].set(xlabel="minutes of training", ylabel="")
+    axes[0, 0].set(ylim=(0, 1))
+    axes[0, 1].set(ylim=(0, 1))
+    for axis in axes[1]:
+        axis.set(ylim=(0, None))
+    axes[1, 0].set(ylabel="cross entropy, nats")
+    return figure
+
+
+def plot_schedules(history: pd.DataFrame) -> Figure:
+    """Plot learning rate and DropBlock's keep probability against epochs."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
+    labels = {"learning_rate": "learning rate", "keep_prob": "keep probability of DropBlock"}
+    for axis, (column, label) in zip(axes, labels.items(), strict=True):
+        sns.lineplot(
+            history, x="epoch", y=column, hue="network", palette=COLOURS, ax=axis, errorbar=None,
+            legend=column == "learning_rate",
+        )  # fmt: skip
+        axis.set(ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].set(ylim=(0, None))
+    return figure
+
+
+def plot_gap(history: pd.DataFrame, watched: str) -> Figure:
+    """Plot the generalisation gap of each epoch: accuracy on training minus watched images."""
+    gap = 100 * (history["clean_train_accuracy"] - history["watched_accuracy"])
+    figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    sns.lineplot(
+        history.assign(gap=gap), x="epoch", y="gap", hue="network", palette=COLOURS,
+        errorbar=("pi", 100), ax=axis,
+    )  # fmt: skip
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set(ylabel=f"accuracy, training minus\n{SPLIT_NAMES[watched]}, points")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -91,15 +134,125 @@ def plot_class_difference(table: pd.DataFrame) -> Figure:
     """Plot for each class how much more accurate the resnet is, in points.
 
     Args:
-        table: class and difference in points, in the order to show.
+        table: class, difference in points and significant, in the order to show. Bars of
+            differences that are not significant are pale.
     """
     if len(table) > NAMED_CLASSES:
         table = pd.concat([table.head(NAMED_CLASSES // 2), table.tail(NAMED_CLASSES // 2)])
-    better = table["difference"] > 0
     figure, axis = plt.subplots(figsize=(7, 1 + 0.24 * len(table)), layout="constrained")
-    colours = [COLOURS[NAMES[int(b)]] for b in better]
-    axis.barh(table["class"], table["difference"], color=colours)
+    for name, better in zip(NAMES, (False, True), strict=True):
+        for certain in (False, True):
+            chosen = table[
+                ((table["difference"] > 0) == better) & (table["significant"] == certain)
+            ]
+            axis.barh(
+                chosen["class"], chosen["difference"], color=COLOURS[name],
+                alpha=1 if certain else 0.35,
+                label=f"{name} better" + ("" if certain else ", within chance"),
+            )  # fmt: skip
+    axis.set_yticks(range(len(table)), labels=table["class"])
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(xlabel=f"test accuracy, {NAMES[1]} minus {NAMES[0]}, points", ylabel="")
     axis.grid(visible=False, axis="y")
+    axis.legend(fontsize="small")
+    return figure
+
+
+def plot_seeds(accuracies: pd.DataFrame) -> Figure:
+    """Plot each seed's test accuracy as a line from the baseline to the resnet.
+
+    Args:
+        accuracies: network, seed and accuracy in percent.
+    """
+    figure, axis = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    sns.lineplot(
+        accuracies, x="network", y="accuracy", units="seed", estimator=None, color="grey", ax=axis
+    )
+    sns.scatterplot(
+        accuracies, x="network", y="accuracy", hue="network", palette=COLOURS, s=70, ax=axis,
+        legend=False, zorder=3,
+    )  # fmt: skip
+    axis.set(xlabel="", ylabel="test accuracy, %", xlim=(-0.4, 1.4))
+    return figure
+
+
+def plot_calibration(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Plot accuracy against confidence, and how often each confidence comes up.
+
+    Args:
+        tables: of each network, confidence, accuracy and count of each bin.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    axes[0].plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
+    for name, table in tables.items():
+        options = {"color": COLOURS[name], "marker": "o", "label": name}
+        axes[0].plot(table["confidence"], table["accuracy"], **options)
+        axes[1].plot(table["confidence"], 100 * table["count"] / table["count"].sum(), **options)
+    axes[0].set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    axes[1].set(xlabel="confidence", ylabel="test images, %", xlim=(0, 1), ylim=(0, None))
+    axes[0].legend()
+    return figure
+
+
+def plot_masks(drawn: dict[str, tuple[list[dict[str, Any]], dict[str, np.ndarray]]]) -> Figure:
+    """Show on a smooth synthetic feature map what DropBlock zeroes: a row for each network.
+
+    Args:
+        drawn: of each network, the rows and the masks of measure_drop_blocks.
+    """
+    columns = max(len(masks) for _, masks in drawn.values())
+    figure, axes = plt.subplots(
+        len(drawn),
+        columns,
+        figsize=(2.6 * columns, 2.9 * len(drawn)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for line, (name, (rows, masks)) in zip(axes, drawn.items(), strict=True):
+        for axis, row in zip(line, rows, strict=False):
+            mask = masks[row["layer"]]
+            # Four channels of one sample, two by two.
+            shown = _synthetic_map(*mask.shape[:2])[..., np.newaxis] * mask
+            frame = [np.pad(c, 1, constant_values=np.nan) for c in np.moveaxis(shown, -1, 0)]
+            frame += [np.full_like(frame[0], np.nan)] * (4 - len(frame))
+            picture = np.block([[frame[0], frame[1]], [frame[2], frame[3]]])
+            axis.imshow(np.ma.masked_invalid(picture), cmap="mako", vmin=0, vmax=1)
+            block = row["block_size"] or "no"
+            axis.set_title(
+                f"{name} {row['layer'].removesuffix('_dropblock')}, {row['map']}\n"
+                f"{block} block, {100 * row['measured']:.1f} % dropped",
+                fontsize=9,
+            )
+    return figure
+
+
+def _synthetic_map(height: int, width: int) -> np.ndarray:
+    """Return a hill, highest in the middle, above 0.4 everywhere: what is dropped is black."""
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return 0.4 + 0.6 * np.exp(-2 * (rows**2 + columns**2))
+
+
+def plot_experiments(table: pd.DataFrame, x: str) -> Figure:
+    """Plot the test accuracy of all experiments, with 95 % intervals, against a parameter.
+
+    Args:
+        table: network, x (the parameter's value), accuracy, low and high in percent.
+        x: the parameter's name.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    values = {value: place for place, value in enumerate(table[x].unique())}
+    for offset, (name, rows) in enumerate(table.groupby("network")):
+        # Side by side where several experiments share a value.
+        repeat = rows.groupby(x).cumcount()
+        places = rows[x].map(values) + 0.12 * (offset - 0.5) + 0.05 * repeat
+        errors = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+        axis.errorbar(
+            places, rows["accuracy"], yerr=errors, fmt="o", capsize=3, color=COLOURS[str(name)],
+            label=name,
+        )  # fmt: skip
+    axis.set_xticks(list(values.values()), labels=[str(v) for v in values])
+    axis.set(xlabel=x, ylabel="test accuracy, %")
+    axis.legend()
     return figure

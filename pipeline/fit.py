@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import schedules
+from pipeline import machine, schedules
 from pipeline.augment import augment_batch
 from pipeline.dropblock import DropBlock2D
 from pipeline.errors import UserError
@@ -121,18 +121,23 @@ class DivergedError(UserError):
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """After each epoch: a row of history for the hooks, and the stopping rule."""
+    """After each epoch: a row of history for the hooks, and the stopping rule.
+
+    `seconds` are those of training and of the watched split, not of the score on `clean`.
+    """
 
     def __init__(
         self,
         params: NetworkParams,
         watched: Split,
         images: int,
+        clean: tf.data.Dataset,
         rows: list[HistoryRow],
         after_epoch: EpochHook,
     ) -> None:
         super().__init__()
         self._recipe, self._watched, self._images = params, watched, images
+        self._clean = clean
         self._rows, self._after_epoch = rows, after_epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -154,18 +159,22 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the epoch and decide whether it was the last."""
-        logs = logs or {}
+        logs, seconds = logs or {}, time.perf_counter() - self._start
+        clean = self.model.evaluate(self._clean, verbose=0, return_dict=True)
         self._rows.append(
             {
                 "epoch": epoch + 1,
                 "train_loss": logs["loss"],
                 "train_accuracy": logs["accuracy"],
+                "clean_train_loss": clean["loss"],
+                "clean_train_accuracy": clean["accuracy"],
                 f"{self._watched}_loss": logs["val_loss"],
                 f"{self._watched}_accuracy": logs["val_accuracy"],
                 "learning_rate": schedules.learning_rate(self._recipe, epoch),
                 "keep_prob": schedules.keep_prob(self._recipe, epoch),
                 "images_per_second": self._images / (self._trained - self._start),
-                "seconds": time.perf_counter() - self._start,
+                "seconds": seconds,
+                "peak_memory_mb": peak_memory() / 1e6,
             }
         )
         self._after_epoch(self.model, self._rows)
@@ -173,6 +182,14 @@ class EpochRecorder(keras.callbacks.Callback):
         if schedules.should_stop(losses, self._recipe.stop_after_rising):
             print(f"stop: {self._recipe.stop_after_rising} rising losses in a row", flush=True)
             self.model.stop_training = True
+
+
+def peak_memory() -> int:
+    """Return the most memory used so far, in bytes: the GPUs' where there are any."""
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if not gpus:
+        return machine.peak_memory()
+    return sum(tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in gpus)
 
 
 def is_best(rows: list[HistoryRow], watched: Split) -> bool:
@@ -190,6 +207,14 @@ def is_best(rows: list[HistoryRow], watched: Split) -> bool:
     return all(rank(rows[-1]) > rank(row) for row in rows[:-1])
 
 
+def clean_sample(prepared: Prepared) -> np.ndarray:
+    """Return as many training records as there are watched ones, the same in each epoch.
+
+    Scored without augmentation and dropout, they tell how far the network generalises.
+    """
+    return prepared["train"][: len(prepared[prepared.watched])]
+
+
 def check_batch_size(network: Network, params: NetworkParams, images: int) -> None:
     """Raise a UserError where not even one batch can be filled."""
     if params.batch_size > images:
@@ -199,11 +224,9 @@ def check_batch_size(network: Network, params: NetworkParams, images: int) -> No
         )
 
 
-def new_model(
-    network: Network, params: NetworkParams, train: TrainParams, classes: int
-) -> keras.Model:
+def new_model(params: NetworkParams, train: TrainParams, classes: int) -> keras.Model:
     """Build and compile an untrained network."""
-    return compile_model(build_model(network, params, classes), params, train)
+    return compile_model(build_model(params, classes), params, train)
 
 
 def fit(
@@ -235,7 +258,14 @@ def fit(
         steps_per_epoch=steps,
         callbacks=[
             EpochSettings(params, seed),
-            EpochRecorder(params, prepared.watched, steps * params.batch_size, rows, after_epoch),
+            EpochRecorder(
+                params,
+                prepared.watched,
+                steps * params.batch_size,
+                make_eval_dataset(clean_sample(prepared), eval_batch_size),
+                rows,
+                after_epoch,
+            ),
         ],
         shuffle=False,  # the data set does it
         verbose=verbose,

@@ -10,18 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
-from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.scm import NoSCM
 
 from pipeline import tracking
 from pipeline.errors import UserError, exit_on_user_error
-from pipeline.params import DISPLAY_NAMES, NETWORKS
-from pipeline.paths import OUTPUTS, project_root
-
-WORKSPACE = "workspace"
-COMMIT = "commit "  # with the start of its hash
+from pipeline.experiments import list_revisions, open_revision
+from pipeline.params import DISPLAY_NAMES, Trial
+from pipeline.paths import OUTPUTS
 
 
 @dataclass(frozen=True)
@@ -30,18 +24,8 @@ class Result:
 
     experiment: str
     revision: str
-    label: str
+    trial: Trial
     run_id: str
-
-    @property
-    def network(self) -> str:
-        """The network's name in reports."""
-        return DISPLAY_NAMES[next(n for n in NETWORKS if self.label.startswith(n))]
-
-    @property
-    def seed(self) -> int:
-        """The seed."""
-        return int(self.label.rpartition("-")[2])
 
 
 def list_results() -> list[Result]:
@@ -50,43 +34,33 @@ def list_results() -> list[Result]:
     Raises:
         UserError: this is no DVC repository.
     """
-    try:
-        with Repo(str(project_root())) as repo:
-            revisions = [(WORKSPACE, None), *_revisions(repo)]
-    except DvcException as error:
-        raise UserError(f"DVC's repository cannot be read: {error}") from None
-    return [result for name, rev in revisions for result in _read_results(name, rev)]
-
-
-def _revisions(repo: Repo) -> Iterator[tuple[str, str]]:
-    if isinstance(repo.scm, NoSCM):
-        return
-    head = repo.scm.get_rev()
-    yield COMMIT + head[:7], head
-    for experiments in repo.experiments.ls(all_commits=True).values():
-        yield from experiments
+    return [result for name, rev in list_revisions() for result in _read_results(name, rev)]
 
 
 def _read_results(experiment: str, revision: str | None) -> Iterator[Result]:
-    files = DVCFileSystem(str(project_root()), rev=revision)
+    files = open_revision(revision)
     for path in sorted(files.glob(f"{OUTPUTS}/evaluation/*/run.json")):
+        trial = Trial.parse(path.split("/")[-2])
+        if trial is None:
+            continue
         try:
             run_id = json.loads(files.read_text(path))["run_id"]
         except FileNotFoundError:  # known to dvc.lock, in no cache here
             continue
-        yield Result(experiment, (revision or "")[:7], path.split("/")[-2], run_id)
+        yield Result(experiment, (revision or "")[:7], trial, run_id)
 
 
 def as_table(results: list[Result]) -> pd.DataFrame:
-    """Return experiment, rev, network, seed, run and its status in MLflow, a row each."""
+    """Return experiment, rev, network, variant, seed, run and its status in MLflow, a row each."""
     tracking.open_store()
     status = {run.info.run_id: run.info.status for run in tracking.find_runs()}
     rows = [
         {
             "experiment": result.experiment,
             "rev": result.revision,
-            "network": result.network,
-            "seed": result.seed,
+            "network": DISPLAY_NAMES[result.trial.network],
+            "variant": result.trial.variant,
+            "seed": result.trial.seed,
             "MLflow run": result.run_id,
             "status": status.get(result.run_id, "not in this store"),
         }

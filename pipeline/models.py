@@ -10,19 +10,20 @@ from keras import layers
 from pipeline.batch_norm import BatchNorm
 from pipeline.dropblock import DropBlock2D
 from pipeline.errors import UserError
-from pipeline.params import DISPLAY_NAMES, Network, NetworkParams
+from pipeline.params import DISPLAY_NAMES, ModelParams, NetworkParams
 from pipeline.records import IMAGE_SHAPE
 
 Tensor = Any
 
 
-def build_model(network: Network, params: NetworkParams, classes: int) -> keras.Model:
-    """Build an untrained network.
+def build_model(params: NetworkParams, classes: int) -> keras.Model:
+    """Build an untrained network: the resnet from section `model`, else the baseline.
 
     Input: (batch, 32, 32, 3) sharpened pixels 0..255. Output: (batch, classes) float32 logits.
     """
-    build = build_resnet if network == "model" else build_baseline
-    return build(params, classes)
+    if isinstance(params, ModelParams):
+        return build_resnet(params, classes)
+    return build_baseline(params, classes)
 
 
 def load_network(path: Path) -> keras.Model:
@@ -53,7 +54,7 @@ def build_baseline(params: NetworkParams, classes: int) -> keras.Model:
     return _classifier(inputs, x, params, classes, name=DISPLAY_NAMES["baseline"])
 
 
-def build_resnet(params: NetworkParams, classes: int) -> keras.Model:
+def build_resnet(params: ModelParams, classes: int) -> keras.Model:
     """Build part 7: residual blocks, each followed by DropBlock and max-pool."""
     inputs, x = _normalised_input()
     for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
@@ -63,13 +64,16 @@ def build_resnet(params: NetworkParams, classes: int) -> keras.Model:
     return _classifier(inputs, x, params, classes, name=DISPLAY_NAMES["model"])
 
 
-def residual_block(
-    x: Tensor, filters: int, kernel: int, params: NetworkParams, name: str
-) -> Tensor:
-    """Add to h1 = ReLU(conv block of x) the conv block of h1, then ReLU; (h, w) stay."""
+def residual_block(x: Tensor, filters: int, kernel: int, params: ModelParams, name: str) -> Tensor:
+    """Add to h1 = ReLU(conv block of x) the conv block of h1, then ReLU; (h, w) stay.
+
+    Without skip connections there is no addition.
+    """
     h1 = layers.ReLU(name=f"{name}_h1_relu")(conv_block(x, filters, kernel, params, f"{name}_h1"))
     h2 = conv_block(h1, filters, kernel, params, f"{name}_h2")
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([h1, h2]))
+    if params.skip_connections:
+        h2 = layers.Add(name=f"{name}_add")([h1, h2])
+    return layers.ReLU(name=f"{name}_relu")(h2)
 
 
 def conv_block(x: Tensor, filters: int, kernel: int, params: NetworkParams, name: str) -> Tensor:
@@ -108,7 +112,9 @@ def max_pool(x: Tensor, params: NetworkParams, name: str) -> Tensor:
 
 
 def drop_block(x: Tensor, params: NetworkParams, name: str) -> Tensor:
-    """Drop blocks with the keep probability of the first epoch."""
+    """Drop blocks, at first with the keep probability of the first epoch; nothing at 1 for good."""
+    if params.conv_keep_end == 1:
+        return x
     return DropBlock2D(
         params.conv_keep_start, params.drop_block_size, params.drop_block_oversize, name=name
     )(x)

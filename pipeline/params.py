@@ -1,7 +1,10 @@
 """params.yaml as typed, checked settings; every error names the key, the value and the fix."""
 
+import argparse
+import itertools
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,6 +20,11 @@ Network = Literal["baseline", "model"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
 DISPLAY_NAMES: dict[Network, str] = {"baseline": "baseline", "model": "resnet"}
 
+# `nodrop` is the ablation: the same network and recipe without DropBlock.
+Variant = Literal["dropblock", "nodrop"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+WITHOUT_DROP_BLOCK = {"conv_keep_start": 1.0, "conv_keep_step": 0.0, "conv_keep_end": 1.0}
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 KeepProbability = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(gt=0, lt=1)]
@@ -24,10 +32,43 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-def _without_repeats(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise PydanticCustomError("rule_seeds", "each seed may stand in the list only once")
-    return seeds
+class Trial(NamedTuple):
+    """One training of the comparison."""
+
+    network: Network
+    variant: Variant
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Its name in files and stages, like `model-dropblock-0`."""
+        return f"{self.network}-{self.variant}-{self.seed}"
+
+    @classmethod
+    def parse(cls, label: str) -> "Trial | None":
+        """Read a label; None where it is none."""
+        found = re.fullmatch(rf"({'|'.join(NETWORKS)})-({'|'.join(VARIANTS)})-(\d+)", label)
+        return cls(found[1], found[2], int(found[3])) if found else None  # type: ignore[arg-type]
+
+
+TRIAL_HELP = "network-variant-seed, like model-dropblock-0"
+
+
+def trial_argument(label: str) -> Trial:
+    """Read a label on the command line, for argparse."""
+    trial = Trial.parse(label)
+    if trial is None:
+        raise argparse.ArgumentTypeError(
+            f"{label!r} is no training; give {TRIAL_HELP} "
+            f"(networks: {', '.join(NETWORKS)}; variants: {', '.join(VARIANTS)})"
+        )
+    return trial
+
+
+def _without_repeats(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("rule_repeats", "each may stand in the list only once")
+    return values
 
 
 class Section(BaseModel):
@@ -108,9 +149,16 @@ class NetworkParams(Section):
         return self
 
 
+class ModelParams(NetworkParams):
+    """The resnet and its recipe."""
+
+    skip_connections: bool
+
+
 class TrainParams(Section):
     """What both trainings share."""
 
+    variants: Annotated[list[Variant], Field(min_length=1), AfterValidator(_without_repeats)]
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_without_repeats)]
     adam_beta_1: Decay
     adam_beta_2: Decay
@@ -132,6 +180,9 @@ class ReportParams(Section):
     """How the report looks."""
 
     confused_pairs: Count
+    accuracy_levels: Annotated[list[Probability], Field(min_length=1)]
+    experiments_x: Annotated[str, Field(pattern=r"^\w+\.\w+$")]
+    bootstrap_samples: Annotated[int, Field(ge=1000)]
     figure_dpi: Annotated[int, Field(ge=50, le=600)]
 
 
@@ -141,7 +192,7 @@ class Params(Section):
     data: DataParams
     augment: AugmentParams
     baseline: NetworkParams
-    model: NetworkParams
+    model: ModelParams
     train: TrainParams
     evaluate: EvaluateParams
     report: ReportParams
@@ -149,6 +200,19 @@ class Params(Section):
     def network(self, name: Network) -> NetworkParams:
         """Return the section of one network."""
         return self.model if name == "model" else self.baseline
+
+    def recipe(self, trial: Trial) -> NetworkParams:
+        """Return the section of a trial's network, DropBlock switched off where it is ablated."""
+        section = self.network(trial.network)
+        return section.model_copy(update=WITHOUT_DROP_BLOCK if trial.variant == "nodrop" else {})
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trainings that params.yaml asks for."""
+        return [
+            Trial(*combination)
+            for combination in itertools.product(NETWORKS, self.train.variants, self.train.seeds)
+        ]
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -3,13 +3,12 @@
 import os
 from pathlib import Path
 
-from pipeline.params import Network
+from pipeline.params import Trial
 
 PREPARED = Path("data/prepared")
 OUTPUTS = Path("outputs")
 REPORTS = Path("reports")
-
-
+COMPARISON = REPORTS / "comparison.json"
 REGISTERED = OUTPUTS / "registered.json"
 
 
@@ -31,26 +30,21 @@ def work_folder() -> Path:
     return folder
 
 
-def run_label(network: Network, seed: int) -> str:
-    """Name a training in files and stages, like `model-0`."""
-    return f"{network}-{seed}"
-
-
-def models_folder(network: Network, seed: int) -> Path:
+def models_folder(trial: Trial) -> Path:
     """Best and last weights."""
-    return OUTPUTS / "models" / run_label(network, seed)
+    return OUTPUTS / "models" / trial.label
 
 
-def history_file(network: Network, seed: int) -> Path:
+def history_file(trial: Trial) -> Path:
     """A row for each epoch."""
-    return OUTPUTS / "history" / f"{run_label(network, seed)}.csv"
+    return OUTPUTS / "history" / f"{trial.label}.csv"
 
 
-def run_file(network: Network, seed: int) -> Path:
+def run_file(trial: Trial) -> Path:
     """The MLflow run and the facts of the training."""
-    return OUTPUTS / "runs" / f"{run_label(network, seed)}.json"
+    return OUTPUTS / "runs" / f"{trial.label}.json"
 
 
-def evaluation_folder(network: Network, seed: int) -> Path:
+def evaluation_folder(trial: Trial) -> Path:
     """Metrics and predictions."""
-    return OUTPUTS / "evaluation" / run_label(network, seed)
+    return OUTPUTS / "evaluation" / trial.label

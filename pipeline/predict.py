@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,18 @@ import numpy as np
 
 from pipeline.errors import UserError, exit_on_user_error
 from pipeline.images import load_image
-from pipeline.params import NETWORKS, Network
+from pipeline.params import Trial
 from pipeline.paths import models_folder
 from pipeline.results import load_prepared_metadata
 
 EPILOG = """examples:
   python -m pipeline.predict cat.png dog.jpg
-  python -m pipeline.predict --model model-0 cat.png     the resnet of seed 0 in this folder
-  python -m pipeline.predict --model challenger cat.png  by its alias in MLflow's registry"""
+  python -m pipeline.predict --model model-dropblock-0 cat.png  the resnet of this folder
+  python -m pipeline.predict --model challenger cat.png         by its alias in the registry"""
 
 
 def load_classifier(name: str) -> tuple[Any, list[str]]:
-    """Load a network of this folder (`model-0`) or of the registry (`champion`).
+    """Load a network of this folder (`model-dropblock-0`) or of the registry (`champion`).
 
     Returns:
         The exported Keras model (uint8 images in, probabilities out) and the class names.
@@ -30,9 +29,8 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
         UserError: there is no such network.
     """
     metadata = load_prepared_metadata()
-    trained = re.fullmatch(rf"({'|'.join(NETWORKS)})-(\d+)", name)
-    if trained:
-        return _load_trained(trained[1], int(trained[2]), metadata)  # type: ignore[arg-type]
+    if trial := Trial.parse(name):
+        return _load_trained(trial, metadata)
     from pipeline.tracking import Registry, load_model
 
     registry = Registry(metadata["params"]["source"], metadata["digest"])
@@ -41,11 +39,11 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
     return load_model(uri), json.loads(version.tags["class_names"])
 
 
-def _load_trained(network: Network, seed: int, metadata: dict[str, Any]) -> tuple[Any, list[str]]:
+def _load_trained(trial: Trial, metadata: dict[str, Any]) -> tuple[Any, list[str]]:
     from pipeline.export import export_model
     from pipeline.models import load_network
 
-    model = load_network(models_folder(network, seed) / "best.keras")
+    model = load_network(models_folder(trial) / "best.keras")
     return export_model(model, metadata["params"]["sharpen"]), metadata["class_names"]
 
 
@@ -65,7 +63,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("image", nargs="+", type=Path, help="PNG or JPEG, of any size")
-    parser.add_argument("--model", default="champion", help="alias, or network like model-0")
+    parser.add_argument("--model", default="champion", help="alias, or one like model-dropblock-0")
     parser.add_argument("--top", type=int, default=5, help="how many classes (default: 5)")
     arguments = parser.parse_args()
     if arguments.top < 1:

@@ -92,6 +92,14 @@ def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:
     return sample
 
 
+def superclass_of(dataset: Dataset) -> list[int]:
+    """Return the superclass of each class, 0 for a class that no image has."""
+    superclasses = np.zeros(len(dataset.class_names), int)
+    for records in (dataset.train, dataset.test):
+        superclasses[records["label"]] = records["superclass"]
+    return superclasses.tolist()
+
+
 def number_duplicates(dataset: Dataset, correlation: float | None) -> None:
     """Number the groups of duplicates over training and test images, in place."""
     both = np.concatenate([dataset.train["image"], dataset.test["image"]])
@@ -124,6 +132,7 @@ def prepare(params: DataParams, folder: Path = PREPARED) -> str:
         "params": params.model_dump(exclude={"path", "url"}),
         "class_names": dataset.class_names,
         "superclass_names": dataset.superclass_names,
+        "superclass_of": superclass_of(dataset),
         "duplicates": count_duplicates(splits),
     }
     return save_prepared(folder, splits, metadata)

@@ -34,7 +34,7 @@ class Dataset:
 
 
 def make_records(images: np.ndarray, labels: np.ndarray, superclasses: np.ndarray) -> np.ndarray:
-    """Join (n, 32, 32, 3) uint8 images with their (n,) labels and superclasses, each its own group."""
+    """Join (n, 32, 32, 3) uint8 images with their (n,) classes, each its own group."""
     records = np.empty(len(images), RECORD)
     records["image"], records["label"], records["superclass"] = images, labels, superclasses
     records["group"] = np.arange(len(images))

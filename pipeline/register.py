@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline import tracking
 from pipeline.errors import exit_on_user_error
-from pipeline.params import DISPLAY_NAMES, Params, load_params
+from pipeline.params import DISPLAY_NAMES, Params, Trial, load_params
 from pipeline.paths import REGISTERED, evaluation_folder, work_folder
 from pipeline.results import load_metrics, load_prepared_metadata
 
@@ -63,7 +63,7 @@ def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _model_uri(row: dict[str, Any]) -> str:
-    folder = evaluation_folder(SECTIONS[row["network"]], row["seed"])
+    folder = evaluation_folder(Trial(SECTIONS[row["network"]], row["variant"], row["seed"]))
     return json.loads((folder / "run.json").read_text())["model_uri"]
 
 
@@ -72,6 +72,7 @@ def describe(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
     return {
         "run_name": row["name"],
         "network": row["network"],
+        "variant": row["variant"],
         "seed": str(row["seed"]),
         "digest": metadata["digest"],
         "val_accuracy": repr(float(row["best_val_accuracy"])),

@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 
 from pipeline.errors import UserError
+from pipeline.params import DISPLAY_NAMES, Trial
 from pipeline.paths import project_root, work_folder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -339,6 +340,15 @@ def find_runs(filter_string: str = "") -> list[Run]:
     return mlflow.search_runs(
         experiment_names=[EXPERIMENT], filter_string=filter_string, output_format="list"
     )
+
+
+def trial_tags(trial: Trial) -> dict[str, str]:
+    """Return what tells a run from the others of its experiment."""
+    return {
+        "network": DISPLAY_NAMES[trial.network],
+        "variant": trial.variant,
+        "seed": str(trial.seed),
+    }
 
 
 def _process_tags() -> dict[str, str]:

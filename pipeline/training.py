@@ -14,8 +14,9 @@ import pandas as pd
 import tensorflow as tf
 
 from pipeline import checkpoint, fit, tracking
+from pipeline.machine import describe_machine
 from pipeline.models import count_flops, load_network, trainable_parameters
-from pipeline.params import DISPLAY_NAMES, PARAMS_FILE, Network, NetworkParams, Params
+from pipeline.params import DISPLAY_NAMES, PARAMS_FILE, NetworkParams, Params, Trial
 from pipeline.paths import PREPARED, history_file, models_folder, run_file, work_folder
 from pipeline.prepared import Prepared
 
@@ -25,28 +26,28 @@ CODE = ("augment", "batch_norm", "dropblock", "fit", "models", "prepared", "reco
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained: a network, its seed, the params and the prepared data."""
+    """What is trained: the trial, the params and the prepared data."""
 
     params: Params
-    network: Network
-    seed: int
+    trial: Trial
     prepared: Prepared
 
     @classmethod
-    def of(cls, params: Params, network: Network, seed: int) -> "Training":
+    def of(cls, params: Params, trial: Trial) -> "Training":
         """Describe a training on the prepared data of this folder."""
-        return cls(params, network, seed, Prepared(PREPARED))
+        return cls(params, trial, Prepared(PREPARED))
 
     @property
     def recipe(self) -> NetworkParams:
-        """The network's section of params.yaml."""
-        return self.params.network(self.network)
+        """The network's section of params.yaml, without DropBlock in its ablation."""
+        return self.params.recipe(self.trial)
 
     @property
     def name(self) -> str:
         """Name the run for people, like `resnet block=7 seed=0`."""
-        network = DISPLAY_NAMES[self.network]
-        return f"{network} block={self.recipe.drop_block_size} seed={self.seed}"
+        dropped = f"block={self.recipe.drop_block_size}"
+        variant = dropped if self.trial.variant == "dropblock" else "without DropBlock"
+        return f"{DISPLAY_NAMES[self.trial.network]} {variant} seed={self.trial.seed}"
 
     @property
     def digest(self) -> str:
@@ -58,7 +59,7 @@ class Training:
         return {
             "": self.recipe.model_dump(),
             "augment": self.params.augment.model_dump(),
-            "train": self.params.train.model_dump(exclude={"seeds"}),
+            "train": self.params.train.model_dump(exclude={"seeds", "variants"}),
             "data": self.prepared.metadata["params"],
         }
 
@@ -66,7 +67,7 @@ class Training:
         """Hash all that decides the outcome: params, seed, data, code, versions."""
         settings = {
             **self.settings(),
-            "training": [self.network, self.seed, self.digest],
+            "training": [*self.trial, self.digest],
             "versions": versions(),
         }
         return checkpoint.training_key(
@@ -81,7 +82,7 @@ def train(training: Training) -> None:
         UserError: a batch larger than the training set, a loss that is not finite, the same
             training in another process, or an MLflow store that cannot be used.
     """
-    fit.check_batch_size(training.network, training.recipe, len(training.prepared["train"]))
+    fit.check_batch_size(training.trial.network, training.recipe, len(training.prepared["train"]))
     with checkpoint.training_folder(work_folder(), training.key()) as folder:
         with open_run(training, folder) as run:
             model, rows = start_or_resume(training, folder)
@@ -100,11 +101,7 @@ def open_run(training: Training, folder: Path) -> Iterator[tracking.TrackedRun]:
     """Open the MLflow run of a training, the one of its checkpoint where there is one."""
     note = folder / "run.json"
     resumed = json.loads(note.read_text())["run_id"] if note.exists() else None
-    tags = {
-        "network": DISPLAY_NAMES[training.network],
-        "seed": str(training.seed),
-        "training.key": training.key(),
-    }
+    tags = {**tracking.trial_tags(training.trial), "training.key": training.key()}
     with tracking.tracked_run(training.name, tags, resumed) as run:
         note.write_text(json.dumps({"run_id": run.run_id}))
         log_settings(training, run)
@@ -116,9 +113,7 @@ def log_settings(training: Training, run: tracking.TrackedRun) -> None:
     for section, values in training.settings().items():
         prefix = f"{section}." if section else ""
         run.log_params({prefix + key: value for key, value in values.items()})
-    run.log_params(
-        {"network": DISPLAY_NAMES[training.network], "seed": training.seed, **versions()}
-    )
+    run.log_params({**tracking.trial_tags(training.trial), **versions()})
     source = training.prepared.metadata["params"]["source"]
     run.log_dataset(source, training.digest, training.prepared["train"])
     for file in (Path(tracking.LOCK_FILE), PARAMS_FILE):
@@ -128,7 +123,7 @@ def log_settings(training: Training, run: tracking.TrackedRun) -> None:
 
 def start_or_resume(training: Training, folder: Path) -> tuple[keras.Model, list[fit.HistoryRow]]:
     """Build a new model, or load the newest checkpoint with its history."""
-    fit.configure_backend(training.params.train, training.seed)
+    fit.configure_backend(training.params.train, training.trial.seed)
     saved = checkpoint.load_checkpoint(folder)
     with fit.distribution_strategy().scope():
         if saved:
@@ -137,7 +132,7 @@ def start_or_resume(training: Training, folder: Path) -> tuple[keras.Model, list
             return load_network(path / "last.keras"), rows
         classes = len(training.prepared.class_names)
         params = training.params
-        return fit.new_model(training.network, training.recipe, params.train, classes), []
+        return fit.new_model(training.recipe, params.train, classes), []
 
 
 def run_epochs(
@@ -159,7 +154,7 @@ def run_epochs(
         training.prepared,
         training.recipe,
         training.params.augment,
-        training.seed,
+        training.trial.seed,
         training.params.evaluate.batch_size,
         rows,
         after_epoch,
@@ -169,16 +164,20 @@ def run_epochs(
 
 def describe(training: Training, model: keras.Model, run: tracking.TrackedRun) -> dict[str, Any]:
     """Collect the facts that evaluation and report need beside the history."""
+    context = tracking.context_tags()
     return {
         "run_id": run.run_id,
         "name": training.name,
-        "network": training.network,
-        "seed": training.seed,
+        **training.trial._asdict(),
         "digest": training.digest,
         "watched": training.prepared.watched,
         "parameters": trainable_parameters(model),
         "flops": count_flops(model),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "machine": describe_machine(),
+        "precision": training.params.train.precision,
+        "git_commit": context["git.commit"],
+        "git_dirty": context["git.dirty"],
         **versions(),
     }
 
@@ -192,14 +191,14 @@ def write_outputs(
     training: Training, folder: Path, rows: list[fit.HistoryRow], facts: dict[str, Any]
 ) -> None:
     """Write history, facts and weights to where DVC takes them up."""
-    history = history_file(training.network, training.seed)
+    history = history_file(training.trial)
     history.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).astype({"epoch": int}).to_csv(history, index=False)
-    run = run_file(training.network, training.seed)
+    run = run_file(training.trial)
     run.parent.mkdir(parents=True, exist_ok=True)
     run.write_text(json.dumps(facts, indent=1) + "\n")
     newest = checkpoint.newest_checkpoint(folder)
-    models = models_folder(training.network, training.seed)
+    models = models_folder(training.trial)
     models.mkdir(parents=True, exist_ok=True)
     for name in checkpoint.WEIGHTS:
         shutil.copyfile(newest / name, models / name)

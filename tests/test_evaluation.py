@@ -1,31 +1,11 @@
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline import evaluation
 from pipeline.errors import UserError
-
-
-def test_scores_equal_hand_computed_ones():
-    logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.4, 0.1]]).astype(np.float32)
-    scores = evaluation.score(logits, np.array([0, 1, 1]), top_k=2)
-    assert scores["loss"] == pytest.approx(-np.log([0.7, 0.3, 0.4]).mean(), rel=1e-6)
-    assert scores["accuracy"] == pytest.approx(1 / 3)
-    assert scores["top_k_accuracy"] == pytest.approx(1.0)
-
-
-def test_scores_do_not_overflow():
-    scores = evaluation.score(np.array([[1e4, 0.0, 0.0]], np.float32), np.array([1]), top_k=1)
-    assert scores == {"loss": 1e4, "accuracy": 0.0, "top_k_accuracy": 0.0}
-
-
-@pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.5), (3, 1.0), (9, 1.0)])
-def test_top_k_counts_labels_among_the_k_highest(k, expected):
-    logits = np.array([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
-    assert evaluation.top_k_accuracy(logits, np.array([0, 2]), k) == expected
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss():
@@ -50,7 +30,7 @@ def test_names_for_mlflow_do_not_collide_with_the_curves():
 
 def test_a_training_on_other_data_is_refused(tmp_path):
     prepared = SimpleNamespace(metadata={"digest": "new-data"})
-    file = tmp_path / "model-0.json"
+    file = tmp_path / "model-dropblock-0.json"
     with pytest.raises(UserError, match="cannot be read"):
         evaluation.read_facts(file, prepared)
     file.write_text(json.dumps({"digest": "old-data"}))

@@ -132,7 +132,7 @@ def test_predict_names_the_classes_of_a_picture_by_the_champion(project, tmp_pat
     percents = [float(line.split("%")[0]) for line in lines[1:]]
     assert percents == sorted(percents, reverse=True)
     by_name = project.run(
-        "python", "-m", "pipeline.predict", "--model", "model-0", str(tmp_path / "a.png")
+        "python", "-m", "pipeline.predict", "--model", "model-dropblock-0", str(tmp_path / "a.png")
     ).stdout
     assert by_name.count("%") == 5
 
@@ -164,7 +164,7 @@ def test_doctor_makes_new_runs_where_the_store_was_deleted(project, tmp_path):
     (folder / "mlflow.db").unlink()
     shutil.rmtree(folder / "mlartifacts")
     done = project.run("python", "-m", "pipeline.doctor", check=False, cwd=folder)
-    assert "mended: made a new run for model-0" in done.stdout
+    assert "mended: made a new run for model-dropblock-0" in done.stdout
     assert "left: runs of experiment temp-7 are not in this store" in done.stdout
     assert "from the saved history" in done.stdout
     with sqlite3.connect(folder / "mlflow.db") as database:

@@ -80,7 +80,7 @@ def train(prepared, params, epochs, saved=None, network="model", rows=()):
     if saved:
         model, rows = keras.saving.load_model(saved[0]), list(saved[1])
     else:
-        model, rows = fit.new_model(network, recipe, params.train, 10), list(rows)
+        model, rows = fit.new_model(recipe, params.train, 10), list(rows)
     fit.fit(model, prepared, recipe, params.augment, 3, 100, rows, lambda *_: None, verbose=0)
     return model, rows
 
@@ -121,7 +121,7 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
             seen.append((float(self.model.optimizer.learning_rate), float(drop.keep_prob)))
 
     recipe = tiny_params.model.model_copy(update={"epochs": 2})
-    model = fit.new_model("model", recipe, tiny_params.train, 10)
+    model = fit.new_model(recipe, tiny_params.train, 10)
     data = fit.make_train_dataset(prepared["train"], 60, tiny_params.augment, 0)
     model.fit(data, steps_per_epoch=1, epochs=2, verbose=0,
               callbacks=[fit.EpochSettings(recipe, 0), Spy()])  # fmt: skip
@@ -157,7 +157,7 @@ def test_rises_before_an_interruption_count(prepared, tiny_params, losses, epoch
 
 
 def test_the_optimizer_is_the_tutorials_adam(tiny_params):
-    optimizer = fit.new_model("model", tiny_params.model, tiny_params.train, 10).optimizer
+    optimizer = fit.new_model(tiny_params.model, tiny_params.train, 10).optimizer
     config = optimizer.get_config()
     assert (config["beta_1"], config["beta_2"], config["epsilon"]) == (0.9, 0.999, 1e-8)
     assert config["global_clipnorm"] == 100
@@ -172,7 +172,7 @@ def test_training_stops_after_rising_losses(prepared, tiny_params, monkeypatch):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, tiny_params):
     recipe = tiny_params.model
-    model = fit.new_model("model", recipe, tiny_params.train, 10)
+    model = fit.new_model(recipe, tiny_params.train, 10)
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
     with pytest.raises(fit.DivergedError, match="nan in epoch 1, step 1; try a lower"):

@@ -15,7 +15,7 @@ def build(request):
 
     def make(network, classes=100, **changes):
         section = params.network(network).model_copy(update=changes)
-        return build_model(network, section, classes)
+        return build_model(section, classes)
 
     return make
 

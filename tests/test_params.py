@@ -48,7 +48,7 @@ def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(tmp_path, key
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [
-        ("train.seeds", [1, 1], "train.seeds: each seed may stand in the list only once"),
+        ("train.seeds", [1, 1], "train.seeds: each may stand in the list only once"),
         ("model.filters", [8, 8], "model: filters and kernel_sizes need the same number"),
         ("model.conv_keep_end", 1.0, ""),
         ("baseline.conv_keep_end", 0.9, "baseline: conv_keep_end must not be above"),

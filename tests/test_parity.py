@@ -24,7 +24,7 @@ def make_images(count):
 def make_model(params, network, **changes):
     """A network as if trained for a while: no norm is the identity."""
     keras.utils.set_random_seed(1)
-    model = build_model(network, params.network(network).model_copy(update=changes), classes=100)
+    model = build_model(params.network(network).model_copy(update=changes), classes=100)
     rng = np.random.default_rng(2)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -26,17 +26,17 @@ def stages_run(output):
 def test_both_networks_are_trained_evaluated_and_reported(project):
     assert set(stages_run(project.output)) == {
         "prepare",
-        "train@baseline-0",
-        "train@model-0",
-        "evaluate@baseline-0",
-        "evaluate@model-0",
+        "train@baseline-dropblock-0",
+        "train@model-dropblock-0",
+        "evaluate@baseline-dropblock-0",
+        "evaluate@model-dropblock-0",
         "report",
         "register",
     }
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
     for network in ("baseline", "resnet"):
         assert 0 < metrics[network]["test_accuracy"] <= 1
-    history = pd.read_csv(project.folder / "outputs/history/model-0.csv")
+    history = pd.read_csv(project.folder / "outputs/history/model-dropblock-0.csv")
     assert list(history["epoch"]) == [1, 2]
     assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
             "keep_prob", "images_per_second"} <= set(history)  # fmt: skip
@@ -51,16 +51,18 @@ def test_each_training_has_one_finished_run_with_everything(project):
     assert run.info.status == "FINISHED"
     assert {"width", "drop_block_size", "train.clip_norm", "data.sharpen", "augment.crop_pixels",
             "evaluate.top_k", "tensorflow", "seed"} <= set(run.data.params)  # fmt: skip
-    history = pd.read_csv(project.folder / "outputs/history/model-0.csv")
+    history = pd.read_csv(project.folder / "outputs/history/model-dropblock-0.csv")
     points = client.get_metric_history(run_id, "val_accuracy")
     assert [(m.step, m.value) for m in points] == list(
         zip(history["epoch"], history["val_accuracy"], strict=True)
     )
-    saved = json.loads((project.folder / "outputs/evaluation/model-0/metrics.json").read_text())
+    saved = json.loads(
+        (project.folder / "outputs/evaluation/model-dropblock-0/metrics.json").read_text()
+    )
     assert run.data.metrics["test_accuracy"] == saved["scores"]["best"]["test"]["accuracy"]
     assert run.inputs.dataset_inputs[0].dataset.name == "digits"
     artifacts = {item.path for item in client.list_artifacts(run_id)}
-    assert {"figures", "params.yaml", "requirements.lock", "model-0.csv"} <= artifacts
+    assert {"figures", "params.yaml", "requirements.lock", "model-dropblock-0.csv"} <= artifacts
     assert run.outputs.model_outputs
     model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert model.status == "READY"
@@ -91,7 +93,12 @@ def test_metrics_params_and_plots_are_readable(project):
 def test_a_changed_block_size_reruns_the_resnet_and_the_report_only(project):
     before = len(runs_of(project)[1])
     done = project.run("dvc", "exp", "run", "-n", "block-2", "-S", "model.drop_block_size=2")
-    assert stages_run(done.stdout) == ["train@model-0", "evaluate@model-0", "report", "register"]
+    assert stages_run(done.stdout) == [
+        "train@model-dropblock-0",
+        "evaluate@model-dropblock-0",
+        "report",
+        "register",
+    ]
     _, runs = runs_of(project)
     assert len(runs) == before + 1
     (new,) = [run for run in runs if run.data.tags["dvc.experiment"] == "block-2"]

@@ -28,7 +28,7 @@ def results(workspace, params):
 
     def set_accuracy(**accuracies):
         for network, accuracy in accuracies.items():
-            folder = workspace / f"outputs/evaluation/{network}-0"
+            folder = workspace / f"outputs/evaluation/{network}-dropblock-0"
             metrics = json.loads((folder / "metrics.json").read_text())
             metrics["scores"]["best"]["val"] = {"accuracy": accuracy, "loss": 1.0}
             (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -45,19 +45,19 @@ def aliases():
 
 def test_the_better_network_by_validation_accuracy_is_champion(results, params):
     results(baseline=0.6, model=0.7)
-    assert "model-0 is champion of digits-d1d1d1d1" in register(params)
-    assert aliases() == {"champion": "model-0", "challenger": "baseline-0"}
+    assert "model-dropblock-0 is champion of digits-d1d1d1d1" in register(params)
+    assert aliases() == {"champion": "model-dropblock-0", "challenger": "baseline-dropblock-0"}
 
 
 def test_only_a_better_one_takes_the_champions_place(results, params):
     results(baseline=0.6, model=0.7)
     register(params)
     results(baseline=0.7, model=0.65)
-    assert "model-0 stays champion" in register(params)
-    assert aliases() == {"champion": "model-0", "challenger": "baseline-0"}
+    assert "model-dropblock-0 stays champion" in register(params)
+    assert aliases() == {"champion": "model-dropblock-0", "challenger": "baseline-dropblock-0"}
     results(baseline=0.71)
-    assert "baseline-0 is champion" in register(params)
-    assert aliases() == {"champion": "baseline-0", "challenger": "model-0"}
+    assert "baseline-dropblock-0 is champion" in register(params)
+    assert aliases() == {"champion": "baseline-dropblock-0", "challenger": "model-dropblock-0"}
 
 
 def test_the_test_set_never_chooses(workspace, params):
@@ -67,7 +67,7 @@ def test_the_test_set_never_chooses(workspace, params):
 
 def test_a_model_that_the_store_lost_is_a_clear_error(results, params, workspace):
     results(baseline=0.6, model=0.7)
-    file = workspace / "outputs/evaluation/model-0/run.json"
+    file = workspace / "outputs/evaluation/model-dropblock-0/run.json"
     file.write_text(json.dumps({"run_id": "gone", "model_uri": "models:/m-gone"}))
     with pytest.raises(UserError, match=r"models:/m-gone cannot be registered .*doctor"):
         register(params)

@@ -1,41 +1,68 @@
 import json
 import re
+import shutil
 
-import pandas as pd
+import numpy as np
 import pytest
 
-from pipeline import reporting
+from pipeline import reporting, wording
+from pipeline.comparison import Comparison, Interval
 from pipeline.results import load_results
 from tests.conftest import write_results
+
+FIGURES = {
+    "learning_curves", "schedules", "generalisation_gap", "confusion", "calibration", "dropblock",
+    "class_difference", "seeds",
+}  # fmt: skip
 
 
 @pytest.fixture
 def loaded(workspace, params):
     write_results(workspace, seeds=[0])
+    (workspace / "reports").mkdir()
     return load_results(params)
+
+
+def with_train(params, **changes):
+    return params.model_copy(update={"train": params.train.model_copy(update=changes)})
+
+
+def report(workspace, params):
+    headline = reporting.write_report(params)
+    return headline, (workspace / "reports/report.md").read_text()
+
+
+def remove(workspace, label):
+    shutil.rmtree(workspace / "outputs/evaluation" / label)
 
 
 def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
     write_results(workspace, seeds=[0])
-    headline = reporting.write_report(params)
-    markdown = (workspace / "reports/report.md").read_text()
-    assert headline in markdown
-    figures = re.findall(r"\((figures/[^)]+)\)", markdown)
-    assert len(figures) == 3
-    for figure in figures:
-        assert (workspace / "reports" / figure).stat().st_size > 5_000
+    headline, markdown = report(workspace, params)
+    assert markdown.splitlines()[2] == f"**{headline}**"
+    linked = set(re.findall(r"\(figures/([^)]+).png\)", markdown))
+    assert linked == FIGURES
+    for figure in linked:
+        assert (workspace / f"reports/figures/{figure}.png").stat().st_size > 5_000
     for row in ("parameters", "epochs run", "test accuracy, %", "seconds per epoch"):
         assert re.search(rf"^\| {row}", markdown, re.MULTILINE)
+    for part in (
+        "Both networks", "Is the difference real?", "How fast they learn", "Generalisation",
+        "Calibration", "DropBlock", "Duplicates", "Protocol",
+    ):  # fmt: skip
+        assert f"\n## {part}\n" in markdown
     assert "published" not in markdown.lower()  # only where the data is CIFAR-100
+    assert "Different from the tutorial" in markdown
+    assert not re.search(r"\{\{|\{%|None\b|nan\b", markdown)
 
 
 def test_the_html_is_one_self_contained_page(workspace, params):
     write_results(workspace, seeds=[0])
-    reporting.write_report(params)
+    report(workspace, params)
     html = (workspace / "reports/report.html").read_text()
-    assert html.count("data:image/png;base64,") == 3
+    assert html.count("data:image/png;base64,") == len(FIGURES)
     assert not re.search(r'(src|href)="(?!data:)', html)
-    assert "<table>" in html
+    assert html.count('<div class="table"><table>') == html.count("</table></div>") > 5
 
 
 def test_the_same_results_give_the_same_bytes(workspace, params):
@@ -57,44 +84,148 @@ def test_metrics_are_a_handful_of_named_numbers(loaded, tmp_path):
     assert sum(len(values) for values in metrics.values()) <= 8
 
 
-def metrics_of(accuracies):
-    rows = [
-        {"network": name, "seed": seed, "best_test_accuracy": value}
-        for name, values in accuracies.items()
-        for seed, value in enumerate(values)
-    ]
-    return pd.DataFrame(rows)
+def test_the_comparison_file_holds_what_the_report_says(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2])
+    report(workspace, with_train(params, seeds=[0, 1, 2]))
+    comparison = json.loads((workspace / "reports/comparison.json").read_text())
+    loaded = load_results(with_train(params, seeds=[0, 1, 2]))
+    hits = {name: loaded.hits(name, [0, 1, 2]).mean() for name in loaded.names}
+    assert comparison["seeds"] == 3
+    assert comparison["accuracy"]["resnet"]["mean"] == pytest.approx(hits["resnet"])
+    difference = comparison["difference"]
+    assert difference["mean"] == pytest.approx(hits["resnet"] - hits["baseline"])
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
+def made_up(mean, seeds, p_value, low=None, high=None):
+    low, high = mean - 0.01 if low is None else low, mean + 0.01 if high is None else high
+    return Comparison(Interval(mean, low, high), dict.fromkeys(range(seeds), mean), p_value)
 
 
 @pytest.mark.parametrize(
-    ("baseline", "resnet", "says"),
+    ("comparison", "says", "verdict"),
     [
-        ([0.65], [0.7], "the resnet is ahead by 5.0 points over 1 seed; too few seeds"),
-        ([0.7], [0.65], "the baseline is ahead by 5.0 points over 1 seed; too few seeds"),
-        ([0.7], [0.7], "no difference over 1 seed"),
-        ([0.6, 0.5], [0.7, 0.8], r"the resnet is ahead by 20.0 points \(from \+10.0 to \+30.0\)"),
+        (made_up(0.05, 1, 1.0), "the resnet is ahead by 5.0 points (95 % interval +4.0 to +6.0, "
+         "resnet minus baseline), over 1 seed: too few seeds", "**Not enough evidence about the"),
+        (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval -6.0 to -4.0",
+         "of these two fitted models"),
+        (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1, and 0.05 takes 6"),
+        (made_up(0.2, 3, 0.25), "p = 0.25 over 3 paired seeds: too few seeds", "fall below 0.25"),
+        (made_up(0.05, 6, 0.03125), "p = 0.031 over 6 paired seeds: evidence of a difference",
+         "**The resnet is the better method here** (p = 0.031"),
+        (made_up(-0.05, 6, 0.03125), "the baseline is ahead by 5.0", "**The baseline is"),
+        (made_up(0.01, 6, 0.4, low=-0.02), ": no evidence of a difference",
+         "**No evidence of a difference between the two methods** (p = 0.400"),
+        (made_up(0.01, 6, 0.03125, low=-0.001), ": no evidence of a difference", "**No evidence"),
+        (None, "no comparison, see the warnings", "No verdict"),
     ],
-)
-def test_the_headline_says_who_is_ahead_and_over_how_many_seeds(loaded, baseline, resnet, says):
-    changed = {**vars(loaded), "metrics": metrics_of({"baseline": baseline, "resnet": resnet})}
-    assert re.search(says, reporting.make_headline(type(loaded)(**changed)))
+)  # fmt: skip
+def test_the_headline_and_the_verdict_claim_no_more_than_there_is(
+    loaded, comparison, says, verdict
+):
+    assert says in wording.headline(loaded, comparison)
+    assert verdict in wording.verdict(comparison)
 
 
-def test_on_cifar100_the_published_figures_stand_beside_this_runs(loaded, params):
-    loaded.metadata["params"]["source"] = "cifar100"
-    markdown = reporting.render_markdown(loaded, params, "headline")
+def test_the_headline_tells_the_cost(loaded):
+    said = wording.headline(loaded, made_up(0.05, 6, 0.03125))
+    assert "1.0 times the parameters" in said
+    assert "takes 1.5 s an epoch instead of 1.5 s (60 against 60 images/s)" in said
+
+
+def test_on_cifar100_the_published_figures_stand_beside_this_runs(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "data/prepared/metadata.json"
+    file.write_text(file.read_text().replace('"digits"', '"cifar100"'))
+    _, markdown = report(workspace, params)
     assert re.search(r"part 7: residual network *\| *99.5 \| *0.030 \| *70.7 \| *1.28", markdown)
-    accuracy = loaded.metrics.query("network == 'resnet'")["best_test_accuracy"].iloc[0]
-    assert re.search(rf"this run: resnet.*\| *{100 * accuracy:.1f} \|", markdown)
+    accuracy = load_results(params).metrics.query("network == 'resnet'")["best_test_accuracy"]
+    assert re.search(rf"this run: resnet.*\| *{100 * accuracy.iloc[0]:.1f} \|", markdown)
 
 
 def test_the_tutorials_own_protocol_is_flagged(workspace, params):
     write_results(workspace, seeds=[0], watched="test")
-    loaded = load_results(params)
-    assert "The test set decided when to stop" in reporting.describe_protocol(loaded)
-    assert "val accuracy" not in "".join(reporting.summary_table(loaded).index)
+    _, markdown = report(workspace, params)
+    assert "The test set decided when to stop" in markdown
+    assert "val accuracy" not in markdown
 
 
-def test_spread_is_shown_over_several_seeds_only():
-    assert reporting._mean_and_spread(pd.Series([1.0]), "{:.1f}") == "1.0"
-    assert reporting._mean_and_spread(pd.Series([1.0, 3.0]), "{:.1f}") == "2.0 ± 1.4"
+def test_a_missing_network_gives_a_partial_report_without_a_verdict(workspace, params):
+    write_results(workspace, seeds=[0])
+    remove(workspace, "model-dropblock-0")
+    headline, markdown = report(workspace, params)
+    assert headline.endswith("no comparison, see the warnings.")
+    assert "Warning: No results of model-dropblock-0; `dvc repro` makes them." in markdown
+    assert "The resnet is missing" in markdown
+    assert "No verdict" in markdown
+    assert "Is the difference real?" not in markdown
+    assert not re.search(r"figures/(seeds|class_difference)", markdown)
+
+
+def test_unpaired_seeds_are_left_out_of_the_comparison_and_named(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2])
+    remove(workspace, "model-dropblock-1")
+    headline, markdown = report(workspace, with_train(params, seeds=[0, 1, 2]))
+    assert "over 2 paired seeds" in headline
+    assert "Only the seeds that both networks have (0, 2) are compared." in markdown
+
+
+def test_networks_without_a_common_seed_are_not_compared(workspace, params):
+    write_results(workspace, seeds=[0, 1])
+    remove(workspace, "model-dropblock-0")
+    remove(workspace, "baseline-dropblock-1")
+    headline, markdown = report(workspace, with_train(params, seeds=[0, 1]))
+    assert "no comparison" in headline
+    assert "no seed in common" in markdown
+
+
+def test_numbers_that_are_none_withhold_the_verdict(workspace, params):
+    write_results(workspace, seeds=[0])
+    history = workspace / "outputs/history/model-dropblock-0.csv"
+    lines = history.read_text().splitlines()
+    lines[3] = lines[3].replace(lines[3].split(",")[1], "nan")
+    history.write_text("\n".join(lines))
+    headline, markdown = report(workspace, params)
+    assert "no comparison" in headline
+    assert "Not a number in the losses or predictions of resnet dropblock seed 0" in markdown
+
+
+def test_a_network_that_has_every_image_right_is_reported(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    arrays["log_probabilities"] = np.where(np.eye(10)[arrays["labels"]] == 1, 0.0, -50.0)
+    np.savez(file, **arrays)
+    _, markdown = report(workspace, params)
+    assert "### What the resnet confuses most\n\nNothing." in markdown
+
+
+def test_the_ablation_is_shown_where_it_was_trained(workspace, params):
+    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
+    _, markdown = report(workspace, with_train(params, variants=["dropblock", "nodrop"]))
+    assert "what DropBlock adds" in markdown
+    assert "train.variants=[dropblock,nodrop]" not in markdown
+
+
+def test_without_dropblock_alone_the_report_says_so(workspace, params):
+    write_results(workspace, seeds=[0], variants=("nodrop",))
+    for folder in (workspace / "outputs/evaluation").iterdir():
+        metrics = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps({**metrics, "drop_blocks": []}))
+        np.savez(folder / "masks.npz")
+    _, markdown = report(workspace, with_train(params, variants=["nodrop"]))
+    assert "Switched off in both networks." in markdown
+    assert "figures/dropblock" not in markdown
+
+
+def test_names_cannot_break_tables_or_become_html(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "data/prepared/metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["class_names"] = [f"<script>x|{i}</script>" for i in range(10)]
+    file.write_text(json.dumps(metadata))
+    report(workspace, params)
+    html = (workspace / "reports/report.html").read_text()
+    assert "<script" not in html
+    assert re.search(r"<td[^>]*>&lt;script&gt;x\|\d&lt;/script&gt;</td>", html)

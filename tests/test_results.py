@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,16 @@ from tests.conftest import write_results
 def test_all_trainings_come_back_as_tables(workspace, params):
     write_results(workspace, seeds=[0, 1])
     loaded = results.load_results(with_seeds(params, [0, 1]))
-    assert loaded.seeds == [0, 1]
-    assert set(loaded.predictions) == {(n, s) for n in ("baseline", "resnet") for s in (0, 1)}
+    assert loaded.names == ["baseline", "resnet"]
+    assert loaded.seeds("resnet") == loaded.paired_seeds == [0, 1]
+    networks = ("baseline", "resnet")
+    assert set(loaded.predictions) == {(n, "dropblock", s) for n in networks for s in (0, 1)}
     assert len(loaded.history) == 4 * 3
     row = loaded.metrics.query("network == 'resnet' and seed == 1").iloc[0]
-    file = workspace / "outputs/evaluation/model-1/metrics.json"
+    file = workspace / "outputs/evaluation/model-dropblock-1/metrics.json"
     saved = json.loads(file.read_text())
     assert row["best_test_accuracy"] == saved["scores"]["best"]["test"]["accuracy"]
-    history = pd.read_csv(workspace / "outputs/history/model-1.csv")
+    history = pd.read_csv(workspace / "outputs/history/model-dropblock-1.csv")
     kept = loaded.history.query("network == 'resnet' and seed == 1")
     assert list(kept["watched_loss"]) == list(history["val_loss"])
 
@@ -29,52 +32,75 @@ def with_seeds(params, seeds):
     return params.model_copy(update={"train": train})
 
 
-def test_class_accuracy_averages_over_seeds(workspace, params):
+def test_the_variants_are_kept_apart(workspace, params):
+    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
+    train = params.train.model_copy(update={"variants": ["dropblock", "nodrop"]})
+    loaded = results.load_results(params.model_copy(update={"train": train}))
+    assert loaded.variants == ["dropblock", "nodrop"]
+    ablated = loaded.of("nodrop")
+    assert set(ablated.metrics["variant"]) == set(ablated.history["variant"]) == {"nodrop"}
+    assert set(ablated.predictions) == {("baseline", "nodrop", 0), ("resnet", "nodrop", 0)}
+
+
+def remove(workspace, label):
+    shutil.rmtree(workspace / "outputs/evaluation" / label)
+
+
+def test_what_has_no_results_is_named_and_the_rest_loaded(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2])
+    remove(workspace, "model-dropblock-1")
+    loaded = results.load_results(with_seeds(params, [0, 1, 2]))
+    assert loaded.missing == ("model-dropblock-1",)
+    assert loaded.paired_seeds == [0, 2]
+    assert loaded.hits("resnet", [0, 2]).shape == (2, 60)
+
+
+def test_no_results_at_all_is_an_error(workspace, params):
+    write_results(workspace, seeds=[5])
+    with pytest.raises(UserError, match="outputs/evaluation is empty; run `dvc repro`"):
+        results.load_results(with_seeds(params, [0]))
+
+
+@pytest.mark.parametrize("name", ["labels", "groups"])
+def test_different_test_sets_are_refused(workspace, params, name):
+    write_results(workspace, seeds=[0])
+    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    arrays[name] = arrays[name][::-1]
+    np.savez(file, **arrays)
+    with pytest.raises(UserError, match=rf"are of different test sets \({name} differ\)"):
+        results.load_results(params)
+
+
+def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
     write_results(workspace, seeds=[0, 1])
+    history = workspace / "outputs/history/baseline-dropblock-1.csv"
+    table = pd.read_csv(history)
+    table.loc[2, "val_loss"] = np.nan
+    table.to_csv(history, index=False)
+    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    arrays["log_probabilities"][3, 4] = np.nan
+    np.savez(file, **arrays)
     loaded = results.load_results(with_seeds(params, [0, 1]))
-    table = results.class_accuracy(loaded).set_index("class")
-    hits = [
-        (loaded.predictions["resnet", seed].argmax(axis=1) == loaded.labels)[loaded.labels == 2]
-        for seed in (0, 1)
-    ]
-    assert table.loc["c2", "resnet"] == pytest.approx(np.mean(hits))
-    expected = 100 * (table["resnet"] - table["baseline"])
-    assert list(table["difference"]) == pytest.approx(list(expected))
-    assert table["difference"].is_monotonic_increasing
+    assert loaded.diverged == ["baseline dropblock seed 1", "resnet dropblock seed 0"]
 
 
-def test_confusions_are_shares_of_the_actual_class():
-    labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
-    predicted = np.array([0, 1, 1, 2, 1, 0, 2, 2])
-    loaded = results.Results(
-        metrics=pd.DataFrame(),
-        history=pd.DataFrame(),
-        predictions={("resnet", 0): np.eye(3)[predicted]},
-        labels=labels,
-        superclasses=labels // 2,
-        metadata={"class_names": ["a", "b", "c"], "superclass_names": ["ab", "c"]},
-        watched="val",
-    )
-    table = results.confusions(loaded, "resnet", most=10)
-    assert table.iloc[:, :2].to_numpy().tolist()[2] == ["a", "c"]
-    assert dict(zip(table["actual"] + table["predicted"], table["percent"], strict=True)) == {
-        "ab": 50.0,
-        "ba": 50.0,
-        "ac": 25.0,
-    }
-    assert len(results.confusions(loaded, "resnet", most=1)) == 1
-    coarse = results.coarse_predictions(loaded, "resnet")
-    counts = pd.crosstab(coarse["actual"], coarse["predicted"])
-    assert counts.to_numpy().tolist() == [[5, 1], [0, 2]]
+def test_unique_images_are_the_first_of_each_group_that_training_does_not_have():
+    groups, of_training = np.array([4, 4, 5, 6, 6]), np.array([False, False, True, False, False])
+    images = results.EvaluationSet(groups, groups, groups, of_training)
+    assert images.unique.tolist() == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize(
     "missing",
     [
         "data/prepared/metadata.json",
-        "outputs/evaluation/model-0/metrics.json",
-        "outputs/evaluation/baseline-0/predictions.npz",
-        "outputs/history/model-0.csv",
+        "outputs/evaluation/model-dropblock-0/metrics.json",
+        "outputs/evaluation/baseline-dropblock-0/predictions.npz",
+        "outputs/history/model-dropblock-0.csv",
     ],
 )
 def test_a_missing_file_is_named_with_the_way_out(workspace, params, missing):
@@ -86,7 +112,7 @@ def test_a_missing_file_is_named_with_the_way_out(workspace, params, missing):
 
 def test_results_of_other_data_are_refused(workspace, params):
     write_results(workspace, seeds=[0])
-    file = workspace / "outputs/evaluation/model-0/metrics.json"
+    file = workspace / "outputs/evaluation/model-dropblock-0/metrics.json"
     file.write_text(file.read_text().replace('"digest": "d1', '"digest": "ff'))
-    with pytest.raises(UserError, match=r"model-0/metrics.json belongs to other data"):
+    with pytest.raises(UserError, match=r"model-dropblock-0/metrics.json belongs to other data"):
         results.load_results(params)

@@ -199,13 +199,13 @@ def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, m
 def test_runs_carry_their_experiment_stage_and_commit(store, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "block-7")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc123")
-    monkeypatch.setenv("DVC_STAGE", "train@model-0")
+    monkeypatch.setenv("DVC_STAGE", "train@model-dropblock-0")
     with tracking.tracked_run("one", {"seed": "0"}) as run:
         pass
     tags = tags_of(store, run.run_id)
     assert tags["dvc.experiment"] == "block-7"
     assert tags["dvc.baseline_rev"] == "abc123"
-    assert tags["dvc.stage"] == "train@model-0"
+    assert tags["dvc.stage"] == "train@model-dropblock-0"
     assert tags["seed"] == "0"
 
 

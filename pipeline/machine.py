@@ -1,0 +1,39 @@
+"""What a training ran on, and how much memory it took."""
+
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the processor, its cores, the memory in GB, the system and Python's version."""
+    return {
+        "processor": processor_name(),
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system gives it, with its family where that is vague."""
+    if not CPU_INFO.exists():
+        return platform.processor() or platform.machine()
+    facts = dict(line.split(":", 1) for line in CPU_INFO.read_text().splitlines() if ":" in line)
+    known = {key.strip(): value.strip() for key, value in facts.items()}
+    name = known.get("model name", platform.machine())
+    family = [known.get(key, "?") for key in ("cpu family", "model")]
+    return f"{name} (family {family[0]}, model {family[1]})"
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has used so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
