@@ -6,6 +6,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
+SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
+	  echo "Report: $(CURDIR)/reports/report.html"
+
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -20,7 +23,7 @@ $(VENV)/.ready: requirements.lock
 
 run: setup  ## Train and compare both networks: the whole pipeline
 	@dvc repro
-	@echo && sed -n '3s/\*\*//gp' reports/report.md && echo "Report: $(CURDIR)/reports/report.html"
+	$(SHOW_REPORT)
 
 test: setup  ## Run the tests
 	@pytest
@@ -33,6 +36,10 @@ format: setup  ## Format the code
 
 experiments: setup  ## List all experiments with what differs between them
 	@dvc exp show --only-changed --drop '^(pipeline|data/|outputs/)'
+
+report: setup  ## Write the report anew, with all experiments there are by now
+	@dvc repro --quiet --force --single-item report && dvc repro --quiet register
+	$(SHOW_REPORT)
 
 serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
 	@python -m pipeline.serve
@@ -47,4 +54,4 @@ lock: setup  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-.PHONY: help setup run test lint format experiments ui serve doctor lock
+.PHONY: help setup run test lint format experiments report ui serve doctor lock

@@ -1,7 +1,8 @@
 """Stage `register`: name the best network of this data champion in MLflow's model registry.
 
 The better network by validation accuracy becomes `champion` and the other one `challenger`, but
-only where it beats the present champion of the same prepared data.
+only where it beats the present champion of the same prepared data. The report and its figures go
+to the MLflow runs that it compares.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import pandas as pd
 from pipeline import tracking
 from pipeline.errors import exit_on_user_error
 from pipeline.params import DISPLAY_NAMES, Params, Trial, load_params
-from pipeline.paths import REGISTERED, evaluation_folder, work_folder
+from pipeline.paths import REGISTERED, REPORTS, evaluation_folder, work_folder
 from pipeline.results import load_metrics, load_prepared_metadata
 
 SECTIONS = {name: network for network, name in DISPLAY_NAMES.items()}
@@ -63,8 +64,12 @@ def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _model_uri(row: dict[str, Any]) -> str:
-    folder = evaluation_folder(Trial(SECTIONS[row["network"]], row["variant"], row["seed"]))
-    return json.loads((folder / "run.json").read_text())["model_uri"]
+    return _tracked(Trial(SECTIONS[row["network"]], row["variant"], row["seed"]))["model_uri"]
+
+
+def _tracked(trial: Trial) -> dict[str, str]:
+    """Read the run_id and the model_uri that `evaluate` left."""
+    return json.loads((evaluation_folder(trial) / "run.json").read_text())
 
 
 def describe(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
@@ -85,7 +90,10 @@ def describe(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
 def main() -> None:
     """Run the stage."""
     argparse.ArgumentParser(prog="python -m pipeline.register", description=__doc__).parse_args()
-    said = register(load_params())
+    params = load_params()
+    said = register(params)
+    run_ids = [_tracked(trial)["run_id"] for trial in params.trials]
+    tracking.attach_files(run_ids, [REPORTS / "report.html", REPORTS / "figures"], "report")
     REGISTERED.write_text(json.dumps({"registry": said}) + "\n")
     print(said)
 

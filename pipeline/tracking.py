@@ -232,6 +232,26 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
         signal.signal(signal.SIGTERM, previous_handler)
 
 
+def attach_files(run_ids: Sequence[str], paths: Sequence[Path], folder: str) -> None:
+    """Copy files and folders into the artifacts of runs that have ended, where the store has them.
+
+    A store that does not take them costs a warning only.
+    """
+    client = open_store()
+    for run_id in run_ids:
+        if not run_exists(client, run_id):
+            _warn(f"MLflow has no run {run_id}; `python -m pipeline.doctor` makes a new one")
+            continue
+        try:
+            for path in paths:
+                if path.is_dir():
+                    client.log_artifacts(run_id, str(path), f"{folder}/{path.name}")
+                else:
+                    client.log_artifact(run_id, str(path), folder)
+        except REQUEST_ERRORS as error:
+            _warn(f"MLflow did not take {folder} for run {run_id} ({_first_line(error)})")
+
+
 def run_exists(client: MlflowClient, run_id: str | None) -> bool:
     """Whether the store has this run and it is not deleted."""
     if run_id is None:

@@ -86,7 +86,7 @@ def train(prepared, params, epochs, saved=None, network="model", rows=()):
 
 
 def without_times(rows):
-    timed = ("seconds", "images_per_second")
+    timed = ("seconds", "images_per_second", "peak_memory_mb")
     return [{k: v for k, v in row.items() if k not in timed} for row in rows]
 
 

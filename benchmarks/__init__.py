@@ -1,0 +1,1 @@
+"""Timed comparisons with named peers; `make benchmarks` runs them."""

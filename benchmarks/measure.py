@@ -1,0 +1,71 @@
+"""Paired timing of contenders, and where the figures go."""
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.machine import describe_machine
+
+mpl.use("agg")
+RESULTS = Path("reports/benchmarks")
+
+
+def measure_paired(contenders: Mapping[str, Callable[[], float]], rounds: int) -> pd.DataFrame:
+    """Measure all contenders in turn, `rounds` times, each round beginning with another one.
+
+    Whatever else the machine does then hits all of them alike.
+
+    Args:
+        contenders: functions that do the work once and return its figure.
+
+    Returns:
+        A row for each measurement: contender, round, value.
+    """
+    names, rows = list(contenders), []
+    for turn in range(rounds):
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            rows.append({"contender": name, "round": turn, "value": contenders[name]()})
+    return pd.DataFrame(rows)
+
+
+def summarise(measured: pd.DataFrame, peer: str) -> pd.DataFrame:
+    """Return each contender's median, range, and the median of its ratios to `peer` by round."""
+    by_round = measured.pivot(index="round", columns="contender", values="value")
+    return pd.DataFrame(
+        {
+            "median": by_round.median(),
+            "lowest": by_round.min(),
+            "highest": by_round.max(),
+            f"ratio to {peer}": by_round.div(by_round[peer], axis=0).median(),
+        }
+    )
+
+
+def save(name: str, table: pd.DataFrame, figure: Figure, **facts: object) -> None:
+    """Write a run's table as Markdown and JSON with machine and commit, and its figure.
+
+    A further run of the same benchmark is added below the earlier ones.
+    """
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    runs_file = RESULTS / f"{name}.json"
+    runs = json.loads(runs_file.read_text()) if runs_file.exists() else []
+    facts = {"commit": commit, **describe_machine(), **facts}
+    runs.append({"facts": facts, "rows": table.to_dict("records")})
+    runs_file.write_text(json.dumps(runs, indent=1) + "\n")
+    figure.savefig(RESULTS / f"{name}.png", dpi=110, metadata={"Software": None})
+    lines = [f"# {name}\n"]
+    for number, run in enumerate(runs, 1):
+        said = ", ".join(f"{key} {value}" for key, value in run["facts"].items())
+        rows = pd.DataFrame(run["rows"]).to_markdown(index=False, floatfmt=".3g")
+        lines.append(f"## Run {number}\n\n{said}\n\n{rows}\n")
+    (RESULTS / f"{name}.md").write_text("\n".join(lines))
+    print(table.to_markdown(index=False, floatfmt=".3g"))

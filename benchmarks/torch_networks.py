@@ -1,0 +1,149 @@
+"""Both networks and their training step in PyTorch, channels last: the peer of the benchmarks."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.params import ModelParams, NetworkParams, TrainParams
+
+
+class DropBlock(nn.Module):
+    """DropBlock by seeds for each unit, grown to blocks by a max-pool."""
+
+    def __init__(self, block: int, keep: float) -> None:
+        super().__init__()
+        self.block, self.keep = block, keep
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Drop blocks in training."""
+        count, channels, height, width = x.shape
+        block = self.block
+        if not self.training or block > min(height, width):
+            return x
+        rows, columns = height - block + 1, width - block + 1
+        gamma = (1 - self.keep) * height * width / (block**2 * rows * columns)
+        noise = torch.empty(
+            (count, channels, rows, columns), memory_format=torch.channels_last
+        ).uniform_()
+        dropped = (noise < gamma).float()
+        if block > 1:
+            dropped = functional.pad(dropped, [block - 1] * 4)
+            dropped = functional.max_pool2d(dropped, block, stride=1)
+        mask = 1 - dropped
+        return x * (mask * (mask.numel() / mask.sum()))
+
+
+class SamePool(nn.Module):
+    """Max-pool with TensorFlow's SAME padding, for even maps and stride 2."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pool (n, c, h, w) maps."""
+        missing = self.size - 2
+        if missing:
+            x = functional.pad(x, (0, missing, 0, missing), value=float("-inf"))
+        return functional.max_pool2d(x, self.size, stride=2)
+
+
+class ResidualBlock(nn.Module):
+    """h1 = ReLU(conv block), h = ReLU(h1 + conv block of h1)."""
+
+    def __init__(self, before: int, filters: int, kernel: int, norm: Callable) -> None:
+        super().__init__()
+        self.first = conv_block(before, filters, kernel, norm)
+        self.second = conv_block(filters, filters, kernel, norm)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the block to (n, c, h, w) maps."""
+        h1 = functional.relu(self.first(x))
+        return functional.relu(h1 + self.second(h1))
+
+
+def conv_block(before: int, filters: int, kernel: int, norm: Callable) -> nn.Sequential:
+    """Batch norm, ReLU, convolution, twice."""
+    layers: list[nn.Module] = []
+    for channels in (before, filters):
+        layers += [norm(channels), nn.ReLU(), convolution(channels, filters, kernel)]
+    return nn.Sequential(*layers)
+
+
+def convolution(before: int, filters: int, kernel: int) -> nn.Conv2d:
+    """A convolution of the same size without bias."""
+    return nn.Conv2d(before, filters, kernel, padding="same", bias=False)
+
+
+def build_network(params: NetworkParams, classes: int) -> nn.Sequential:
+    """Build the network of a section of params.yaml."""
+
+    def norm(channels: int, flat: bool = False) -> nn.Module:
+        kind = nn.BatchNorm1d if flat else nn.BatchNorm2d
+        momentum = 1 - params.batch_norm_momentum
+        return kind(channels, eps=params.batch_norm_epsilon, momentum=momentum)
+
+    layers: list[nn.Module] = []
+    channels, side = 3, 32
+    for filters, kernel in zip(params.filters, params.kernel_sizes, strict=True):
+        wide = max(1, round(filters * params.width))
+        drop = DropBlock(params.drop_block_size, params.conv_keep_start)
+        pool = SamePool(params.pool_size)
+        if isinstance(params, ModelParams):
+            layers += [ResidualBlock(channels, wide, kernel, norm), drop, pool]
+        else:
+            layers += [norm(channels), convolution(channels, wide, kernel), pool]
+            layers += [norm(wide), nn.ReLU(), drop]
+        channels, side = wide, side // 2
+    layers.append(nn.Flatten())
+    units = channels * side * side
+    for hidden in params.hidden_units:
+        wide = max(1, round(hidden * params.width))
+        layers += [nn.Linear(units, wide, bias=False), norm(wide, flat=True), nn.ReLU()]
+        layers.append(nn.Dropout(1 - params.dense_keep))
+        units = wide
+    layers += [nn.Linear(units, classes, bias=False), norm(classes, flat=True)]
+    return nn.Sequential(*layers)
+
+
+def make_step(
+    params: NetworkParams, train: TrainParams, images: np.ndarray, labels: np.ndarray, threads: int
+) -> Callable[[], None]:
+    """Return a function that trains one step on (n, 32, 32, 3) pixels."""
+    torch.set_num_threads(threads)
+    network = build_network(params, 100).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.Adam(
+        network.parameters(),
+        lr=params.learning_rate,
+        betas=(train.adam_beta_1, train.adam_beta_2),
+        eps=train.adam_epsilon,
+    )
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    target = torch.from_numpy(labels.astype(np.int64))
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(network(pixels / 127.5 - 1), target)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), train.clip_norm)
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def count_parameters(params: NetworkParams) -> int:
+    """Count the trainable parameters, to hold against the other implementation."""
+    return sum(p.numel() for p in build_network(params, 100).parameters())
+
+
+def seconds_of(step: Callable[[], None], steps: int) -> float:
+    """Return the mean seconds of a step."""
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return (time.perf_counter() - start) / steps

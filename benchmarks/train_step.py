@@ -1,0 +1,212 @@
+"""Time the training step of both networks against plain Keras, PyTorch and the convolutions alone.
+
+Images/s at batch 250 on pixels in memory. *keras* is the same network of Keras' own layers with a
+textbook DropBlock; *torch* the same in PyTorch, channels last; *bound* what the convolutions and
+matrix products alone would allow, forward and backward, timed in the same run.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import tensorflow as tf
+from keras import ops
+
+from benchmarks import torch_networks
+from benchmarks.measure import measure_paired, save, summarise
+from pipeline import fit
+from pipeline.batch_norm import BatchNorm
+from pipeline.dropblock import DropBlock2D
+from pipeline.models import trainable_parameters
+from pipeline.params import NETWORKS, NetworkParams, Params, TrainParams, load_params
+
+BATCH = 250
+KEEP = 0.9  # DropBlock at work, as in the middle of the resnet's schedule
+
+
+class PlainDropBlock(keras.layers.Layer):
+    """DropBlock as one would write it: a random number a unit, blocks by a max-pool."""
+
+    def __init__(self, keep: float, block: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep, self.block = keep, block
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Drop blocks in training."""
+        _, height, width, channels = x.shape
+        if not training or self.block > min(height, width):
+            return x
+        rows, columns = height - self.block + 1, width - self.block + 1
+        gamma = (1 - self.keep) * height * width / (self.block**2 * rows * columns)
+        noise = keras.random.uniform((ops.shape(x)[0], rows, columns, channels))
+        border = self.block - 1
+        dropped = ops.pad(
+            ops.cast(noise < gamma, x.dtype), [[0, 0], [border, border], [border, border], [0, 0]]
+        )
+        mask = 1 - ops.max_pool(dropped, self.block, strides=1)
+        return x * mask * (ops.cast(ops.size(mask), x.dtype) / ops.sum(mask))
+
+
+def make_batch() -> tuple[np.ndarray, np.ndarray]:
+    """Return random pixels (250, 32, 32, 3) float32 and labels."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (BATCH, 32, 32, 3)).astype(np.float32)
+    return images, (np.arange(BATCH) % 100).astype(np.int32)
+
+
+def section(params: Params, network: str, width: float) -> NetworkParams:
+    """Return a network's recipe at another width, DropBlock at work from the first step on."""
+    recipe = params.model if network == "model" else params.baseline
+    keeps = {"conv_keep_start": KEEP, "conv_keep_step": 0.0, "conv_keep_end": KEEP}
+    return recipe.model_copy(update={"width": width, "batch_size": BATCH, **keeps})
+
+
+def keras_step(model: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> Callable[[], None]:
+    """Return a function that runs the step that `fit` runs."""
+    iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    model.make_train_function()
+    return lambda: float(model.train_function(iterator)["loss"]) and None
+
+
+def plain_copy(model: keras.Model) -> keras.Model:
+    """Return the same network of Keras' own layers and a textbook DropBlock."""
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, BatchNorm):
+            return keras.layers.BatchNormalization.from_config(layer.get_config())
+        if isinstance(layer, DropBlock2D):
+            return PlainDropBlock(layer.initial_keep_prob, layer.block_size, name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=replace)
+
+
+def products_alone(model: keras.Model) -> Callable[[], None]:
+    """Return a function that runs each convolution and matrix product forward and backward."""
+    steps = [
+        _product_step(layer)
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
+    ]
+
+    def run() -> None:
+        for step in steps:
+            step()
+
+    return run
+
+
+def _product_step(layer: keras.layers.Layer) -> Callable[[], Any]:
+    shape = (BATCH, *layer.input.shape[1:])
+    x, kernel = tf.random.normal(shape), tf.convert_to_tensor(layer.kernel)
+    upstream = tf.random.normal((BATCH, *layer.output.shape[1:]))
+
+    @tf.function
+    def convolve() -> tuple[Any, ...]:
+        options = {"strides": 1, "padding": "SAME"}
+        return (
+            tf.nn.conv2d(x, kernel, **options),
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=x.shape, filter=kernel, out_backprop=upstream,
+                strides=[1, 1, 1, 1], padding="SAME",
+            ),
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=kernel.shape, out_backprop=upstream,
+                strides=[1, 1, 1, 1], padding="SAME",
+            ),
+        )  # fmt: skip
+
+    @tf.function
+    def multiply() -> tuple[Any, ...]:
+        return (
+            tf.matmul(x, kernel),
+            tf.matmul(upstream, kernel, transpose_b=True),
+            tf.matmul(x, upstream, transpose_a=True),
+        )
+
+    return convolve if isinstance(layer, keras.layers.Conv2D) else multiply
+
+
+def contenders(
+    recipe: NetworkParams, train: TrainParams, names: list[str]
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the name and the step of each contender."""
+    batch = make_batch()
+    fit.configure_backend(train, 0)
+    model = fit.new_model(recipe, train, 100)
+    if "project" in names:
+        yield "project", keras_step(model, batch)
+    if "keras" in names:
+        yield "keras", keras_step(fit.compile_model(plain_copy(model), recipe, train), batch)
+    if "torch" in names:
+        parameters = torch_networks.count_parameters(recipe)
+        if parameters != trainable_parameters(model):
+            raise AssertionError("PyTorch's network is another one")
+        threads = len(os.sched_getaffinity(0))
+        yield "torch", torch_networks.make_step(recipe, train, *batch, threads)
+    if "bound" in names:
+        yield "bound", products_alone(model)
+
+
+def images_per_second(step: Callable[[], None], seconds: float) -> Callable[[], float]:
+    """Warm a step up; return a function that measures it for about `seconds`."""
+    for _ in range(2):
+        step()
+    start = time.perf_counter()
+    step()
+    steps = max(1, round(seconds / (time.perf_counter() - start)))
+    return lambda: BATCH / torch_networks.seconds_of(step, steps)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train_step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = ["project", "keras", "torch", "bound"]
+    parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25, 1.0])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--contenders", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement, about")
+    arguments = parser.parse_args()
+    params, tables = load_params(), []
+    for network in arguments.networks:
+        for width in arguments.widths:
+            steps = dict(contenders(section(params, network, width), params.train,
+                                    arguments.contenders))  # fmt: skip
+            timed = {n: images_per_second(s, arguments.seconds) for n, s in steps.items()}
+            table = summarise(measure_paired(timed, arguments.rounds), "project")
+            table["project's ratio to it"] = 1 / table.pop("ratio to project")
+            table.insert(0, "network", network)
+            table.insert(1, "width", width)
+            tables.append(table.reset_index())
+            print(tables[-1].to_string(float_format="%.3g"), flush=True)
+            keras.backend.clear_session()
+    table = pd.concat(tables, ignore_index=True)
+    versions = {"tensorflow": tf.__version__, "torch": torch_networks.torch.__version__}
+    save("train_step", table, plot(table), rounds=arguments.rounds, unit="images/s", **versions)
+
+
+def plot(table: pd.DataFrame) -> Any:
+    """Draw images/s of all contenders, a panel for each network."""
+    grid = sns.catplot(
+        table, kind="bar", x="width", y="median", hue="contender", col="network", sharey=False,
+        height=3.6,
+    )  # fmt: skip
+    grid.set(yscale="log", ylabel="training images/s")
+    plt.close(grid.figure)
+    return grid.figure
+
+
+if __name__ == "__main__":
+    main()
