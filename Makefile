@@ -50,8 +50,13 @@ doctor: setup  ## Find and mend what does not fit between DVC and MLflow
 ui: setup  ## Open MLflow's UI on 127.0.0.1
 	@python -m pipeline.ui
 
+benchmarks: setup  ## Time training and input against Keras, PyTorch, OpenCV (CIFAR100_DIR: its folder)
+	@uv pip install --quiet --group benchmarks $(addprefix --find-links ,$(PIP_FIND_LINKS))
+	python -m benchmarks.train_step
+	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
+
 lock: setup  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-.PHONY: help setup run test lint format experiments report ui serve doctor lock
+.PHONY: help setup run test lint format benchmarks experiments report ui serve doctor lock

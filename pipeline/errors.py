@@ -10,7 +10,10 @@ class UserError(Exception):
 
 
 def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a command: a UserError is printed and exits with 2, Ctrl-C exits with 130."""
+    """Wrap a command: a UserError, or a file or disk that fails, is printed and exits with 2.
+
+    Ctrl-C exits with 130.
+    """
 
     @functools.wraps(main)
     def wrapper() -> None:
@@ -18,6 +21,13 @@ def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
             main()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        except OSError as error:
+            print(
+                f"error: {error.filename or 'a file'}: {error.strerror or error}; check that it "
+                "can be read and written, and that the disk is not full",
+                file=sys.stderr,
+            )
             sys.exit(2)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

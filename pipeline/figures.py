@@ -63,6 +63,9 @@ def plot_history(history: pd.DataFrame, watched: str) -> Figure:
     for axis in axes[1]:
         axis.set(ylim=(0, None))
     axes[1, 0].set(ylabel="cross entropy, nats")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    axes[0, 0].get_legend().remove()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     return figure
 
 
@@ -140,17 +143,14 @@ def plot_class_difference(table: pd.DataFrame) -> Figure:
     if len(table) > NAMED_CLASSES:
         table = pd.concat([table.head(NAMED_CLASSES // 2), table.tail(NAMED_CLASSES // 2)])
     figure, axis = plt.subplots(figsize=(7, 1 + 0.24 * len(table)), layout="constrained")
-    for name, better in zip(NAMES, (False, True), strict=True):
-        for certain in (False, True):
-            chosen = table[
-                ((table["difference"] > 0) == better) & (table["significant"] == certain)
-            ]
-            axis.barh(
-                chosen["class"], chosen["difference"], color=COLOURS[name],
-                alpha=1 if certain else 0.35,
-                label=f"{name} better" + ("" if certain else ", within chance"),
-            )  # fmt: skip
-    axis.set_yticks(range(len(table)), labels=table["class"])
+    table = table.assign(place=range(len(table)), resnet_better=table["difference"] > 0)
+    for (better, certain), bars in table.groupby(["resnet_better", "significant"]):
+        name = NAMES[int(better)]
+        axis.barh(
+            bars["place"], bars["difference"], color=COLOURS[name], alpha=1 if certain else 0.35,
+            label=f"{name} better" + ("" if certain else ", within chance"),
+        )  # fmt: skip
+    axis.set_yticks(table["place"], labels=table["class"])
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(xlabel=f"test accuracy, {NAMES[1]} minus {NAMES[0]}, points", ylabel="")
     axis.grid(visible=False, axis="y")

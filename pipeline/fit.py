@@ -178,9 +178,7 @@ class EpochRecorder(keras.callbacks.Callback):
             }
         )
         self._after_epoch(self.model, self._rows)
-        losses = [row[f"{self._watched}_loss"] for row in self._rows]
-        if schedules.should_stop(losses, self._recipe.stop_after_rising):
-            print(f"stop: {self._recipe.stop_after_rising} rising losses in a row", flush=True)
+        if has_ended(self._rows, self._recipe, self._watched):
             self.model.stop_training = True
 
 
@@ -190,6 +188,15 @@ def peak_memory() -> int:
     if not gpus:
         return machine.peak_memory()
     return sum(tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in gpus)
+
+
+def has_ended(rows: list[HistoryRow], params: NetworkParams, watched: Split) -> bool:
+    """Whether the last epoch was the last of all, by number or by the stopping rule."""
+    losses = [row[f"{watched}_loss"] for row in rows]
+    stopped = schedules.should_stop(losses, params.stop_after_rising)
+    if stopped:
+        print(f"stop: {params.stop_after_rising} rising losses in a row", flush=True)
+    return stopped or len(rows) >= params.epochs
 
 
 def is_best(rows: list[HistoryRow], watched: Split) -> bool:
@@ -247,6 +254,8 @@ def fit(
         after_epoch: called with the model and the rows after each epoch.
         verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
     """
+    if has_ended(rows, params, prepared.watched):  # cut off after the last checkpoint
+        return rows
     records = prepared["train"]
     steps = len(records) // params.batch_size
     first_epoch = len(rows)

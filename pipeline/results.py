@@ -219,9 +219,10 @@ def _read_arrays(trial: Trial, name: str) -> dict[str, np.ndarray]:
 
 def _read_history(trial: Trial, watched: str) -> pd.DataFrame:
     file = history_file(trial)
-    if not file.exists():
-        raise UserError(f"{file} not found; run `dvc repro`")
-    history = pd.read_csv(file, float_precision="round_trip")
+    try:
+        history = pd.read_csv(file, float_precision="round_trip")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read ({error}); run `dvc repro`") from None
     labelled = label_history(history, DISPLAY_NAMES[trial.network], trial.seed, watched)
     return labelled.assign(variant=trial.variant)
 

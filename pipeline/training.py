@@ -14,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 
 from pipeline import checkpoint, fit, tracking
+from pipeline.errors import UserError
 from pipeline.machine import describe_machine
 from pipeline.models import count_flops, load_network, trainable_parameters
 from pipeline.params import DISPLAY_NAMES, PARAMS_FILE, NetworkParams, Params, Trial
@@ -146,7 +147,13 @@ def run_epochs(
     watched = training.prepared.watched
 
     def after_epoch(model: keras.Model, rows: list[fit.HistoryRow]) -> None:
-        checkpoint.save_checkpoint(folder, model, rows, best=fit.is_best(rows, watched))
+        try:
+            checkpoint.save_checkpoint(folder, model, rows, best=fit.is_best(rows, watched))
+        except OSError as error:
+            raise UserError(
+                f"{folder}: the checkpoint of epoch {len(rows)} cannot be saved ({error}); free "
+                f"some space, then `dvc repro` goes on after epoch {len(rows) - 1}"
+            ) from None
         run.log_history(rows)
 
     fit.fit(

@@ -122,7 +122,7 @@ def describe_seeds(results: Results) -> str:
     else:
         listed = "; ".join(f"{name}: {s}" for name, s in seeds.items())
     several = any(len(results.seeds(name)) > 1 for name in results.names)
-    kind = "Means ± standard deviations over the seeds" if several else "Of the seed"
+    kind = "Means ± standard deviations over the seeds" if several else "Seed"
     return f"{kind} {listed}."
 
 
