@@ -210,6 +210,9 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
 
     It ends FINISHED, or FAILED with the exception as tag `end_reason`, or KILLED on Ctrl-C and
     SIGTERM. After kill -9 the next start closes it.
+
+    Raises:
+        UserError: the store cannot be used.
     """
     client = open_store()
     close_dead_runs(client)
@@ -223,6 +226,9 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
             log_system_metrics=True,
         )
         yield TrackedRun(client, active)
+    except (MlflowException, SQLAlchemyError) as error:
+        _end_run(client, *_end_status(error))
+        raise UserError(_store_problem(store_uri(), error)) from None
     except BaseException as error:
         _end_run(client, *_end_status(error))
         raise

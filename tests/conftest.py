@@ -162,7 +162,7 @@ def environment_of_a_user() -> dict[str, str]:
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
-def start_python(folder, *arguments, readable=True):
+def start_python(folder, *arguments, readable=True, errors=False):
     """Start a Python process on this repository's code, or on the project's in `folder`."""
     return subprocess.Popen(
         [sys.executable, *arguments],
@@ -170,7 +170,7 @@ def start_python(folder, *arguments, readable=True):
         env={**environment_of_a_user(), "PYTHONPATH": str(REPOSITORY),
              "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.PIPE if readable else subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
         text=True,
     )  # fmt: skip
 

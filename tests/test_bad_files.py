@@ -281,7 +281,8 @@ RESULTS = {
         "masks.npz cannot be read",
     ),
     "history missing": (
-        lambda w: (w / "outputs/history/model-dropblock-0.csv").unlink(), "model-dropblock-0.csv cannot be read",
+        lambda w: (w / "outputs/history/model-dropblock-0.csv").unlink(),
+        "model-dropblock-0.csv cannot be read",
     ),
     "history empty": (
         lambda w: (w / "outputs/history/model-dropblock-0.csv").write_text(""),

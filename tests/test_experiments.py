@@ -45,7 +45,7 @@ def lookup(project, *name):
     """Return the look-up's table as (experiment, network) -> run id."""
     lines = project.run("python", "-m", "pipeline.lookup", *name).stdout.splitlines()
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
-    return {(row[0], row[2]): row[4] for row in cells[2:]}
+    return {(row[0], row[2]): row[5] for row in cells[2:]}
 
 
 def test_all_runs_are_finished_in_the_main_repositorys_store(project):
