@@ -157,8 +157,7 @@ def contenders(
 
 def images_per_second(step: Callable[[], None], seconds: float) -> Callable[[], float]:
     """Warm a step up; return a function that measures it for about `seconds`."""
-    for _ in range(2):
-        step()
+    step()  # traces and compiles
     start = time.perf_counter()
     step()
     steps = max(1, round(seconds / (time.perf_counter() - start)))
@@ -194,7 +193,8 @@ def main() -> None:
             keras.backend.clear_session()
     table = pd.concat(tables, ignore_index=True)
     versions = {"tensorflow": tf.__version__, "torch": torch_networks.torch.__version__}
-    save("train_step", table, plot(table), rounds=arguments.rounds, unit="images/s", **versions)
+    facts = {"rounds": arguments.rounds, "unit": "images/s", "batch": BATCH, **versions}
+    save("train_step", table, plot(table), **facts)
 
 
 def plot(table: pd.DataFrame) -> Any:

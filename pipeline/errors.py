@@ -9,10 +9,14 @@ class UserError(Exception):
     """Bad input: the message names the file, key and value, and the way out."""
 
 
+class Terminated(BaseException):
+    """SIGTERM arrived; not an Exception, so that nothing swallows it."""
+
+
 def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a command: a UserError, or a file or disk that fails, is printed and exits with 2.
 
-    Ctrl-C exits with 130.
+    Ctrl-C exits with 130, SIGTERM with 143.
     """
 
     @functools.wraps(main)
@@ -32,5 +36,8 @@ def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
+        except Terminated:
+            print("terminated", file=sys.stderr)
+            sys.exit(143)
 
     return wrapper

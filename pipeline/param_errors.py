@@ -44,6 +44,8 @@ def describe(field: Schema) -> str:
     if field.get("type") == "array":
         least = field.get("minItems", 0)
         return f"a list of {least} or more values, each {describe(field['items'])}"
+    if "pattern" in field:
+        return field["description"]
     bounds = [text.format(field[name]) for name, text in _BOUNDS.items() if name in field]
     return " ".join([_TYPES[field["type"]], " and ".join(bounds)]).rstrip()
 

@@ -82,7 +82,13 @@ class DataParams(Section):
 
     source: Literal["digits", "cifar100"]
     path: str | None
-    url: Annotated[str, Field(pattern="^https?://")]
+    url: Annotated[
+        str,
+        Field(
+            pattern=r"^https?://[^/@]+(/|$)",
+            description="an http or https address without user or password (MLflow keeps it)",
+        ),
+    ]
     sharpen: bool
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
     duplicate_correlation: Annotated[float, Field(gt=0, le=1)] | None
@@ -181,7 +187,9 @@ class ReportParams(Section):
 
     confused_pairs: Count
     accuracy_levels: Annotated[list[Probability], Field(min_length=1)]
-    experiments_x: Annotated[str, Field(pattern=r"^\w+\.\w+$")]
+    experiments_x: Annotated[
+        str, Field(pattern=r"^\w+\.\w+$", description="a key like model.width")
+    ]
     bootstrap_samples: Annotated[int, Field(ge=1000)]
     figure_dpi: Annotated[int, Field(ge=50, le=600)]
 

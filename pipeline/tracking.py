@@ -20,7 +20,7 @@ import filelock
 import numpy as np
 import psutil
 
-from pipeline.errors import UserError
+from pipeline.errors import Terminated, UserError
 from pipeline.params import DISPLAY_NAMES, Trial
 from pipeline.paths import project_root, work_folder
 
@@ -47,10 +47,6 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 EXPERIMENT = "dropblock-comparison"
 LOCK_FILE = "requirements.lock"
 REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; not an Exception, so that nothing swallows it."""
 
 
 def store_uri() -> str:

@@ -276,6 +276,13 @@ RESULTS = {
         lambda w: truncate(w / "outputs/evaluation/model-dropblock-0/predictions.npz"),
         "predictions.npz cannot be read",
     ),
+    "predictions that are a pickle": (
+        lambda w: np.savez(
+            w / "outputs/evaluation/model-dropblock-0/predictions.npz",
+            log_probabilities=np.array([Malicious()], object),
+        ),
+        "predictions.npz cannot be read (Object arrays cannot be loaded",
+    ),
     "masks missing": (
         lambda w: (w / "outputs/evaluation/baseline-dropblock-0/masks.npz").unlink(),
         "masks.npz cannot be read",

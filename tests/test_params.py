@@ -38,6 +38,8 @@ def error_after(tmp_path, key, value):
         ("train.jit_compile", "no", "= 'no': must be true or false"),
         ("data.validation_fraction", 1.0, "= 1.0: must be a number at least 0 and below 1"),
         ("augment.flip_probability", -0.1, "= -0.1"),
+        ("data.url", "https://me:secret@host/a", "must be an http or https address without user"),
+        ("report.experiments_x", "width", "must be a key like model.width"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(tmp_path, key, value, shown):

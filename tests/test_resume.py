@@ -5,8 +5,10 @@ FAULTS sets how many are killed (3 by default; .ci/run takes 20).
 
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -17,10 +19,17 @@ from ruamel.yaml import YAML
 
 from pipeline import prepare
 from pipeline.models import load_network
-from tests.conftest import REPOSITORY, TINY, start_python
+from tests.conftest import (
+    REPOSITORY,
+    TINY,
+    environment_of_a_user,
+    make_project,
+    runs_of,
+    start_python,
+)
 
 FAULTS = int(os.environ.get("FAULTS", "3"))
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}  # with the exit codes
 LABEL = "model-dropblock-0"
 EPOCHS = 6
 TIMES = ["seconds", "images_per_second", "peak_memory_mb"]
@@ -110,7 +119,7 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prep
         process = start(folder)
         moment = rng.uniform(0, 0.5 * training_seconds)
         time.sleep(moment)
-        chosen = SIGNALS[fault % len(SIGNALS)]
+        chosen, expected_code = list(SIGNALS.items())[fault % len(SIGNALS)]
         process.send_signal(chosen)
         output = process.stdout.read()
         code = process.wait()
@@ -118,8 +127,8 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prep
         if code == 0:  # it had ended before
             assert_the_same(folder, expected)
             folder = None
-        elif chosen != signal.SIGKILL:
-            assert code not in (0, None), output
+        else:
+            assert code == expected_code, output
         survived += 1
     if folder is not None:
         finish(folder)
@@ -132,6 +141,27 @@ def test_two_deterministic_trainings_have_the_same_weights(prepared, tmp_path):
     finish(prepared)
     finish(again)
     assert_the_same(again, results_of(prepared))
+
+
+def test_dvc_repro_goes_on_where_a_killed_one_was(tmp_path):
+    """The whole process group is killed, DVC and the training, as by a power cut."""
+    project = make_project(tmp_path)
+    command = ["dvc", "repro", f"train@{LABEL}"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment_of_a_user(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list(tmp_path.glob(".training/*/epoch-00001")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    output = project.run(*command).stdout
+    assert re.search(r"going on after epoch 1, from .*epoch-00001", output)
+    history = pd.read_csv(tmp_path / f"outputs/history/{LABEL}.csv")
+    assert list(history["epoch"]) == [1, 2]
+    _, runs = runs_of(project)
+    assert [run.info.status for run in runs] == ["FINISHED"]
 
 
 LIMITED = """
