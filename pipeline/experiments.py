@@ -110,7 +110,8 @@ def experiments_table(
         plotted[key] *= 100
     by_network = plotted.pivot(index="experiment", columns="network", values="mean")
     for network in by_network:
-        table[f"{network}, %"] = table["experiment"].map(by_network[network]).map("{:.1f}".format)
+        shown = by_network[network].map("{:.1f}".format, na_action="ignore").fillna("")
+        table[f"{network}, %"] = table["experiment"].map(shown)
     table["difference, points"] = [
         "{mean:+.1f} ({low:+.1f} to {high:+.1f})".format(
             **{k: 100 * v for k, v in c["difference"].items()}

@@ -103,6 +103,21 @@ def test_dvcs_diffs_show_the_change(project):
     project.run("dvc", "checkout", "-q")
 
 
+def test_the_report_sets_all_experiments_side_by_side(project):
+    project.run("python", "-m", "pipeline.report")
+    markdown = (project.folder / "reports/report.md").read_text()
+    table = markdown.split("## Across experiments")[1].split("![")[0]
+    rows = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line
+    ]
+    assert rows[0][:3] == ["experiment", "model.drop_block_size", "seeds"]
+    blocks = {row[0]: row[1] for row in rows[2:]}
+    assert blocks["temp-7"] == "7"
+    assert sorted(blocks.values()) == ["3", "4", "5", "7"]
+    assert (project.folder / "reports/figures/experiments.png").stat().st_size > 5_000
+    project.run("git", "checkout", "-q", "--", ".")
+
+
 def test_an_identical_experiment_comes_from_the_cache_with_its_original_run(project):
     before = set(store(project)[1])
     project.run("dvc", "exp", "run", "--temp", "-n", "again", "-S", "model.drop_block_size=7")
