@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -172,6 +173,8 @@ def start_python(folder, *arguments, readable=True, errors=False):
         stdout=subprocess.PIPE if readable else subprocess.DEVNULL,
         stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
         text=True,
+        # A shell's background processes ignore Ctrl-C, and theirs do.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
