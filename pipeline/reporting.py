@@ -109,15 +109,15 @@ def coarse_predictions(results: Results, name: str) -> pd.DataFrame:
 def read_experiments(
     summary: dict[str, Any], params: Params
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Set this run beside all experiments on the same data; None where it would stand alone."""
+    """Set this run beside all experiments on the same data; None without a DVC repository."""
     try:
         others = experiments.compare_experiments(summary["digest"])
-    except UserError:  # no DVC repository: the report does without
+    except UserError:
         return None
     present = experiments.flatten(params.model_dump())
     rows = [("this run", present, summary)]
     rows += [row for row in others if row[1:] != rows[0][1:]]
-    return experiments.experiments_table(rows, params.report.experiments_x) if rows[1:] else None
+    return experiments.experiments_table(rows, params.report.experiments_x)
 
 
 def draw_figures(
@@ -207,6 +207,7 @@ def make_sections(
             sections["ablation"] = markdown_table(tables.ablation_table(everything, samples))
     if others:
         sections["experiments"] = markdown_table(others[0])
+        sections["experiments_alone"] = len(others[0]) == 1
         sections["experiments_x"] = params.report.experiments_x
     return sections
 
