@@ -58,9 +58,7 @@ def plot_history(history: pd.DataFrame, watched: str) -> Figure:
         )
         row[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         row[1].set(xlabel="minutes of training", ylabel="")
-    axes[0, 0].set(ylim=(0, 1))
-    axes[0, 1].set(ylim=(0, 1))
-    for axis in axes[1]:
+    for axis in axes.flat:
         axis.set(ylim=(0, None))
     axes[1, 0].set(ylabel="cross entropy, nats")
     handles, labels = axes[0, 0].get_legend_handles_labels()
