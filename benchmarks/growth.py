@@ -78,7 +78,7 @@ def main() -> None:
     middle = table[table["value"] == table["varied"].map(MIDDLE)]
     by_network = middle.groupby("network")["seconds"].median()
     table["ratio to the middle"] = table["seconds"] / table["network"].map(by_network)
-    save("growth", table, plot(table), **MIDDLE)
+    save("growth", table, plot, **MIDDLE)
 
 
 def plot(table: pd.DataFrame) -> Figure:

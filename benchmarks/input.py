@@ -133,7 +133,7 @@ def main() -> None:
         [prepare_once(folder, into) for _ in range(3)], columns=["seconds", "GB"]
     ).median()
     save(
-        "input", table, plot(table), rounds=arguments.rounds,
+        "input", table, plot, rounds=arguments.rounds,
         prepare_seconds=round(prepared["seconds"], 1), prepare_peak_gb=round(prepared["GB"], 2),
     )  # fmt: skip
 

@@ -47,10 +47,15 @@ def summarise(measured: pd.DataFrame, peer: str) -> pd.DataFrame:
     )
 
 
-def save(name: str, table: pd.DataFrame, figure: Figure, **facts: object) -> None:
-    """Write a run's table as Markdown and JSON with machine and commit, and its figure.
+def save(
+    name: str, table: pd.DataFrame, plot: Callable[[pd.DataFrame], Figure], **facts: object
+) -> None:
+    """Write a run's table as Markdown and JSON with machine and commit, and the figure.
 
     A further run of the same benchmark is added below the earlier ones.
+
+    Args:
+        plot: draws the rows of all runs so far.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     commit = subprocess.run(
@@ -61,6 +66,8 @@ def save(name: str, table: pd.DataFrame, figure: Figure, **facts: object) -> Non
     facts = {"commit": commit, **describe_machine(), **facts}
     runs.append({"facts": facts, "rows": table.to_dict("records")})
     runs_file.write_text(json.dumps(runs, indent=1) + "\n")
+    rows_of_all = pd.DataFrame([row for run in runs for row in run["rows"]])
+    figure = plot(rows_of_all)
     figure.savefig(RESULTS / f"{name}.png", dpi=110, metadata={"Software": None})
     lines = [f"# {name}\n"]
     for number, run in enumerate(runs, 1):

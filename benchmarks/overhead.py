@@ -17,6 +17,7 @@ import keras
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure
 
 from benchmarks.measure import save
 from benchmarks.train_step import section
@@ -104,13 +105,18 @@ def main() -> None:
         for name, command in COMMANDS.items()
     ]
     table = pd.DataFrame(rows)
+    source = prepared.metadata["params"]["source"]
+    save("overhead", table, plot, data=source, images=len(prepared["train"]))
+
+
+def plot(rows: pd.DataFrame) -> Figure:
+    """Draw the shares of waiting and the seconds."""
     grid = sns.catplot(
-        table, kind="bar", y="what", x="value", col="unit", sharex=False, sharey=False, height=3.2,
+        rows, kind="bar", y="what", x="value", col="unit", sharex=False, sharey=False, height=3.2,
         aspect=1.6,
     )  # fmt: skip
     plt.close(grid.figure)
-    source = prepared.metadata["params"]["source"]
-    save("overhead", table, grid.figure, data=source, images=len(prepared["train"]))
+    return grid.figure
 
 
 if __name__ == "__main__":
