@@ -1,6 +1,7 @@
 """Training of one network: input pipeline, schedules, stopping rule, history."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -69,16 +70,28 @@ def make_train_dataset(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     batches = epochs.flat_map(epoch_batches)
-    return batches.map(
-        load_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    ).prefetch(tf.data.AUTOTUNE)
+    workers = os.cpu_count() or 1
+    dataset = batches.map(load_batch, num_parallel_calls=workers, deterministic=True)
+    return without_autotuning(dataset.prefetch(workers))
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switch off tf.data's autotuning, whose thread holds up the end of an iteration.
+
+    It sleeps for 10 ms, then twice as long each time, and the iterator waits until it wakes up
+    (TensorFlow 2.21): at worst as long as the iteration took, for up to a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def make_eval_dataset(records: np.ndarray, batch_size: int) -> tf.data.Dataset:
     """Make a dataset of all (images, labels) in order: float32 0..255 and int32 labels."""
     arrays = (records["image"], records["label"].astype(np.int32))
     dataset = tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
-    return dataset.map(lambda image, label: (tf.cast(image, tf.float32), label)).prefetch(2)
+    dataset = dataset.map(lambda image, label: (tf.cast(image, tf.float32), label))
+    return without_autotuning(dataset.prefetch(2))
 
 
 def compile_model(model: keras.Model, params: NetworkParams, train: TrainParams) -> keras.Model:
