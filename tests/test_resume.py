@@ -1,6 +1,6 @@
 """Trainings killed at random moments end like one that was never interrupted, to the last bit.
 
-FAULTS sets how many are killed (3 by default; .ci/run takes 20).
+FAULTS sets how many are killed (3 by default; .ci/run takes 8).
 """
 
 import os
