@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 
 from pipeline import figures, tracking
 from pipeline.drop_masks import measure_drop_blocks
+from pipeline.duplicates import mark_duplicates
 from pipeline.errors import UserError
 from pipeline.export import export_model
 from pipeline.fit import make_eval_dataset
@@ -129,7 +130,7 @@ def save_predictions(file: Path, log_probabilities: np.ndarray, prepared: Prepar
         labels=test["label"],
         superclasses=test["superclass"],
         groups=test["group"],
-        of_training=np.isin(test["group"], known),
+        of_training=mark_duplicates(test["group"], known)[0],
     )
 
 

@@ -103,8 +103,7 @@ def experiments_table(
     points = []
     for name, values, comparison in rows:
         for network, accuracy in comparison["accuracy"].items():
-            label = str(values.get(x, "?"))
-            points.append({"experiment": name, "network": network, x: label, **accuracy})
+            points.append({"experiment": name, "network": network, x: _label(values, x), **accuracy})
     plotted = pd.DataFrame(points)
     for key in ("mean", "low", "high"):
         plotted[key] *= 100
@@ -120,9 +119,18 @@ def experiments_table(
         else ""
         for _, _, c in rows
     ]
-    plotted = plotted.rename(columns={"mean": "accuracy"}).sort_values(x, key=_numbers_first)
+    plotted = plotted.rename(columns={"mean": "accuracy"}).sort_values(x, key=_as_numbers)
     return table.set_index("experiment"), plotted
 
 
-def _numbers_first(values: pd.Series) -> pd.Series:
-    return pd.to_numeric(values, errors="coerce")
+def _label(values: Flat, x: str) -> str:
+    """Return the param's value; `off` for a block size without DropBlock."""
+    section, _, key = x.partition(".")
+    keeps_all = values.get(f"{section}.conv_keep_end") == 1
+    if key == "drop_block_size" and (keeps_all or values.get("train.variants") == ["nodrop"]):
+        return "off"
+    return str(values.get(x, "?"))
+
+
+def _as_numbers(labels: pd.Series) -> pd.Series:
+    return pd.to_numeric(labels.replace("off", "0"), errors="coerce")

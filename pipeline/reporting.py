@@ -213,15 +213,14 @@ def make_sections(
 
 
 def markdown_table(table: pd.DataFrame, index: bool = True) -> str:
-    """Write a table, numbers to the right; nothing for an empty one."""
+    """Write a table, columns with numbers to the right; nothing for an empty one."""
     if table.empty:
         return ""
     if index:
         table = table.reset_index()
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
     text = table.map(lambda v: f"{v:.1f}" if isinstance(v, float) else escape(str(v)))
-    right = [n or (i > 0 and index) for i, n in enumerate(numeric)]
-    alignment = ["right" if r else "left" for r in right]
+    numbers = text.apply(lambda column: column.str.match(r"(&lt; )?[-+]?\d").any())
+    alignment = ["right" if right else "left" for right in numbers]
     return text.to_markdown(index=False, disable_numparse=True, colalign=alignment)
 
 

@@ -44,6 +44,22 @@ def test_the_points_are_in_the_order_of_the_params_numbers(tables):
     assert (large["accuracy"], large["low"], large["high"]) == pytest.approx((40, 39, 42))
 
 
+def test_a_block_size_without_dropblock_is_off():
+    def experiment(block, **others):
+        values = {"model": {"drop_block_size": block, "conv_keep_end": 0.9}, **others}
+        return flatten(values), comparison(0.5, 0.6)
+
+    kept = {"model": {"drop_block_size": 7, "conv_keep_end": 1.0}}
+    rows = [
+        ("three", *experiment(3)),
+        ("ablation", *experiment(5, train={"variants": ["nodrop"]})),
+        ("keeps all", flatten(kept), comparison(0.5, 0.6)),
+    ]
+    _, points = experiments_table(rows, "model.drop_block_size")
+    resnet = points[points["network"] == "resnet"]
+    assert resnet["model.drop_block_size"].tolist() == ["off", "off", "3"]
+
+
 def test_an_incomplete_comparison_has_no_difference():
     partial = {"seeds": 0, "accuracy": {"resnet": {"mean": 0.5, "low": 0.4, "high": 0.6}},
                "difference": None}  # fmt: skip
