@@ -103,7 +103,8 @@ def experiments_table(
     points = []
     for name, values, comparison in rows:
         for network, accuracy in comparison["accuracy"].items():
-            points.append({"experiment": name, "network": network, x: _label(values, x), **accuracy})
+            label = _label(values, x)
+            points.append({"experiment": name, "network": network, x: label, **accuracy})
     plotted = pd.DataFrame(points)
     for key in ("mean", "low", "high"):
         plotted[key] *= 100
