@@ -80,12 +80,12 @@ def train(training: Training) -> None:
     """Train, or go on where a training of the same key was cut off, and write the outputs.
 
     Raises:
-        UserError: a batch larger than the training set, a loss that is not finite, the same
-            training in another process, or an MLflow store that cannot be used.
+        UserError: a batch larger than the training set, too little memory, a loss that is not
+            finite, the same training in another process, or an MLflow store that cannot be used.
     """
     fit.check_batch_size(training.trial.network, training.recipe, len(training.prepared["train"]))
     with checkpoint.training_folder(work_folder(), training.key()) as folder:
-        with open_run(training, folder) as run:
+        with open_run(training, folder) as run, explain_lack_of_memory(training):
             model, rows = start_or_resume(training, folder)
             facts = describe(training, model, run)
             size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
@@ -107,6 +107,19 @@ def open_run(training: Training, folder: Path) -> Iterator[tracking.TrackedRun]:
         note.write_text(json.dumps({"run_id": run.run_id}))
         log_settings(training, run)
         yield run
+
+
+@contextmanager
+def explain_lack_of_memory(training: Training) -> Iterator[None]:
+    """Turn an allocation that failed, of numbers or of a device, into a UserError."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        network, recipe = training.trial.network, training.recipe
+        raise UserError(
+            f"out of memory with {network}.batch_size = {recipe.batch_size} and {network}.width = "
+            f"{recipe.width}; use smaller ones, or train.precision: mixed_float16 on a GPU"
+        ) from None
 
 
 def log_settings(training: Training, run: tracking.TrackedRun) -> None:

@@ -14,10 +14,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from pipeline import prepare
+from pipeline import fit, prepare
+from pipeline import train as stage
 from pipeline.models import load_network
 from tests.conftest import (
     REPOSITORY,
@@ -192,3 +194,21 @@ def test_a_disk_that_is_full_while_saving_loses_nothing(prepared, tmp_path):
     assert "Traceback" not in output
     finish(prepared)
     assert_the_same(prepared, results_of(whole))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "allocating")]
+)
+def test_too_little_memory_fails_the_run_with_the_way_out(prepared, monkeypatch, capsys, error):
+    def allocate_too_much(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(fit, "fit", allocate_too_much)
+    monkeypatch.setattr("sys.argv", ["train", LABEL])
+    with pytest.raises(SystemExit) as caught:
+        stage.main()
+    assert caught.value.code == 2
+    assert "out of memory with model.batch_size = " in capsys.readouterr().err
+    (run,) = MlflowClient(f"sqlite:///{prepared}/mlflow.db").search_runs(["1"])
+    assert run.info.status == "FAILED"
+    assert run.data.tags["end_reason"].startswith("UserError: out of memory")

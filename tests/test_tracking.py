@@ -1,7 +1,9 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -65,6 +67,16 @@ def test_a_damaged_database_is_a_clear_error(workspace):
     (workspace / "mlflow.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(UserError, match=r"mlflow.db cannot be used"):
         tracking.open_store()
+
+
+def test_a_database_of_another_mlflow_version_is_left_alone_and_the_upgrade_named(workspace):
+    tracking.open_store()
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'f00'")
+    before = (workspace / "mlflow.db").read_bytes()
+    with pytest.raises(UserError, match=r"back it up and run `mlflow db upgrade sqlite:///"):
+        tracking.open_store()
+    assert (workspace / "mlflow.db").read_bytes() == before
 
 
 def open_from_a_new_process(folder):
@@ -140,6 +152,7 @@ def test_a_run_cut_off_by_an_error_says_so(store, error, status, reason):
 
 SLEEPER = """
 import time
+from contextlib import closing
 from pipeline import tracking
 with tracking.tracked_run("sleeper", {}) as run:
     print(run.run_id, flush=True)
