@@ -69,13 +69,21 @@ def test_a_damaged_database_is_a_clear_error(workspace):
         tracking.open_store()
 
 
+OPEN_STORE = """
+from pipeline import tracking
+from pipeline.errors import exit_on_user_error
+exit_on_user_error(tracking.open_store)()
+"""
+
+
 def test_a_database_of_another_mlflow_version_is_left_alone_and_the_upgrade_named(workspace):
-    tracking.open_store()
+    assert start_python(workspace, "-c", OPEN_STORE).wait() == 0
     with closing(sqlite3.connect(workspace / "mlflow.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'f00'")
     before = (workspace / "mlflow.db").read_bytes()
-    with pytest.raises(UserError, match=r"back it up and run `mlflow db upgrade sqlite:///"):
-        tracking.open_store()
+    process = start_python(workspace, "-c", OPEN_STORE, errors=True)
+    assert process.wait() == 2
+    assert "back it up and run `mlflow db upgrade sqlite:///" in process.stdout.read()
     assert (workspace / "mlflow.db").read_bytes() == before
 
 
