@@ -3,11 +3,12 @@
 import io
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
 
-from tests.conftest import runs_of
+from tests.conftest import TINY, runs_of
 
 
 @pytest.fixture
@@ -124,3 +125,16 @@ def test_every_command_explains_itself(project, module):
     done = project.run("python", "-m", f"pipeline.{module}", "--help")
     assert "usage: python -m pipeline." in done.stdout
     assert len(done.stdout.splitlines()) > 4
+
+
+def test_without_git_everything_but_the_commit_is_there(project, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns(".git"))
+    project.run("dvc", "config", "core.no_scm", "true", cwd=folder)
+    changed = [f"{key}={value}" for key, value in {**TINY, "model.epochs": 1}.items()]
+    project.run("python", "-m", "pipeline.preset", "quick", *changed, cwd=folder)
+    done = project.run("dvc", "repro", cwd=folder)
+    assert {"train@model-dropblock-0", "report", "register"} <= set(stages_run(done.stdout))
+    assert "Trained at git commit" in (folder / "reports/report.md").read_text()
+    assert "no git" in (folder / "reports/report.md").read_text()
+    assert "Across experiments" in (folder / "reports/report.md").read_text()

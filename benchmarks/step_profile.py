@@ -1,0 +1,102 @@
+"""Profile the training step of both networks, by kind of operation: plain Keras' and the project's.
+
+Milliseconds a step that each kind of operation keeps a thread busy, at batch 250, by TensorFlow's
+profiler. The sum is more than the step's time where several threads work.
+"""
+
+import argparse
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+import tensorflow as tf
+from matplotlib.figure import Figure
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+from benchmarks.measure import save
+from benchmarks.train_step import contenders, section
+from pipeline.params import NETWORKS, load_params
+
+STEPS = 5
+SHOWN = 10  # kinds of operation by name, the others together
+BEFORE, AFTER = "keras", "project"
+
+
+def operation_times(step: Callable[[], None]) -> Counter[str]:
+    """Return the milliseconds a step by kind of operation."""
+    for _ in range(2):  # traces and compiles
+        step()
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            for _ in range(STEPS):
+                step()
+        (file,) = Path(folder).rglob("*.xplane.pb")
+        space = xplane_pb2.XSpace.FromString(file.read_bytes())
+    times: Counter[str] = Counter()
+    for plane in space.planes:
+        if "CPU" not in plane.name:
+            continue
+        names = {key: event.name for key, event in plane.event_metadata.items()}
+        for event in (event for line in plane.lines for event in line.events):
+            # An operation's event is called by its node's name and kind, `conv/Conv2D:Conv2D`.
+            _, separator, kind = names[event.metadata_id].rpartition(":")
+            if separator and "::" not in names[event.metadata_id]:
+                times[kind.removeprefix("_Mkl")] += event.duration_ps / 1e9 / STEPS
+    return times
+
+
+def profile_network(network: str, width: float) -> pd.DataFrame:
+    """Return the milliseconds of each kind of operation: a column for Keras and the project."""
+    params = load_params()
+    steps = dict(contenders(section(params, network, width), params.train, [BEFORE, AFTER]))
+    table = pd.DataFrame({name: operation_times(steps[name]) for name in (BEFORE, AFTER)}).fillna(0)
+    keras.backend.clear_session()
+    table = table.loc[table.max(axis=1).sort_values(ascending=False).index]
+    table = (
+        pd.concat(
+            [
+                table.head(SHOWN),
+                table.tail(-SHOWN).sum().to_frame("the others").T,
+                table.sum().to_frame("all").T,
+            ]
+        )
+        .rename_axis("operation")
+        .reset_index()
+    )
+    table.insert(0, "network", network)
+    return table
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.step_profile",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--width", type=float, default=0.125)
+    width = parser.parse_args().width
+    table = pd.concat([profile_network(n, width) for n in NETWORKS], ignore_index=True)
+    save("step_profile", table, plot, unit="ms a step", width=width, steps=STEPS)
+
+
+def plot(rows: pd.DataFrame) -> Figure:
+    """Draw the milliseconds of each kind of operation, a panel for each network."""
+    tall = rows[rows["operation"] != "all"].melt(
+        ["network", "operation"], [BEFORE, AFTER], "contender", "ms a step"
+    )
+    grid = sns.catplot(
+        tall, kind="bar", y="operation", x="ms a step", hue="contender", col="network",
+        height=4.5, sharex=False, sharey=False, errorbar=("pi", 100),
+    )  # fmt: skip
+    plt.close(grid.figure)
+    return grid.figure
+
+
+if __name__ == "__main__":
+    main()
