@@ -55,8 +55,11 @@ benchmarks: setup  ## Time training and input against Keras, PyTorch, OpenCV (CI
 	python -m benchmarks.train_step
 	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
 
+audit: setup  ## Look the pinned packages up in the advisories of the package index
+	@uvx --quiet pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
+
 lock: setup  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-.PHONY: help setup run test lint format benchmarks experiments report ui serve doctor lock
+.PHONY: help setup run test lint format benchmarks experiments report ui serve doctor audit lock

@@ -88,6 +88,11 @@ def plot(table: pd.DataFrame) -> Figure:
         height=3, facet_kws={"sharex": False},
     )  # fmt: skip
     grid.set(xscale="log", yscale="log", xlabel="", ylabel="seconds an epoch")
+    grid.set_titles("{col_name}")
+    for name, axis in grid.axes_dict.items():
+        values = sorted(table.loc[table["varied"] == name, "value"].unique())
+        axis.set_xticks(values, labels=[f"{v:g}" for v in values], minor=False)
+        axis.set_xticks([], minor=True)
     plt.close(grid.figure)
     return grid.figure
 

@@ -41,13 +41,19 @@ def operation_times(step: Callable[[], None]) -> Counter[str]:
     for plane in space.planes:
         if "CPU" not in plane.name:
             continue
-        names = {key: event.name for key, event in plane.event_metadata.items()}
+        kinds = {key: kind_of(event.name) for key, event in plane.event_metadata.items()}
         for event in (event for line in plane.lines for event in line.events):
-            # An operation's event is called by its node's name and kind, `conv/Conv2D:Conv2D`.
-            _, separator, kind = names[event.metadata_id].rpartition(":")
-            if separator and "::" not in names[event.metadata_id]:
-                times[kind.removeprefix("_Mkl")] += event.duration_ps / 1e9 / STEPS
+            if kind := kinds[event.metadata_id]:
+                times[kind] += event.duration_ps / 1e9 / STEPS
     return times
+
+
+def kind_of(event: str) -> str | None:
+    """Return the kind of operation of an event like `conv/Conv2D:_MklNativeConv2D`, else None."""
+    _, separator, kind = event.rpartition(":")
+    if not separator or "::" in event or "__inference" in kind:  # the whole step
+        return None
+    return kind.removeprefix("_Mkl").removeprefix("Native")
 
 
 def profile_network(network: str, width: float) -> pd.DataFrame:

@@ -104,10 +104,11 @@ def plot_confusion(pairs: dict[str, pd.DataFrame], order: list[str]) -> Figure:
         order: the superclasses in the order of the axes.
     """
     side = max(4.5, 0.36 * len(order))
+    labels = 0.09 * max(map(len, order))  # inches that the longest name takes, on both axes
     figure, axes = plt.subplots(
         1,
         len(pairs),
-        figsize=(len(pairs) * side + 1, side + 0.6),
+        figsize=(len(pairs) * side + labels + 1, side + labels + 0.6),
         sharey=True,
         squeeze=False,
         layout="constrained",
