@@ -135,6 +135,7 @@ def test_without_git_everything_but_the_commit_is_there(project, tmp_path):
     project.run("python", "-m", "pipeline.preset", "quick", *changed, cwd=folder)
     done = project.run("dvc", "repro", cwd=folder)
     assert {"train@model-dropblock-0", "report", "register"} <= set(stages_run(done.stdout))
-    assert "Trained at git commit" in (folder / "reports/report.md").read_text()
-    assert "no git" in (folder / "reports/report.md").read_text()
-    assert "Across experiments" in (folder / "reports/report.md").read_text()
+    report = (folder / "reports/report.md").read_text()
+    assert "Trained at git commit" in report
+    assert "no git" in report
+    assert "Across experiments" in report

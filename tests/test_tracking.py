@@ -160,7 +160,6 @@ def test_a_run_cut_off_by_an_error_says_so(store, error, status, reason):
 
 SLEEPER = """
 import time
-from contextlib import closing
 from pipeline import tracking
 with tracking.tracked_run("sleeper", {}) as run:
     print(run.run_id, flush=True)
