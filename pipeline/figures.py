@@ -252,6 +252,7 @@ def plot_experiments(table: pd.DataFrame, x: str) -> Figure:
             label=name,
         )  # fmt: skip
     axis.set_xticks(list(values.values()), labels=[str(v) for v in values])
-    axis.set(xlabel=x, ylabel="test accuracy, %")
+    # A single value stands in the middle, not spread over the whole width.
+    axis.set(xlabel=x, ylabel="test accuracy, %", xlim=(-0.5, len(values) - 0.5))
     axis.legend()
     return figure

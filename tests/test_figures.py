@@ -67,3 +67,12 @@ def test_points_of_experiments_stand_at_their_value_with_their_interval():
     assert list(y) == [50, 55]
     (segments,) = resnet.lines[2]
     assert [s[:, 1].tolist() for s in segments.get_segments()] == [[48, 51], [54, 57]]
+
+
+def test_a_single_experiment_stands_in_the_middle():
+    row = {"block": "5", "low": 48.0, "accuracy": 50.0, "high": 51.0}
+    table = pd.DataFrame([{"network": name, **row} for name in ("baseline", "resnet")])
+    axis = figures.plot_experiments(table, "block").axes[0]
+    assert axis.get_xlim() == (-0.5, 0.5)
+    places = [container.lines[0].get_xdata()[0] for container in axis.containers]
+    assert np.mean(places) == pytest.approx(0)
