@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
 REPORT = (REPOSITORY / "reports/cifar100/report.md").read_text()
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "reports/cifar100/README.md"]
 
 
 def test_it_is_short():
