@@ -35,7 +35,7 @@ format: setup  ## Format the code
 	@ruff check --fix . && ruff format .
 
 experiments: setup  ## List all experiments with what differs between them
-	@dvc exp show --only-changed --drop '^(pipeline|data/|outputs/)'
+	@dvc exp show --only-changed --drop '^(pipeline|data/|outputs/|reports/)'
 
 report: setup  ## Write the report anew, with all experiments there are by now
 	@dvc repro --quiet --force --single-item report && dvc repro --quiet register
