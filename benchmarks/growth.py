@@ -19,9 +19,11 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import save
 from benchmarks.train_step import section
-from pipeline import fit
-from pipeline.params import NETWORKS, Params, load_params
-from pipeline.records import make_records
+from pipeline.core.params import Params, load_params
+from pipeline.core.records import make_records
+from pipeline.training.batches import make_train_dataset
+from pipeline.training.machine import configure_backend
+from pipeline.training.optimizers import new_model
 
 MIDDLE = {"images": 2_000, "width": 0.125, "batch": 100, "seeds": 1}
 VARIED = {
@@ -48,10 +50,10 @@ def epoch_seconds(params: Params, network: str, setting: dict[str, Any]) -> floa
     recipe = section(params, network, setting["width"])
     total = 0.0
     for seed in range(setting["seeds"]):
-        fit.configure_backend(params.train, seed)
-        model = fit.new_model(recipe, params.train, 100)
+        configure_backend(params.train, seed)
+        model = new_model(network, recipe, params.train, 100)
         steps = setting["images"] // setting["batch"]
-        dataset = fit.make_train_dataset(records, setting["batch"], params.augment, seed)
+        dataset = make_train_dataset(records, setting["batch"], params.augment, seed)
         model.fit(dataset, steps_per_epoch=min(steps, 3), epochs=1, shuffle=False, verbose=0)
         start = time.perf_counter()
         model.fit(dataset, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
@@ -68,7 +70,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     params, rows = load_params(), []
-    for network in NETWORKS:
+    for network in params.train.networks:
         for name, setting in settings():
             seconds = epoch_seconds(params, network, setting)
             rows.append({"network": network, "varied": name, "value": setting[name],

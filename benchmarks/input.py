@@ -18,18 +18,18 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
-from pipeline.cifar100 import load_cifar100
-from pipeline.fit import make_train_dataset
-from pipeline.params import AugmentParams, load_params
-from pipeline.sharpen import SHARPEN_KERNEL_256, sharpen
+from pipeline.core.params import AugmentParams, load_params
+from pipeline.data.cifar100 import load_cifar100
+from pipeline.data.sharpen import SHARPEN_KERNEL_256, sharpen
+from pipeline.training.batches import make_train_dataset
 
 BATCH = 250
 PREPARE = """
 import sys, time
 from pathlib import Path
-from pipeline.machine import peak_memory
-from pipeline.params import load_params
-from pipeline.prepare import prepare
+from pipeline.training.machine import peak_memory
+from pipeline.core.params import load_params
+from pipeline.stages.prepare import prepare
 start = time.perf_counter()
 data = load_params().data.model_copy(
     update={"source": "cifar100", "path": sys.argv[1], "duplicate_correlation": 0.7})

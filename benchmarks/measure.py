@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.machine import describe_machine
+from pipeline.training.machine import describe_machine
 
 mpl.use("agg")
 RESULTS = Path("reports/benchmarks")

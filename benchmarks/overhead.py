@@ -21,16 +21,19 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import save
 from benchmarks.train_step import section
-from pipeline import fit, tracking
-from pipeline.params import NETWORKS, Params, load_params
-from pipeline.paths import PREPARED
-from pipeline.prepared import Prepared
+from pipeline.core.files import PREPARED
+from pipeline.core.params import Params, load_params
+from pipeline.core.records import Prepared
+from pipeline.tracking.runs import tracked_run
+from pipeline.training.batches import make_train_dataset
+from pipeline.training.machine import configure_backend
+from pipeline.training.optimizers import new_model
 
 STEPS = 30
 COMMANDS = {
-    "report --help": [sys.executable, "-m", "pipeline.report", "--help"],
-    "prepare --help": [sys.executable, "-m", "pipeline.prepare", "--help"],
-    "train --help": [sys.executable, "-m", "pipeline.train", "--help"],
+    "report --help": [sys.executable, "-m", "pipeline", "report", "--help"],
+    "prepare --help": [sys.executable, "-m", "pipeline", "prepare", "--help"],
+    "train --help": [sys.executable, "-m", "pipeline", "train", "--help"],
     "dvc repro, unchanged": ["dvc", "repro"],
 }
 
@@ -38,10 +41,10 @@ COMMANDS = {
 def waiting_share(params: Params, network: str, prepared: Prepared, width: float) -> float:
     """Return the share of the training time, 0 to 1, in which the step waits for its batch."""
     recipe = section(params, network, width)
-    fit.configure_backend(params.train, 0)
-    model = fit.new_model(recipe, params.train, len(prepared.class_names))
+    configure_backend(params.train, 0)
+    model = new_model(network, recipe, params.train, len(prepared.class_names))
     batch_size = min(recipe.batch_size, len(prepared["train"]))
-    batches = iter(fit.make_train_dataset(prepared["train"], batch_size, params.augment, seed=0))
+    batches = iter(make_train_dataset(prepared["train"], batch_size, params.augment, seed=0))
     waited = trained = 0.0
     for step in range(STEPS):
         start = time.perf_counter()
@@ -61,7 +64,7 @@ def logging_seconds() -> float:
     times = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        with tracking.tracked_run("benchmark", {}) as run:
+        with tracked_run("benchmark", {}) as run:
             for epoch in range(1, 21):
                 start = time.perf_counter()
                 run.log_history([{"epoch": epoch, **row}])
@@ -96,7 +99,7 @@ def main() -> None:
             "value": 100 * waiting_share(params, network, prepared, width),
             "unit": "% of the time",
         }
-        for network in NETWORKS
+        for network in params.train.networks
         for width in arguments.widths
     ]
     rows.append({"what": "MLflow, an epoch", "value": logging_seconds(), "unit": "s"})

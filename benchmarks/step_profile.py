@@ -20,7 +20,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks.measure import save
 from benchmarks.train_step import contenders, section
-from pipeline.params import NETWORKS, Params, load_params
+from pipeline.core.params import Params, load_params
 
 STEPS = 5
 SHOWN = 10  # kinds of operation by name, the others together
@@ -58,7 +58,9 @@ def kind_of(event: str) -> str | None:
 
 def profile_network(params: Params, network: str, width: float) -> pd.DataFrame:
     """Return the milliseconds of each kind of operation: a column for Keras and the project."""
-    steps = dict(contenders(section(params, network, width), params.train, [BEFORE, AFTER]))
+    steps = dict(
+        contenders(network, section(params, network, width), params.train, [BEFORE, AFTER])
+    )
     table = pd.DataFrame({name: operation_times(steps[name]) for name in (BEFORE, AFTER)}).fillna(0)
     keras.backend.clear_session()
     table = table.loc[table.max(axis=1).sort_values(ascending=False).index]
@@ -87,7 +89,9 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=0.125)
     width = parser.parse_args().width
     params = load_params()
-    table = pd.concat([profile_network(params, n, width) for n in NETWORKS], ignore_index=True)
+    table = pd.concat(
+        [profile_network(params, n, width) for n in params.train.networks], ignore_index=True
+    )
     save("step_profile", table, plot, unit="ms a step", width=width, steps=STEPS)
 
 

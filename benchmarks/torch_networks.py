@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.params import ModelParams, NetworkParams, TrainParams
+from pipeline.core.declarations import ConvNetParams
+from pipeline.core.params import TrainParams
+from pipeline.networks.model import ModelParams
 
 
 class DropBlock(nn.Module):
@@ -79,7 +81,7 @@ def convolution(before: int, filters: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(before, filters, kernel, padding="same", bias=False)
 
 
-def build_network(params: NetworkParams, classes: int) -> nn.Sequential:
+def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
     """Build the network of a section of params.yaml."""
 
     def norm(channels: int, flat: bool = False) -> nn.Module:
@@ -111,7 +113,7 @@ def build_network(params: NetworkParams, classes: int) -> nn.Sequential:
 
 
 def make_step(
-    params: NetworkParams, train: TrainParams, images: np.ndarray, labels: np.ndarray, threads: int
+    params: ConvNetParams, train: TrainParams, images: np.ndarray, labels: np.ndarray, threads: int
 ) -> Callable[[], None]:
     """Return a function that trains one step on (n, 32, 32, 3) pixels."""
     torch.set_num_threads(threads)
@@ -136,7 +138,7 @@ def make_step(
     return step
 
 
-def count_parameters(params: NetworkParams) -> int:
+def count_parameters(params: ConvNetParams) -> int:
     """Count the trainable parameters, to hold against the other implementation."""
     return sum(p.numel() for p in build_network(params, 100).parameters())
 

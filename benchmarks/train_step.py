@@ -22,11 +22,13 @@ from matplotlib.figure import Figure
 
 from benchmarks import torch_networks
 from benchmarks.measure import measure_paired, save, summarise
-from pipeline import fit
-from pipeline.batch_norm import BatchNorm
-from pipeline.dropblock import DropBlock2D
-from pipeline.models import trainable_parameters
-from pipeline.params import NETWORKS, NetworkParams, Params, TrainParams, load_params
+from pipeline.core.declarations import Recipe, network_names
+from pipeline.core.params import Params, TrainParams, load_params
+from pipeline.networks.shared.batch_norm import BatchNorm
+from pipeline.networks.shared.dropblock import DropBlock2D
+from pipeline.networks.shared.models import trainable_parameters
+from pipeline.training.machine import configure_backend
+from pipeline.training.optimizers import compile_model, new_model
 
 BATCH = 250
 KEEP = 0.9  # DropBlock at work, as in the middle of the resnet's schedule
@@ -62,7 +64,7 @@ def make_batch() -> tuple[np.ndarray, np.ndarray]:
     return images, (np.arange(BATCH) % 100).astype(np.int32)
 
 
-def section(params: Params, network: str, width: float) -> NetworkParams:
+def section(params: Params, network: str, width: float) -> Recipe:
     """Return a network's recipe at another width, DropBlock at work from the first step on."""
     recipe = params.model if network == "model" else params.baseline
     keeps = {"conv_keep_start": KEEP, "conv_keep_step": 0.0, "conv_keep_end": KEEP}
@@ -136,16 +138,16 @@ def _product_step(layer: keras.layers.Layer) -> Callable[[], Any]:
 
 
 def contenders(
-    recipe: NetworkParams, train: TrainParams, names: list[str]
+    network: str, recipe: Recipe, train: TrainParams, names: list[str]
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield the name and the step of each contender."""
     batch = make_batch()
-    fit.configure_backend(train, 0)
-    model = fit.new_model(recipe, train, 100)
+    configure_backend(train, 0)
+    model = new_model(network, recipe, train, 100)
     if "project" in names:
         yield "project", keras_step(model, batch)
     if "keras" in names:
-        yield "keras", keras_step(fit.compile_model(plain_copy(model), recipe, train), batch)
+        yield "keras", keras_step(compile_model(plain_copy(model), recipe, train), batch)
     if "torch" in names:
         parameters = torch_networks.count_parameters(recipe)
         if parameters != trainable_parameters(model):
@@ -174,7 +176,9 @@ def main() -> None:
     )
     names = ["project", "keras", "torch", "bound"]
     parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25, 1.0])
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument(
+        "--networks", nargs="+", choices=network_names(), default=["baseline", "model"]
+    )
     parser.add_argument("--contenders", nargs="+", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement, about")
@@ -182,7 +186,7 @@ def main() -> None:
     params, tables = load_params(), []
     for network in arguments.networks:
         for width in arguments.widths:
-            steps = dict(contenders(section(params, network, width), params.train,
+            steps = dict(contenders(network, section(params, network, width), params.train,
                                     arguments.contenders))  # fmt: skip
             timed = {n: images_per_second(s, arguments.seconds) for n, s in steps.items()}
             table = summarise(measure_paired(timed, arguments.rounds), "project")

@@ -1,0 +1,253 @@
+"""The command line: `python -m pipeline COMMAND`.
+
+What a command needs is imported inside it, so that --help answers at once and a wrong value is
+refused before TensorFlow is loaded.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from pipeline.core.errors import UserError, run_command
+from pipeline.core.trials import TRIAL_HELP, VARIANTS, Trial, network_names
+
+COMPLETION = "_PIPELINE_COMPLETE"  # what the shell sets while it completes a command
+PRESETS = sorted(file.stem for file in Path("presets").glob("*.yaml"))
+
+
+class TrialType(click.ParamType):
+    """A training, written like `model-dropblock-0`."""
+
+    name = "trial"
+
+    def convert(
+        self, value: str | Trial, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Trial:
+        """Read a label."""
+        if isinstance(value, Trial):
+            return value
+        if trial := Trial.parse(value):
+            return trial
+        known = f"networks: {', '.join(network_names())}; variants: {', '.join(VARIANTS)}"
+        return self.fail(f"{value!r} is no training; give {TRIAL_HELP} ({known})", param, ctx)
+
+
+class InOrder(click.Group):
+    """Lists its commands in the order of this file: the stages, then the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Compare image classifiers with DropBlock: the stages of dvc.yaml, and what goes with them.
+
+    `make run` or `dvc repro` runs the stages in order; the other commands are for you.
+    """
+
+
+@cli.command()
+def prepare() -> None:
+    """Stage: load, sharpen and split the images."""
+    from pipeline.core.params import load_params
+
+    params = load_params().data
+
+    from pipeline.core.files import PREPARED
+    from pipeline.stages.prepare import prepare
+
+    digest = prepare(params)
+    print(f"prepared {params.source} in {PREPARED}, digest {digest[:12]}")
+
+
+@cli.command()
+@click.argument("trial", type=TrialType())
+def train(trial: Trial) -> None:
+    """Stage: train one network with one seed.
+
+    TRIAL is network-variant-seed, like model-dropblock-0. Tracked in MLflow; a training that was
+    cut off goes on after its last epoch.
+    """
+    from pipeline.core.params import load_params
+
+    params = load_params()
+
+    from pipeline.stages.train import Training, train  # TensorFlow, after all cheap checks
+
+    train(Training.of(params, trial))
+
+
+@cli.command()
+@click.argument("trial", type=TrialType())
+def evaluate(trial: Trial) -> None:
+    """Stage: score one training on the test set.
+
+    TRIAL is network-variant-seed, like model-dropblock-0. Leaves metrics and predictions, and adds
+    them and the exported model to the training's MLflow run.
+    """
+    from pipeline.core.params import load_params
+
+    params = load_params()
+
+    from pipeline.stages.evaluate import evaluate  # TensorFlow, after all cheap checks
+
+    evaluate(params, trial)
+
+
+@cli.command()
+def report() -> None:
+    """Stage: compare the networks in reports/report.html."""
+    from pipeline.core.params import load_params
+
+    params = load_params()
+
+    from pipeline.stages.report import write_report  # pandas and seaborn, after all cheap checks
+
+    print(write_report(params))
+
+
+@cli.command()
+def register() -> None:
+    """Stage: name the best network champion in MLflow's registry.
+
+    By validation accuracy, and only where it beats the present champion of the same data.
+    """
+    from pipeline.core.params import load_params
+
+    params = load_params()
+
+    from pipeline.stages.register import register
+
+    print(register(params))
+
+
+@cli.command()
+@click.argument("name", type=click.Choice(PRESETS))
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--flags", is_flag=True, help="Only print it as -S flags of `dvc exp run`.")
+@click.option(
+    "--upgrade",
+    is_flag=True,
+    help="Keep the values of params.yaml; only add keys that are new, with the preset's values, "
+    "rename those that were renamed and drop those that are gone.",
+)
+def preset(name: str, overrides: tuple[str, ...], flags: bool, upgrade: bool) -> None:
+    """Write a preset into params.yaml and print what changed.
+
+    \b
+    python -m pipeline preset tutorial data.path=/data/cifar-100-binary
+    python -m pipeline preset quick
+    dvc exp run $(python -m pipeline preset tutorial --flags)
+    """
+    from pipeline.commands.preset import preset_flags, write_preset
+
+    if flags:
+        print(preset_flags(name, list(overrides)))
+    else:
+        print(write_preset(name, list(overrides), upgrade))
+
+
+@cli.command()
+@click.argument("pictures", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--model",
+    default="champion",
+    show_default=True,
+    help="An alias in MLflow's registry, or a training of this folder, like model-dropblock-0.",
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes."
+)
+def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
+    """Say what is on pictures, PNG or JPEG of any size.
+
+    \b
+    python -m pipeline predict cat.png dog.jpg
+    python -m pipeline predict --model model-dropblock-0 cat.png
+    python -m pipeline predict --model challenger cat.png
+    """
+    from pipeline.commands.predict import predict
+
+    print(predict(list(pictures), model, top))
+
+
+@cli.command()
+@click.option("--alias", default="champion", show_default=True, help="Or challenger.")
+@click.option("--port", default=5001, show_default=True, help="Another one is taken if in use.")
+def serve(alias: str, port: int) -> None:
+    """Serve a network of MLflow's registry on 127.0.0.1.
+
+    POST /invocations takes {"inputs": [image, ...]}, each image 32x32x3 raw pixels 0..255, and
+    answers {"predictions": [[probability of each class], ...]}.
+    """
+    from pipeline.commands.servers import serve
+
+    serve(alias, port)
+
+
+@cli.command()
+@click.option("--port", default=5000, show_default=True, help="Another one is taken if in use.")
+def ui(port: int) -> None:
+    """Open MLflow's UI on this project's runs, on 127.0.0.1."""
+    from pipeline.commands.servers import open_ui
+
+    open_ui(port)
+
+
+@cli.command()
+@click.argument("name", required=False)
+def lookup(name: str | None) -> None:
+    """Say which MLflow runs belong to which DVC experiment, and back.
+
+    NAME is the name or revision of an experiment, or the id of a run or its start.
+    """
+    from pipeline.commands.lookup import lookup
+
+    print(lookup(name).to_markdown(index=False))
+
+
+@cli.command()
+def doctor() -> int:
+    """Find and mend what does not fit between DVC and MLflow.
+
+    Closes runs that a dead process left RUNNING, tags each run with all DVC experiments that hold
+    its result, makes new runs where the store lost them, and reports a second store. Exits with 1
+    where something is left for you.
+    """
+    from pipeline.commands.doctor import examine
+
+    mended, left = examine()
+    for line in mended:
+        print(f"mended: {line}")
+    for line in left:
+        print(f"left: {line}")
+    if not mended and not left:
+        print("all fine")
+    return 1 if left else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    if COMPLETION in os.environ:
+        return cli.main(prog_name="pipeline", complete_var=COMPLETION)
+    chosen = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return run_command(lambda: _run(chosen))
+
+
+def _run(arguments: list[str]) -> int | None:
+    try:
+        return cli.main(arguments, prog_name="python -m pipeline", standalone_mode=False)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.UsageError as error:
+        asked = error.ctx.command_path if error.ctx else "python -m pipeline"
+        raise UserError(f"{error.format_message()}\nTry `{asked} --help`") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Presets: a whole experiment's params, written into params.yaml with its comments kept."""
+
+import difflib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from pipeline.core.errors import UserError
+from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yaml
+
+PRESETS = Path("presets")
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that there are."""
+    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
+
+
+def write_preset(name: str, overrides: list[str], upgrade: bool = False) -> str:
+    """Write a preset into params.yaml.
+
+    Args:
+        overrides: `key=value` each, on top of the preset.
+        upgrade: keep the values of params.yaml; only rename what was renamed, add what is missing
+            and drop what is no key.
+
+    Returns:
+        The lines that changed, or `no change`.
+
+    Raises:
+        UserError: an override is none, or the params would be wrong; nothing is written then.
+    """
+    changes = preset_changes(name, overrides)
+    old = PARAMS_FILE.read_text()
+    new = bring_up_to_date(old, changes) if upgrade else apply(old, changes)
+    check_params(YAML(typ="safe", pure=True).load(new))
+    PARAMS_FILE.write_text(new)
+    return changed_lines(old, new)
+
+
+def preset_flags(name: str, overrides: list[str]) -> str:
+    """Return a preset as -S flags of `dvc exp run`."""
+    changes = preset_changes(name, overrides)
+    return " ".join(f"-S {key}={as_override(value)}" for key, value in changes.items())
+
+
+def preset_changes(name: str, overrides: list[str]) -> dict[str, Any]:
+    """Return the values of a preset and the overrides, by dotted key."""
+    changes = dict(leaves(read_yaml(PRESETS / f"{name}.yaml")))
+    changes.update(parse_override(override) for override in overrides)
+    return changes
+
+
+def changed_lines(old: str, new: str) -> str:
+    """Return the lines that differ, or `no change`."""
+    difference = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
+    lines = [line for line in difference if line[:2] not in ("@@", "--", "++")]
+    return "\n".join(lines) or "no change"
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for each value of nested sections."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def apply(text: str, changes: dict[str, Any]) -> str:
+    """Change dotted keys in the text of params.yaml; comments and layout stay."""
+    values = _yaml().load(text)
+    for key, value in changes.items():
+        section, _, name = key.rpartition(".")
+        if name not in values.get(section, {}):
+            raise UserError(f"{key} is not a key of {PARAMS_FILE}")
+        _set(values[section], name, value)
+    return _dump(values)
+
+
+def bring_up_to_date(text: str, defaults: dict[str, Any]) -> str:
+    """Rename, add and drop keys in the text of an older params.yaml; its values stay.
+
+    A key that is gone and one that is new in the same section are taken for one that was renamed
+    where their names are alike.
+
+    Args:
+        defaults: the values of what is new, by dotted key.
+    """
+    values = _yaml().load(text)
+    known = known_keys()
+    for section in [name for name in values if name not in known]:
+        del values[section]
+    for section, keys in known.items():
+        present = values.get(section)
+        new = {key: defaults[dotted] for key in keys if (dotted := f"{section}.{key}") in defaults}
+        if not isinstance(present, CommentedMap):
+            if new:
+                values[section] = new
+            continue
+        for gone in [key for key in present if key not in keys]:
+            missing = [key for key in keys if key not in present]
+            value = present.pop(gone)
+            if near := difflib.get_close_matches(gone, missing, n=1):
+                present[near[0]] = value
+        for key, value in new.items():
+            present.setdefault(key, value)
+    return _dump(values)
+
+
+def _set(section: CommentedMap, name: str, value: Any) -> None:
+    old = section[name]
+    if isinstance(value, list) and isinstance(old, list):  # keep the one-line style
+        old[:] = value
+    elif old != value:
+        section[name] = value
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = 200
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def _dump(values: CommentedMap) -> str:
+    stream = io.StringIO()
+    _yaml().dump(values, stream)
+    return stream.getvalue()
+
+
+def parse_override(argument: str) -> tuple[str, Any]:
+    """Split `key=value`, the value in YAML."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        raise UserError(f"{argument}: give overrides as key=value, like data.path=/data/cifar")
+    return key, YAML(typ="safe", pure=True).load(value)
+
+
+def as_override(value: Any) -> str:
+    """Write a value as `dvc exp run -S` takes it, without spaces or quotes."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

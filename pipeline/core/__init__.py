@@ -1,0 +1,1 @@
+"""What every room speaks in: errors, settings, trainings and their files, images."""

@@ -1,0 +1,39 @@
+"""Errors that a user can mend, and how every command ends: message and exit code."""
+
+import sys
+from collections.abc import Callable
+
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes; the last two as a shell has them
+
+
+class UserError(Exception):
+    """Bad input: the message names the file, key and value, and the way out."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; not an Exception, so that nothing swallows it."""
+
+
+def run_command(command: Callable[[], int | None]) -> int:
+    """Run a command and return its exit code; what stops it is one line instead of a traceback.
+
+    Its own code, or 0 for None; 2 after a UserError, or a file or disk that fails; 130 after
+    Ctrl-C; 143 after SIGTERM.
+    """
+    try:
+        return command() or 0
+    except UserError as error:
+        return _say(f"error: {error}", BAD_INPUT)
+    except OSError as error:
+        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+        way_out = "check that it can be read and written, and that the disk is not full"
+        return _say(f"error: {reason}; {way_out}", BAD_INPUT)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except Terminated:
+        return _say("terminated", TERMINATED)
+
+
+def _say(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code

@@ -1,0 +1,70 @@
+"""Where files lie, relative to the project's folder, and how they are read and hashed."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import UserError
+
+PREPARED = Path("data/prepared")
+OUTPUTS = Path("outputs")
+REPORTS = Path("reports")
+COMPARISON = REPORTS / "comparison.json"
+METRICS = REPORTS / "metrics.json"
+
+
+def project_root() -> Path:
+    """Return the main repository, also from the copy in which DVC runs --temp and queued runs."""
+    if root := os.environ.get("DVC_ROOT"):
+        return Path(root).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".dvc").is_dir():
+            return folder
+    return here
+
+
+def work_folder() -> Path:
+    """Return the main repository's folder of checkpoints and locks, made where it is missing."""
+    folder = project_root() / ".training"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object that a stage wrote.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        values = json.loads(file.read_text())
+    except OSError as error:
+        raise unreadable(file, error.strerror) from None
+    except ValueError as error:
+        raise unreadable(file, error) from None
+    if not isinstance(values, dict):
+        raise unreadable(file, "it holds no JSON object")
+    return values
+
+
+def write_json(file: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object for read_json; the folder is made where it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def unreadable(file: Path, reason: object) -> UserError:
+    """Return the error for a stage's output that is missing or damaged."""
+    return UserError(f"{file} cannot be read ({reason}); run `dvc repro`")
+
+
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """Return a file's digest as hexadecimal digits; it tells damage, not malice."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

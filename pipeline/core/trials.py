@@ -1,0 +1,133 @@
+"""One training of the comparison: its name, its files, and what it leaves of its epochs.
+
+`train` writes history and facts, `evaluate` and `report` read them, both by the functions here.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from pipeline.core.declarations import display_name, network_names
+from pipeline.core.errors import UserError
+from pipeline.core.files import OUTPUTS, PREPARED, read_json, unreadable, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# `nodrop` is the ablation: the same network and recipe without DropBlock.
+Variant = Literal["dropblock", "nodrop"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+
+TRIAL_HELP = "network-variant-seed, like model-dropblock-0"
+DIGEST_SHOWN = 12  # characters
+HistoryRow = dict[str, float]
+Facts = dict[str, Any]
+
+
+class Trial(NamedTuple):
+    """One training: which network, with or without DropBlock, with which seed."""
+
+    network: str
+    variant: Variant
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Its name in files and stages, like `model-dropblock-0`."""
+        return f"{self.network}-{self.variant}-{self.seed}"
+
+    @property
+    def display_name(self) -> str:
+        """The network's name for people, like `resnet`."""
+        return display_name(self.network)
+
+    @classmethod
+    def parse(cls, label: str) -> "Trial | None":
+        """Read a label; None where it is none."""
+        found = re.fullmatch(rf"({'|'.join(network_names())})-({'|'.join(VARIANTS)})-(\d+)", label)
+        return cls(found[1], found[2], int(found[3])) if found else None  # type: ignore[arg-type]
+
+    @property
+    def models_folder(self) -> Path:
+        """Best and last weights."""
+        return OUTPUTS / "models" / self.label
+
+    @property
+    def history_file(self) -> Path:
+        """A row for each epoch."""
+        return OUTPUTS / "history" / f"{self.label}.csv"
+
+    @property
+    def facts_file(self) -> Path:
+        """What was trained on what, and the MLflow run."""
+        return OUTPUTS / "facts" / f"{self.label}.json"
+
+    @property
+    def evaluation_folder(self) -> Path:
+        """Scores and predictions."""
+        return OUTPUTS / "evaluation" / self.label
+
+
+def save_history(trial: Trial, rows: list[HistoryRow]) -> None:
+    """Write a row for each epoch."""
+    import pandas as pd
+
+    trial.history_file.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).astype({"epoch": int}).to_csv(trial.history_file, index=False)
+
+
+def load_history(trial: Trial, watched: str) -> "pd.DataFrame":
+    """Read the row of each epoch: epoch, seconds, learning_rate, keep_prob, losses, accuracies.
+
+    Args:
+        watched: the split that chose the epoch, whose columns there must be.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    import pandas as pd
+
+    try:
+        history = pd.read_csv(trial.history_file, float_precision="round_trip")
+    except (OSError, ValueError) as error:
+        raise unreadable(trial.history_file, error) from None
+    scores = [f"{s}_{w}" for s in ("train", "clean_train", watched) for w in ("loss", "accuracy")]
+    for column in ("epoch", "seconds", "learning_rate", "keep_prob", *scores):
+        if column not in history or history[column].dtype.kind not in "if":
+            raise unreadable(trial.history_file, f"it has no column of numbers {column}")
+    return history
+
+
+def label_history(history: "pd.DataFrame", trial: Trial, watched: str) -> "pd.DataFrame":
+    """Add network (its name for people), variant, seed and elapsed, the seconds since the start.
+
+    The columns of the split that chose the epoch are called watched_loss and watched_accuracy.
+    """
+    names = {f"{watched}_{what}": f"watched_{what}" for what in ("loss", "accuracy")}
+    return history.rename(columns=names).assign(
+        network=trial.display_name,
+        variant=trial.variant,
+        seed=trial.seed,
+        elapsed=history["seconds"].cumsum(),
+    )
+
+
+def save_facts(trial: Trial, facts: Facts) -> None:
+    """Write what was trained on what, and the MLflow run."""
+    write_json(trial.facts_file, facts)
+
+
+def load_facts(trial: Trial, digest: str) -> Facts:
+    """Read what `train` left about its run.
+
+    Raises:
+        UserError: the file is missing or damaged, or the data were not those of `digest`.
+    """
+    facts = read_json(trial.facts_file)
+    if facts["digest"] != digest:
+        raise UserError(
+            f"{trial.facts_file}: the network was trained on data "
+            f"{facts['digest'][:DIGEST_SHOWN]}, {PREPARED} holds {digest[:DIGEST_SHOWN]}; run "
+            "`dvc repro` to train again"
+        )
+    return facts

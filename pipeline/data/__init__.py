@@ -1,0 +1,1 @@
+"""Where the images come from, and what is done to them before training."""

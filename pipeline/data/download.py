@@ -1,0 +1,149 @@
+"""Download of one known file: resumed where it was cut off, and checked before it is used."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import filelock
+import requests
+from tqdm import tqdm
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import hash_file
+
+ATTEMPTS = 5  # in a row without a new byte
+PAUSE = 1.0  # seconds before the second attempt, doubled at each one after
+TIMEOUT = 30  # seconds without an answer or a new byte
+CHUNK = 1 << 16  # bytes; a cut-off loses less than this
+
+
+class _TryAgainError(Exception):
+    """The connection failed or was cut off; what has come so far is kept."""
+
+
+def download(url: str, target: Path, size: int, md5: str) -> Path:
+    """Download `url` to `target`, and return `target` once its size and MD5 are right.
+
+    The bytes gather in `target`.part, from which an interrupted download goes on, also after a
+    new start. A target that is there already is checked and not downloaded again.
+
+    Raises:
+        UserError: the server does not have the file, has another one, or cannot be reached; the
+            disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(target.with_name(f"{target.name}.lock")):
+            if target.exists() and _is_right(target, size, md5):
+                return target
+            part = target.with_name(f"{target.name}.part")
+            _fetch_right(url, part, size, md5)
+            part.replace(target)
+            return target
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error})") from None
+
+
+def _fetch_right(url: str, part: Path, size: int, md5: str) -> None:
+    """Fetch until the MD5 is right: once more from the start where an old part was wrong."""
+    resumed = part.exists() and part.stat().st_size > 0
+    _fetch(url, part, size)
+    if _is_right(part, size, md5):
+        return
+    part.unlink()
+    if not resumed:
+        raise _give_up(url, size, f"the file that came has another MD5 than {md5}")
+    print(f"{part}: the resumed download is damaged, starting again", flush=True)
+    _fetch_right(url, part, size, md5)
+
+
+def _fetch(url: str, part: Path, size: int) -> None:
+    """Bring `part` to `size` bytes, in as many requests as it takes."""
+    part.touch()
+    failures = 0
+    seconds = 0.2 if sys.stderr.isatty() else 10.0  # between two looks at the progress
+    with tqdm(total=size, desc=part.stem, unit="B", unit_scale=True, mininterval=seconds) as bar:
+        while (have := part.stat().st_size) < size:
+            try:
+                _request(url, part, size, bar)
+            except _TryAgainError as error:
+                failures = 0 if part.stat().st_size > have else failures + 1
+                if failures == ATTEMPTS:
+                    raise _give_up(url, size, str(error)) from None
+                bar.write(f"download cut off ({error}), trying again")
+                time.sleep(PAUSE * 2**failures)
+
+
+def _request(url: str, part: Path, size: int, bar: tqdm) -> None:
+    """Append to `part` what one request brings."""
+    start = part.stat().st_size
+    # The bytes as they are: no compression on the way, which would change what a range means.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            start = _check_answer(response, url, part, size)
+            with part.open("r+b") as file:
+                file.truncate(start)
+                file.seek(start)
+                _copy(response, file, url, size, bar)
+                file.flush()
+                os.fsync(file.fileno())
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise _TryAgainError(_innermost(error)) from None
+    except requests.exceptions.ChunkedEncodingError:
+        raise _TryAgainError(f"after {part.stat().st_size:,} of {size:,} bytes") from None
+    except requests.RequestException as error:
+        raise _give_up(url, size, str(error)) from None
+    if part.stat().st_size < size:
+        raise _TryAgainError(f"after {part.stat().st_size:,} of {size:,} bytes")
+
+
+def _check_answer(response: requests.Response, url: str, part: Path, size: int) -> int:
+    """Return the position in the file at which the answer's body begins."""
+    status, start = response.status_code, part.stat().st_size
+    if status == 416 and start:  # what has come so far is of another file
+        os.truncate(part, 0)
+        raise _TryAgainError("the server has fewer bytes than have come so far")
+    if status >= 500 or status in (408, 429):
+        raise _TryAgainError(f"the server answers {status} {response.reason}")
+    if status not in (200, 206):
+        raise _give_up(url, size, f"the server answers {status} {response.reason}")
+    if status == 200:  # the whole file, also where a range was asked for
+        start = 0
+    elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        raise _give_up(url, size, "the server answers with another range than was asked for")
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdigit() and start + int(announced) != size:
+        raise _give_up(url, size, f"the server has a file of {start + int(announced):,} bytes")
+    return start
+
+
+def _copy(response: requests.Response, file: BinaryIO, url: str, size: int, bar: tqdm) -> None:
+    for chunk in response.iter_content(CHUNK):
+        if file.tell() + len(chunk) > size:
+            file.truncate(0)
+            raise _give_up(url, size, f"the server sends more than {size:,} bytes")
+        file.write(chunk)
+        bar.update(file.tell() - bar.n)
+
+
+def _is_right(file: Path, size: int, md5: str) -> bool:
+    return file.stat().st_size == size and hash_file(file, "md5") == md5
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the reason inside the wrappings of requests and urllib3."""
+    while (inner := getattr(error, "reason", None) or next(iter(error.args), None)) and isinstance(
+        inner, BaseException
+    ):
+        error = inner
+    return str(error)
+
+
+def _give_up(url: str, size: int, reason: str) -> UserError:
+    return UserError(
+        f"{url} cannot be downloaded: {reason}; download the file of {size:,} bytes by other means "
+        "and set data.path in params.yaml to it, or data.url to another server's copy"
+    )

@@ -1,0 +1,83 @@
+"""Training, validation and test images: stratified, limited, duplicates kept on one side."""
+
+import numpy as np
+
+from pipeline.core.errors import UserError
+from pipeline.core.records import Dataset
+
+
+def split_train_val(
+    records: np.ndarray, validation_fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split records into shuffled training and stratified validation records.
+
+    Images with a duplicate among the records all go to the training records.
+
+    Raises:
+        UserError: the validation share is too small to hold one image of each class, or a class
+            has too few images (without duplicates) to be split.
+    """
+    from sklearn.model_selection import train_test_split
+
+    shuffled = np.random.default_rng(seed).permutation(records)
+    if validation_fraction == 0:
+        return shuffled, shuffled[:0]
+    count = round(validation_fraction * len(records))
+    try:
+        train, val = train_test_split(
+            shuffled, test_size=count, stratify=shuffled["label"], random_state=seed
+        )
+    except ValueError as error:
+        raise UserError(
+            f"data.validation_fraction = {validation_fraction}: {len(records)} training images "
+            f"cannot be split ({error}); use a larger fraction or data.limit, or 0"
+        ) from None
+    return exchange_duplicates(train, val)
+
+
+def exchange_duplicates(train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Exchange the validation images that have a duplicate for training images without, by class.
+
+    Raises:
+        UserError: a class has too few images without.
+    """
+    train, val = train.copy(), val.copy()
+    sizes = np.bincount(np.concatenate([train["group"], val["group"]]))
+    for label in np.unique(val["label"]):
+        out = np.flatnonzero((val["label"] == label) & (sizes[val["group"]] > 1))
+        alone = np.flatnonzero((train["label"] == label) & (sizes[train["group"]] == 1))
+        if len(alone) < len(out):
+            raise UserError(
+                f"data.validation_fraction: of class {label} only {len(alone)} training images "
+                f"have no duplicate, {len(out)} are needed for validation; use a smaller fraction "
+                "or a higher data.duplicate_correlation (null: equal images only)"
+            )
+        moved = alone[: len(out)]
+        train[moved], val[out] = val[out], train[moved]
+    return train, val
+
+
+def limit_dataset(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
+    """Keep a stratified sample of at most `limit` training and `limit` test images."""
+    if limit is None:
+        return dataset
+    return Dataset(
+        _sample(dataset.train, limit, seed),
+        _sample(dataset.test, limit, seed),
+        dataset.class_names,
+        dataset.superclass_names,
+    )
+
+
+def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    from sklearn.model_selection import train_test_split
+
+    if limit >= len(records):
+        return records
+    try:
+        sample, _ = train_test_split(
+            records, train_size=limit, stratify=records["label"], random_state=seed
+        )
+    except ValueError as error:
+        raise UserError(f"data.limit = {limit}: {error}; use a larger limit, or null") from None
+    return sample

@@ -1,0 +1,62 @@
+"""A trained network as a self-contained model for serving: raw uint8 in, probabilities out."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from pipeline.core.records import IMAGE_SHAPE
+from pipeline.data.sharpen import SHARPEN_KERNEL_256
+from pipeline.networks.shared.batch_norm import BatchNorm
+from pipeline.networks.shared.dropblock import DropBlock2D
+
+
+def export_model(network: keras.Model, sharpen: bool) -> keras.Model:
+    """Put the whole preprocessing and a softmax around a trained network.
+
+    Made of Keras' own layers only (DropBlock does nothing at inference and is left out), so that
+    it loads anywhere, in safe mode, without this project's code.
+
+    Input: (batch, 32, 32, 3) uint8 raw pixels. Output: (batch, classes) float32 probabilities.
+    """
+    inputs = layers.Input(IMAGE_SHAPE, dtype="uint8", name="image")
+    pixels = ops.cast(inputs, "float32")
+    logits = _of_keras_layers(network)(_sharpen(pixels) if sharpen else pixels)
+    probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
+    return keras.Model(inputs, probabilities, name=network.name)
+
+
+def _sharpen(pixels: Any) -> Any:
+    """Sharpen as `prepare` does: same kernel, reflect-101 border, rounding and saturation."""
+    margin = SHARPEN_KERNEL_256.shape[0] // 2
+    padded = ops.pad(pixels, [[0, 0], [margin, margin], [margin, margin], [0, 0]], mode="reflect")
+    kernel = (SHARPEN_KERNEL_256 / 256).astype(np.float32)[:, :, np.newaxis, np.newaxis]
+    filtered = layers.DepthwiseConv2D(
+        SHARPEN_KERNEL_256.shape,
+        use_bias=False,
+        depthwise_initializer=keras.initializers.Zeros(),
+        trainable=False,
+        dtype="float32",
+        name="sharpen",
+    )
+    result = filtered(padded)
+    filtered.set_weights([np.repeat(kernel, IMAGE_SHAPE[2], axis=2)])
+    return ops.clip(ops.round(result), 0.0, 255.0)
+
+
+def _of_keras_layers(network: keras.Model) -> keras.Model:
+    """Copy a network with Keras' own layers in place of this project's."""
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, DropBlock2D):
+            return layers.Identity(name=layer.name)
+        if isinstance(layer, BatchNorm):
+            return layers.BatchNormalization.from_config(layer.get_config())
+        return layer.__class__.from_config(layer.get_config())
+
+    clone = keras.models.clone_model(network, clone_function=replace)
+    for layer in clone.layers:
+        if not isinstance(layer, layers.Identity):
+            layer.set_weights(network.get_layer(layer.name).get_weights())
+    return clone

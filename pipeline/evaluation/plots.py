@@ -1,0 +1,180 @@
+"""The figures that `evaluate` logs of one training, and that the report draws for all of them."""
+
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.core.declarations import display_name, network_names
+
+mpl.use("agg")
+sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
+
+SPLIT_NAMES = {"val": "validation", "test": "test"}
+
+
+def colours() -> dict[str, tuple[float, float, float]]:
+    """Return the colour of each network by its display name, the same in all figures."""
+    names = network_names()
+    palette = sns.color_palette("colorblind", len(names))  # begins anew after ten
+    return {display_name(name): colour for name, colour in zip(names, palette, strict=True)}
+
+
+def plot_history(history: pd.DataFrame, watched: str) -> Figure:
+    """Plot accuracy and loss, against epochs and against training time: all networks and seeds.
+
+    Args:
+        history: a row for each epoch, as in Results.history, of any number of trainings.
+        watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`.
+    """
+    kinds = {
+        "watched": SPLIT_NAMES[watched],
+        "clean_train": "training, clean",
+        "train": "training, augmented",
+    }
+    history = history.assign(minutes=history["elapsed"] / 60)
+    figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
+    for row, what in zip(axes, ("accuracy", "loss"), strict=True):
+        curves = history.melt(
+            id_vars=["network", "seed", "epoch", "minutes"],
+            value_vars=[f"{kind}_{what}" for kind in kinds],
+            var_name="images",
+            value_name=what,
+        )
+        curves["images"] = curves["images"].map({f"{k}_{what}": v for k, v in kinds.items()})
+        options = {
+            "y": what,
+            "hue": "network",
+            "style": "images",
+            "style_order": list(kinds.values()),
+            "palette": colours(),
+        }
+        sns.lineplot(
+            curves, x="epoch", errorbar=("pi", 100), ax=row[0], legend=what == "accuracy", **options
+        )
+        # Each seed has its own times, so that there is nothing to average at one of them.
+        sns.lineplot(
+            curves, x="minutes", units="seed", estimator=None, ax=row[1], legend=False, **options
+        )
+        row[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+        row[1].set(xlabel="minutes of training", ylabel="")
+    for axis in axes.flat:
+        axis.set(ylim=(0, None))
+    axes[1, 0].set(ylabel="cross entropy, nats")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    axes[0, 0].get_legend().remove()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
+    return figure
+
+
+def plot_schedules(history: pd.DataFrame) -> Figure:
+    """Plot learning rate and DropBlock's keep probability against epochs."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
+    labels = {"learning_rate": "learning rate", "keep_prob": "keep probability of DropBlock"}
+    for axis, (column, label) in zip(axes, labels.items(), strict=True):
+        sns.lineplot(
+            history, x="epoch", y=column, hue="network", palette=colours(), ax=axis, errorbar=None,
+            legend=column == "learning_rate",
+        )  # fmt: skip
+        axis.set(ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].set(ylim=(0, None))
+    return figure
+
+
+def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
+    """Plot the confusion of superclasses side by side, in percent of the actual superclass.
+
+    Args:
+        matrices: of each network, a superclass_confusion.
+    """
+    order = next(iter(matrices.values())).index
+    side = max(4.5, 0.36 * len(order))
+    labels = 0.09 * max(map(len, order))  # inches that the longest name takes, on both axes
+    figure, axes = plt.subplots(
+        1,
+        len(matrices),
+        figsize=(len(matrices) * side + labels + 1, side + labels + 0.6),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, (network, matrix) in zip(axes[0], matrices.items(), strict=True):
+        sns.heatmap(
+            matrix,
+            vmin=0,
+            vmax=100,
+            cmap="rocket_r",
+            annot=len(order) <= 20,
+            fmt=".0f",
+            annot_kws={"size": 7},
+            square=True,
+            cbar=axis is axes[0, -1],
+            cbar_kws={"label": "% of the actual class", "shrink": 0.7},
+            ax=axis,
+        )
+        axis.set(title=network, xlabel="predicted", ylabel="actual" if axis is axes[0, 0] else "")
+    return figure
+
+
+def plot_calibration(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Plot accuracy against confidence, and how often each confidence comes up.
+
+    Args:
+        tables: of each network, confidence, accuracy and count of each bin.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    axes[0].plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
+    for name, table in tables.items():
+        options = {"color": colours()[name], "marker": "o", "label": name}
+        axes[0].plot(table["confidence"], table["accuracy"], **options)
+        axes[1].plot(table["confidence"], 100 * table["count"] / table["count"].sum(), **options)
+    axes[0].set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    axes[1].set(xlabel="confidence", ylabel="test images, %", xlim=(0, 1), ylim=(0, None))
+    axes[0].legend()
+    return figure
+
+
+def plot_masks(drawn: dict[str, tuple[list[dict[str, Any]], dict[str, np.ndarray]]]) -> Figure:
+    """Show on a smooth synthetic feature map what DropBlock zeroes: a row for each network.
+
+    Args:
+        drawn: of each network, the rows and the masks of measure_drop_blocks.
+    """
+    columns = max(len(masks) for _, masks in drawn.values())
+    figure, axes = plt.subplots(
+        len(drawn),
+        columns,
+        figsize=(2.6 * columns, 2.9 * len(drawn)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for line, (name, (rows, masks)) in zip(axes, drawn.items(), strict=True):
+        for axis, row in zip(line, rows, strict=False):
+            mask = masks[row["layer"]]
+            # Four channels of one sample, two by two.
+            shown = _synthetic_map(*mask.shape[:2])[..., np.newaxis] * mask
+            frame = [np.pad(c, 1, constant_values=np.nan) for c in np.moveaxis(shown, -1, 0)]
+            frame += [np.full_like(frame[0], np.nan)] * (4 - len(frame))
+            picture = np.block([[frame[0], frame[1]], [frame[2], frame[3]]])
+            axis.imshow(np.ma.masked_invalid(picture), cmap="mako", vmin=0, vmax=1)
+            block = row["block_size"] or "no"
+            axis.set_title(
+                f"{name} {row['layer'].removesuffix('_dropblock')}, {row['map']}\n"
+                f"{block} block, {100 * row['measured']:.1f} % dropped",
+                fontsize=9,
+            )
+    return figure
+
+
+def _synthetic_map(height: int, width: int) -> np.ndarray:
+    """Return a hill, highest in the middle, above 0.4 everywhere: what is dropped is black."""
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return 0.4 + 0.6 * np.exp(-2 * (rows**2 + columns**2))

@@ -1,0 +1,78 @@
+"""Scores of a classifier from its log-probabilities: loss, accuracies, calibration."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import top_k_accuracy_score
+
+Scores = dict[str, float]
+CALIBRATION_BINS = 15  # as Guo et al., arXiv 1706.04599
+
+
+def score(
+    log_probabilities: np.ndarray, labels: np.ndarray, superclass_of: np.ndarray, top_k: int
+) -> Scores:
+    """Score (n, classes) log-probabilities against (n,) labels.
+
+    Args:
+        superclass_of: the superclass of each class.
+
+    Returns:
+        loss (mean cross entropy in nats) and, from 0 to 1, accuracy, top_k_accuracy,
+        superclass_accuracy (of the likeliest class's superclass), calibration_error.
+    """
+    predicted = log_probabilities.argmax(axis=1)
+    picked = log_probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "loss": float(-picked.mean()),
+        "accuracy": float((predicted == labels).mean()),
+        "top_k_accuracy": top_k_accuracy(log_probabilities, labels, top_k),
+        "superclass_accuracy": float((superclass_of[predicted] == superclass_of[labels]).mean()),
+        "calibration_error": calibration_error(calibration_table(log_probabilities, labels)),
+    }
+
+
+def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Return the share of images whose label is among the k highest of (n, classes) scores."""
+    classes = scores.shape[1]
+    if k >= classes:
+        return 1.0
+    return float(top_k_accuracy_score(labels, scores, k=k, labels=np.arange(classes)))
+
+
+def calibration_table(log_probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """Return confidence, accuracy and count of the images in each of 15 bins of confidence.
+
+    The confidence is the probability of the likeliest class; bins without images are left out.
+    """
+    confidence = np.exp(log_probabilities.max(axis=1).astype(np.float64))
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    correct = log_probabilities.argmax(axis=1) == labels
+    table = pd.DataFrame({"bin": bins, "confidence": confidence, "correct": correct})
+    return table.groupby("bin").agg(
+        confidence=("confidence", "mean"), accuracy=("correct", "mean"), count=("correct", "size")
+    )
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """Return the expected calibration error: mean gap of accuracy and confidence, 0 to 1."""
+    gaps = (table["accuracy"] - table["confidence"]).abs()
+    return float(np.average(gaps, weights=table["count"]))
+
+
+def superclass_confusion(
+    predicted: np.ndarray, labels: np.ndarray, metadata: dict[str, Any]
+) -> pd.DataFrame:
+    """Return the percentage of each actual superclass (row) that is taken for each other (column).
+
+    Args:
+        predicted, labels: (n,) classes.
+        metadata: of the prepared data, with the superclasses, in whose order the table is.
+    """
+    names = metadata["superclass_names"]
+    of_class = np.array(names)[metadata["superclass_of"]]
+    actual = pd.Series(of_class[labels], name="actual")
+    taken_for = pd.Series(of_class[predicted], name="predicted")
+    shares = pd.crosstab(actual, taken_for, normalize="index")
+    return 100 * shares.reindex(index=names, columns=names, fill_value=0)

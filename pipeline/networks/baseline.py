@@ -1,0 +1,23 @@
+"""The tutorial's part 6: a plain convolutional network with DropBlock (the baseline)."""
+
+from typing import Any
+
+from pipeline.core.declarations import ConvNetParams, Network
+
+
+def build(params: ConvNetParams, classes: int) -> Any:
+    """Build conv blocks: batch norm, convolution, max-pool, batch norm, ReLU, DropBlock."""
+    from pipeline.networks.shared import blocks
+
+    inputs, x = blocks.normalised_input()
+    for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
+        x = blocks.batch_norm(x, params, f"block{i}_in_norm")
+        x = blocks.convolution(x, filters, kernel, params, f"block{i}_conv")
+        x = blocks.max_pool(x, params, f"block{i}_pool")
+        x = blocks.batch_norm(x, params, f"block{i}_out_norm")
+        x = blocks.relu(x, f"block{i}_relu")
+        x = blocks.drop_block(x, params, f"block{i}_dropblock")
+    return blocks.classifier(inputs, x, params, classes, name=NETWORK.display_name)
+
+
+NETWORK = Network("baseline", ConvNetParams, build)

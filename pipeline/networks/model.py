@@ -1,0 +1,27 @@
+"""The tutorial's part 7: a residual network with DropBlock (the resnet)."""
+
+from typing import Any
+
+from pipeline.core.declarations import ConvNetParams, Network
+
+
+class ModelParams(ConvNetParams):
+    """The resnet and its recipe."""
+
+    skip_connections: bool
+
+
+def build(params: ModelParams, classes: int) -> Any:
+    """Build residual blocks, each followed by DropBlock and max-pool."""
+    from pipeline.networks.shared import blocks
+
+    inputs, x = blocks.normalised_input()
+    for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
+        skip = params.skip_connections
+        x = blocks.residual_block(x, filters, kernel, params, f"block{i}", skip)
+        x = blocks.drop_block(x, params, f"block{i}_dropblock")
+        x = blocks.max_pool(x, params, f"block{i}_pool")
+    return blocks.classifier(inputs, x, params, classes, name=NETWORK.display_name)
+
+
+NETWORK = Network("resnet", ModelParams, build)

@@ -1,0 +1,122 @@
+"""The tutorial's building blocks, as functions from tensors to tensors.
+
+Each names its layers; the seeds of dropout depend on their order.
+"""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from pipeline.core.declarations import ConvNetParams
+from pipeline.core.records import IMAGE_SHAPE
+from pipeline.networks.shared.batch_norm import BatchNorm
+from pipeline.networks.shared.dropblock import DropBlock2D
+
+Tensor = Any
+
+
+def normalised_input() -> tuple[Tensor, Tensor]:
+    """Return the network's input, pixels 0..255, and the same scaled to -1..1."""
+    inputs = layers.Input(IMAGE_SHAPE, name="image")
+    return inputs, layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(inputs)
+
+
+def residual_block(
+    x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str, skip: bool = True
+) -> Tensor:
+    """Add to h1 = ReLU(conv block of x) the conv block of h1, then ReLU; (h, w) stay.
+
+    Without `skip` there is no addition.
+    """
+    h1 = relu(conv_block(x, filters, kernel, params, f"{name}_h1"), f"{name}_h1_relu")
+    h2 = conv_block(h1, filters, kernel, params, f"{name}_h2")
+    if skip:
+        h2 = layers.Add(name=f"{name}_add")([h1, h2])
+    return relu(h2, f"{name}_relu")
+
+
+def conv_block(x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str) -> Tensor:
+    """Apply batch norm, ReLU and convolution twice."""
+    for half in ("a", "b"):
+        x = batch_norm(x, params, f"{name}{half}_norm")
+        x = relu(x, f"{name}{half}_relu")
+        x = convolution(x, filters, kernel, params, f"{name}{half}_conv")
+    return x
+
+
+def relu(x: Tensor, name: str) -> Tensor:
+    """Set what is below zero to zero."""
+    return layers.ReLU(name=name)(x)
+
+
+def batch_norm(x: Tensor, params: ConvNetParams, name: str, **kwargs: Any) -> Tensor:
+    """Normalise over the batch, with scale and centre; nothing where batch_norm is off."""
+    if not params.batch_norm:
+        return x
+    return BatchNorm(
+        momentum=params.batch_norm_momentum, epsilon=params.batch_norm_epsilon, name=name, **kwargs
+    )(x)
+
+
+def convolution(x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str) -> Tensor:
+    """Convolve with stride 1 and SAME padding; a bias only where there is no batch norm."""
+    return layers.Conv2D(
+        _scaled(filters, params.width),
+        kernel,
+        padding="same",
+        use_bias=not params.batch_norm,
+        kernel_initializer=params.initializer,
+        name=name,
+    )(x)
+
+
+def max_pool(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
+    """Max-pool with SAME padding."""
+    return layers.MaxPooling2D(params.pool_size, params.pool_stride, padding="same", name=name)(x)
+
+
+def drop_block(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
+    """Drop blocks, at first with the keep probability of the first epoch; nothing at 1 for good."""
+    if params.conv_keep_end == 1:
+        return x
+    return DropBlock2D(
+        params.conv_keep_start, params.drop_block_size, params.drop_block_oversize, name=name
+    )(x)
+
+
+def hidden_layer(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
+    """Apply matmul, batch norm, ReLU and dropout; no dropout where all is kept."""
+    x = _dense(x, _scaled(units, params.width), params, f"{name}_dense")
+    x = batch_norm(x, params, f"{name}_norm")
+    x = relu(x, f"{name}_relu")
+    if params.dense_keep == 1:
+        return x
+    return layers.Dropout(1 - params.dense_keep, name=f"{name}_dropout")(x)
+
+
+def _dense(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
+    return layers.Dense(
+        units,
+        use_bias=not params.batch_norm,
+        kernel_initializer=params.initializer,
+        name=name,
+    )(x)
+
+
+def classifier(
+    inputs: Tensor, x: Tensor, params: ConvNetParams, classes: int, name: str
+) -> keras.Model:
+    """End a network: flatten, hidden layers, logits with a batch norm but no ReLU or dropout."""
+    x = layers.Flatten(name="flatten")(x)
+    for i, units in enumerate(params.hidden_units, 1):
+        x = hidden_layer(x, units, params, f"hidden{i}")
+    x = _dense(x, classes, params, "logits_dense")
+    # Full precision from here on, also where the rest computes in 16 bits.
+    x = batch_norm(x, params, "logits_norm", dtype="float32")
+    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+def _scaled(count: int, width: float) -> int:
+    return max(1, round(count * width))

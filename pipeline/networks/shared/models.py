@@ -1,0 +1,66 @@
+"""A network as a Keras model: built by its name, loaded from its file, counted."""
+
+import math
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from pipeline.core.declarations import Recipe, find_network
+from pipeline.core.errors import UserError
+
+# Registered with Keras by their import, so that files with these layers can be loaded.
+from pipeline.networks.shared import batch_norm, dropblock  # noqa: F401
+
+
+def build_model(network: str, params: Recipe, classes: int) -> keras.Model:
+    """Build an untrained network.
+
+    Args:
+        network: the name of a file of networks/, like `model`.
+        params: its section of params.yaml.
+
+    Returns:
+        A model that takes (batch, 32, 32, 3) sharpened pixels 0..255 and gives (batch, classes)
+        float32 logits.
+
+    >>> from pipeline.core.params import load_params
+    >>> build_model("model", load_params().model, classes=10).output_shape
+    (None, 10)
+    """
+    return find_network(network).build(params, classes)
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load a trained network from a .keras file, in Keras' safe mode.
+
+    Raises:
+        UserError: the file is missing, damaged, or no .keras file.
+    """
+    if path.suffix != ".keras":
+        raise UserError(f"{path}: only .keras files are loaded")
+    try:
+        return keras.saving.load_model(path, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be loaded ({reason}); run `dvc repro` to train") from None
+
+
+def count_flops(model: keras.Model) -> int:
+    """Count the floating-point operations of one image's forward pass.
+
+    Convolutions and dense layers only, a multiply-add as two operations.
+    """
+    flops = 0
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D):
+            height, width, _ = layer.output.shape[1:]
+            flops += 2 * math.prod(layer.kernel.shape) * height * width
+        elif isinstance(layer, layers.Dense):
+            flops += 2 * math.prod(layer.kernel.shape)
+    return flops
+
+
+def trainable_parameters(model: keras.Model) -> int:
+    """Count the weights that training changes."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)

@@ -1,0 +1,88 @@
+"""Everything that the sections of the report show, computed once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.errors import UserError
+from pipeline.core.params import Params
+from pipeline.reporting import experiments
+from pipeline.reporting.comparison import Comparison, compare, interval
+from pipeline.reporting.results import Results, load_results
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The results of this run, what they say of the networks, and the experiments beside it.
+
+    Attributes:
+        everything: the results of all variants.
+        results: those of the first variant, which the report is about.
+        comparisons: of the other networks, by their names, with the first network.
+        summary: the figures that the reports of other experiments read.
+        experiments: this run and all experiments on the same data; empty without a repository.
+    """
+
+    params: Params
+    everything: Results
+    results: Results
+    comparisons: dict[str, Comparison]
+    summary: dict[str, Any]
+    experiments: list[experiments.Experiment]
+
+
+def find(params: Params) -> Findings:
+    """Load the results, and compare them.
+
+    Raises:
+        UserError: there are no results, or they belong to different data.
+    """
+    everything = load_results(params)
+    results = everything.of(everything.variants[0])
+    comparisons = compare_networks(results, params.report.bootstrap_samples)
+    summary = summarise(results, comparisons, params.report.bootstrap_samples)
+    others = read_experiments(summary, params)
+    return Findings(params, everything, results, comparisons, summary, others)
+
+
+def compare_networks(results: Results, samples: int) -> dict[str, Comparison]:
+    """Compare each network with the first over their paired seeds, where all is finite."""
+    diverged = {network for network, *_ in results.diverged}
+    if results.reference in diverged:
+        return {}
+    compared = {}
+    for name in results.others:
+        if name not in diverged:
+            seeds = results.paired_seeds(name)
+            reference, other = (results.hits(n, seeds) for n in (results.reference, name))
+            compared[name] = compare(reference, other, seeds, samples)
+    return compared
+
+
+def summarise(results: Results, comparisons: dict[str, Comparison], samples: int) -> dict[str, Any]:
+    """Collect the figures by which the reports of other experiments compare themselves."""
+    return {
+        "digest": results.metadata["digest"],
+        "reference": results.reference,
+        "accuracy": {
+            name: vars(interval(results.hits(name, results.seeds(name)).astype(float), samples))
+            for name in results.names
+        },
+        "differences": {
+            name: {
+                **vars(comparison.difference),
+                "p_value": comparison.p_value,
+                "seeds": len(comparison.by_seed),
+            }
+            for name, comparison in comparisons.items()
+        },
+    }
+
+
+def read_experiments(summary: dict[str, Any], params: Params) -> list[experiments.Experiment]:
+    """Set this run beside all experiments on the same data; nothing without a DVC repository."""
+    this_run = experiments.Experiment("this run", experiments.flatten(params.model_dump()), summary)
+    try:
+        others = experiments.compare_experiments(summary["digest"])
+    except UserError:
+        return []
+    return [this_run, *(other for other in others if other[1:] != this_run[1:])]

@@ -1,0 +1,48 @@
+"""How the report writes numbers: means with spread, intervals, p-values, lists of seeds."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.reporting.comparison import compare, interval
+from pipeline.reporting.results import Results
+
+
+def mean_and_spread(values: pd.Series, form: str) -> str:
+    """Write a mean with its standard deviation, where there are several different values."""
+    mean = form.format(values.mean())
+    return mean if values.nunique() <= 1 else f"{mean} ± {form.format(values.std())}"
+
+
+def format_p(p_value: float) -> str:
+    """Write a p-value with three digits, tiny ones as a bound."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def accuracy_with_interval(hits: np.ndarray, samples: int) -> str:
+    """Write the mean of (seeds, images) booleans of correct answers with its 95 % interval."""
+    found = interval(hits.astype(float), samples)
+    return f"{100 * found.mean:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f})"
+
+
+def difference_in_points(more: np.ndarray, less: np.ndarray, samples: int) -> str:
+    """Write `more` minus `less`, paired (seeds, images) booleans, with its 95 % interval."""
+    found = compare(less, more, list(range(len(more))), samples).difference
+    return f"{100 * found.mean:+.1f} points ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+
+
+def describe_seeds(results: Results) -> str:
+    """Say over which seeds the tables' figures are."""
+    seeds = {name: ", ".join(map(str, results.seeds(name))) for name in results.names}
+    if len(set(seeds.values())) == 1:
+        listed = next(iter(seeds.values()))
+    else:
+        listed = "; ".join(f"{name}: {s}" for name, s in seeds.items())
+    several = any(len(results.seeds(name)) > 1 for name in results.names)
+    kind = "Means ± standard deviations over the seeds" if several else "Seed"
+    return f"{kind} {listed}."
+
+
+def listed(names: list[str], joint: str = "and") -> str:
+    """Write `a`, `a and b`, or `a, b and c`."""
+    *most, last = names
+    return f"{', '.join(most)} {joint} {last}" if most else last

@@ -1,0 +1,155 @@
+"""What the report says first: who is ahead, how sure that is, and what keeps it from being sure."""
+
+from pipeline.reporting.comparison import SEEDS_NEEDED, Comparison
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import format_p, listed
+from pipeline.reporting.results import Results
+
+
+def title(results: Results) -> str:
+    """Ask the report's question."""
+    names = listed(list(results.networks), "or")
+    return names.capitalize() + ("?" if len(results.networks) > 1 else "")
+
+
+def headline(findings: Findings) -> str:
+    """Say in one sentence who is ahead on the test set, how sure that is, and at what cost."""
+    results, comparisons = findings.results, findings.comparisons
+    source = results.metadata["params"]["source"]
+    means = 100 * results.metrics.groupby("network")["best_test_accuracy"].mean()
+    accuracy = ", ".join(f"{name} {means[name]:.1f} %" for name in reversed(results.names))
+    start = f"{source}: {accuracy} test accuracy"
+    if len(results.networks) == 1:
+        return f"{start}; a network alone, compared with none."
+    if not comparisons:
+        return f"{start}; no comparison, see the warnings."
+    ahead = [
+        f"{_ahead(comparison, results.reference, name)}, {_certainty(comparison)}"
+        for name, comparison in comparisons.items()
+    ]
+    return "; ".join([start, *ahead, *(cost(results, name) for name in comparisons)]) + "."
+
+
+def _ahead(comparison: Comparison, reference: str, name: str) -> str:
+    mean = 100 * comparison.difference.mean
+    low, high = sorted(100 * b for b in (comparison.difference.low, comparison.difference.high))
+    between = f"(95 % interval {low:+.1f} to {high:+.1f}, {name} minus {reference})"
+    if mean == 0:
+        return f"no difference {between}"
+    better = name if mean > 0 else reference
+    return f"the {better} is ahead by {abs(mean):.1f} points {between}"
+
+
+def _certainty(comparison: Comparison) -> str:
+    seeds = len(comparison.by_seed)
+    over = f"p = {comparison.p_value:.2g} over " if seeds > 1 else "over "
+    over += "1 seed" if seeds == 1 else f"{seeds} paired seeds"
+    if not comparison.enough_seeds:
+        return f"{over}: too few seeds to say more than that"
+    if comparison.significant:
+        return f"{over}: evidence of a difference"
+    return f"{over}: no evidence of a difference"
+
+
+def cost(results: Results, name: str) -> str:
+    """Say what a network costs beside the reference."""
+    mean = results.metrics.groupby("network")[
+        ["parameters", "flops", "seconds_per_epoch", "images_per_second"]
+    ].mean()
+    mine, other = mean.loc[name], mean.loc[results.reference]
+    ratio = mine / other
+    return (
+        f"the {name} has {ratio['parameters']:.1f} times the parameters and "
+        f"{ratio['flops']:.1f} times the FLOPs, and takes "
+        f"{mine['seconds_per_epoch']:.1f} s an epoch instead of "
+        f"{other['seconds_per_epoch']:.1f} s "
+        f"({mine['images_per_second']:,.0f} against "
+        f"{other['images_per_second']:,.0f} images/s)"
+    )
+
+
+def verdicts(findings: Findings) -> list[str]:
+    """Say what may be claimed of each network beside the first, a paragraph each."""
+    results, comparisons = findings.results, findings.comparisons
+    if len(results.networks) == 1:
+        return [f"**No verdict: the {results.reference} was trained alone.**"]
+    if not comparisons:
+        return ["**No verdict: the results are not complete.**"]
+    said = {n: verdict(c, results.reference, n) for n, c in comparisons.items()}
+    if len(results.networks) == 2:
+        return list(said.values())
+    return [f"{name} against {results.reference}: {text}" for name, text in said.items()]
+
+
+def verdict(comparison: Comparison, reference: str, name: str) -> str:
+    """Say what may be claimed about two methods."""
+    seeds = len(comparison.by_seed)
+    if not comparison.enough_seeds:
+        least = 2 / 2**seeds
+        reason = (
+            f"with {seeds} paired seed{'s' if seeds > 1 else ''} the two-sided p-value of sign "
+            f"flips cannot fall below {min(1.0, least):.3g}, and 0.05 takes {SEEDS_NEEDED}"
+        )
+        return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)
+    if comparison.significant:
+        better = name if comparison.difference.mean > 0 else reference
+        return (
+            f"**The {better} is the better method here** (p = {format_p(comparison.p_value)} by "
+            f"sign flips over {seeds} paired seeds; the interval of the difference excludes zero)."
+        )
+    return (
+        f"**No evidence of a difference between the two methods** (p = "
+        f"{format_p(comparison.p_value)} by sign flips over {seeds} paired seeds)."
+    )
+
+
+def _only_images(seeds: int) -> str:
+    if seeds > 1:
+        return ""
+    return (
+        " The interval above is of these two fitted models: it covers the choice of test images, "
+        "not how much another seed would change."
+    )
+
+
+def warnings(results: Results) -> list[str]:
+    """Name what keeps the results from being complete or comparable."""
+    said = []
+    if results.missing:
+        said.append(f"No results of {', '.join(results.missing)}; `dvc repro` makes them.")
+    if absent := [name for name in results.networks if name not in results.names]:
+        is_missing = "is missing" if len(absent) == 1 else "are missing"
+        said.append(
+            f"The {' and the '.join(absent)} {is_missing}, so that {_not_compared(results)}."
+        )
+    for name in results.names:
+        if name != results.reference and results.reference in results.names:
+            said += _unpaired(results, name)
+    if results.diverged:
+        trainings = "; ".join(
+            f"{name} {variant} seed {seed}" for name, variant, seed in results.diverged
+        )
+        said.append(
+            f"Not a number in the losses or predictions of {trainings}; no "
+            "verdict is given. Try a lower learning_rate."
+        )
+    return said
+
+
+def _not_compared(results: Results) -> str:
+    if results.others:
+        return f"only {listed(results.others)} can be compared with the {results.reference}"
+    return "nothing can be compared"
+
+
+def _unpaired(results: Results, name: str) -> list[str]:
+    """Name the seeds that only one of the two has."""
+    seeds, reference = results.paired_seeds(name), results.reference
+    both = "both networks" if len(results.networks) == 2 else f"the {reference} and the {name}"
+    if not seeds:
+        return [
+            f"{both[0].upper()}{both[1:]} have no seed in common, so that they cannot be compared."
+        ]
+    if results.seeds(name) == results.seeds(reference):
+        return []
+    return [f"Only the seeds that {both} have ({', '.join(map(str, seeds))}) are compared."]

@@ -1,0 +1,155 @@
+"""What training and evaluation left, as pandas tables and arrays for the report."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.declarations import display_name
+from pipeline.core.errors import UserError
+from pipeline.core.files import PREPARED
+from pipeline.core.params import Params
+from pipeline.core.records import load_metadata
+from pipeline.core.trials import Trial, Variant, label_history, load_history
+from pipeline.evaluation.outputs import EvaluationSet, load_masks, load_predictions, metrics_table
+
+Key = tuple[str, Variant, int]  # a network's name for people, variant, seed
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of the trainings of one variant, or of all.
+
+    Attributes:
+        networks: all that params.yaml asks for, by their names for people; each is compared with
+            the first.
+        metrics: a row for each training: network, variant, seed, parameters, epochs, best_epoch,
+            seconds_per_epoch, ..., and `{best,last}_{train,val,test}_{accuracy,loss,...}`.
+        history: a row for each epoch of each training, with network, variant and seed;
+            `watched_loss` and `watched_accuracy` are of the split that chose the epoch.
+        predictions: the log-probabilities (n, classes) of each (network, variant, seed).
+        masks: of each (network, variant, seed), the (h, w, 4) DropBlock masks by layer.
+        test: the test images.
+        metadata: of the prepared data.
+        watched: "val", or "test" in the tutorial's own protocol.
+        missing: the labels of the trainings that params.yaml asks for and that have no results.
+    """
+
+    networks: tuple[str, ...]
+    metrics: pd.DataFrame
+    history: pd.DataFrame
+    predictions: dict[Key, np.ndarray]
+    masks: dict[Key, dict[str, np.ndarray]]
+    test: EvaluationSet
+    metadata: dict[str, Any]
+    watched: str
+    missing: tuple[str, ...] = ()
+
+    def of(self, variant: Variant) -> "Results":
+        """Return the results of one variant alone."""
+        return replace(
+            self,
+            metrics=self.metrics[self.metrics["variant"] == variant],
+            history=self.history[self.history["variant"] == variant],
+            predictions={
+                key: value for key, value in self.predictions.items() if key[1] == variant
+            },
+            masks={key: value for key, value in self.masks.items() if key[1] == variant},
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The networks that have results, in the order of params.yaml."""
+        present = set(self.metrics["network"])
+        return [name for name in self.networks if name in present]
+
+    @property
+    def reference(self) -> str:
+        """The network that all others are compared with."""
+        return self.networks[0]
+
+    @property
+    def others(self) -> list[str]:
+        """The networks that share a seed with the reference, which they can be compared with."""
+        return [n for n in self.names if n != self.reference and self.paired_seeds(n)]
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The variants that have results, in the order of params.yaml."""
+        return list(self.metrics["variant"].unique())
+
+    def of_network(self, name: str) -> pd.DataFrame:
+        """Return the rows of metrics of a network."""
+        return self.metrics[self.metrics["network"] == name]
+
+    def seeds(self, name: str) -> list[int]:
+        """The seeds of a network, in order."""
+        return sorted(self.of_network(name)["seed"].unique())
+
+    def paired_seeds(self, *names: str) -> list[int]:
+        """The seeds that the reference and all of these networks have results of."""
+        return sorted(set.intersection(*(set(self.seeds(n)) for n in (self.reference, *names))))
+
+    def predictions_of(self, name: str) -> dict[int, np.ndarray]:
+        """Return a network's log-probabilities by seed."""
+        return {seed: p for (network, _, seed), p in self.predictions.items() if network == name}
+
+    def hits(self, name: str, seeds: list[int]) -> np.ndarray:
+        """Return which test images a network classifies correctly, (seeds, n) booleans."""
+        predictions = self.predictions_of(name)
+        return np.array([predictions[s].argmax(axis=1) == self.test.labels for s in seeds])
+
+    @property
+    def diverged(self) -> list[Key]:
+        """The trainings whose history or predictions hold a NaN or an infinite number."""
+        losses = [c for c in self.history if c.endswith(("_loss", "_accuracy"))]
+        wrong = ~np.isfinite(self.history[losses]).all(axis=1)
+        keys = set(self.history.loc[wrong, ["network", "variant", "seed"]].itertuples(index=False))
+        keys |= {k for k, values in self.predictions.items() if np.isnan(values).any()}
+        return sorted(tuple(key) for key in keys)
+
+
+def load_results(params: Params) -> Results:
+    """Read the files of the trainings that params.yaml asks for, those that there are.
+
+    Raises:
+        UserError: there is none, one is damaged or incomplete, or they belong to different data.
+    """
+    metadata = load_metadata(PREPARED)
+    present = [t for t in params.trials if t.evaluation_folder.is_dir()]
+    if not present:
+        folder = params.trials[0].evaluation_folder.parent
+        raise UserError(f"{folder} is empty; run `dvc repro`")
+    metrics = metrics_table(present, metadata["digest"])
+    watched = metrics["watched"].iloc[0]
+    predictions = {trial: load_predictions(trial) for trial in present}
+    histories = [label_history(load_history(t, watched), t, watched) for t in present]
+    return Results(
+        tuple(display_name(network) for network in params.train.networks),
+        metrics,
+        pd.concat(histories, ignore_index=True),
+        {_key(trial): log_probabilities for trial, (log_probabilities, _) in predictions.items()},
+        {_key(trial): load_masks(trial) for trial in present},
+        _common_test_set({trial: test for trial, (_, test) in predictions.items()}),
+        metadata,
+        watched,
+        tuple(trial.label for trial in params.trials if trial not in present),
+    )
+
+
+def _key(trial: Trial) -> Key:
+    return trial.display_name, trial.variant, trial.seed
+
+
+def _common_test_set(sets: dict[Trial, EvaluationSet]) -> EvaluationSet:
+    """Return the test set, which must be the same for all: a comparison needs the same images."""
+    first, *others = sets
+    for other in others:
+        for name, expected in vars(sets[first]).items():
+            if not np.array_equal(expected, getattr(sets[other], name)):
+                raise UserError(
+                    f"{other.evaluation_folder} and {first.evaluation_folder} are of different "
+                    f"test sets ({name} differ); run `dvc repro`"
+                )
+    return sets[first]

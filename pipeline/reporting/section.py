@@ -1,0 +1,35 @@
+"""What a section of the report is made of."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, its file's name without an ending, and what it shows, for those who can't see."""
+
+    name: str
+    figure: Figure
+    alt: str
+
+
+# A paragraph in Markdown, a table with its index, a figure.
+Part: TypeAlias = str | pd.DataFrame | Drawing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report.
+
+    Attributes:
+        title: its heading.
+        parts: what it shows, in order.
+        data: the tables behind `dvc plots show`, by file name without an ending.
+    """
+
+    title: str
+    parts: list[Part]
+    data: dict[str, pd.DataFrame] = field(default_factory=dict)

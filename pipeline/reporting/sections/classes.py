@@ -1,0 +1,137 @@
+"""Where the networks differ: class by class, and what each confuses."""
+
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.evaluation.plots import colours, plot_confusion
+from pipeline.evaluation.scores import superclass_confusion
+from pipeline.reporting.comparison import compare_classes
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Drawing, Part, Section
+
+NAMED_CLASSES = 30  # a bar for each class up to here, beyond only the ends of the ranking
+NOTE = "In percent of the test images of the actual class."
+CHANGE_NOTE = " *Change* below zero: the other network resolves the pair."
+
+
+def make(findings: Findings) -> Section:
+    """Show the classes that differ, and the most confused pairs."""
+    results = findings.results
+    parts: list[Part] = []
+    for name in findings.comparisons:
+        parts += _class_by_class(results, name)
+    matrices = {
+        name: superclass_confusion(*predicted_classes(results, name), results.metadata)
+        for name in results.names
+    }
+    parts.append(Drawing("confusion", plot_confusion(matrices), "Confusion of superclasses"))
+    for name in results.names:
+        table = confusions(results, name, findings.params.report.confused_pairs)
+        parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
+    parts.append(NOTE + (CHANGE_NOTE if len(results.names) == 2 else ""))
+    return Section("Where they differ", parts, {"confusion": as_rows(matrices)})
+
+
+def _class_by_class(results: Results, name: str) -> list[Part]:
+    reference = results.reference
+    table = class_table(results, name)
+    figure = plot_class_difference(table, reference, name)
+    alt = f"Test accuracy by class, {name} minus {reference}"
+    file = "class_difference_" + re.sub(r"\W+", "_", name)
+    return [describe_classes(table, reference, name), Drawing(file, figure, alt)]
+
+
+def class_table(results: Results, name: str) -> pd.DataFrame:
+    """Compare a network with the reference class by class over the paired seeds."""
+    seeds = results.paired_seeds(name)
+    reference, other = (results.hits(n, seeds) for n in (results.reference, name))
+    return compare_classes(reference, other, results.test.labels, results.metadata["class_names"])
+
+
+def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
+    """Say in how many classes the difference is more than chance."""
+    certain = table[table["significant"]]
+    better, worse = (certain["difference"] > 0).sum(), (certain["difference"] < 0).sum()
+    return (
+        f"Of {len(table)} classes the {name} is better in {better} and the {reference} in {worse} "
+        "by more than chance (sign test over each class's test images, false discovery rate held "
+        "at 5 %; it speaks of these fitted models)."
+    )
+
+
+def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return predicted and actual class of all test images, over all seeds of a network."""
+    predictions = results.predictions_of(name)
+    predicted = np.concatenate([values.argmax(axis=1) for values in predictions.values()])
+    return predicted, np.tile(results.test.labels, len(predictions))
+
+
+def as_rows(matrices: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return network, actual, predicted and percent, a row for each cell."""
+    rows = [
+        m.stack().rename("percent").reset_index().assign(network=n) for n, m in matrices.items()
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def confusions(results: Results, name: str, most: int) -> pd.DataFrame:
+    """Return a network's most frequent errors, and how often the other makes the same.
+
+    In percent of the actual class's test images, over all seeds. With two networks there is a
+    `change`: below zero, the other one resolves the pair.
+    """
+    shares = {network: _confusion_shares(results, network) for network in results.names}
+    errors = shares[name]
+    errors = errors[errors.index.get_level_values(0) != errors.index.get_level_values(1)]
+    top = errors[errors > 0].sort_values(ascending=False, kind="stable").head(most)
+    names = np.array(results.metadata["class_names"])
+    table = pd.DataFrame(
+        {
+            "actual": names[top.index.get_level_values(0)],
+            "predicted": names[top.index.get_level_values(1)],
+            f"{name}, %": top.to_numpy(),
+        }
+    )
+    others = [network for network in results.names if network != name]
+    for other in others:
+        table[f"{other}, %"] = shares[other].reindex(top.index, fill_value=0.0).to_numpy()
+    if len(others) == 1:
+        table["change"] = table[f"{others[0]}, %"] - table[f"{name}, %"]
+    return table.set_index("actual")
+
+
+def _confusion_shares(results: Results, name: str) -> pd.Series:
+    """Return the share of each (actual, predicted) pair in percent of the actual class."""
+    predicted, actual = predicted_classes(results, name)
+    shares = pd.crosstab(actual, predicted, normalize="index")
+    return 100 * shares.rename_axis(index="actual", columns="predicted").stack()
+
+
+def plot_class_difference(table: pd.DataFrame, reference: str, other: str) -> Figure:
+    """Plot for each class how much more accurate a network is than the reference, in points.
+
+    Args:
+        table: class, difference in points and significant, in the order to show. Bars of
+            differences that are not significant are pale.
+    """
+    if len(table) > NAMED_CLASSES:
+        table = pd.concat([table.head(NAMED_CLASSES // 2), table.tail(NAMED_CLASSES // 2)])
+    figure, axis = plt.subplots(figsize=(7, 1 + 0.24 * len(table)), layout="constrained")
+    table = table.assign(place=range(len(table)), other_better=table["difference"] > 0)
+    for (better, certain), bars in table.groupby(["other_better", "significant"]):
+        name = other if better else reference
+        axis.barh(
+            bars["place"], bars["difference"], color=colours()[name], alpha=1 if certain else 0.35,
+            label=f"{name} better" + ("" if certain else ", within chance"),
+        )  # fmt: skip
+    axis.set_yticks(table["place"], labels=table["class"])
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set(xlabel=f"test accuracy, {other} minus {reference}, points", ylabel="")
+    axis.grid(visible=False, axis="y")
+    axis.legend(fontsize="small")
+    return figure

@@ -1,0 +1,77 @@
+"""How many images are there twice, and the score without them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import difference_in_points
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Part, Section
+
+NOTE = (
+    "Without duplicates: of each group of test images that show the same only the first is kept, "
+    "and none that repeats a training or validation image. Differences with 95 % intervals."
+)
+
+
+def make(findings: Findings) -> Section:
+    """Show the score with and without duplicates."""
+    results = findings.results
+    parts: list[Part] = [describe_duplicates(results.metadata)]
+    if findings.comparisons:
+        compared = list(findings.comparisons)
+        parts += [
+            duplicates_table(results, compared, findings.params.report.bootstrap_samples),
+            NOTE,
+        ]
+    return Section("Duplicates", parts)
+
+
+def describe_duplicates(metadata: dict[str, Any]) -> str:
+    """Say how many duplicates there are and by which threshold."""
+    found, threshold = metadata["duplicates"], metadata["params"]["duplicate_correlation"]
+    rule = (
+        "only images with equal pixels count as duplicates (data.duplicate_correlation is null)"
+        if threshold is None
+        else f"the details of two images correlate by {threshold} or more, or they are equal"
+    )
+    known = (
+        " Published for CIFAR-100 (ciFAIR, by a network's features and by eye): 891 of the test "
+        "images have a duplicate in the training set and 104 in the test set."
+        if metadata["params"]["source"] == "cifar100"
+        else ""
+    )
+    return (
+        f"{found['within_training']:,} training and validation images have a duplicate among "
+        f"themselves, all of them kept in the training split; {found['test_of_training']:,} test "
+        f"images repeat a training or validation image, and {found['within_test']:,} have a twin "
+        f"in the test set. The rule: {rule}.{known}"
+    )
+
+
+def duplicates_table(results: Results, others: list[str], samples: int) -> pd.DataFrame:
+    """Return the test accuracy on all images, and without those that have a duplicate.
+
+    Over the seeds that the reference and all `others` have.
+    """
+    reference, unique = results.reference, results.test.unique
+    rows = {f"all {len(unique):,} test images": np.ones(len(unique), bool)}
+    rows[f"without duplicates, {unique.sum():,}"] = unique
+    rows[f"the duplicates left out, {(~unique).sum():,}"] = ~unique
+    names, seeds = [reference, *others], results.paired_seeds(*others)
+    table = {}
+    for label, chosen in rows.items():
+        if chosen.any() and seeds:
+            hits = {name: results.hits(name, seeds)[:, chosen] for name in names}
+            table[label] = {
+                **{name: f"{100 * hits[name].mean():.2f} %" for name in names},
+                **{
+                    f"{name} minus {reference}": difference_in_points(
+                        hits[name], hits[reference], samples
+                    )
+                    for name in others
+                },
+            }
+    return pd.DataFrame(table).T.rename_axis("")

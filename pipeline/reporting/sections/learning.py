@@ -1,0 +1,78 @@
+"""How fast the networks learn: curves, schedules, and the time until each accuracy is reached."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.evaluation.plots import SPLIT_NAMES, plot_history, plot_schedules
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Drawing, Part, Section
+
+
+def make(findings: Findings) -> Section:
+    """Show the learning curves."""
+    results, watched = findings.results, SPLIT_NAMES[findings.results.watched]
+    note = (
+        f"*Training, clean* is a sample of the training images, as large as the {watched} set, "
+        "without augmentation and dropout; *training, augmented* the running mean over the epoch. "
+        "Against epochs: means over seeds and their range; against minutes: each seed. The time is "
+        f"that of training and of scoring the {watched} set."
+    )
+    parts: list[Part] = [
+        Drawing(
+            "learning_curves",
+            plot_history(results.history, results.watched),
+            "Accuracy and loss against epochs and minutes",
+        ),
+        note,
+        *_levels(results, findings.params.report.accuracy_levels, watched),
+        Drawing(
+            "schedules",
+            plot_schedules(results.history),
+            "Learning rate and keep probability against epochs",
+        ),
+    ]
+    return Section("How fast they learn", parts, {"learning_curves": mean_curves(results)})
+
+
+def _levels(results: Results, levels: list[float], watched: str) -> list[Part]:
+    table = levels_table(results, levels)
+    if table.empty:
+        return ["No training reached any of the levels of `report.accuracy_levels`."]
+    return [f"Epochs and seconds until the {watched} accuracy first reached", table]
+
+
+def mean_curves(results: Results) -> pd.DataFrame:
+    """Return network, epoch, and the watched split's accuracy and loss as means over seeds."""
+    columns = {"watched_accuracy": "accuracy", "watched_loss": "loss"}
+    means = results.history.groupby(["network", "epoch"], sort=False)[list(columns)].mean()
+    return means.rename(columns=columns).reset_index()
+
+
+def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:
+    """Return the epochs and the training seconds until the watched accuracy reached each level.
+
+    Means over the seeds that reached it; levels that no training reached are left out.
+    """
+    trainings = list(results.history.groupby(["network", "seed"]))
+    rows = []
+    for level in sorted(levels):
+        row = {"accuracy": f"{100 * level:.0f} %"}
+        for name in results.names:
+            reached = [
+                curve[curve["watched_accuracy"] >= level].iloc[0]
+                for (network, _), curve in trainings
+                if network == name and (curve["watched_accuracy"] >= level).any()
+            ]
+            row |= _first_time(name, reached, len(results.seeds(name)))
+        if any(value != "never" for value in list(row.values())[1:]):
+            rows.append(row)
+    return pd.DataFrame(rows).set_index("accuracy") if rows else pd.DataFrame()
+
+
+def _first_time(name: str, reached: list[pd.Series], trainings: int) -> dict[str, str]:
+    if not reached:
+        return {f"{name}: epochs": "never", f"{name}: seconds": "never"}
+    epochs, seconds = (np.mean([row[key] for row in reached]) for key in ("epoch", "elapsed"))
+    some = "" if len(reached) == trainings else f" ({len(reached)} of {trainings} seeds)"
+    return {f"{name}: epochs": f"{epochs:.1f}{some}", f"{name}: seconds": f"{seconds:,.0f}{some}"}

@@ -1,0 +1,71 @@
+"""How the figures came about: data, splits, who chose the epoch, software, hardware, commit."""
+
+from pipeline.core.params import Params
+from pipeline.core.trials import DIGEST_SHOWN
+from pipeline.reporting import tutorial
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import describe_seeds, listed
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Section
+
+TEST_WATCHED = (
+    "**The tutorial's own protocol: there is no validation split. The test set decided when to "
+    "stop, and the last epoch's weights are scored, so the test figures are flattered.**"
+)
+VALIDATION_WATCHED = (
+    "The validation images chose the epoch and stopped the training; the test images were read "
+    "once, at the end."
+)
+
+
+def make(findings: Findings) -> Section:
+    """List the protocol."""
+    lines = [*protocol(findings.results, findings.params), differences(findings.params)]
+    return Section("Protocol", ["\n".join(f"- {line}" for line in lines)])
+
+
+def protocol(results: Results, params: Params) -> list[str]:
+    """List data, splits, who chose the epoch, software, hardware and commit."""
+    metadata, first = results.metadata, results.metrics.iloc[0]
+    images, digest = metadata["images"], metadata["digest"][:DIGEST_SHOWN]
+    machine = first["machine"]
+    return [
+        f"Data: {metadata['params']['source']}, prepared digest {digest}; {images['train']:,} "
+        f"training, {images['val']:,} validation, {images['test']:,} test images of "
+        f"{len(metadata['class_names'])} classes; split by seed {metadata['params']['seed']}.",
+        TEST_WATCHED if results.watched == "test" else VALIDATION_WATCHED,
+        f"{sizes(results, params)} {describe_seeds(results)}",
+        f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
+        f"{machine['python']}; precision {first['precision']}.",
+        f"Hardware: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"{machine['system']}; devices {', '.join(first['devices'])}.",
+        f"Trained at git commit {', '.join(commits(results))}.",
+    ]
+
+
+def sizes(results: Results, params: Params) -> str:
+    """Say how wide the networks are and how long they may be trained."""
+    recipes = [params.network(network) for network in params.train.networks]
+    pairs = zip(results.networks, recipes, strict=True)
+    widths = ", ".join(f"{recipe.width} ({name})" for name, recipe in pairs)
+    return f"Widths: {widths}; at most {listed([str(r.epochs) for r in recipes])} epochs."
+
+
+def commits(results: Results) -> list[str]:
+    """Return the commits that the trainings were made at."""
+    return sorted(
+        {
+            f"{row.git_commit[:10] or 'no git'}{' with changes' if row.git_dirty == 'true' else ''}"
+            for row in results.metrics.itertuples()
+        }
+    )
+
+
+def differences(params: Params) -> str:
+    """Name all params that are not the tutorial's."""
+    compared = {"data", "augment", "train", *params.train.networks}
+    found = tutorial.differences(params.model_dump(include=compared))
+    if not found:
+        return "Every number is the tutorial's."
+    named = ", ".join(f"{key} {value} ({theirs})" for key, value, theirs in found)
+    return f"Different from the tutorial, whose value stands in brackets: {named}."

@@ -1,0 +1,181 @@
+"""Stage `evaluate`: score the best and the last weights of one training.
+
+Reads the test set once, leaves metrics and the best weights' predictions, and adds both and the
+exported model to the training's MLflow run.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.special import log_softmax
+
+from pipeline.core.files import PREPARED
+from pipeline.core.params import EvaluateParams, Params
+from pipeline.core.records import SPLITS, Prepared, Split
+from pipeline.core.trials import Facts, Trial, label_history, load_facts, load_history
+from pipeline.data.duplicates import mark_duplicates
+from pipeline.evaluation import outputs, plots
+from pipeline.evaluation.export import export_model
+from pipeline.evaluation.masks import measure_drop_blocks
+from pipeline.evaluation.scores import Scores, calibration_table, score, superclass_confusion
+from pipeline.networks.shared.models import load_network
+from pipeline.tracking.context import trial_tags
+from pipeline.tracking.runs import tracked_run
+from pipeline.training.batches import make_eval_dataset
+
+WEIGHTS = ("best", "last")
+
+
+def evaluate(params: Params, trial: Trial) -> None:
+    """Score a training, write what evaluation/outputs.py names, and extend its MLflow run.
+
+    Raises:
+        UserError: the training's files are missing, damaged, or belong to other prepared data.
+    """
+    prepared = Prepared(PREPARED)
+    facts = load_facts(trial, prepared.digest)
+    history = load_history(trial, facts["watched"])
+    models = {w: load_network(trial.models_folder / f"{w}.keras") for w in WEIGHTS}
+    batch_size, top_k = params.evaluate.batch_size, params.evaluate.top_k
+    predictions = {w: predict_splits(model, prepared, batch_size) for w, model in models.items()}
+    scores = {w: score_splits(values, prepared, top_k) for w, values in predictions.items()}
+    drop_blocks, masks = measure_drop_blocks(models["last"], history["keep_prob"].iloc[-1])
+    metrics = {**summarise(history, facts), "drop_blocks": drop_blocks}
+
+    outputs.save_metrics(trial, metrics, scores)
+    outputs.save_predictions(trial, predictions["best"]["test"], describe_test_set(prepared))
+    outputs.save_masks(trial, masks)
+    exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
+    drawn = draw_figures(trial, metrics, history, predictions["best"]["test"], masks, prepared)
+    epochs = {f"training/{key}": metrics[key] for key in ("epochs", "best_epoch")}
+    tracked = {**flatten(scores), **epochs}
+    run_id, uri = track(trial, facts, history, tracked, exported, drawn, params.evaluate)
+    outputs.save_logged_model(trial, run_id, uri)
+    test = scores["best"]["test"]
+    print(f"{facts['name']}: test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
+
+
+def predict_splits(
+    model: keras.Model, prepared: Prepared, batch_size: int
+) -> dict[Split, np.ndarray]:
+    """Return the (n, classes) float32 log-probabilities of each split that has images."""
+    logits = {
+        split: model.predict(make_eval_dataset(prepared[split], batch_size), verbose=0)
+        for split in SPLITS
+        if len(prepared[split])
+    }
+    return {
+        split: log_softmax(values.astype(np.float64), axis=1).astype(np.float32)
+        for split, values in logits.items()
+    }
+
+
+def score_splits(
+    log_probabilities: dict[Split, np.ndarray], prepared: Prepared, top_k: int
+) -> dict[Split, Scores]:
+    """Score the log-probabilities of each split."""
+    superclass_of = np.array(prepared.metadata["superclass_of"])
+    return {
+        split: score(values, prepared[split]["label"], superclass_of, top_k)
+        for split, values in log_probabilities.items()
+    }
+
+
+def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
+    """Collect what the report says of a training beside its scores."""
+    kept = history.iloc[-1] if facts["watched"] == "test" else best_epoch(history)
+    return {
+        **{key: value for key, value in facts.items() if key != "run_id"},
+        "epochs": len(history),
+        "best_epoch": int(kept["epoch"]),
+        "seconds_per_epoch": float(history["seconds"].median()),
+        "images_per_second": float(history["images_per_second"].median()),
+        "training_seconds": float(history["seconds"].sum()),
+        "peak_memory_mb": float(history["peak_memory_mb"].max()),
+    }
+
+
+def best_epoch(history: pd.DataFrame) -> pd.Series:
+    """Return the epoch of the highest validation accuracy, at a tie of the lowest loss."""
+    keys = ["val_accuracy", "val_loss"]
+    return history.sort_values(keys, ascending=[False, True], kind="stable").iloc[0]
+
+
+def describe_test_set(prepared: Prepared) -> outputs.EvaluationSet:
+    """Return labels and duplicates of the test images."""
+    test = prepared["test"]
+    known = np.concatenate([prepared["train"]["group"], prepared["val"]["group"]])
+    of_training, _ = mark_duplicates(test["group"], known)
+    return outputs.EvaluationSet(test["label"], test["superclass"], test["group"], of_training)
+
+
+def draw_figures(
+    trial: Trial,
+    metrics: dict[str, Any],
+    history: pd.DataFrame,
+    log_probabilities: np.ndarray,
+    masks: dict[str, np.ndarray],
+    prepared: Prepared,
+) -> dict[str, Figure]:
+    """Draw this training's curves, and its confusion and calibration on the test set."""
+    name, test = trial.display_name, prepared["test"]
+    curves = label_history(history, trial, metrics["watched"])
+    predicted = log_probabilities.argmax(axis=1)
+    confusion = superclass_confusion(predicted, test["label"], prepared.metadata)
+    drawn = {
+        "learning_curves.png": plots.plot_history(curves, metrics["watched"]),
+        "schedules.png": plots.plot_schedules(curves),
+        "confusion.png": plots.plot_confusion({metrics["name"]: confusion}),
+        "calibration.png": plots.plot_calibration(
+            {name: calibration_table(log_probabilities, test["label"])}
+        ),
+    }
+    if masks:
+        drawn["dropblock.png"] = plots.plot_masks({name: (metrics["drop_blocks"], masks)})
+    return drawn
+
+
+def track(
+    trial: Trial,
+    facts: Facts,
+    history: pd.DataFrame,
+    scores: Scores,
+    exported: keras.Model,
+    drawn: dict[str, Figure],
+    params: EvaluateParams,
+) -> tuple[str, str]:
+    """Add scores and model to the training's MLflow run; return its id and the model's URI.
+
+    Where the store no longer has the run, as after a move or a clean-up, a new one is made from
+    the saved history.
+    """
+    with tracked_run(facts["name"], trial_tags(trial), facts["run_id"]) as run:
+        if run.run_id != facts["run_id"]:
+            print(f"MLflow has no run {facts['run_id']}; made {run.run_id} from the saved history")
+            run.set_tags({"restored_from": facts["run_id"]})
+        run.log_history(history.to_dict("records"))
+        run.log_artifact(trial.history_file)
+        run.log_params({f"evaluate.{key}": value for key, value in params.model_dump().items()})
+        run.log_metrics(scores)
+        for file, figure in drawn.items():
+            run.log_figure(figure, f"figures/{file}")
+        return run.run_id, run.log_model(exported)
+
+
+def flatten(scores: dict[str, dict[Split, Scores]]) -> Scores:
+    """Name scores for MLflow: test_accuracy of the best weights, the others scores/last_test_loss.
+
+    train_* and val_* are the epochs' curves. The UI makes a section of each name before a slash,
+    which leaves the curves together.
+    """
+    return {
+        f"test_{name}"
+        if (weights, split) == ("best", "test")
+        else f"scores/{weights}_{split}_{name}": value
+        for weights, splits in scores.items()
+        for split, values in splits.items()
+        for name, value in values.items()
+    }

@@ -1,0 +1,59 @@
+"""Stage `prepare`: load the data set, sharpen it, split off validation images, shuffle once."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.files import PREPARED
+from pipeline.core.params import DataParams
+from pipeline.core.records import Dataset, Split, save_prepared
+from pipeline.data.datasets import load_dataset
+from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
+from pipeline.data.sharpen import sharpen
+from pipeline.data.splits import limit_dataset, split_train_val
+
+
+def prepare(params: DataParams, folder: Path = PREPARED) -> str:
+    """Prepare the data set into `folder` and return its digest."""
+    dataset = limit_dataset(load_dataset(params), params.limit, params.seed)
+    number_duplicates(dataset, params.duplicate_correlation)
+    train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
+    splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test}
+    if params.sharpen:
+        for records in splits.values():
+            records["image"] = sharpen(records["image"])
+    metadata = {
+        # Where the data came from says nothing about its content, which the digest identifies.
+        "params": params.model_dump(exclude={"path", "url"}),
+        "class_names": dataset.class_names,
+        "superclass_names": dataset.superclass_names,
+        "superclass_of": superclass_of(dataset),
+        "duplicates": count_duplicates(splits),
+    }
+    return save_prepared(folder, splits, metadata)
+
+
+def superclass_of(dataset: Dataset) -> list[int]:
+    """Return the superclass of each class, 0 for a class that no image has."""
+    superclasses = np.zeros(len(dataset.class_names), int)
+    for records in (dataset.train, dataset.test):
+        superclasses[records["label"]] = records["superclass"]
+    return superclasses.tolist()
+
+
+def number_duplicates(dataset: Dataset, correlation: float | None) -> None:
+    """Number the groups of duplicates over training and test images, in place."""
+    both = np.concatenate([dataset.train["image"], dataset.test["image"]])
+    groups = find_duplicate_groups(both, correlation)
+    dataset.train["group"], dataset.test["group"] = np.split(groups, [len(dataset.train)])
+
+
+def count_duplicates(splits: dict[Split, np.ndarray]) -> dict[str, int]:
+    """Count the images with a duplicate: in training and validation, and in the test set."""
+    known = np.concatenate([splits["train"]["group"], splits["val"]["group"]])
+    of_training, within_test = mark_duplicates(splits["test"]["group"], known)
+    return {
+        "within_training": int((np.bincount(known)[known] > 1).sum()),
+        "test_of_training": int(of_training.sum()),
+        "within_test": int(within_test.sum()),
+    }

@@ -1,0 +1,96 @@
+"""Stage `register`: name the best network of this data champion in MLflow's model registry.
+
+The best network by validation accuracy becomes `champion` and the second best `challenger`, but
+only where it beats the present champion of the same prepared data. The report and its figures go
+to the MLflow runs that it compares.
+"""
+
+import json
+from typing import Any
+
+import filelock
+import pandas as pd
+
+from pipeline.core.files import OUTPUTS, PREPARED, REPORTS, work_folder, write_json
+from pipeline.core.params import Params
+from pipeline.core.records import load_metadata
+from pipeline.evaluation.outputs import load_logged_model, metrics_table
+from pipeline.tracking.registry import Registry
+from pipeline.tracking.runs import attach_files
+
+REGISTERED = OUTPUTS / "registered.json"
+ALIASES = ("champion", "challenger")
+
+
+def register(params: Params) -> str:
+    """Register the networks where they deserve it, and give their runs the report.
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        UserError: results are missing, or MLflow's store cannot be used or lost a model.
+    """
+    said = choose_champion(params)
+    run_ids = [load_logged_model(trial)["run_id"] for trial in params.trials]
+    attach_files(run_ids, [REPORTS / "report.html", REPORTS / "figures"], "report")
+    write_json(REGISTERED, {"registry": said})
+    return said
+
+
+def choose_champion(params: Params) -> str:
+    """Register the networks where they deserve it; say in one sentence what was done."""
+    metadata = load_metadata(PREPARED)
+    metrics = metrics_table(params.trials, metadata["digest"])
+    if "best_val_accuracy" not in metrics:
+        return "no champion without validation images (data.validation_fraction is 0)"
+    ranked = rank(metrics.assign(trial=params.trials))
+    registry = Registry(metadata["params"]["source"], metadata["digest"])
+    # Two workers of a queue may get here at the same time.
+    with filelock.FileLock(work_folder() / "registry.lock"):
+        return _compete(registry, ranked, metadata)
+
+
+def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
+    """Take the aliases of a worse champion and its challenger; leave a better one's."""
+    best, champion = ranked[0], registry.find("champion")
+    accuracy = best["best_val_accuracy"]
+    if champion and float(champion.tags["val_accuracy"]) >= accuracy:
+        return (
+            f"{champion.tags['run_name']} stays champion of {registry.name}: validation accuracy "
+            f"{float(champion.tags['val_accuracy']):.4f}, {best['name']} has {accuracy:.4f}"
+        )
+    said = []
+    for alias, row in zip(ALIASES, ranked, strict=False):
+        uri = load_logged_model(row["trial"])["model_uri"]
+        registry.register(uri, alias, describe(row, metadata))
+        said.append(f"{row['name']} {row['best_val_accuracy']:.4f}")
+    challenger = f", challenger {said[1]}" if len(said) > 1 else ""
+    return (
+        f"{best['name']} is champion of {registry.name}: validation accuracy {accuracy:.4f}"
+        f"{challenger}"
+    )
+
+
+def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the best training of each network, the best network first.
+
+    The highest validation accuracy, at a tie the lowest validation loss.
+    """
+    keys = ["best_val_accuracy", "best_val_loss"]
+    ordered = metrics.sort_values(keys, ascending=[False, True], kind="stable")
+    return ordered.drop_duplicates("network").to_dict("records")
+
+
+def describe(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
+    """Return what a registered version needs to be compared and used."""
+    return {
+        "run_name": row["name"],
+        "network": row["network"],
+        "variant": row["variant"],
+        "seed": str(row["seed"]),
+        "digest": metadata["digest"],
+        "val_accuracy": repr(float(row["best_val_accuracy"])),
+        "test_accuracy": repr(float(row["best_test_accuracy"])),
+        "class_names": json.dumps(metadata["class_names"]),
+    }

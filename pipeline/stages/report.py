@@ -1,0 +1,63 @@
+"""Stage `report`: compare the networks in reports/report.md and reports/report.html."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from pipeline.core.files import COMPARISON, METRICS, REPORTS, write_json
+from pipeline.core.params import Params
+from pipeline.reporting import page
+from pipeline.reporting.findings import find
+from pipeline.reporting.headline import headline
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Drawing, Section
+
+
+def write_report(params: Params) -> str:
+    """Write all of reports/ and return the headline.
+
+    Raises:
+        UserError: there are no results, or they belong to different data.
+    """
+    findings = find(params)
+    sections = page.make_sections(findings)
+    write_json(COMPARISON, findings.summary)
+    write_json(METRICS, collect_metrics(findings.results))
+    write_plot_data(sections, REPORTS / "plots")
+    write_figures(page.drawings(sections), REPORTS / "figures", params.report.figure_dpi)
+    markdown = page.render_markdown(findings, sections)
+    (REPORTS / "report.md").write_text(markdown)
+    (REPORTS / "report.html").write_text(page.render_html(markdown, REPORTS))
+    return headline(findings)
+
+
+def collect_metrics(results: Results) -> dict[str, dict[str, float]]:
+    """Return the handful of numbers that `dvc metrics show` and `dvc exp show` list."""
+    kept = [f"best_{name}" for name in ("test_accuracy", "test_loss", "val_accuracy")]
+    means = results.metrics.groupby("network")[[c for c in kept if c in results.metrics]].mean()
+    means.columns = means.columns.str.removeprefix("best_")
+    metrics = {name: means.loc[name].round(6).to_dict() for name in results.names}
+    for name in results.names:
+        if name != results.reference and results.reference in results.names:
+            difference = means.loc[name] - means.loc[results.reference]
+            metrics[f"{name}_minus_{results.reference}"] = {
+                "test_accuracy": round(float(difference["test_accuracy"]), 6)
+            }
+    return metrics
+
+
+def write_plot_data(sections: list[Section], folder: Path) -> None:
+    """Write the tables behind `dvc plots show`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in sections:
+        for name, table in section.data.items():
+            table.to_csv(folder / f"{name}.csv", index=False)
+
+
+def write_figures(drawings: list[Drawing], folder: Path, dpi: int) -> None:
+    """Save figures as PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for drawing in drawings:
+        # No software version in the file: the same figure is the same bytes.
+        drawing.figure.savefig(folder / f"{drawing.name}.png", dpi=dpi, metadata={"Software": None})
+        plt.close(drawing.figure)

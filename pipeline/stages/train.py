@@ -1,0 +1,230 @@
+"""Stage `train`: train one network with one seed, tracked in MLflow, resumed where it was cut off.
+
+Leaves the best and the last weights, the history of the epochs and the facts of the run.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline.core.declarations import Recipe
+from pipeline.core.errors import UserError
+from pipeline.core.files import PREPARED, work_folder
+from pipeline.core.params import PARAMS_FILE, Params
+from pipeline.core.records import Prepared
+from pipeline.core.trials import Facts, HistoryRow, Trial, save_facts, save_history
+from pipeline.networks.shared.models import (
+    count_flops,
+    load_network,
+    trainable_parameters,
+)
+from pipeline.tracking.context import context_tags, trial_tags
+from pipeline.tracking.runs import LOCK_FILE, TrackedRun, tracked_run
+from pipeline.training import checkpoint, loop
+from pipeline.training.machine import configure_backend, describe_machine, distribution_strategy
+from pipeline.training.optimizers import new_model
+from pipeline.training.schedules import of_variant
+
+PACKAGE = Path(__file__).parents[1]
+# The files and folders whose code decides the outcome, with the network's own file: a checkpoint of
+# other code is not resumed. All are dependencies of the stage in dvc.yaml too.
+CODE = ("core/records.py", "networks/shared", "training")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained: the trial, the params and the prepared data."""
+
+    params: Params
+    trial: Trial
+    prepared: Prepared
+
+    @classmethod
+    def of(cls, params: Params, trial: Trial) -> "Training":
+        """Describe a training on the prepared data of this folder."""
+        return cls(params, trial, Prepared(PREPARED))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The network's section of params.yaml, without DropBlock in its ablation."""
+        return of_variant(self.params.network(self.trial.network), self.trial.variant)
+
+    @property
+    def name(self) -> str:
+        """Name the run for people, like `resnet block=7 seed=0`."""
+        dropped = f"block={self.recipe.drop_block_size}"
+        variant = dropped if self.trial.variant == "dropblock" else "without DropBlock"
+        return f"{self.trial.display_name} {variant} seed={self.trial.seed}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the prepared data."""
+        return self.prepared.digest
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Return the params that decide the outcome, by section."""
+        return {
+            "": self.recipe.model_dump(),
+            "augment": self.params.augment.model_dump(),
+            "train": self.params.train.model_dump(exclude={"networks", "seeds", "variants"}),
+            "data": self.prepared.metadata["params"],
+        }
+
+    def key(self) -> str:
+        """Hash all that decides the outcome: params, seed, data, code, versions."""
+        settings = {
+            **self.settings(),
+            "training": [*self.trial, self.digest],
+            "versions": versions(),
+        }
+        code = (*CODE, f"networks/{self.trial.network}.py")
+        return checkpoint.training_key(settings, [PACKAGE / path for path in code])
+
+
+def train(training: Training) -> None:
+    """Train, or go on where a training of the same key was cut off, and write the outputs.
+
+    Raises:
+        UserError: a batch larger than the training set, too little memory, a loss that is not
+            finite, the same training in another process, or an MLflow store that cannot be used.
+    """
+    loop.check_batch_size(training.trial.network, training.recipe, len(training.prepared["train"]))
+    with checkpoint.training_folder(work_folder(), training.key()) as folder:
+        with open_run(training, folder) as run, explain_lack_of_memory(training):
+            model, rows = start_or_resume(training, folder)
+            facts = describe(training, model, run)
+            size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
+            print(f"{training.name}: {size}, MLflow run {run.run_id}", flush=True)
+            run.log_metrics({f"size/{name}": facts[name] for name in ("parameters", "flops")})
+            run.log_history(rows)
+            run_epochs(training, model, rows, folder, run)
+            write_outputs(training, folder, rows, facts)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def open_run(training: Training, folder: Path) -> Iterator[TrackedRun]:
+    """Open the MLflow run of a training, the one of its checkpoint where there is one."""
+    note = folder / "open_run.json"
+    resumed = json.loads(note.read_text())["run_id"] if note.exists() else None
+    tags = {**trial_tags(training.trial), "training.key": training.key()}
+    with tracked_run(training.name, tags, resumed) as run:
+        note.write_text(json.dumps({"run_id": run.run_id}))
+        log_settings(training, run)
+        yield run
+
+
+@contextmanager
+def explain_lack_of_memory(training: Training) -> Iterator[None]:
+    """Turn an allocation that failed, of numbers or of a device, into a UserError."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        network, recipe = training.trial.network, training.recipe
+        raise UserError(
+            f"out of memory with {network}.batch_size = {recipe.batch_size} and {network}.width = "
+            f"{recipe.width}; use smaller ones, or train.precision: mixed_float16 on a GPU"
+        ) from None
+
+
+def log_settings(training: Training, run: TrackedRun) -> None:
+    """Log every parameter, the data set and the environment."""
+    for section, values in training.settings().items():
+        prefix = f"{section}." if section else ""
+        run.log_params({prefix + key: value for key, value in values.items()})
+    run.log_params({**trial_tags(training.trial), **versions()})
+    source = training.prepared.metadata["params"]["source"]
+    run.log_dataset(source, training.digest, training.prepared["train"])
+    for file in (Path(LOCK_FILE), PARAMS_FILE):
+        if file.exists():
+            run.log_artifact(file)
+
+
+def start_or_resume(training: Training, folder: Path) -> tuple[keras.Model, list[HistoryRow]]:
+    """Build a new model, or load the newest checkpoint with its history."""
+    configure_backend(training.params.train, training.trial.seed)
+    saved = checkpoint.load_checkpoint(folder)
+    with distribution_strategy().scope():
+        if saved:
+            path, rows = saved
+            print(f"going on after epoch {len(rows)}, from {path}", flush=True)
+            return load_network(path / "last.keras"), rows
+        params, classes = training.params.train, len(training.prepared.class_names)
+        return new_model(training.trial.network, training.recipe, params, classes), []
+
+
+def run_epochs(
+    training: Training,
+    model: keras.Model,
+    rows: list[HistoryRow],
+    folder: Path,
+    run: TrackedRun,
+) -> None:
+    """Train to the end; after each epoch save a checkpoint, then tell MLflow."""
+    watched = training.prepared.watched
+
+    def after_epoch(model: keras.Model, rows: list[HistoryRow]) -> None:
+        try:
+            checkpoint.save_checkpoint(folder, model, rows, best=loop.is_best(rows, watched))
+        except OSError as error:
+            raise UserError(
+                f"{folder}: the checkpoint of epoch {len(rows)} cannot be saved ({error}); free "
+                f"some space, then `dvc repro` goes on after epoch {len(rows) - 1}"
+            ) from None
+        run.log_history(rows)
+
+    loop.fit(
+        model,
+        training.prepared,
+        training.recipe,
+        training.params.augment,
+        training.trial.seed,
+        training.params.evaluate.batch_size,
+        rows,
+        after_epoch,
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+
+
+def describe(training: Training, model: keras.Model, run: TrackedRun) -> Facts:
+    """Collect the facts that evaluation and report need beside the history."""
+    context = context_tags()
+    return {
+        "run_id": run.run_id,
+        "name": training.name,
+        **training.trial._asdict(),
+        "digest": training.digest,
+        "watched": training.prepared.watched,
+        "parameters": trainable_parameters(model),
+        "flops": count_flops(model),
+        "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "machine": describe_machine(),
+        "precision": training.params.train.precision,
+        "git_commit": context["git.commit"],
+        "git_dirty": context["git.dirty"],
+        **versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute."""
+    return {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+
+def write_outputs(training: Training, folder: Path, rows: list[HistoryRow], facts: Facts) -> None:
+    """Write history, facts and weights to where DVC takes them up."""
+    save_history(training.trial, rows)
+    save_facts(training.trial, facts)
+    newest = checkpoint.newest_checkpoint(folder)
+    models = training.trial.models_folder
+    models.mkdir(parents=True, exist_ok=True)
+    for name in checkpoint.WEIGHTS:
+        shutil.copyfile(newest / name, models / name)

@@ -1,0 +1,64 @@
+"""MLflow's model registry: the best network of each data set, by alias."""
+
+from typing import Any
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from pipeline.core.errors import UserError
+from pipeline.tracking.store import REQUEST_ERRORS, first_line, open_store
+
+
+class Registry:
+    """Registered models of one data set; the best has the alias champion, the other challenger."""
+
+    def __init__(self, source: str, digest: str) -> None:
+        self.name = f"{source}-{digest[:8]}"
+        self._client = open_store()
+
+    def find(self, alias: str) -> ModelVersion | None:
+        """Return the version with an alias, or None."""
+        try:
+            return self._client.get_model_version_by_alias(self.name, alias)
+        except MlflowException:
+            return None
+
+    def get(self, alias: str) -> ModelVersion:
+        """Return the version with an alias.
+
+        Raises:
+            UserError: nothing has this alias.
+        """
+        version = self.find(alias)
+        if version is None:
+            raise UserError(
+                f"MLflow's registry has no {alias} of {self.name} (the prepared data); run "
+                "`dvc repro`, or `python -m pipeline doctor` if the store was deleted"
+            )
+        return version
+
+    def uri(self, alias: str) -> str:
+        """Return the URI of an alias; errors as in get."""
+        return f"models:/{self.get(alias).name}@{alias}"
+
+    def register(self, model_uri: str, alias: str, tags: dict[str, str]) -> str:
+        """Register a logged model under an alias and return its version.
+
+        Raises:
+            UserError: the store does not have the model.
+        """
+        try:
+            version = mlflow.register_model(model_uri, self.name, tags=tags).version
+        except REQUEST_ERRORS as error:
+            raise UserError(
+                f"{model_uri} cannot be registered ({first_line(error)}); "
+                "`python -m pipeline doctor` makes a new run where the store was deleted"
+            ) from None
+        self._client.set_registered_model_alias(self.name, alias, str(version))
+        return str(version)
+
+
+def load_model(uri: str) -> Any:
+    """Load a Keras model that was logged, in Keras' safe mode."""
+    return mlflow.keras.load_model(uri, load_model_kwargs={"safe_mode": True})

@@ -1,0 +1,98 @@
+"""MLflow's store: one for all forms of run, opened here and nowhere else."""
+
+import logging
+import os
+import sys
+
+import filelock
+import mlflow
+from alembic.util import CommandError
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import project_root, work_folder
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+EXPERIMENT = "dropblock-comparison"
+REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
+
+
+def store_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, or mlflow.db of the main repository.
+
+    A relative sqlite path is taken from the main repository too.
+
+    Raises:
+        UserError: the URI names a folder of files, a kind of store that MLflow has given up.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{project_root() / uri.removeprefix('sqlite:///')}"
+    if "://" not in uri or uri.startswith("file:"):
+        raise UserError(
+            f"MLFLOW_TRACKING_URI = {uri} is a folder of files, which MLflow 3 no longer writes; "
+            "unset it, or convert the folder with `mlflow migrate-filestore`"
+        )
+    return uri
+
+
+def open_store() -> MlflowClient:
+    """Connect to the store; create its database and experiment where they don't exist yet.
+
+    Two first runs at once would both try to create the tables, hence the lock.
+
+    Raises:
+        UserError: the store cannot be reached or has another version's tables.
+    """
+    uri = store_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        with filelock.FileLock(work_folder() / "store.lock"):
+            client = MlflowClient(uri)  # makes the tables
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                client.create_experiment(
+                    EXPERIMENT,
+                    artifact_location=_artifact_location(uri),
+                    tags={"mlflow.experimentKind": "custom_model_development"},  # the UI's mode
+                )
+        mlflow.set_experiment(EXPERIMENT)
+    except REQUEST_ERRORS as error:
+        raise UserError(store_problem(uri, error)) from None
+    return client
+
+
+def _artifact_location(uri: str) -> str | None:
+    """Keep artifacts beside a local database; a server decides for itself."""
+    return (project_root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+
+
+def store_problem(uri: str, error: BaseException) -> str:
+    """Say why the store cannot be used, and the way out."""
+    if "schema" in str(error):
+        way_out = f"back it up and run `mlflow db upgrade {without_password(uri)}`"
+    elif uri.startswith("sqlite:"):
+        way_out = "check that the folder can be written, or move the damaged file away"
+    else:
+        way_out = "start the server, or correct or unset MLFLOW_TRACKING_URI"
+    return f"MLflow's store {without_password(uri)} cannot be used ({first_line(error)}); {way_out}"
+
+
+def without_password(uri: str) -> str:
+    """Mask user and password of a URI."""
+    scheme, separator, rest = uri.partition("://")
+    host = rest.rpartition("@")[2] if "@" in rest.split("/")[0] else rest
+    return uri if host == rest else f"{scheme}{separator}***@{host}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's first line, or its type where it has no text."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def warn(message: str) -> None:
+    """Tell of something that stops nothing."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""How a network is trained: batches, augmentation, optimizer, schedules, the loop, checkpoints."""

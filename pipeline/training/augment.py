@@ -1,0 +1,129 @@
+"""Random augmentation of a batch of training images, as tensor operations without a loop.
+
+The tutorial (part 5) applies to each image a random number of crop, horizontal flip and coarse
+dropout, in random order. A flip commutes in distribution with the other two, so the only order
+that shows is whether the coarse dropout comes before the crop (which then enlarges the dropped
+cells) or after it.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from pipeline.core.params import AugmentParams
+
+Tensor = Any
+OPERATIONS = ("crop", "flip", "dropout")
+
+
+class Plan(NamedTuple):
+    """Which operations each image gets: (n,) bool tensors."""
+
+    crop: Tensor
+    flip: Tensor
+    dropout: Tensor
+    dropout_first: Tensor
+
+
+def augment_batch(images: Tensor, params: AugmentParams, seed: Tensor) -> Tensor:
+    """Augment (n, h, w, 3) images 0..255; the same (2,) integer seed gives the same result.
+
+    Returns:
+        float32 images of the same shape, 0..255.
+    """
+    images = tf.cast(images, tf.float32)
+    if params.max_operations == 0:
+        return images
+    plan_seed, crop_seed, flip_seed, dropout_seed = tf.unstack(
+        tf.random.experimental.stateless_split(seed, 4)
+    )
+    plan = plan_operations(tf.shape(images)[0], params.max_operations, plan_seed)
+    keep = coarse_dropout_mask(images.shape, tf.shape(images)[0], params, dropout_seed)
+    flip = plan.flip & (
+        tf.random.stateless_uniform(tf.shape(plan.flip), flip_seed) < params.flip_probability
+    )
+    images *= _where_applied(plan.dropout & plan.dropout_first, keep)
+    images = _resample(images, plan.crop, flip, params.crop_pixels, crop_seed)
+    return images * _where_applied(plan.dropout & ~plan.dropout_first, keep)
+
+
+def plan_operations(count: Tensor, max_operations: int, seed: Tensor) -> Plan:
+    """Choose for each of `count` images 0 to max_operations operations and their order."""
+    rank_seed, number_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    noise = tf.random.stateless_uniform((count, len(OPERATIONS)), rank_seed)
+    rank = tf.argsort(tf.argsort(noise, axis=1), axis=1)
+    number = tf.random.stateless_uniform(
+        (count, 1), number_seed, minval=0, maxval=max_operations + 1, dtype=tf.int32
+    )
+    crop, flip, dropout = tf.unstack(rank < number, axis=1)
+    return Plan(crop, flip, dropout, dropout_first=rank[:, 2] < rank[:, 0])
+
+
+def _where_applied(applied: Tensor, keep: Tensor) -> Tensor:
+    return tf.where(applied[:, tf.newaxis, tf.newaxis, tf.newaxis], keep, 1.0)
+
+
+def _resample(images: Tensor, crop: Tensor, flip: Tensor, most: int, seed: Tensor) -> Tensor:
+    """Crop 0..`most` pixels from each side, resize back, and flip, all bilinear in one pass."""
+    height, width = images.shape[1:3]
+    sides = tf.random.stateless_uniform(
+        (4, tf.shape(images)[0]), seed, minval=0, maxval=most + 1, dtype=tf.int32
+    )
+    top, bottom, left, right = tf.unstack(tf.where(crop, tf.cast(sides, tf.float32), 0.0))
+    rows = interpolation_matrix(height, top, bottom)
+    columns = interpolation_matrix(width, left, right)
+    columns = tf.where(flip[:, tf.newaxis, tf.newaxis], columns[:, ::-1], columns)
+    return _map_lines(images, rows, columns)
+
+
+def _map_lines(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Mix the rows of (n, h, w, c) images by (n, h', h) weights, the columns by (n, w', w)."""
+    count, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
+    new_height, new_width = rows.shape[1], columns.shape[1]
+    mixed = tf.matmul(rows, tf.reshape(images, (count, height, width * channels)))
+    mixed = tf.transpose(tf.reshape(mixed, (count, new_height, width, channels)), (0, 2, 1, 3))
+    mixed = tf.matmul(columns, tf.reshape(mixed, (count, width, new_height * channels)))
+    mixed = tf.transpose(tf.reshape(mixed, (count, new_width, new_height, channels)), (0, 2, 1, 3))
+    return tf.ensure_shape(mixed, (None, new_height, new_width, channels))
+
+
+def interpolation_matrix(size: int, before: Tensor, after: Tensor) -> Tensor:
+    """Return (n, size, size) bilinear weights from a cropped line back to its full length.
+
+    Args:
+        size: length of the line in pixels.
+        before, after: (n,) pixels cropped at its start and end.
+    """
+    length = float(size) - before - after
+    grid = (tf.range(size, dtype=tf.float32) + 0.5) * (length / size)[:, tf.newaxis] - 0.5
+    position = before[:, tf.newaxis] + tf.clip_by_value(grid, 0.0, length[:, tf.newaxis] - 1.0)
+    distance = tf.abs(position[:, :, tf.newaxis] - tf.range(size, dtype=tf.float32))
+    return tf.maximum(0.0, 1.0 - distance)
+
+
+def coarse_dropout_mask(
+    shape: tf.TensorShape, count: Tensor, params: AugmentParams, seed: Tensor
+) -> Tensor:
+    """Draw (n, h, w, channels) float32 masks with 0 in the dropped cells of a coarse grid."""
+    height, width, channels = shape[1:]
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+    side = tf.random.stateless_uniform(
+        (count, 1), seeds[0], params.dropout_grid_min, params.dropout_grid_max
+    )
+    fraction = tf.random.stateless_uniform(
+        (count, 1, 1, 1), seeds[1], maxval=params.dropout_fraction
+    )
+    shared = tf.random.stateless_uniform((count, 1, 1, 1), seeds[2]) >= params.dropout_per_channel
+    most = math.ceil(max(height, width) * params.dropout_grid_max)
+    noise = tf.random.stateless_uniform((count, most, most, channels), seeds[3])
+    noise = tf.where(shared, noise[..., :1], noise)
+    keep = tf.cast(noise >= fraction, tf.float32)
+    return _map_lines(keep, _coarse_cells(height, side, most), _coarse_cells(width, side, most))
+
+
+def _coarse_cells(size: int, side: Tensor, most: int) -> Tensor:
+    """Return (n, size, most) weights: 1 at each pixel's cell in grids of `side` times `size`."""
+    cells = tf.maximum(tf.round(side * size), 1.0)
+    cell = tf.cast(tf.range(size, dtype=tf.float32) * cells / size, tf.int32)
+    return tf.one_hot(cell, most)

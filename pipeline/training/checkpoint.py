@@ -1,0 +1,114 @@
+"""Checkpoints of a running training, whole epochs only, safe against being cut off.
+
+They live outside DVC's outputs, which DVC deletes before it runs a stage, in a folder named by a
+hash of all that the training depends on. A changed parameter therefore never resumes a stale one.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import hash_file
+
+KEPT = 2  # checkpoints: the newest, and the one before in case the newest is damaged
+WEIGHTS = ("last.keras", "best.keras")
+
+
+def training_key(settings: dict[str, Any], code: list[Path]) -> str:
+    """Hash JSON-like settings and the text of Python modules, single files and whole folders."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in sorted(code):
+        for module in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            digest.update(module.name.encode() + module.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def training_folder(root: Path, key: str) -> Iterator[Path]:
+    """Hold the checkpoint folder of one training; two processes never train the same.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    folder = root / key
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            "the same training (network, seed, params, data) is already running in another "
+            f"process; wait for it to end ({folder})"
+        ) from None
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best: bool) -> Path:
+    """Save model, optimizer and history after an epoch, atomically; keep the newest two.
+
+    Args:
+        model: a compiled Keras model.
+        rows: the history, one row an epoch.
+        best: whether this epoch's weights are the best so far.
+    """
+    previous = folder / f"epoch-{len(rows) - 1:05d}"
+    target = folder / f"epoch-{len(rows):05d}"
+    partial = folder / f"partial-{len(rows):05d}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    model.save(partial / "last.keras")
+    best_so_far = partial / "last.keras" if best else previous / "best.keras"
+    shutil.copyfile(best_so_far, partial / "best.keras")
+    state = {"rows": rows, "sha256": {name: hash_file(partial / name) for name in WEIGHTS}}
+    (partial / "state.json").write_text(json.dumps(state))
+    for path in (*partial.iterdir(), partial):
+        _flush(path)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    _flush(folder)
+    for old in _checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return target
+
+
+def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
+    """Return the newest undamaged checkpoint and its history; damaged ones are removed."""
+    for checkpoint in reversed(_checkpoints(folder)):
+        try:
+            state = json.loads((checkpoint / "state.json").read_text())
+            if all(hash_file(checkpoint / name) == state["sha256"][name] for name in WEIGHTS):
+                return checkpoint, state["rows"]
+        except (OSError, ValueError, KeyError):
+            pass
+        print(f"warning: {checkpoint} is damaged and left out", flush=True)
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """Return the newest checkpoint, unchecked."""
+    return _checkpoints(folder)[-1]
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-*"))
+
+
+def _flush(path: Path) -> None:
+    """Wait until the file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""What a training runs on: precision and devices, and how much memory it takes."""
+
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import psutil
+import tensorflow as tf
+
+from pipeline.core.params import TrainParams
+
+CPU_INFO = Path("/proc/cpuinfo")
+STATUS = Path("/proc/self/status")
+
+
+def configure_backend(params: TrainParams, seed: int) -> None:
+    """Set precision, determinism and the seed of the weights; before anything is built."""
+    keras.mixed_precision.set_global_policy(params.precision)
+    keras.utils.set_random_seed(seed)
+    if params.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def distribution_strategy() -> tf.distribute.Strategy:
+    """Return a strategy over all GPUs where there are several, else the default one."""
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the processor, its cores, the memory in GB, the system and Python's version."""
+    return {
+        "processor": processor_name(),
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system gives it, with its family where that is vague."""
+    if not CPU_INFO.exists():
+        return platform.processor() or platform.machine()
+    facts = dict(line.split(":", 1) for line in CPU_INFO.read_text().splitlines() if ":" in line)
+    known = {key.strip(): value.strip() for key, value in facts.items()}
+    name = known.get("model name", platform.machine())
+    family = [known.get(key, "?") for key in ("cpu family", "model")]
+    return f"{name} (family {family[0]}, model {family[1]})"
+
+
+def peak_memory() -> int:
+    """Return the most memory used so far, in bytes: the GPUs' where there are any."""
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if not gpus:
+        return peak_process_memory()
+    return sum(tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in gpus)
+
+
+def peak_process_memory() -> int:
+    """Return the most memory that this process has used so far, in bytes."""
+    if STATUS.exists():  # getrusage's figure begins at that of the parent process there
+        lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
