@@ -6,6 +6,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# Workers share what is expensive; --dist loadscope keeps the tests of a file together.
+PARALLEL = pytest -n auto --dist loadscope
+QUICK = pytest -m "own_process and not slow" && $(PARALLEL) -m "not slow and not own_process"
+
 SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
 	  echo "Report: $(CURDIR)/reports/report.html"
 
@@ -19,17 +23,25 @@ $(VENV)/.ready: requirements.lock
 	  f"Python 3.10 to 3.12 is needed, python3 is {v[0]}.{v[1]}")'
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@printf '#!/bin/sh\nexec "%s" -m pipeline "$$@"\n' "$(CURDIR)/$(PYTHON)" > $(VENV)/bin/pipeline
+	@chmod +x $(VENV)/bin/pipeline  # for the shell's completion, which wants one word
 	@touch $@
 
 run: setup  ## Train and compare both networks: the whole pipeline
 	@dvc repro
 	$(SHOW_REPORT)
 
-test: setup  ## Run the tests
-	@pytest
+test: setup  ## Run the quick tests, minutes on two cores
+	@$(QUICK)
 
-lint: setup  ## Check style and types
-	@ruff check . && ruff format --check . && mypy
+test-all: setup  ## Run all tests: whole pipelines, kills and servers too
+	@$(QUICK) && $(PARALLEL) -m "slow and not own_process"
+
+coverage: setup  ## Run all tests and say which lines and branches none of them reaches
+	@COVERAGE=1 $(MAKE) --no-print-directory test-all
+
+lint: setup  ## Check style, types and which room imports which
+	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo
 
 format: setup  ## Format the code
 	@ruff check --fix . && ruff format .
@@ -42,13 +54,13 @@ report: setup  ## Write the report anew, with all experiments there are by now
 	$(SHOW_REPORT)
 
 serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
-	@python -m pipeline.serve
+	@python -m pipeline serve
 
 doctor: setup  ## Find and mend what does not fit between DVC and MLflow
-	@python -m pipeline.doctor
+	@python -m pipeline doctor
 
 ui: setup  ## Open MLflow's UI on 127.0.0.1
-	@python -m pipeline.ui
+	@python -m pipeline ui
 
 benchmarks: setup  ## Time training and input against Keras, PyTorch, OpenCV (CIFAR100_DIR: its folder)
 	@uv pip install --quiet --group benchmarks $(addprefix --find-links ,$(PIP_FIND_LINKS))
@@ -62,4 +74,4 @@ lock: setup  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-.PHONY: help setup run test lint format benchmarks experiments report ui serve doctor audit lock
+.PHONY: help setup run test test-all coverage lint format benchmarks experiments report ui serve doctor audit lock

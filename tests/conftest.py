@@ -1,27 +1,34 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 REPOSITORY = Path(__file__).parents[1]
 CIFAR100 = Path(os.environ.get("CIFAR100_DIR", ""))
 needs_cifar100 = pytest.mark.skipif(
     "CIFAR100_DIR" not in os.environ, reason="CIFAR100_DIR names no folder with CIFAR-100"
 )
 # Both networks in seconds: four small blocks, two epochs, two hundred images.
+DIGEST = "d1" * 32  # of the data of write_results
 TINY = {
     "data.limit": 200,
     "augment.crop_pixels": 2,
@@ -35,7 +42,7 @@ TINY = {
 @pytest.fixture
 def params():
     """The committed params.yaml, whatever a user has changed in the working copy since."""
-    from pipeline.params import load_params
+    from pipeline.core.params import load_params
 
     return load_params(REPOSITORY / "params.yaml")
 
@@ -49,14 +56,83 @@ def tiny_params(params):
     return type(params).model_validate(changed)
 
 
+@pytest.fixture
+def published(params):
+    """The tutorial's recipe: presets/tutorial.yaml upon params.yaml."""
+    from pipeline.commands.preset import preset_changes
+
+    values = params.model_dump()
+    for key, value in preset_changes("tutorial", [], REPOSITORY / "presets").items():
+        section, name = key.split(".")
+        values[section][name] = value
+    return type(params).model_validate(values)
+
+
+def with_train(params, **changes):
+    """Return params with other values in section train."""
+    return params.model_copy(update={"train": params.train.model_copy(update=changes)})
+
+
 @pytest.fixture(scope="session")
-def finished_project(tmp_path_factory):
-    """A project whose whole pipeline ran once, committed; its output is in `output`."""
-    project = make_project(tmp_path_factory.mktemp("project"))
-    project.output = project.run("dvc", "repro").stdout
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "-qm", "results")
+def shared_folder(tmp_path_factory):
+    """A folder that all workers of this test run share, with a lock for what is made there once."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished_project(shared_folder):
+    """A project whose whole pipeline ran once, committed: to be read, or copied before a change.
+
+    `output` is what `dvc repro` said.
+    """
+    folder, said = shared_folder / "finished", shared_folder / "finished.txt"
+    with FileLock(f"{folder}.lock"):
+        if not said.exists():
+            project = make_project(folder)
+            output = project.run("dvc", "repro").stdout
+            project.run("git", "add", "-A")
+            project.run("git", "commit", "-qm", "results")
+            said.write_text(output)
+    project = project_in(folder)
+    project.output = said.read_text()
     return project
+
+
+def copy_project(project: SimpleNamespace, folder: Path) -> SimpleNamespace:
+    """Copy a project with its results and its MLflow store, to change it."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        for table, column in [
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+        ]:
+            moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            database.execute(moved, (str(project.folder), str(folder)))
+    return project_in(folder)
+
+
+@pytest.fixture(scope="session")
+def empty_store(shared_folder):
+    """MLflow's database with its tables, which take seconds to make, and nothing in them."""
+    file = shared_folder / "empty.db"
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            MlflowClient(f"sqlite:///{file}.part").search_experiments()
+            Path(f"{file}.part").rename(file)
+    return file
+
+
+@pytest.fixture
+def store(workspace, empty_store):
+    """The project's store, opened."""
+    from pipeline.tracking.store import open_store
+
+    shutil.copyfile(empty_store, workspace / "mlflow.db")
+    return open_store()
 
 
 @pytest.fixture
@@ -75,11 +151,26 @@ def workspace(tmp_path, monkeypatch, no_tracking_environment):
 
 
 @pytest.fixture
+def invoke(capsys):
+    """Run a command line like `prepare` in this process; return its exit code and what it said."""
+
+    def run(*arguments):
+        from pipeline.__main__ import main
+
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+@pytest.fixture
 def cifar100_folder(tmp_path, monkeypatch):
     """A folder like CIFAR-100's binary archive, with random images: 500 and 200 of them."""
     counts = {"train.bin": 500, "test.bin": 200}
-    monkeypatch.setattr("pipeline.cifar100.TRAIN_IMAGES", counts["train.bin"])
-    monkeypatch.setattr("pipeline.cifar100.TEST_IMAGES", counts["test.bin"])
+    monkeypatch.setattr("pipeline.data.cifar100.TRAIN_IMAGES", counts["train.bin"])
+    monkeypatch.setattr("pipeline.data.cifar100.TEST_IMAGES", counts["test.bin"])
     folder = tmp_path / "cifar-100-binary"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -94,10 +185,16 @@ def cifar100_folder(tmp_path, monkeypatch):
     return folder
 
 
-def write_results(folder: Path, seeds: list[int], watched: str = "val", variants=("dropblock",)):
+def write_results(
+    folder: Path,
+    seeds: list[int],
+    watched: str = "val",
+    variants=("dropblock",),
+    networks=("baseline", "model"),
+):
     """Write what `prepare`, `train` and `evaluate` leave, with random figures."""
     rng = np.random.default_rng(0)
-    digest = "d1" * 32
+    digest = DIGEST
     labels = np.repeat(np.arange(10), 6).astype(np.uint8)
     images = {"train": 90, "val": 10 if watched == "val" else 0, "test": len(labels)}
     names = [f"c{i}" for i in range(10)]
@@ -110,7 +207,7 @@ def write_results(folder: Path, seeds: list[int], watched: str = "val", variants
     write_json(folder / "data/prepared/metadata.json", metadata)
     # Test image 0 repeats a training image, image 8 repeats image 7.
     groups = np.where(np.arange(60) == 8, 7, np.arange(60)).astype(np.int32)
-    for network, variant, seed in itertools.product(("baseline", "model"), variants, seeds):
+    for network, variant, seed in itertools.product(networks, variants, seeds):
         label = f"{network}-{variant}-{seed}"
         evaluation = folder / "outputs/evaluation" / label
         write_json(
@@ -158,7 +255,8 @@ def write_json(file: Path, values) -> None:
 
 def environment_of_a_user() -> dict[str, str]:
     """The caller's environment without what DVC and MLflow would read, with our Python first."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+    ours = ("MLFLOW_", "DVC_", "PYTHONDONTWRITEBYTECODE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
@@ -201,16 +299,13 @@ def runs_of(project):
     return client, client.search_runs([experiment.experiment_id])
 
 
-def make_project(folder: Path) -> SimpleNamespace:
-    """Copy the project into a git and DVC repository of its own, with tiny params, committed."""
-    for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", ".gitignore",
-                 "dvc.yaml", "params.yaml", "requirements.lock", "pyproject.toml"):  # fmt: skip
-        source, target = REPOSITORY / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(source, target)
+def stages_run(output: str) -> list[str]:
+    """Return the stages that DVC ran, from what it said."""
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def project_in(folder: Path) -> SimpleNamespace:
+    """Return a project's folder and `run`, which runs a command in it as a user would."""
     environment = environment_of_a_user()
 
     def run(*command: str, check: bool = True, cwd: Path = folder) -> subprocess.CompletedProcess:
@@ -221,11 +316,26 @@ def make_project(folder: Path) -> SimpleNamespace:
             raise AssertionError(f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
         return done
 
-    tiny = [f"{key}={value}" for key, value in TINY.items()]
-    run(sys.executable, "-m", "pipeline.preset", "quick", *tiny)
-    run("git", "init", "-q")
-    run("git", "config", "user.email", "test@example.com")
-    run("git", "config", "user.name", "test")
-    run("git", "add", "-A")
-    run("git", "commit", "-qm", "start")
     return SimpleNamespace(folder=folder, run=run)
+
+
+def make_project(folder: Path) -> SimpleNamespace:
+    """Copy the project into a git and DVC repository of its own, with tiny params, committed."""
+    for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", ".dvc/plots",
+                 ".gitignore", ".dvcignore", "dvc.yaml", "params.yaml", "requirements.lock",
+                 "pyproject.toml"):  # fmt: skip
+        source, target = REPOSITORY / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    project = project_in(folder)
+    tiny = [f"{key}={value}" for key, value in TINY.items()]
+    project.run("python", "-m", "pipeline", "preset", "quick", *tiny)
+    project.run("git", "init", "-q")
+    project.run("git", "config", "user.email", "test@example.com")
+    project.run("git", "config", "user.name", "test")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "start")
+    return project

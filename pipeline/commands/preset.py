@@ -16,11 +16,6 @@ from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yam
 PRESETS = Path("presets")
 
 
-def preset_names() -> list[str]:
-    """Return the names of the presets that there are."""
-    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
-
-
 def write_preset(name: str, overrides: list[str], upgrade: bool = False) -> str:
     """Write a preset into params.yaml.
 
@@ -49,9 +44,9 @@ def preset_flags(name: str, overrides: list[str]) -> str:
     return " ".join(f"-S {key}={as_override(value)}" for key, value in changes.items())
 
 
-def preset_changes(name: str, overrides: list[str]) -> dict[str, Any]:
+def preset_changes(name: str, overrides: list[str], folder: Path = PRESETS) -> dict[str, Any]:
     """Return the values of a preset and the overrides, by dotted key."""
-    changes = dict(leaves(read_yaml(PRESETS / f"{name}.yaml")))
+    changes = dict(leaves(read_yaml(folder / f"{name}.yaml")))
     changes.update(parse_override(override) for override in overrides)
     return changes
 

@@ -52,17 +52,15 @@ def drawings(sections: list[Section]) -> list[Drawing]:
 
 def render_markdown(findings: Findings, sections: list[Section]) -> str:
     """Fill the Markdown template."""
-    return (
-        _environment()
-        .get_template("report.md.j2")
-        .render(
-            title=title(findings.results),
-            headline=headline(findings),
-            verdicts=verdicts(findings),
-            warnings=warnings(findings.results),
-            sections=sections,
-        )
+    template = _environment().get_template("report.md.j2")
+    text = template.render(
+        title=title(findings.results),
+        headline=headline(findings),
+        verdicts=verdicts(findings),
+        warnings=warnings(findings.results),
+        sections=sections,
     )
+    return text.rstrip() + "\n"
 
 
 def render_html(markdown: str, folder: Path) -> str:

@@ -2,8 +2,9 @@
 
 TensorFlow's CPU kernels add up a batch one number after another. Over the 256,000 pixels of a batch
 of 250 maps of 32x32 the variance comes out wrong in the fourth digit, and the resnet's logits in
-the third (tests/test_parity.py). Adding up groups of pixels first, and then the groups, gives five
-digits, and lets the fused kernel do the work, which takes a third of the time of Keras' layer.
+the third (tests/networks/test_parity.py). Adding up groups of pixels first, and then the groups,
+gives five digits, and lets the fused kernel do the work, which takes a third of the time of Keras'
+layer.
 """
 
 import math

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.commands.images import load_image
+from pipeline.core.errors import UserError
+
+RED, BLUE = (200, 30, 30), (30, 30, 200)
+
+
+def picture(size=(32, 32), colour=RED, mode="RGB"):
+    return Image.new("RGB", size, colour).convert(mode)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (500, 300), (7, 90), (1, 1)])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_any_size_becomes_32x32(tmp_path, size, name):
+    picture(size).save(tmp_path / name)
+    pixels = load_image(tmp_path / name)
+    assert (pixels.shape, pixels.dtype) == ((32, 32, 3), np.uint8)
+    np.testing.assert_allclose(pixels.mean(axis=(0, 1)), RED, atol=3)
+
+
+def test_32x32_pixels_stay_as_they_are(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png"), pixels)
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"), [("L", "a.png"), ("P", "a.png"), ("CMYK", "a.jpg"), ("1", "a.png")]
+)
+def test_other_colour_modes_are_converted(tmp_path, mode, name):
+    picture(colour=(255, 255, 255), mode=mode).save(tmp_path / name)
+    np.testing.assert_allclose(load_image(tmp_path / name), 255, atol=3)
+
+
+def test_16_bit_grey_keeps_its_brightness(tmp_path):
+    Image.fromarray(np.full((32, 32), 200 * 256, np.uint16)).save(tmp_path / "a.png")
+    assert (load_image(tmp_path / "a.png") == 200).all()
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    rgba = np.zeros((32, 32, 4), np.uint8)
+    rgba[:16] = (*RED, 255)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    pixels = load_image(tmp_path / "a.png")
+    assert tuple(pixels[0, 0]) == RED
+    assert tuple(pixels[31, 0]) == (255, 255, 255)
+
+
+def test_exif_rotation_is_undone(tmp_path):
+    halves = np.full((64, 64, 3), BLUE, np.uint8)
+    halves[:32] = RED  # red on top
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise: red on the right
+    Image.fromarray(halves).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    pixels = load_image(tmp_path / "a.jpg")
+    assert pixels[16, 30, 0] > 150
+    assert pixels[16, 1, 2] > 150
+
+
+def test_a_wide_picture_keeps_its_middle(tmp_path):
+    wide = np.full((10, 30, 3), BLUE, np.uint8)
+    wide[:, 10:20] = RED
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    assert load_image(tmp_path / "a.png")[16, 2:30, 0].min() > 150
+
+
+def save_animation(file):
+    frames = [picture(colour=c) for c in (RED, BLUE)]
+    frames[0].save(file, save_all=True, append_images=frames[1:])
+
+
+def save_truncated(file):
+    pixels = np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8)
+    Image.fromarray(pixels).save(file)
+    file.write_bytes(file.read_bytes()[:-5000])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: None, "a.png cannot be read .*No such file"),
+        (lambda f: f.mkdir(), "cannot be read"),
+        (lambda f: f.write_bytes(b""), "is no PNG or JPEG image"),
+        (lambda f: f.write_text("hello"), "is no PNG or JPEG image"),
+        (lambda f: picture().save(f, format="GIF"), "is no PNG or JPEG image"),
+        (save_animation, "is animated"),
+        (save_truncated, "cannot be read"),
+    ],
+)
+def test_bad_files_get_one_clear_message(tmp_path, make, message):
+    file = tmp_path / "a.png"
+    make(file)
+    with pytest.raises(UserError, match=message):
+        load_image(file)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    picture((200, 200)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UserError, match="has more than 1,000 pixels"):
+        load_image(tmp_path / "a.png")

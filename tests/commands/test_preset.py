@@ -1,0 +1,121 @@
+import itertools
+import shlex
+
+import pytest
+
+from pipeline.commands import preset
+from pipeline.core.errors import UserError
+from pipeline.core.params import check_params, known_keys, read_yaml
+from tests.conftest import REPOSITORY
+
+TEXT = (REPOSITORY / "params.yaml").read_text()
+PRESETS = sorted((REPOSITORY / "presets").glob("*.yaml"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(TEXT)
+    (tmp_path / "presets").symlink_to(REPOSITORY / "presets")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_quick_is_the_committed_params_file():
+    changes = dict(preset.leaves(read_yaml(REPOSITORY / "presets/quick.yaml")))
+    assert preset.apply(TEXT, changes) == TEXT
+
+
+@pytest.mark.parametrize(("one", "other"), itertools.permutations(PRESETS, 2), ids=str)
+def test_a_preset_leaves_nothing_of_another_behind(one, other):
+    first, second = (dict(preset.leaves(read_yaml(file))) for file in (one, other))
+    assert preset.apply(preset.apply(TEXT, first), second) == preset.apply(TEXT, second)
+
+
+@pytest.mark.parametrize("file", PRESETS, ids=lambda file: file.stem)
+def test_a_preset_decides_every_key_but_those_that_are_the_users(file):
+    known = {f"{s}.{key}" for s, keys in known_keys().items() for key in keys if s != "report"}
+    assert known - set(dict(preset.leaves(read_yaml(file)))) == {"data.path", "data.url"}
+
+
+@pytest.mark.parametrize("file", PRESETS, ids=lambda file: file.stem)
+def test_each_preset_gives_valid_params(file):
+    changes = dict(preset.leaves(read_yaml(file)))
+    values = preset.YAML(typ="safe").load(preset.apply(TEXT, changes))
+    values["data"]["path"] = values["data"]["path"] or "somewhere"
+    check_params(values)
+
+
+def test_there_and_back_leaves_every_byte_in_place(project, invoke):
+    _, printed = invoke("preset", "tutorial", "data.path=/data/cifar")
+    changed = (project / "params.yaml").read_text()
+    assert "+  path: /data/cifar " in printed
+    assert "-  width: 0.125 " in printed
+    assert changed.count("#") == TEXT.count("#")
+    invoke("preset", "quick", "data.path=null")
+    assert (project / "params.yaml").read_text() == TEXT
+    assert invoke("preset", "quick") == (0, "no change\n")
+
+
+def test_flags_are_what_dvc_takes_and_leave_the_file_alone(project, invoke):
+    _, printed = invoke("preset", "tutorial", "train.seeds=[0, 1]", "data.limit=null", "--flags")
+    flags = shlex.split(printed)
+    assert flags[::2] == ["-S"] * (len(flags) // 2)
+    assert "model.width=1.0" in flags
+    assert "train.seeds=[0,1]" in flags
+    assert "data.limit=null" in flags
+    assert (project / "params.yaml").read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.wdth=1", "model.wdth is not a key of params.yaml"),
+        ("width=1", "width is not a key"),
+        ("model.width", "give overrides as key=value"),
+        ("model.width=0", "model.width = 0: must be a number above 0"),
+    ],
+)
+def test_wrong_overrides_are_refused_and_change_nothing(project, invoke, override, message):
+    code, said = invoke("preset", "quick", override)
+    assert code == 2
+    assert message in said
+    assert (project / "params.yaml").read_text() == TEXT
+
+
+def test_an_override_is_read_as_yaml():
+    assert preset.parse_override("train.seeds=[1,2]") == ("train.seeds", [1, 2])
+    assert preset.parse_override("data.path=a=b") == ("data.path", "a=b")
+    with pytest.raises(UserError):
+        preset.parse_override("data.path")
+
+
+def test_an_older_params_file_is_named_as_a_whole_and_brought_up_to_date(project, invoke):
+    old = TEXT.replace("  networks: [baseline, model] #", "  # no networks yet #")
+    old = old.replace("  deterministic: false", "  determinism: true").replace(
+        "  top_k: 5", "  topk: 3"
+    )
+    old = old.replace("  clip_norm: 100.0", "  momentum: 0.9\n  clip_norm: 50.0")
+    (project / "params.yaml").write_text(old)
+    code, said = invoke("prepare")
+    assert code == 2
+    assert "train.networks, train.deterministic, evaluate.top_k are missing" in said
+    assert "evaluate.topk is not a key of params.yaml; did you mean top_k?" in said
+    assert "`python -m pipeline preset quick --upgrade`" in said
+    assert invoke("preset", "quick", "--upgrade")[0] == 0
+    values = read_yaml(project / "params.yaml")
+    check_params(values)
+    assert values["train"]["networks"] == ["baseline", "model"]
+    assert values["train"]["deterministic"] is True  # renamed: its value is kept
+    assert values["train"]["clip_norm"] == 50.0
+    assert values["evaluate"]["top_k"] == 3
+    assert "momentum" not in values["train"]
+
+
+def test_a_section_that_is_missing_or_gone_is_mended_too(project, invoke):
+    head, tail = TEXT.split("augment:")
+    (project / "params.yaml").write_text(
+        f"{head}gone:\n  a: 1\nevaluate:{tail.split('evaluate:')[1]}"
+    )
+    assert invoke("prepare")[0] == 2
+    assert invoke("preset", "quick", "--upgrade")[0] == 0
+    check_params(read_yaml(project / "params.yaml"))

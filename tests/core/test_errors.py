@@ -1,0 +1,37 @@
+import pytest
+
+from pipeline.core.errors import Terminated, UserError, run_command
+
+
+def failing(error):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UserError("a.txt is empty"), 2, "error: a.txt is empty"),
+        (FileNotFoundError(2, "No such file", "b.txt"), 2, "error: b.txt: No such file; check"),
+        (OSError("disk"), 2, "error: a file: disk; check"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (Terminated(), 143, "terminated"),
+    ],
+)
+def test_what_stops_a_command_is_one_line_and_a_code(capsys, error, code, message):
+    assert run_command(failing(error)) == code
+    said = capsys.readouterr().err
+    assert said.startswith(message)
+    assert said.count("\n") == 1
+
+
+def test_a_command_that_ends_well_has_its_own_code():
+    assert run_command(lambda: None) == 0
+    assert run_command(lambda: 1) == 1
+
+
+def test_a_fault_of_the_program_is_shown_as_one():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 // 0)

@@ -1,0 +1,38 @@
+import hashlib
+
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import hash_file, project_root, read_json, work_folder, write_json
+
+
+def test_the_main_repository_is_found_from_a_folder_in_it_and_named_by_dvc(workspace, monkeypatch):
+    below = workspace / "a/b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert project_root() == workspace
+    assert work_folder() == workspace / ".training"
+    monkeypatch.setenv("DVC_ROOT", str(below))
+    assert project_root() == below
+
+
+def test_json_comes_back_as_it_was_written(tmp_path):
+    values = {"a": [1, 2.5, None], "b": {"c": "d"}}
+    write_json(tmp_path / "folder/values.json", values)
+    assert read_json(tmp_path / "folder/values.json") == values
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[1]", "3"])
+def test_json_that_is_missing_or_damaged_is_named_with_the_way_out(tmp_path, content):
+    file = tmp_path / "values.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UserError, match=r"values.json cannot be read \(.*run `dvc repro`"):
+        read_json(file)
+
+
+def test_a_files_digest_is_that_of_its_bytes(tmp_path):
+    content = bytes(range(256)) * 9_000  # more than is read at once
+    (tmp_path / "a").write_bytes(content)
+    assert hash_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    assert hash_file(tmp_path / "a", "md5") == hashlib.md5(content).hexdigest()

@@ -1,0 +1,107 @@
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.core.errors import UserError
+from pipeline.core.params import load_params
+from tests.conftest import REPOSITORY
+
+
+def error_after(tmp_path, key, value):
+    values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    section, name = key.split(".")
+    values[section][name] = value
+    file = tmp_path / "params.yaml"
+    YAML().dump(values, file)
+    with pytest.raises(UserError) as caught:
+        load_params(file)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("model.drop_block_size", 0, "= 0: must be a whole number at least 1"),
+        ("model.drop_block_size", "abc", "= 'abc': must be a whole number"),
+        ("model.drop_block_size", 7.0, "= 7.0: must be a whole number"),
+        ("model.drop_block_size", True, "= True: must be a whole number"),
+        ("model.drop_block_size", None, "= None: must be a whole number"),
+        ("model.conv_keep_start", 1.2, "= 1.2: must be a number above 0 and at most 1"),
+        ("model.dense_keep", 0.0, "above 0 and at most 1"),
+        ("model.width", 0, "= 0: must be a number above 0"),
+        ("model.learning_rate", float("nan"), "= nan: must be a number above 0"),
+        ("model.learning_rate", float("inf"), "= inf"),
+        ("model.learning_rate", "1e-3", "YAML read it as text"),
+        ("model.initializer", "xavier", "one of glorot_uniform"),
+        ("baseline.filters", [8, 0, 8, 8], "baseline.filters[1] = 0"),
+        ("train.seeds", [], "= []: must be a list of 1 or more"),
+        ("train.seeds", [-1], "train.seeds[0] = -1"),
+        ("train.jit_compile", "no", "= 'no': must be true or false"),
+        ("data.validation_fraction", 1.0, "= 1.0: must be a number at least 0 and below 1"),
+        ("augment.flip_probability", -0.1, "= -0.1"),
+        ("data.url", "https://me:secret@host/a", "must be an http or https address without user"),
+        ("report.experiments_x", "width", "must be a key like model.width"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(tmp_path, key, value, shown):
+    message = error_after(tmp_path, key, value)
+    assert key in message and shown in message and "params.yaml" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("train.seeds", [1, 1], "train.seeds: each may stand in the list only once"),
+        ("model.filters", [8, 8], "model: filters and kernel_sizes need the same number"),
+        ("model.conv_keep_end", 1.0, ""),
+        ("baseline.conv_keep_end", 0.9, "baseline: conv_keep_end must not be above"),
+        ("augment.dropout_grid_min", 0.5, "dropout_grid_min must not be above"),
+    ],
+)
+def test_rules_over_several_keys(tmp_path, key, value, shown):
+    if not shown:  # the resnet's keep probability may stay at 1
+        values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+        values["model"]["conv_keep_end"] = value
+        YAML().dump(values, tmp_path / "params.yaml")
+        assert load_params(tmp_path / "params.yaml").model.conv_keep_end == value
+    else:
+        assert shown in error_after(tmp_path, key, value)
+
+
+def test_a_misspelt_key_gets_the_nearest_one(tmp_path):
+    message = error_after(tmp_path, "model.drop_blok_size", 5)
+    assert "model.drop_blok_size is not a key of params.yaml; did you mean drop_block_size?" in (
+        message
+    )
+
+
+def test_all_wrong_keys_are_named_at_once(tmp_path):
+    text = (REPOSITORY / "params.yaml").read_text()
+    text = text.replace("  seeds: [0]", "  seeds: [x]").replace("  top_k: 5", "  top_k: 0")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"(?s)train\.seeds\[0\].*evaluate\.top_k"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("model:\n  width: 1\n  width: 2\n", "line 3"),
+        ("model:\n\twidth: 1\n", "line 2"),
+        ("- 1\n", "must hold sections"),
+        ("", "must hold sections"),
+        ("model: [", "not valid YAML"),
+    ],
+)
+def test_what_is_not_a_params_file_is_refused(tmp_path, text, shown):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=shown):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_and_a_missing_section_are_named(tmp_path):
+    with pytest.raises(UserError, match="not found"):
+        load_params(tmp_path / "params.yaml")
+    text = (REPOSITORY / "params.yaml").read_text().split("report:")[0]
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match="report is missing"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,77 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core import trials
+from pipeline.core.errors import UserError
+from pipeline.core.trials import Trial
+
+TRIAL = Trial("model", "dropblock", 0)
+ROWS = [
+    {
+        "epoch": epoch, "seconds": 2.5, "learning_rate": 0.1 / 3, "keep_prob": 0.9,
+        "train_loss": 1 / epoch, "train_accuracy": 0.1, "clean_train_loss": 2.0,
+        "clean_train_accuracy": 0.2, "val_loss": 3.0, "val_accuracy": 0.3,
+    }
+    for epoch in (1, 2, 3)
+]  # fmt: skip
+
+
+def test_a_label_names_network_variant_and_seed():
+    assert TRIAL.label == "model-dropblock-0"
+    assert Trial.parse("baseline-nodrop-12") == Trial("baseline", "nodrop", 12)
+    assert TRIAL.display_name == "resnet"
+
+
+@pytest.mark.parametrize(
+    "label", ["model-0", "resnet-dropblock-0", "model-dropblock-x", "../a", ""]
+)
+def test_what_is_no_label_is_none(label):
+    assert Trial.parse(label) is None
+
+
+def test_the_history_comes_back_to_the_last_digit(workspace):
+    trials.save_history(TRIAL, ROWS)
+    pd.testing.assert_frame_equal(
+        trials.load_history(TRIAL, "val"), pd.DataFrame(ROWS), check_exact=True
+    )
+
+
+def test_a_labelled_history_tells_whose_it_is_and_when(workspace):
+    labelled = trials.label_history(pd.DataFrame(ROWS), TRIAL, "val")
+    assert set(labelled["network"]) == {"resnet"}
+    assert set(labelled["variant"]) == {"dropblock"}
+    assert list(labelled["elapsed"]) == [2.5, 5.0, 7.5]
+    np.testing.assert_array_equal(labelled["watched_loss"], [3.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        ("", "No columns"),
+        ("epoch,seconds\n1,2\n", "no column of numbers learning_rate"),
+        ("a history that is none", "no column of numbers epoch"),
+    ],
+)
+def test_a_history_that_is_missing_or_garbled_is_named(workspace, content, reason):
+    TRIAL.history_file.parent.mkdir(parents=True)
+    if content is not None:
+        TRIAL.history_file.write_text(content)
+    with pytest.raises(UserError, match=f"model-dropblock-0.csv cannot be read .*{reason}"):
+        trials.load_history(TRIAL, "val")
+
+
+def test_text_in_place_of_a_number_is_named(workspace):
+    trials.save_history(TRIAL, [{**ROWS[0], "val_loss": "three"}])
+    with pytest.raises(UserError, match="no column of numbers val_loss"):
+        trials.load_history(TRIAL, "val")
+
+
+def test_facts_of_other_data_are_refused(workspace):
+    with pytest.raises(UserError, match="cannot be read"):
+        trials.load_facts(TRIAL, "new-data")
+    trials.save_facts(TRIAL, {"digest": "old-data", "epochs": 3})
+    assert trials.load_facts(TRIAL, "old-data")["epochs"] == 3
+    with pytest.raises(UserError, match=r"was trained on data old-data, .* holds new-data"):
+        trials.load_facts(TRIAL, "new-data")

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
+from tests.conftest import CIFAR100, needs_cifar100
+
+
+def random_images(count, seed=0):
+    """Pictures with structure at each scale, none like another."""
+    rng = np.random.default_rng(seed)
+    coarse = np.kron(rng.uniform(0, 160, (count, 4, 4, 3)), np.ones((1, 8, 8, 1)))
+    return (coarse + rng.uniform(0, 95, (count, 32, 32, 3))).astype(np.uint8)
+
+
+def groups_of(images, correlation):
+    """The groups of more than one image, as sets of indices."""
+    numbers = find_duplicate_groups(images, correlation)
+    groups = [frozenset(np.flatnonzero(numbers == n)) for n in np.unique(numbers)]
+    return {group for group in groups if len(group) > 1}
+
+
+def test_equal_images_are_a_group_and_all_others_alone():
+    images = random_images(50)
+    images[[7, 31]] = images[3]
+    images[40] = images[12]
+    for correlation in (None, 0.7, 1.0):
+        assert groups_of(images, correlation) == {frozenset({3, 7, 31}), frozenset({12, 40})}
+
+
+def test_noise_brightness_and_contrast_make_near_duplicates():
+    images = random_images(30)
+    noisy = images[5] + np.random.default_rng(1).normal(0, 6, images[5].shape)
+    images[20] = np.clip(noisy, 0, 255)
+    images[21] = images[6] * 0.6 + 40
+    assert groups_of(images, 0.7) == {frozenset({5, 20}), frozenset({6, 21})}
+    assert groups_of(images, None) == set()
+
+
+def test_the_same_colours_with_other_details_are_no_duplicates():
+    images = random_images(20)
+    images[9] = images[2].reshape(32, 32, 3)[:, ::-1]
+    images[10] = images[3]
+    images[10, ::2], images[10, 1::2] = images[3, 1::2].copy(), images[3, ::2].copy()
+    assert groups_of(images, 0.7) == set()
+
+
+def test_flat_images_are_duplicates_only_of_equal_ones():
+    images = random_images(10)
+    images[1], images[2], images[3] = 80, 90, 80
+    assert groups_of(images, 0.7) == {frozenset({1, 3})}
+
+
+def test_what_is_alike_through_a_third_image_is_one_group():
+    images = random_images(4)
+    rng = np.random.default_rng(2)
+    images[1] = np.clip(images[0] + rng.normal(0, 16, images[0].shape), 0, 255)
+    images[2] = np.clip(images[1] + rng.normal(0, 16, images[0].shape), 0, 255)
+    correlations = {c: groups_of(images, c) for c in (0.5, 0.7, 0.99)}
+    assert correlations[0.5] == correlations[0.7] == {frozenset({0, 1, 2})}
+    assert correlations[0.99] == set()
+
+
+@pytest.mark.parametrize(("count", "correlation"), [(1, None), (1, 0.7), (2, 0.7)])
+def test_few_images_are_no_problem(count, correlation):
+    assert len(find_duplicate_groups(random_images(count), correlation)) == count
+
+
+def test_marks_tell_repeats_of_training_images_from_twins_in_the_test_set():
+    of_training, within_test = mark_duplicates(np.array([0, 5, 5, 7]), np.array([0, 0, 7, 9]))
+    assert of_training.tolist() == [True, False, False, True]
+    assert within_test.tolist() == [False, True, True, False]
+
+
+@needs_cifar100
+def test_the_duplicates_of_cifar100_mostly_have_the_same_class():
+    """Two random images do in 1 % of the cases; ciFAIR's list of 891 is the known upper end."""
+    from pipeline.data.cifar100 import load_cifar100
+
+    data = load_cifar100(CIFAR100, "", CIFAR100)
+    both = np.concatenate([data.train, data.test])
+    groups = find_duplicate_groups(both["image"], 0.7)
+    of_training, within_test = mark_duplicates(groups[50_000:], groups[:50_000])
+    assert 250 < of_training.sum() < 891
+    assert 50 < within_test.sum() < 150
+    sizes = np.bincount(groups)
+    pairs = [both["label"][groups == n] for n in np.flatnonzero(sizes == 2)]
+    assert np.mean([a == b for a, b in pairs]) > 0.8

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.data.datasets import load_digits
+from pipeline.data.splits import limit_dataset, split_train_val
+
+
+def keys(records):
+    return {record.tobytes() for record in records}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits()
+
+
+def test_the_split_is_disjoint_complete_and_stratified(digits):
+    train, val = split_train_val(digits.train, 0.1, seed=0)
+    assert len(val) == 144
+    assert len(train) + len(val) == len(digits.train)
+    assert not keys(train) & keys(val)
+    assert keys(train) | keys(val) == keys(digits.train)
+    share = np.bincount(val["label"]) / np.bincount(digits.train["label"])
+    assert (abs(share - 0.1) < 0.01).all()
+
+
+def test_the_training_set_is_shuffled_by_its_seed(digits):
+    first, _ = split_train_val(digits.train, 0.1, seed=0)
+    again, _ = split_train_val(digits.train, 0.1, seed=0)
+    other, _ = split_train_val(digits.train, 0.1, seed=1)
+    whole, none = split_train_val(digits.train, 0, seed=0)
+    np.testing.assert_array_equal(first, again)
+    assert (first["label"] != other["label"]).any()
+    assert (whole["label"] != digits.train["label"]).any()
+    assert len(none) == 0
+
+
+def test_a_limit_keeps_the_shares_of_the_classes(digits):
+    limited = limit_dataset(digits, 200, seed=0)
+    assert (len(limited.train), len(limited.test)) == (200, 200)
+    assert np.bincount(limited.train["label"]).min() >= 18
+    assert limit_dataset(digits, 10_000, seed=0).train is digits.train
+
+
+def test_duplicates_are_never_split_between_training_and_validation(digits):
+    records = digits.train.copy()
+    groups = np.arange(len(records))
+    groups[1::2] = groups[:-1:2]  # pairs ...
+    alone = np.random.default_rng(0).permutation(len(records))[:400]
+    groups[alone] = len(records) + np.arange(400)  # ... of which some are parted again
+    records["group"] = groups
+    train, val = split_train_val(records, 0.1, seed=0)
+    assert len(val) == 144
+    assert keys(train) | keys(val) == keys(records)
+    assert not set(train["group"]) & set(val["group"])
+    before = split_train_val(digits.train, 0.1, seed=0)[1]
+    np.testing.assert_array_equal(np.bincount(val["label"]), np.bincount(before["label"]))
+
+
+def test_a_class_of_nothing_but_duplicates_is_refused(digits):
+    records = digits.train.copy()
+    records["group"] = records["label"]
+    with pytest.raises(UserError, match=r"of class 0 only 0 .* a higher data.duplicate_corr"):
+        split_train_val(records, 0.1, seed=0)

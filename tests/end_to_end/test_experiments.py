@@ -1,0 +1,201 @@
+"""Every form of DVC experiment ends in the one store, and can be found from both sides."""
+
+import io
+import json
+import shutil
+import sqlite3
+import time
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.commands.servers import free_port
+from tests.conftest import copy_project, runs_of, start_python, stop, wait_until_up
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(finished_project, tmp_path_factory):
+    """A project with the results of the workspace, one --temp and two queued experiments."""
+    project = copy_project(finished_project, tmp_path_factory.mktemp("experiments") / "copy")
+    project.run("dvc", "exp", "run", "--temp", "-n", "temp-7", "-S", "model.drop_block_size=7")
+    project.run("dvc", "exp", "run", "--queue", "-S", "model.drop_block_size=3,4")
+    project.run("dvc", "queue", "start", "-j", "2")
+    wait_for_the_queue(project)
+    return project
+
+
+def wait_for_the_queue(project):
+    for _ in range(180):
+        status = project.run("dvc", "queue", "status").stdout
+        if "Queued" not in status and "Running" not in status:
+            assert status.count("Success") == 2, status
+            return
+        time.sleep(1)
+    raise TimeoutError(status)
+
+
+def store(project):
+    client, runs = runs_of(project)
+    return client, {run.info.run_id: run for run in runs}
+
+
+def lookup(project, *name):
+    """Return the look-up's table as (experiment, network) -> run id."""
+    lines = project.run("python", "-m", "pipeline", "lookup", *name).stdout.splitlines()
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
+    return {(row[0], row[2]): row[5] for row in cells[2:]}
+
+
+def test_all_runs_are_finished_in_the_main_repositorys_store(project):
+    _, runs = store(project)
+    names = sorted(run.info.run_name for run in runs.values())
+    assert names == ["baseline block=1 seed=0"] + [f"resnet block={b} seed=0" for b in (3, 4, 5, 7)]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert not list((project.folder / ".dvc/tmp/exps").rglob("mlflow.db"))
+
+
+def test_each_run_has_every_epoch_its_artifacts_and_its_experiment(project):
+    client, runs = store(project)
+    listed = pd.read_csv(io.StringIO(project.run("dvc", "exp", "show", "--csv").stdout))
+    experiments = set(listed["Experiment"].dropna())
+    for run_id, run in runs.items():
+        steps = [m.step for m in client.get_metric_history(run_id, "val_loss")]
+        assert steps == [1, 2]
+        assert "test_accuracy" in run.data.metrics
+        assert {"figures", "params.yaml"} <= {a.path for a in client.list_artifacts(run_id)}
+        name = run.data.tags["dvc.experiment"]
+        assert name in experiments or name.startswith("workspace-")
+
+
+def test_the_lookup_goes_both_ways_also_for_cached_stages(project):
+    _, runs = store(project)
+    found = lookup(project)
+    temp = lookup(project, "temp-7")
+    assert runs[temp["temp-7", "resnet"]].info.run_name == "resnet block=7 seed=0"
+    baselines = {run_id for (_, network), run_id in found.items() if network == "baseline"}
+    assert len(baselines) == 1  # one training, in five places
+    back = lookup(project, temp["temp-7", "resnet"][:12])
+    assert set(back) == {("temp-7", "resnet")}
+    assert len(lookup(project, baselines.pop())) == 5
+
+
+def test_doctor_tags_cached_runs_with_all_their_experiments_and_then_finds_nothing(project):
+    first = project.run("python", "-m", "pipeline", "doctor").stdout
+    assert "mended: tagged run" in first
+    _, runs = store(project)
+    (baseline,) = [r for r in runs.values() if r.data.tags["network"] == "baseline"]
+    assert "temp-7" in baseline.data.tags["dvc.experiments"]
+    assert baseline.data.tags["dvc.experiments"].count(",") == 2
+    assert project.run("python", "-m", "pipeline", "doctor").stdout == "all fine\n"
+
+
+def test_dvcs_diffs_show_the_change(project):
+    project.run("dvc", "exp", "apply", "temp-7")
+    changed = json.loads(project.run("dvc", "params", "diff", "--json").stdout)
+    assert changed["params.yaml"]["model.drop_block_size"] == {"old": 5, "new": 7, "diff": 2}
+    metrics = json.loads(project.run("dvc", "metrics", "diff", "--all", "--json").stdout)
+    assert "resnet.test_loss" in metrics["reports/metrics.json"]
+    assert "file://" in project.run("dvc", "plots", "diff", "-o", "plots_out").stdout
+    assert "temp-7" in project.run("dvc", "exp", "list").stdout
+    project.run("git", "checkout", "-q", "--", ".")
+    project.run("dvc", "checkout", "-q")
+
+
+def test_the_report_sets_all_experiments_side_by_side(project):
+    project.run("python", "-m", "pipeline", "report")
+    markdown = (project.folder / "reports/report.md").read_text()
+    table = markdown.split("## Across experiments")[1].split("![")[0]
+    rows = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line
+    ]
+    assert rows[0][:3] == ["experiment", "model.drop_block_size", "seeds"]
+    blocks = {row[0]: row[1] for row in rows[2:]}
+    assert blocks["temp-7"] == "7"
+    assert sorted(blocks.values()) == ["3", "4", "5", "7"]
+    assert (project.folder / "reports/figures/experiments.png").stat().st_size > 5_000
+    project.run("git", "checkout", "-q", "--", ".")
+
+
+def test_an_identical_experiment_comes_from_the_cache_with_its_original_run(project):
+    before = set(store(project)[1])
+    project.run("dvc", "exp", "run", "--temp", "-n", "again", "-S", "model.drop_block_size=7")
+    assert set(store(project)[1]) == before
+    assert (
+        lookup(project, "again")["again", "resnet"] == lookup(project, "temp-7")["temp-7", "resnet"]
+    )
+    project.run("dvc", "exp", "remove", "again")
+
+
+def test_doctor_reports_a_stray_store_of_files(project):
+    (project.folder / "mlruns").mkdir()
+    done = project.run("python", "-m", "pipeline", "doctor", check=False)
+    assert done.returncode == 1
+    assert "mlruns is a store of files" in done.stdout
+    shutil.rmtree(project.folder / "mlruns")
+
+
+def test_predict_names_the_classes_of_a_picture_by_the_champion(project, tmp_path):
+    from PIL import Image
+
+    Image.new("L", (50, 80), 90).save(tmp_path / "a.png")
+    said = project.run("python", "-m", "pipeline", "predict", str(tmp_path / "a.png")).stdout
+    lines = said.splitlines()
+    assert lines[0] == str(tmp_path / "a.png")
+    assert len(lines) == 6
+    percents = [float(line.split("%")[0]) for line in lines[1:]]
+    assert percents == sorted(percents, reverse=True)
+    by_name = project.run(
+        "python",
+        "-m",
+        "pipeline",
+        "predict",
+        "--model",
+        "model-dropblock-0",
+        str(tmp_path / "a.png"),
+    ).stdout
+    assert by_name.count("%") == 5
+
+
+def test_the_champion_is_served_and_answers_raw_pixels(project):
+    serve = ["-m", "pipeline", "serve", "--port", str(free_port(0))]
+    process = start_python(project.folder, *serve)
+    try:
+        address = process.stdout.readline().split()[1]
+        assert address.startswith("http://127.0.0.1:")
+        wait_until_up(address.replace("invocations", "ping"))
+        images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
+        request = urllib.request.Request(
+            address,
+            data=json.dumps({"inputs": images.tolist()}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as answer:
+            probabilities = np.array(json.load(answer)["predictions"])
+        assert probabilities.shape == (2, 10)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    finally:
+        stop(process)
+
+
+def test_doctor_makes_new_runs_where_the_store_was_deleted(project, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(project.folder, folder, symlinks=True)
+    (folder / "mlflow.db").unlink()
+    shutil.rmtree(folder / "mlartifacts")
+    done = project.run("python", "-m", "pipeline", "doctor", check=False, cwd=folder)
+    assert "mended: made a new run for model-dropblock-0" in done.stdout
+    assert "left: runs of experiment temp-7 are not in this store" in done.stdout
+    assert "from the saved history" in done.stdout
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        runs = dict(database.execute("select name, status from runs"))
+        restored = database.execute("select count(*) from tags where key = 'restored_from'")
+        points = database.execute("select count(*) from metrics where key = 'val_loss'")
+        aliases = database.execute("select alias from registered_model_aliases").fetchall()
+        assert sorted(aliases) == [("challenger",), ("champion",)]
+        assert runs == {"baseline block=1 seed=0": "FINISHED", "resnet block=5 seed=0": "FINISHED"}
+        assert restored.fetchone() == (2,)
+        assert points.fetchone() == (4,)  # two epochs of two networks

@@ -1,0 +1,61 @@
+"""A third network as CONTRIBUTING.md shows it, and a network alone."""
+
+import json
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import REPOSITORY, copy_project, runs_of, stages_run
+
+pytestmark = pytest.mark.slow
+
+GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text().split("## A third network")[1]
+FILE = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)[1]
+SECTION = re.search(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)[1]
+
+
+@pytest.fixture
+def project(finished_project, tmp_path):
+    return copy_project(finished_project, tmp_path / "copy")
+
+
+def test_a_third_network_is_a_file_a_section_and_a_name(project):
+    (project.folder / "pipeline/networks/pyramid.py").write_text(FILE)
+    params = project.folder / "params.yaml"
+    section = SECTION.replace("epochs: 12", "epochs: 2").replace("width: 0.125", "width: 0.03")
+    text = params.read_text().replace("[baseline, model]", "[baseline, model, pyramid]")
+    params.write_text(f"{text}\n{section}")
+    YAML(typ="safe").load(params)
+    output = project.run("dvc", "repro").stdout
+    trial = "pyramid-dropblock-0"
+    assert stages_run(output) == [f"train@{trial}", f"evaluate@{trial}", "report", "register"]
+
+    markdown = (project.folder / "reports/report.md").read_text()
+    assert markdown.startswith("# Baseline, resnet or pyramid?\n")
+    assert re.search(r"^\| +\| +baseline \| +resnet \| +pyramid \|", markdown, re.MULTILINE)
+    assert "### Pyramid against baseline" in markdown
+    assert "What the pyramid confuses most" in markdown
+    assert "figures/class_difference_pyramid.png" in markdown
+    summary = json.loads((project.folder / "reports/comparison.json").read_text())
+    assert set(summary["differences"]) == {"resnet", "pyramid"}
+    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
+    assert {"pyramid", "pyramid_minus_baseline", "resnet_minus_baseline"} <= set(metrics)
+
+    _, runs = runs_of(project)
+    (run,) = [run for run in runs if run.data.tags["network"] == "pyramid"]
+    assert run.info.status == "FINISHED"
+    table = project.run("python", "-m", "pipeline", "lookup").stdout
+    assert re.search(r"workspace .*\| pyramid ", table)
+    page = project.run("dvc", "plots", "show", "-o", "plots_out").stdout
+    html = (project.folder / "plots_out/index.html").read_text()
+    assert "index.html" in page
+    assert '"network": "pyramid"' in html
+
+
+def test_a_network_can_be_run_alone(project):
+    done = project.run("dvc", "exp", "run", "-n", "alone", "-S", "train.networks=[model]")
+    assert stages_run(done.stdout) == ["report", "register"]
+    markdown = (project.folder / "reports/report.md").read_text()
+    assert "No verdict: the resnet was trained alone" in markdown
+    assert project.run("dvc", "status").stdout.strip().endswith("up to date.")

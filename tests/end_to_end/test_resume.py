@@ -1,0 +1,212 @@
+"""Trainings killed at random moments end like one that was never interrupted, to the last bit.
+
+FAULTS sets how many are killed (3 by default; .ci/run takes 8).
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from mlflow import MlflowClient
+from ruamel.yaml import YAML
+
+from pipeline.networks.shared.models import load_network
+from pipeline.training import loop
+from tests.conftest import (
+    REPOSITORY,
+    TINY,
+    environment_of_a_user,
+    make_project,
+    runs_of,
+    start_python,
+)
+
+pytestmark = pytest.mark.slow
+
+FAULTS = int(os.environ.get("FAULTS", "3"))
+SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}  # with the exit codes
+LABEL = "model-dropblock-0"
+EPOCHS = 6
+TIMES = ["seconds", "images_per_second", "peak_memory_mb"]
+
+
+def write_params(folder, **changes):
+    """Write params.yaml of a tiny deterministic training."""
+    values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    for key, value in TINY.items():
+        section, name = key.split(".")
+        values[section][name] = value
+    values["train"]["deterministic"] = True
+    values["model"] |= {"epochs": EPOCHS, **changes}
+    YAML().dump(values, folder / "params.yaml")
+
+
+def start(folder):
+    """Start the training; return it once it trains."""
+    process = start_python(folder, "-u", "-m", "pipeline", "train", LABEL)
+    for line in process.stdout:
+        if "MLflow run" in line:
+            break
+    return process
+
+
+def finish(folder):
+    process = start(folder)
+    output = process.stdout.read()
+    assert process.wait() == 0, output
+
+
+def results_of(folder):
+    """Return weights, history, and the (step, value) points of MLflow's runs with their status."""
+    models = folder / "outputs/models" / LABEL
+    weights = [
+        array
+        for name in ("last.keras", "best.keras")
+        for array in load_network(models / name).get_weights()
+    ]
+    history = pd.read_csv(folder / f"outputs/history/{LABEL}.csv", float_precision="round_trip")
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("dropblock-comparison").experiment_id])
+    points = [
+        [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "val_loss")]
+        for run in runs
+    ]
+    return weights, history.drop(columns=TIMES), points, [run.info.status for run in runs]
+
+
+def assert_the_same(folder, expected):
+    weights, history, points, status = results_of(folder)
+    for array, wanted in zip(weights, expected[0], strict=True):
+        np.testing.assert_array_equal(array, wanted)
+    pd.testing.assert_frame_equal(history, expected[1], check_exact=True)
+    assert points == [list(zip(history["epoch"], history["val_loss"], strict=True))]
+    assert status == ["FINISHED"]
+    assert not [path for path in (folder / ".training").iterdir() if path.is_dir()]
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch, no_tracking_environment, invoke):
+    folder = tmp_path / "whole"
+    (folder / ".dvc").mkdir(parents=True)
+    write_params(folder)
+    monkeypatch.chdir(folder)
+    assert invoke("prepare")[0] == 0
+    return folder
+
+
+def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prepared, tmp_path):
+    clean = shutil.copytree(prepared, tmp_path / "clean")
+    begun = time.perf_counter()
+    process = start(prepared)
+    ready = time.perf_counter()
+    process.stdout.read()
+    assert process.wait() == 0
+    training_seconds = time.perf_counter() - ready
+    print(f"start {ready - begun:.1f} s, training {training_seconds:.1f} s", flush=True)
+    expected = results_of(prepared)
+    assert list(expected[1]["epoch"]) == list(range(1, EPOCHS + 1))
+
+    rng, faults, folder = random.Random(0), 0, None
+    while faults < FAULTS:
+        if folder is None:
+            folder = shutil.copytree(clean, tmp_path / f"killed-{rng.random()}")
+        process = start(folder)
+        moment = rng.uniform(0, 0.5 * training_seconds)
+        time.sleep(moment)
+        chosen, expected_code = list(SIGNALS.items())[faults % len(SIGNALS)]
+        process.send_signal(chosen)
+        output = process.stdout.read()
+        code = process.wait()
+        if code == 0:  # it had ended before
+            assert_the_same(folder, expected)
+            folder = None
+            continue
+        assert code == expected_code, output
+        faults += 1
+        print(f"fault {faults}: {chosen.name} after {moment:.2f} s, exit {code}", flush=True)
+    if folder is not None:
+        finish(folder)
+        assert_the_same(folder, expected)
+    print(f"faults injected {faults}, each followed by a resumed training; results lost: none")
+
+
+def test_two_deterministic_trainings_have_the_same_weights(prepared, tmp_path):
+    again = shutil.copytree(prepared, tmp_path / "again")
+    finish(prepared)
+    finish(again)
+    assert_the_same(again, results_of(prepared))
+
+
+def test_dvc_repro_goes_on_where_a_killed_one_was(tmp_path):
+    """The whole process group is killed, DVC and the training, as by a power cut."""
+    project = make_project(tmp_path)
+    command = ["dvc", "repro", f"train@{LABEL}"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment_of_a_user(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list(tmp_path.glob(".training/*/epoch-00001")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    output = project.run(*command).stdout
+    assert re.search(r"going on after epoch 1, from .*epoch-00001", output)
+    history = pd.read_csv(tmp_path / f"outputs/history/{LABEL}.csv")
+    assert list(history["epoch"]) == [1, 2]
+    _, runs = runs_of(project)
+    assert [run.info.status for run in runs] == ["FINISHED"]
+
+
+LIMITED = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.argv = ["pipeline", "train", sys.argv[2]]
+runpy.run_module("pipeline", run_name="__main__")
+"""
+
+
+def test_a_disk_that_is_full_while_saving_loses_nothing(prepared, tmp_path):
+    """The system then refuses to write, here beyond a size that a checkpoint exceeds."""
+    write_params(prepared, width=0.125, epochs=3)  # a checkpoint larger than MLflow's database
+    whole = shutil.copytree(prepared, tmp_path / "never-full")
+    finish(whole)
+    process = start(prepared)
+    while not list((prepared / ".training").glob("*/epoch-*")):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    (checkpoint,) = (prepared / ".training").glob("*/epoch-0000[12]/last.keras")
+    limit = checkpoint.stat().st_size // 2
+    process = start_python(prepared, "-c", LIMITED, str(limit), LABEL, errors=True)
+    output = process.communicate()[0]
+    assert process.returncode == 2, output
+    assert "cannot be saved" in output and "`dvc repro` goes on after epoch" in output
+    assert "Traceback" not in output
+    finish(prepared)
+    assert_the_same(prepared, results_of(whole))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "allocating")]
+)
+def test_too_little_memory_fails_the_run_with_the_way_out(prepared, monkeypatch, invoke, error):
+    def allocate_too_much(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(loop, "fit", allocate_too_much)
+    code, said = invoke("train", LABEL)
+    assert code == 2
+    assert "out of memory with model.batch_size = " in said
+    (run,) = MlflowClient(f"sqlite:///{prepared}/mlflow.db").search_runs(["1"])
+    assert run.info.status == "FAILED"
+    assert run.data.tags["end_reason"].startswith("UserError: out of memory")

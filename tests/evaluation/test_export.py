@@ -1,0 +1,38 @@
+import keras
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from pipeline.data.sharpen import sharpen
+from pipeline.evaluation.export import export_model
+from pipeline.networks.shared.models import build_model
+
+
+@pytest.fixture(params=["baseline", "model"])
+def network(request, tiny_params):
+    keras.utils.set_random_seed(0)
+    return build_model(request.param, tiny_params.network(request.param), 10)
+
+
+@pytest.mark.parametrize("sharpened", [True, False])
+def test_raw_pixels_in_probabilities_out(network, sharpened):
+    raw = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    prepared = sharpen(raw) if sharpened else raw
+    expected = softmax(network.predict(prepared.astype(np.float32), verbose=0), axis=1)
+    probabilities = export_model(network, sharpened).predict(raw, verbose=0)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_it_loads_in_safe_mode_without_the_projects_layers(network, tmp_path):
+    raw = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    exported = export_model(network, sharpen=True)
+    exported.save(tmp_path / "model.keras")
+    with keras.saving.custom_object_scope({}):
+        registered = keras.saving.get_custom_objects()
+        kept = dict(registered)
+        registered.clear()
+        try:
+            loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+        finally:
+            registered.update(kept)
+    np.testing.assert_array_equal(loaded.predict(raw, verbose=0), exported.predict(raw, verbose=0))

@@ -1,0 +1,28 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from pipeline.evaluation import plots
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_dropped_units_are_black_and_kept_ones_are_not():
+    mask = np.ones((8, 8, 4), np.float32)
+    mask[2:5, 3:6, 1] = 0
+    row = {"layer": "block1_dropblock", "map": "8x8", "block_size": 3, "measured": 0.035}
+    figure = plots.plot_masks({"resnet": ([row], {"block1_dropblock": mask})})
+    picture = figure.axes[0].images[0].get_array()
+    second = picture[1:9, 11:19]  # channels 0 and 1 side by side, framed
+    np.testing.assert_array_equal(second == 0, mask[..., 1] == 0)
+    assert "3 block, 3.5 % dropped" in figure.axes[0].get_title()
+
+
+def test_each_network_has_a_colour_of_its_own():
+    found = plots.colours()
+    assert {"baseline", "resnet"} <= set(found)
+    assert len(set(found.values())) == len(found)

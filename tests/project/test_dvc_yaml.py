@@ -1,0 +1,108 @@
+"""dvc.yaml declares what each stage reads: rooms of pipeline/ and the stage's own file."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.params import TrainParams, known_keys, read_yaml
+from pipeline.stages.train import CODE
+from tests.conftest import REPOSITORY
+
+STAGES = read_yaml(REPOSITORY / "dvc.yaml")["stages"]
+NETWORK = "${item.network}"
+# What carries a training without deciding its outcome: to edit it must not train anew.
+CARRIERS = {
+    "pipeline/core/declarations.py",
+    "pipeline/core/errors.py",
+    "pipeline/core/files.py",
+    "pipeline/core/param_errors.py",
+    "pipeline/core/params.py",
+    "pipeline/stages/train.py",
+    "pipeline/tracking",
+}
+
+
+def code_of(stage: str) -> set[str]:
+    """Return the files and folders of code that a stage declares."""
+    return {d for d in STAGES[stage]["deps"] if isinstance(d, str) and d.startswith("pipeline/")}
+
+
+def imports(file: Path) -> set[Path]:
+    """Return the project's files that a file imports, anywhere in its text."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = {REPOSITORY / f"{name.replace('.', '/')}.py" for name in names}
+    return {found for found in files if found.exists()}
+
+
+def closure(stage: str) -> set[str]:
+    """Return all files that a stage imports, itself among them."""
+    todo, seen = {REPOSITORY / f"pipeline/stages/{stage}.py"}, set()
+    while todo:
+        file = todo.pop()
+        seen.add(file)
+        todo |= imports(file) - seen
+    return {str(file.relative_to(REPOSITORY)) for file in seen}
+
+
+def lies_under(file: str, deps: set[str]) -> bool:
+    return any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_file_that_a_stage_imports_lies_under_a_dependency(stage):
+    carried = CARRIERS if stage == "train" else set()
+    undeclared = {f for f in closure(stage) if not lies_under(f, code_of(stage) | carried)}
+    assert not undeclared
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_dependency_is_imported_by_its_stage(stage):
+    # A network's own file is imported by its name.
+    declared = {dep for dep in code_of(stage) if NETWORK not in dep}
+    unused = {dep for dep in declared if not any(lies_under(f, {dep}) for f in closure(stage))}
+    assert not unused
+
+
+def test_the_dependencies_are_few_enough_to_read():
+    assert sum(len(code_of(stage)) for stage in STAGES) <= 30
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_a_network_depends_on_its_own_file_and_no_other(stage):
+    networks = {d for d in code_of(stage) if d.startswith("pipeline/networks")}
+    assert networks == {"pipeline/networks/shared", f"pipeline/networks/{NETWORK}.py"}
+
+
+def test_what_decides_a_resume_decides_a_retraining_too():
+    """The form of the files that a training leaves is a reason to make them anew, no more."""
+    own = f"pipeline/networks/{NETWORK}.py"
+    resumed = {f"pipeline/{path}" for path in CODE} | {own}
+    assert code_of("train") - resumed == {"pipeline/core/trials.py"}
+    assert resumed <= code_of("train")
+
+
+def test_importing_a_room_does_not_change_it():
+    assert "__pycache__/" in (REPOSITORY / ".dvcignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize("stage", [s for s in STAGES if s != "report"])
+def test_each_declared_param_exists(stage):
+    known = known_keys()
+    for declared in STAGES[stage]["params"]:
+        section, _, key = declared.replace(NETWORK, "model").partition(".")
+        assert section in known
+        assert not key or key in known[section]
+
+
+def test_the_report_depends_on_the_whole_params_file():
+    assert STAGES["report"]["params"] == [{"params.yaml": None}]
+
+
+def test_training_depends_on_each_training_param_but_the_lists_of_the_matrix():
+    declared = {p for p in STAGES["train"]["params"] if p.startswith("train.")}
+    expected = {f"train.{key}" for key in TrainParams.model_fields}
+    assert declared == expected - {"train.networks", "train.seeds", "train.variants"}

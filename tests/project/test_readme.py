@@ -1,0 +1,58 @@
+"""What the README shows is what the pipeline wrote, and what it tells people to type exists."""
+
+import importlib.util
+import re
+
+import pytest
+
+from pipeline.__main__ import cli
+from pipeline.commands.preset import PRESETS
+from pipeline.core.params import load_params
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text()
+REPORT = (REPOSITORY / "reports/cifar100/report.md").read_text()
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "reports/cifar100/README.md"]
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+def test_headline_and_table_are_the_reports_own():
+    answer = README.split("## The answer")[1].split("\n## ")[0]
+    headline = re.search(r"^> \*\*(.+?)\*\*$", answer, re.DOTALL | re.MULTILINE)[1]
+    assert " ".join(headline.replace("\n> ", "\n").split()) == REPORT.splitlines()[2].strip("*")
+    rows = [line for line in answer.splitlines() if line.startswith("|")]
+    assert len(rows) >= 4
+    assert set(rows) <= set(REPORT.splitlines())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    file = REPOSITORY / document
+    links = re.findall(r"\]\(([^)#]+)\)", file.read_text())
+    assert links or document != "README.md"
+    for link in links:
+        assert "://" in link or (file.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_exist(document):
+    text = (REPOSITORY / document).read_text()
+    targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", text)) <= set(targets)
+    for module in re.findall(r"python -m (benchmarks\.\w+)", text):
+        assert importlib.util.find_spec(module), module
+    assert set(re.findall(r"python -m pipeline (\w+)", text)) <= set(cli.commands)
+    assert "python -m pipeline." not in text or document.startswith("reports/")  # of its commit
+
+
+def test_params_named_in_it_exist():
+    params = load_params(REPOSITORY / "params.yaml").model_dump()
+    named = re.findall(r"\b(data|augment|baseline|model|train|evaluate|report)\.(\w+)", README)
+    for section, key in named:
+        if key not in ("md", "html"):
+            assert key in params[section], (section, key)
+    for preset in re.findall(r"pipeline preset (\w+)", README):
+        assert (REPOSITORY / PRESETS / f"{preset}.yaml").exists()

@@ -1,0 +1,35 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.evaluation.outputs import EvaluationSet
+from pipeline.reporting.results import Results, load_results
+from tests.conftest import with_train, write_results
+
+
+@pytest.fixture
+def loaded(workspace, params):
+    """Results of both networks and variants, of two seeds."""
+    write_results(workspace, seeds=[0, 1], variants=("dropblock", "nodrop"))
+    return load_results(with_train(params, seeds=[0, 1], variants=["dropblock", "nodrop"]))
+
+
+def predicting(classes):
+    """Log-probabilities that are highest at the given classes."""
+    return np.log(np.eye(3)[classes] * 0.8 + 0.05)
+
+
+def results_of(predictions, labels, history=None):
+    """Results with these log-probabilities by (network, variant, seed)."""
+    labels = np.array(labels)
+    rows = [{"network": n, "variant": v, "seed": s} for n, v, s in predictions]
+    return Results(
+        networks=tuple(dict.fromkeys(n for n, *_ in predictions)),
+        metrics=pd.DataFrame(rows),
+        history=history if history is not None else pd.DataFrame(),
+        predictions=predictions,
+        masks={},
+        test=EvaluationSet(labels, labels, np.arange(len(labels)), np.zeros(len(labels), bool)),
+        metadata={"class_names": ["a", "b", "c"]},
+        watched="val",
+    )

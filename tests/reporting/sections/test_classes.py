@@ -1,0 +1,51 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from pipeline.evaluation.plots import colours
+from pipeline.reporting.sections.classes import confusions, plot_class_difference
+from tests.reporting.conftest import predicting, results_of
+
+
+def test_confusions_are_shares_of_the_actual_class_beside_the_other_networks():
+    labels = [0, 0, 0, 0, 1, 1, 2, 2]
+    results = results_of(
+        {
+            ("baseline", "dropblock", 0): predicting([0, 0, 0, 1, 1, 1, 2, 2]),
+            ("resnet", "dropblock", 0): predicting([0, 1, 1, 2, 1, 0, 2, 2]),
+        },
+        labels,
+    )
+    table = confusions(results, "resnet", most=10)
+    found = {row[0] + row[1]: tuple(row[2:]) for row in table.itertuples(name=None)}
+    assert found == {"ab": (50, 25, -25), "ba": (50, 0, -50), "ac": (25, 0, -25)}
+    assert table["resnet, %"].is_monotonic_decreasing
+    assert len(confusions(results, "resnet", most=1)) == 1
+
+
+def classes(differences, significant):
+    names = [f"class {i}" for i in range(len(differences))]
+    table = pd.DataFrame({"class": names, "difference": differences, "significant": significant})
+    return table.sort_values("difference", ignore_index=True)
+
+
+def test_each_classs_bar_stands_at_its_name_in_the_better_networks_colour():
+    table = classes([3.0, -2.0, 0.5, -7.0], [True, False, False, True])
+    axis = plot_class_difference(table, "baseline", "resnet").axes[0]
+    labels = {tick: label.get_text() for tick, label in zip(axis.get_yticks(),
+              axis.get_yticklabels(), strict=True)}  # fmt: skip
+    bars = {labels[round(b.get_y() + b.get_height() / 2)]: b for b in axis.patches}
+    for row in table.itertuples(index=False):
+        bar = bars[row[0]]
+        assert bar.get_width() == row.difference
+        name = "resnet" if row.difference > 0 else "baseline"
+        assert to_rgb(bar.get_facecolor()) == pytest.approx(colours()[name])
+        assert (bar.get_alpha() == 1) == row.significant
+
+
+def test_of_a_hundred_classes_only_the_ends_of_the_ranking_are_drawn():
+    table = classes(np.linspace(-9, 9, 100), [False] * 100)
+    axis = plot_class_difference(table, "baseline", "resnet").axes[0]
+    shown = [label.get_text() for label in axis.get_yticklabels()]
+    assert shown == [f"class {i}" for i in [*range(15), *range(85, 100)]]

@@ -1,0 +1,20 @@
+from pipeline.reporting.sections.summary import published_table, summary_table
+
+
+def test_the_summary_has_means_and_deviations_over_seeds(loaded):
+    one = loaded.of("dropblock")
+    table = summary_table(one, top_k=5)
+    values = 100 * one.metrics.query("network == 'resnet'")["best_test_accuracy"]
+    expected = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+    assert table.loc["test accuracy, %", "resnet"] == expected
+    assert table.loc["parameters", "baseline"] == "1,000"
+    assert {"train loss", "val top-5 accuracy, %", "test superclass accuracy, %",
+            "test calibration error, points", "peak memory, MB", "training time, minutes",
+            "MFLOP per image", "epochs run", "best epoch"} <= set(table.index)  # fmt: skip
+
+
+def test_the_published_figures_stand_beside_this_runs(loaded):
+    table = published_table(loaded.of("dropblock"), ["baseline", "model"])
+    assert table.loc["part 7: residual network", "test accuracy, %"] == "70.7"
+    mean = loaded.of("dropblock").metrics.query("network == 'resnet'")["best_test_accuracy"].mean()
+    assert table.loc["this run: resnet (part 7)", "test accuracy, %"] == f"{100 * mean:.1f}"

@@ -1,0 +1,72 @@
+import pytest
+
+from pipeline.reporting.comparison import Comparison, Interval
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.headline import headline, title, verdict, verdicts
+from pipeline.reporting.results import load_results
+from tests.conftest import with_train, write_results
+
+
+def findings_of(results, **comparisons):
+    return Findings(None, results, results, comparisons, {}, [])
+
+
+@pytest.fixture
+def results(workspace, params):
+    write_results(workspace, seeds=[0])
+    return load_results(params)
+
+
+def made_up(mean, seeds, p_value, low=None, high=None):
+    low, high = mean - 0.01 if low is None else low, mean + 0.01 if high is None else high
+    return Comparison(Interval(mean, low, high), dict.fromkeys(range(seeds), mean), p_value)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "says", "claims"),
+    [
+        (made_up(0.05, 1, 1.0), "the resnet is ahead by 5.0 points (95 % interval +4.0 to +6.0, "
+         "resnet minus baseline), over 1 seed: too few seeds", "**Not enough evidence about the"),
+        (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval -6.0 to -4.0",
+         "of these two fitted models"),
+        (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1, and 0.05 takes 6"),
+        (made_up(0.2, 3, 0.25), "p = 0.25 over 3 paired seeds: too few seeds", "fall below 0.25"),
+        (made_up(0.05, 6, 0.03125), "p = 0.031 over 6 paired seeds: evidence of a difference",
+         "**The resnet is the better method here** (p = 0.031"),
+        (made_up(-0.05, 6, 0.03125), "the baseline is ahead by 5.0", "**The baseline is"),
+        (made_up(0.01, 6, 0.4, low=-0.02), ": no evidence of a difference",
+         "**No evidence of a difference between the two methods** (p = 0.400"),
+        (made_up(0.01, 6, 0.03125, low=-0.001), ": no evidence of a difference", "**No evidence"),
+        (None, "no comparison, see the warnings", "No verdict"),
+    ],
+)  # fmt: skip
+def test_the_headline_and_the_verdict_claim_no_more_than_there_is(
+    results, comparison, says, claims
+):
+    findings = findings_of(results, **({"resnet": comparison} if comparison else {}))
+    assert says in headline(findings)
+    (said,) = verdicts(findings)
+    assert claims in said
+
+
+def test_the_headline_tells_the_cost(results):
+    said = headline(findings_of(results, resnet=made_up(0.05, 6, 0.03125)))
+    assert "1.0 times the parameters" in said
+    assert "takes 1.5 s an epoch instead of 1.5 s (60 against 60 images/s)" in said
+
+
+def test_two_networks_are_asked_about_by_name(results):
+    assert title(results) == "Baseline or resnet?"
+
+
+def test_a_network_alone_is_compared_with_none(workspace, params):
+    write_results(workspace, seeds=[0], networks=["model"])
+    results = load_results(with_train(params, networks=["model"]))
+    assert title(results) == "Resnet"
+    assert headline(findings_of(results)).endswith("a network alone, compared with none.")
+    assert "was trained alone" in verdicts(findings_of(results))[0]
+
+
+def test_each_verdict_names_its_networks():
+    better = made_up(-0.05, 6, 0.03125)
+    assert "**The sprint is the better method" in verdict(better, "sprint", "baseline")

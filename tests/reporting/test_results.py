@@ -1,0 +1,119 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.evaluation.outputs import EvaluationSet
+from pipeline.reporting import results
+from tests.conftest import with_train, write_results
+
+
+def test_all_trainings_come_back_as_tables(workspace, params):
+    write_results(workspace, seeds=[0, 1])
+    loaded = results.load_results(with_train(params, seeds=[0, 1]))
+    assert loaded.names == ["baseline", "resnet"]
+    assert loaded.seeds("resnet") == loaded.paired_seeds("resnet") == [0, 1]
+    networks = ("baseline", "resnet")
+    assert set(loaded.predictions) == {(n, "dropblock", s) for n in networks for s in (0, 1)}
+    assert len(loaded.history) == 4 * 3
+    row = loaded.metrics.query("network == 'resnet' and seed == 1").iloc[0]
+    file = workspace / "outputs/evaluation/model-dropblock-1/metrics.json"
+    saved = json.loads(file.read_text())
+    assert row["best_test_accuracy"] == saved["scores"]["best"]["test"]["accuracy"]
+    history = pd.read_csv(workspace / "outputs/history/model-dropblock-1.csv")
+    kept = loaded.history.query("network == 'resnet' and seed == 1")
+    assert list(kept["watched_loss"]) == list(history["val_loss"])
+
+
+def test_the_variants_are_kept_apart(workspace, params):
+    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
+    loaded = results.load_results(with_train(params, variants=["dropblock", "nodrop"]))
+    assert loaded.variants == ["dropblock", "nodrop"]
+    ablated = loaded.of("nodrop")
+    assert set(ablated.metrics["variant"]) == set(ablated.history["variant"]) == {"nodrop"}
+    assert set(ablated.predictions) == {("baseline", "nodrop", 0), ("resnet", "nodrop", 0)}
+
+
+def remove(workspace, label):
+    shutil.rmtree(workspace / "outputs/evaluation" / label)
+
+
+def test_what_has_no_results_is_named_and_the_rest_loaded(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2])
+    remove(workspace, "model-dropblock-1")
+    loaded = results.load_results(with_train(params, seeds=[0, 1, 2]))
+    assert loaded.missing == ("model-dropblock-1",)
+    assert loaded.paired_seeds("resnet") == [0, 2]
+    assert loaded.hits("resnet", [0, 2]).shape == (2, 60)
+
+
+def test_no_results_at_all_is_an_error(workspace, params):
+    write_results(workspace, seeds=[5])
+    with pytest.raises(UserError, match="outputs/evaluation is empty; run `dvc repro`"):
+        results.load_results(with_train(params, seeds=[0]))
+
+
+@pytest.mark.parametrize("name", ["labels", "groups"])
+def test_different_test_sets_are_refused(workspace, params, name):
+    write_results(workspace, seeds=[0])
+    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    arrays[name] = arrays[name][::-1]
+    np.savez(file, **arrays)
+    with pytest.raises(UserError, match=rf"are of different test sets \({name} differ\)"):
+        results.load_results(params)
+
+
+def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
+    write_results(workspace, seeds=[0, 1])
+    history = workspace / "outputs/history/baseline-dropblock-1.csv"
+    table = pd.read_csv(history)
+    table.loc[2, "val_loss"] = np.nan
+    table.to_csv(history, index=False)
+    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    arrays["log_probabilities"][3, 4] = np.nan
+    np.savez(file, **arrays)
+    loaded = results.load_results(with_train(params, seeds=[0, 1]))
+    assert loaded.diverged == [("baseline", "dropblock", 1), ("resnet", "dropblock", 0)]
+
+
+def test_unique_images_are_the_first_of_each_group_that_training_does_not_have():
+    groups, of_training = np.array([4, 4, 5, 6, 6]), np.array([False, False, True, False, False])
+    images = EvaluationSet(groups, groups, groups, of_training)
+    assert images.unique.tolist() == [True, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "outputs/evaluation/model-dropblock-0/metrics.json",
+        "outputs/evaluation/baseline-dropblock-0/predictions.npz",
+        "outputs/history/model-dropblock-0.csv",
+    ],
+)
+def test_a_missing_file_is_named_with_the_way_out(workspace, params, missing):
+    write_results(workspace, seeds=[0])
+    (workspace / missing).unlink()
+    with pytest.raises(UserError, match=f"{missing} .*run `dvc repro`"):
+        results.load_results(params)
+
+
+def test_missing_metadata_are_named_with_the_way_out(workspace, params):
+    write_results(workspace, seeds=[0])
+    (workspace / "data/prepared/metadata.json").unlink()
+    with pytest.raises(UserError, match=r"data/prepared holds .*run `dvc repro prepare`"):
+        results.load_results(params)
+
+
+def test_results_of_other_data_are_refused(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "outputs/evaluation/model-dropblock-0/metrics.json"
+    file.write_text(file.read_text().replace('"digest": "d1', '"digest": "ff'))
+    with pytest.raises(UserError, match=r"model-dropblock-0/metrics.json belongs to other data"):
+        results.load_results(params)

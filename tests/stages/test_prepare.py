@@ -1,0 +1,77 @@
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.core.records import Prepared
+from pipeline.data.sharpen import sharpen
+from pipeline.stages.prepare import prepare
+from tests.conftest import CIFAR100, needs_cifar100
+
+
+def test_prepare_sharpens_every_split_and_only_when_told(workspace, params):
+    plain = params.data.model_copy(update={"sharpen": False})
+    prepare(params.data, workspace / "sharpened")
+    prepare(plain, workspace / "plain")
+    sharpened, unsharpened = Prepared(workspace / "sharpened"), Prepared(workspace / "plain")
+    for split in ("train", "val", "test"):
+        expected = sharpen(unsharpened[split]["image"])
+        np.testing.assert_array_equal(sharpened[split]["image"], expected)
+        np.testing.assert_array_equal(sharpened[split]["label"], unsharpened[split]["label"])
+        assert (sharpened[split]["image"] != unsharpened[split]["image"]).any()
+
+
+def test_the_same_params_give_the_same_bytes(workspace, params):
+    prepare(params.data, workspace / "one")
+    prepare(params.data, workspace / "two")
+    for file in ("records.npy", "metadata.json"):
+        assert (workspace / "one" / file).read_bytes() == (workspace / "two" / file).read_bytes()
+
+
+def test_the_place_of_the_source_changes_nothing(workspace, params, cifar100_folder):
+    source = {"source": "cifar100", "path": cifar100_folder.name, "validation_fraction": 0.2}
+    data = params.data.model_copy(update=source)
+    relative = prepare(data, workspace / "one")
+    absolute = prepare(data.model_copy(update={"path": str(cifar100_folder)}), workspace / "two")
+    assert relative == absolute
+    one, two = (json.loads((workspace / n / "metadata.json").read_text()) for n in ("one", "two"))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation_fraction": 0.001}, "data.validation_fraction = 0.001: .* larger fraction"),
+        ({"validation_fraction": 0.999}, "data.validation_fraction = 0.999"),
+        ({"limit": 5}, "data.limit = 5: .* larger limit"),
+        ({"limit": 12}, "data.validation_fraction = 0.1: 12 training images cannot be split"),
+    ],
+)
+def test_too_few_images_are_refused_with_the_way_out(workspace, params, changes, message):
+    with pytest.raises(UserError, match=message):
+        prepare(params.data.model_copy(update=changes))
+
+
+@needs_cifar100
+def test_the_real_cifar100_keeps_10_percent_of_each_class_for_validation(workspace, params):
+    data = params.data.model_copy(update={"source": "cifar100", "path": str(CIFAR100.resolve())})
+    prepare(data)
+    prepared = Prepared(workspace / "data/prepared")
+    assert (np.bincount(prepared["val"]["label"]) == 50).all()
+    assert (np.bincount(prepared["train"]["label"]) == 450).all()
+    assert len(prepared["test"]) == 10_000
+
+
+def test_the_metadata_count_the_duplicates(workspace, params, cifar100_folder):
+    rows = np.fromfile(cifar100_folder / "train.bin", np.uint8).reshape(-1, 3074)
+    tests = np.fromfile(cifar100_folder / "test.bin", np.uint8).reshape(-1, 3074)
+    rows[10, 2:], tests[4, 2:], tests[9, 2:] = rows[3, 2:], rows[3, 2:], tests[8, 2:]
+    rows.tofile(cifar100_folder / "train.bin")
+    tests.tofile(cifar100_folder / "test.bin")
+    source = {"source": "cifar100", "path": str(cifar100_folder), "validation_fraction": 0.2}
+    prepare(params.data.model_copy(update=source))
+    metadata = Prepared(workspace / "data/prepared").metadata
+    assert metadata["duplicates"] == {
+        "within_training": 2, "test_of_training": 1, "within_test": 2,
+    }  # fmt: skip

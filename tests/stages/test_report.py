@@ -1,0 +1,210 @@
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.reporting.results import load_results
+from pipeline.stages.report import collect_metrics, write_report
+from tests.conftest import with_train, write_results
+
+FIGURES = {
+    "learning_curves", "schedules", "generalisation_gap", "confusion", "calibration", "dropblock",
+    "class_difference_resnet", "seeds",
+}  # fmt: skip
+
+
+def report(workspace, params):
+    headline = write_report(params)
+    return headline, (workspace / "reports/report.md").read_text()
+
+
+def remove(workspace, label):
+    shutil.rmtree(workspace / "outputs/evaluation" / label)
+
+
+def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
+    write_results(workspace, seeds=[0])
+    headline, markdown = report(workspace, params)
+    assert markdown.splitlines()[2] == f"**{headline}**"
+    linked = set(re.findall(r"\(figures/([^)]+).png\)", markdown))
+    assert linked == FIGURES
+    for figure in linked:
+        assert (workspace / f"reports/figures/{figure}.png").stat().st_size > 5_000
+    for row in ("parameters", "epochs run", "test accuracy, %", "seconds per epoch"):
+        assert re.search(rf"^\| {row}", markdown, re.MULTILINE)
+    for part in (
+        "Both networks", "Is the difference real?", "How fast they learn", "Generalisation",
+        "Calibration", "DropBlock", "Duplicates", "Protocol",
+    ):  # fmt: skip
+        assert f"\n## {part}\n" in markdown
+    assert "published" not in markdown.lower()  # only where the data is CIFAR-100
+    assert "Different from the tutorial" in markdown
+    assert not re.search(r"\{\{|\{%|None\b|nan\b", markdown)
+
+
+def test_the_html_is_one_self_contained_page(workspace, params):
+    write_results(workspace, seeds=[0])
+    report(workspace, params)
+    html = (workspace / "reports/report.html").read_text()
+    assert html.count("data:image/png;base64,") == len(FIGURES)
+    assert not re.search(r'(src|href)="(?!data:)', html)
+    assert html.count('<div class="table"><table>') == html.count("</table></div>") > 5
+
+
+def test_the_same_results_give_the_same_bytes(workspace, params):
+    write_results(workspace, seeds=[0])
+    written = []
+    for _ in range(2):
+        write_report(params)
+        files = sorted(p for p in (workspace / "reports").rglob("*") if p.is_file())
+        written.append({p.name: p.read_bytes() for p in files})
+    assert written[0] == written[1]
+
+
+def test_metrics_are_a_handful_of_named_numbers(workspace, params):
+    write_results(workspace, seeds=[0])
+    metrics = collect_metrics(load_results(params))
+    assert set(metrics) == {"baseline", "resnet", "resnet_minus_baseline"}
+    expected = metrics["resnet"]["test_accuracy"] - metrics["baseline"]["test_accuracy"]
+    found = metrics["resnet_minus_baseline"]["test_accuracy"]
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert sum(len(values) for values in metrics.values()) <= 8
+
+
+def test_the_comparison_file_holds_what_the_report_says(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2])
+    report(workspace, with_train(params, seeds=[0, 1, 2]))
+    comparison = json.loads((workspace / "reports/comparison.json").read_text())
+    loaded = load_results(with_train(params, seeds=[0, 1, 2]))
+    hits = {name: loaded.hits(name, [0, 1, 2]).mean() for name in loaded.names}
+    assert comparison["reference"] == "baseline"
+    assert comparison["accuracy"]["resnet"]["mean"] == pytest.approx(hits["resnet"])
+    difference = comparison["differences"]["resnet"]
+    assert difference["seeds"] == 3
+    assert difference["mean"] == pytest.approx(hits["resnet"] - hits["baseline"])
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
+def test_on_cifar100_the_published_figures_stand_beside_this_runs(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "data/prepared/metadata.json"
+    file.write_text(file.read_text().replace('"digits"', '"cifar100"'))
+    _, markdown = report(workspace, params)
+    assert re.search(r"part 7: residual network *\| *99.5 \| *0.030 \| *70.7 \| *1.28", markdown)
+    accuracy = load_results(params).metrics.query("network == 'resnet'")["best_test_accuracy"]
+    assert re.search(rf"this run: resnet.*\| *{100 * accuracy.iloc[0]:.1f} \|", markdown)
+
+
+def test_the_tutorials_own_protocol_is_flagged(workspace, params):
+    write_results(workspace, seeds=[0], watched="test")
+    _, markdown = report(workspace, params)
+    assert "The test set decided when to stop" in markdown
+    assert "val accuracy" not in markdown
+
+
+def test_a_missing_network_gives_a_partial_report_without_a_verdict(workspace, params):
+    write_results(workspace, seeds=[0])
+    remove(workspace, "model-dropblock-0")
+    headline, markdown = report(workspace, params)
+    assert headline.endswith("no comparison, see the warnings.")
+    assert "Warning: No results of model-dropblock-0; `dvc repro` makes them." in markdown
+    assert "The resnet is missing" in markdown
+    assert "No verdict" in markdown
+    assert "Is the difference real?" not in markdown
+    assert not re.search(r"figures/(seeds|class_difference)", markdown)
+
+
+def test_unpaired_seeds_are_left_out_of_the_comparison_and_named(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2])
+    remove(workspace, "model-dropblock-1")
+    headline, markdown = report(workspace, with_train(params, seeds=[0, 1, 2]))
+    assert "over 2 paired seeds" in headline
+    assert "Only the seeds that both networks have (0, 2) are compared." in markdown
+
+
+def test_networks_without_a_common_seed_are_not_compared(workspace, params):
+    write_results(workspace, seeds=[0, 1])
+    remove(workspace, "model-dropblock-0")
+    remove(workspace, "baseline-dropblock-1")
+    headline, markdown = report(workspace, with_train(params, seeds=[0, 1]))
+    assert "no comparison" in headline
+    assert "no seed in common" in markdown
+
+
+def test_numbers_that_are_none_withhold_the_verdict(workspace, params):
+    write_results(workspace, seeds=[0])
+    history = workspace / "outputs/history/model-dropblock-0.csv"
+    lines = history.read_text().splitlines()
+    lines[3] = lines[3].replace(lines[3].split(",")[1], "nan")
+    history.write_text("\n".join(lines))
+    headline, markdown = report(workspace, params)
+    assert "no comparison" in headline
+    assert "Not a number in the losses or predictions of resnet dropblock seed 0" in markdown
+
+
+def test_a_network_that_has_every_image_right_is_reported(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    arrays["log_probabilities"] = np.where(np.eye(10)[arrays["labels"]] == 1, 0.0, -50.0)
+    np.savez(file, **arrays)
+    _, markdown = report(workspace, params)
+    assert "### What the resnet confuses most\n\nNothing." in markdown
+
+
+def test_the_ablation_is_shown_where_it_was_trained(workspace, params):
+    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
+    _, markdown = report(workspace, with_train(params, variants=["dropblock", "nodrop"]))
+    assert "what DropBlock adds" in markdown
+    assert "train.variants=[dropblock,nodrop]" not in markdown
+
+
+def test_without_dropblock_alone_the_report_says_so(workspace, params):
+    write_results(workspace, seeds=[0], variants=("nodrop",))
+    for folder in (workspace / "outputs/evaluation").iterdir():
+        metrics = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps({**metrics, "drop_blocks": []}))
+        np.savez(folder / "masks.npz")
+    _, markdown = report(workspace, with_train(params, variants=["nodrop"]))
+    assert "Switched off in both networks." in markdown
+    assert "figures/dropblock" not in markdown
+
+
+def test_names_cannot_break_tables_or_become_html(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "data/prepared/metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["class_names"] = [f"<script>x|{i}</script>" for i in range(10)]
+    file.write_text(json.dumps(metadata))
+    report(workspace, params)
+    html = (workspace / "reports/report.html").read_text()
+    assert "<script" not in html
+    assert re.search(r"<td[^>]*>&lt;script&gt;x\|\d&lt;/script&gt;</td>", html)
+
+
+def test_a_network_alone_gives_a_report_without_a_comparison(workspace, params):
+    write_results(workspace, seeds=[0], networks=["model"])
+    headline, markdown = report(workspace, with_train(params, networks=["model"]))
+    assert headline.endswith("a network alone, compared with none.")
+    assert "\n## The network\n" in markdown
+    assert "No verdict: the resnet was trained alone" in markdown
+    assert "Warning" not in markdown
+    assert "trains the network without it too" in markdown
+    assert json.loads((workspace / "reports/comparison.json").read_text())["differences"] == {}
+
+
+def test_dvcs_plots_have_a_row_for_each_network(workspace, params):
+    write_results(workspace, seeds=[0, 1])
+    report(workspace, with_train(params, seeds=[0, 1]))
+    curves = pd.read_csv(workspace / "reports/plots/learning_curves.csv")
+    assert list(curves.columns) == ["network", "epoch", "accuracy", "loss"]
+    assert curves.groupby("network")["epoch"].apply(list).to_dict() == {
+        "baseline": [1, 2, 3], "resnet": [1, 2, 3],
+    }  # fmt: skip
+    confusion = pd.read_csv(workspace / "reports/plots/confusion.csv")
+    sums = confusion.groupby(["network", "actual"])["percent"].sum()
+    np.testing.assert_allclose(sums, 100)

@@ -1,0 +1,59 @@
+import subprocess
+
+import pytest
+
+from pipeline.core.trials import Trial
+from pipeline.tracking import context
+
+
+@pytest.fixture
+def repository(workspace):
+    """A git repository with one commit of one file."""
+    (workspace / "a.txt").write_text("a")
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for arguments in (["init", "-q"], ["add", "a.txt"], ["commit", "-qm", "start"]):
+        subprocess.run([*git, *arguments], check=True)
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_runs_carry_their_experiment_stage_and_commit(repository, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "block-7")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc123")
+    monkeypatch.setenv("DVC_STAGE", "train@model-dropblock-0")
+    assert context.context_tags() == {
+        "dvc.experiment": "block-7",
+        "dvc.baseline_rev": "abc123",
+        "dvc.stage": "train@model-dropblock-0",
+        "git.commit": repository,
+        "git.dirty": "false",
+    }
+
+
+def test_outside_of_an_experiment_the_commit_names_the_workspace(repository, workspace):
+    (workspace / "untracked.txt").write_text("b")
+    tags = context.context_tags()
+    assert tags["dvc.experiment"] == f"workspace-{repository[:7]}"
+    assert tags["dvc.baseline_rev"] == repository
+    assert tags["git.dirty"] == "false"
+    (workspace / "a.txt").write_text("changed")
+    assert context.context_tags()["git.dirty"] == "true"
+
+
+def test_without_git_there_is_no_commit(workspace):
+    tags = context.context_tags()
+    assert (tags["git.commit"], tags["git.dirty"]) == ("", "false")
+    assert tags["dvc.experiment"] == "workspace-no-git"
+
+
+def test_a_trial_is_tagged_with_its_name_for_people():
+    tags = context.trial_tags(Trial("model", "nodrop", 3))
+    assert tags == {"network": "resnet", "variant": "nodrop", "seed": "3"}
+
+
+def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it():
+    tags = context.process_tags()
+    assert context.is_alive(tags)
+    assert not context.is_alive({**tags, "process.started": "1.0"})
+    assert not context.is_alive({**tags, "process.pid": "999999999"})
+    assert not context.is_alive({})

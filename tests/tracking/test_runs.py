@@ -1,0 +1,150 @@
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from pipeline.core.records import RECORD
+from pipeline.tracking.runs import close_dead_runs, tracked_run
+from tests.conftest import start_python
+
+ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
+
+
+def points(client, run_id, key):
+    return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
+
+
+def tags_of(client, run_id):
+    return client.get_run(run_id).data.tags
+
+
+def test_a_run_that_ends_well_is_finished_and_has_its_metrics(store):
+    with tracked_run("one", {"network": "resnet"}) as run:
+        assert run.log_history(ROWS[:2])
+        run.log_history(ROWS)
+        run.log_metrics({"test_accuracy": 0.5})
+        run.log_params({"width": 1.0, **{f"p{i}": i for i in range(150)}})
+        run.log_params({"width": 2.0})  # present ones stay
+    ended = store.get_run(run.run_id)
+    assert ended.info.status == "FINISHED"
+    assert points(store, run.run_id, "train_loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert ended.data.metrics["test_accuracy"] == 0.5
+    assert ended.data.params["width"] == "1.0"
+    assert len(ended.data.params) == 151
+
+
+def test_a_reopened_run_goes_on_without_repeated_points(store):
+    with tracked_run("one", {}) as first:
+        first.log_history(ROWS[:2])
+    with tracked_run("one", {}, first.run_id) as second:
+        second.log_history(ROWS)
+    assert second.run_id == first.run_id
+    assert [step for step, _ in points(store, first.run_id, "val_accuracy")] == [1, 2, 3]
+
+
+def test_a_deleted_run_is_replaced_by_a_new_one(store):
+    with tracked_run("one", {}) as first:
+        pass
+    store.delete_run(first.run_id)
+    with tracked_run("one", {}, first.run_id) as second:
+        pass
+    assert second.run_id != first.run_id
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("bad\nvalue"), "FAILED", "ValueError: bad\nvalue"),
+        (SystemExit(3), "FAILED", "SystemExit: 3"),
+        (KeyboardInterrupt(), "KILLED", "interrupted (Ctrl-C)"),
+    ],
+)
+def test_a_run_cut_off_by_an_error_says_so(store, error, status, reason):
+    def fail():
+        with tracked_run("one", {}) as run:
+            ids.append(run.run_id)
+            raise error
+
+    ids = []
+    with pytest.raises(type(error)):
+        fail()
+    assert store.get_run(ids[0]).info.status == status
+    assert tags_of(store, ids[0])["end_reason"] == reason
+
+
+SLEEPER = """
+import time
+from pipeline.tracking.runs import tracked_run
+with tracked_run("sleeper", {}) as run:
+    print(run.run_id, flush=True)
+    time.sleep(120)
+"""
+
+
+def start_sleeper(folder):
+    process = start_python(folder, "-c", SLEEPER)
+    return process, process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "interrupted (Ctrl-C)")],
+)
+def test_a_signal_closes_the_run_as_killed(store, workspace, sent, reason):
+    process, run_id = start_sleeper(workspace)
+    process.send_signal(sent)
+    assert process.wait(30) != 0
+    assert store.get_run(run_id).info.status == "KILLED"
+    assert tags_of(store, run_id)["end_reason"] == reason
+
+
+def test_the_next_start_closes_a_run_after_kill_9_and_leaves_living_ones(store, workspace):
+    dead, dead_id = start_sleeper(workspace)
+    living, living_id = start_sleeper(workspace)
+    try:
+        dead.kill()
+        dead.wait()
+        assert store.get_run(dead_id).info.status == "RUNNING"
+        assert close_dead_runs(store) == [dead_id]
+        assert store.get_run(dead_id).info.status == "KILLED"
+        assert "its process died" in tags_of(store, dead_id)["end_reason"]
+        assert store.get_run(living_id).info.status == "RUNNING"
+    finally:
+        living.kill()
+        living.wait()
+
+
+def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, monkeypatch, capsys):
+    with tracked_run("one", {}) as run:
+        run.log_history(ROWS[:1])
+        send = run._client.log_batch
+
+        def unreachable(*_, **__):
+            raise OSError("connection refused")
+
+        monkeypatch.setattr(run._client, "log_batch", unreachable)
+        assert not run.log_history(ROWS[:2])
+        assert "connection refused" in capsys.readouterr().err
+        monkeypatch.setattr(run._client, "log_batch", send)
+        assert run.log_history(ROWS)
+    assert [step for step, _ in points(store, run.run_id, "train_loss")] == [1, 2, 3]
+
+
+def test_the_data_set_is_named_with_its_digest(store):
+    with tracked_run("one", {}) as run:
+        run.log_dataset("digits", "f00d" * 16, np.zeros(3, RECORD))
+    (logged,) = store.get_run(run.run_id).inputs.dataset_inputs
+    assert (logged.dataset.name, logged.dataset.digest) == ("digits", "f00d" * 4)
+
+
+def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with tracked_run("one", {}) as run:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            names = store.get_run(run.run_id).data.metrics
+            if "system/cpu_utilization_percentage" in names:
+                return
+            time.sleep(0.2)
+    pytest.fail(f"no system metrics among {sorted(names)}")

@@ -1,0 +1,66 @@
+"""MLflow as a server by URI, which goes away and comes back."""
+
+from types import SimpleNamespace
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.commands.servers import HOST, free_port
+from pipeline.tracking.runs import tracked_run
+from tests.conftest import start_python, stop, wait_until_up
+from tests.tracking.test_runs import ROWS
+
+pytestmark = pytest.mark.slow
+
+
+def start_server(folder, port):
+    server = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    store = ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    process = start_python(folder, *server, *store, readable=False)
+    wait_until_up(f"http://{HOST}:{port}/health")
+    return process
+
+
+@pytest.fixture
+def server(workspace, monkeypatch):
+    """A running server that the environment names: start() and stop() it as you like."""
+    port = free_port(0)
+    uri = f"http://{HOST}:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    started = [start_server(workspace, port)]
+    yield SimpleNamespace(
+        uri=uri,
+        start=lambda: started.append(start_server(workspace, port)),
+        stop=lambda: stop(started[-1]),
+    )
+    stop(started[-1])
+
+
+def check_that_it_has_every_epoch_once(uri, run_id):
+    client = MlflowClient(uri)
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(run_id, "train_loss")] == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_that_goes_away_and_comes_back_gets_every_epoch_once(server):
+    with tracked_run("one", {}) as run:
+        assert run.log_history(ROWS[:1])
+        server.stop()
+        assert not run.log_history(ROWS[:2])
+        server.start()
+        assert run.log_history(ROWS)
+    check_that_it_has_every_epoch_once(server.uri, run.run_id)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_that_stays_away_costs_nothing_that_the_next_stage_does_not_send(server, capsys):
+    with tracked_run("train", {}) as run:
+        server.stop()
+        assert not run.log_history(ROWS)
+    assert "stays open" in capsys.readouterr().err
+    server.start()
+    with tracked_run("evaluate", {}, run.run_id) as again:
+        assert again.log_history(ROWS)
+    check_that_it_has_every_epoch_once(server.uri, run.run_id)

@@ -1,0 +1,103 @@
+import multiprocessing
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.core.errors import UserError
+from pipeline.tracking import store
+from tests.conftest import start_python
+
+
+def test_the_store_is_the_main_repositorys_also_from_a_copy(workspace, monkeypatch):
+    copy = workspace / ".dvc/tmp/exps/copy"
+    (copy / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    assert store.store_uri() == f"sqlite:///{workspace}/mlflow.db"
+    experiment = store.open_store().get_experiment_by_name(store.EXPERIMENT)
+    assert experiment.artifact_location == (workspace / "mlartifacts").as_uri()
+
+
+def test_the_environments_store_comes_first(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
+    assert store.store_uri() == "http://tracking.example:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other/my.db")
+    assert store.store_uri() == f"sqlite:///{workspace}/other/my.db"
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "./mlruns", "file:///tmp/mlruns"])
+def test_a_folder_as_store_is_refused_with_the_way_out(workspace, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match="mlflow migrate-filestore"):
+        store.store_uri()
+
+
+def test_a_server_that_does_not_answer_is_a_clear_error_without_the_password(
+    workspace, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError, match=r"http://\*\*\*@127.0.0.1:9 cannot be used") as caught:
+        store.open_store()
+    assert "start the server" in str(caught.value)
+
+
+def test_a_damaged_database_is_a_clear_error(workspace):
+    (workspace / "mlflow.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(UserError, match=r"mlflow.db cannot be used"):
+        store.open_store()
+
+
+OPEN_STORE = """
+import sys
+from pipeline.core.errors import run_command
+from pipeline.tracking.store import open_store
+
+def command():
+    open_store()
+
+sys.exit(run_command(command))
+"""
+
+
+def test_a_database_of_another_mlflow_version_is_left_alone_and_the_upgrade_named(workspace):
+    assert start_python(workspace, "-c", OPEN_STORE).wait() == 0
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'f00'")
+    before = (workspace / "mlflow.db").read_bytes()
+    process = start_python(workspace, "-c", OPEN_STORE, errors=True)
+    assert process.wait() == 2
+    assert "back it up and run `mlflow db upgrade sqlite:///" in process.stdout.read()
+    assert (workspace / "mlflow.db").read_bytes() == before
+
+
+def open_from_a_new_process(folder):
+    os.chdir(folder)
+    store.open_store()
+
+
+def test_two_first_starts_at_once_both_get_the_store(workspace):
+    context = multiprocessing.get_context("spawn")
+    starts = [context.Process(target=open_from_a_new_process, args=(workspace,)) for _ in range(2)]
+    for process in starts:
+        process.start()
+    for process in starts:
+        process.join()
+    assert [process.exitcode for process in starts] == [0, 0]
+    names = [e.name for e in MlflowClient(store.store_uri()).search_experiments()]
+    assert names.count(store.EXPERIMENT) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "masked"),
+    [
+        ("http://user:secret@host:1/x", "http://***@host:1/x"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
+    ],
+)
+def test_passwords_are_masked(uri, masked):
+    assert store.without_password(uri) == masked

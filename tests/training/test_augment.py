@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.training.augment import augment_batch, interpolation_matrix, plan_operations
+
+SEED = tf.constant([3, 5], tf.int64)
+ONLY = {"crop_pixels": 0, "flip_probability": 0.0, "dropout_fraction": 0.0}
+
+
+@pytest.fixture
+def augment_only(params):
+    """Make augment params with all but the given operations switched off."""
+
+    def make(**changes):
+        published = {"max_operations": 3, "dropout_grid_min": 0.02, "dropout_grid_max": 0.25}
+        return params.augment.model_copy(update={**published, **ONLY, **changes})
+
+    return make
+
+
+def gradient_images(count):
+    """Images whose pixels tell their place: channel 0 the row, channel 1 the column."""
+    rows, columns = np.mgrid[:32, :32]
+    image = np.stack([rows, columns, np.full((32, 32), 9)], axis=-1).astype(np.float32)
+    return np.repeat(image[np.newaxis], count, axis=0)
+
+
+def test_each_number_of_operations_and_each_operation_is_equally_likely():
+    plan = plan_operations(60_000, 3, SEED)
+    applied = np.stack([plan.crop, plan.flip, plan.dropout], axis=1)
+    numbers = np.bincount(applied.sum(axis=1), minlength=4) / len(applied)
+    np.testing.assert_allclose(numbers, 0.25, atol=0.01)
+    np.testing.assert_allclose(applied.mean(axis=0), 0.5, atol=0.01)
+    pairs = applied[applied.sum(axis=1) == 2]
+    np.testing.assert_allclose(pairs.mean(axis=0), 2 / 3, atol=0.01)
+
+
+def test_dropout_comes_before_the_crop_half_of_the_time():
+    plan = plan_operations(60_000, 3, SEED)
+    both = np.asarray(plan.crop) & np.asarray(plan.dropout)
+    assert np.asarray(plan.dropout_first)[both].mean() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_never_more_operations_than_allowed(most):
+    plan = plan_operations(1_000, most, SEED)
+    applied = np.stack([plan.crop, plan.flip, plan.dropout], axis=1).sum(axis=1)
+    assert set(applied) == set(range(most + 1))
+
+
+def test_flips_mirror_the_columns_of_a_quarter_of_the_images(augment_only):
+    # Half of the images get the operation, which flips half of them.
+    images = gradient_images(20_000)
+    result = np.asarray(augment_batch(images, augment_only(flip_probability=0.5), SEED))
+    flipped = result[:, 0, 0, 1] == 31
+    assert flipped.mean() == pytest.approx(0.25, abs=0.01)
+    np.testing.assert_allclose(result[flipped][0], images[0][:, ::-1], atol=1e-4)
+    np.testing.assert_allclose(result[~flipped][0], images[0], atol=1e-4)
+
+
+def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
+    images = gradient_images(40_000)
+    result = np.asarray(augment_batch(images, augment_only(crop_pixels=12), SEED))
+    top, left = result[:, 0, :, 0].min(axis=1), result[:, :, 0, 1].min(axis=1)
+    bottom, right = 31 - result[:, -1, :, 0].max(axis=1), 31 - result[:, :, -1, 1].max(axis=1)
+    sides = np.stack([top, bottom, left, right], axis=1)
+    cropped = sides[sides.max(axis=1) > 0.5]
+    # Enlarging blends border pixels with themselves alone, so the border tells the crop exactly.
+    np.testing.assert_allclose(cropped, np.rint(cropped), atol=1e-3)
+    counts = np.stack([np.bincount(np.rint(side).astype(int), minlength=13) for side in cropped.T])
+    np.testing.assert_allclose(counts / len(cropped), 1 / 13, atol=0.01)
+    correlation = np.corrcoef(cropped.T) - np.eye(4)
+    assert abs(correlation).max() < 0.03
+    assert result[..., 2] == pytest.approx(9, abs=1e-3)  # nothing from outside the image
+
+
+def numpy_resize(line, size):
+    """Bilinear, half-pixel centres, edges repeated: OpenCV's INTER_LINEAR of one line."""
+    positions = (np.arange(size) + 0.5) * len(line) / size - 0.5
+    return np.interp(positions, np.arange(len(line)), line)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (12, 12), (3, 0), (0, 7), (11, 2)])
+def test_enlarging_is_bilinear_with_half_pixel_centres(before, after):
+    line = np.random.default_rng(0).uniform(0, 255, 32)
+    weights = np.asarray(interpolation_matrix(32, tf.constant([before], tf.float32),
+                                              tf.constant([after], tf.float32)))[0]  # fmt: skip
+    expected = numpy_resize(line[before : 32 - after], 32)
+    np.testing.assert_allclose(weights @ line, expected, rtol=1e-5)
+
+
+def test_coarse_dropout_blackens_up_to_a_fifth_of_the_image(augment_only):
+    images = np.full((20_000, 32, 32, 3), 200, np.float32)
+    result = np.asarray(augment_batch(images, augment_only(dropout_fraction=0.2), SEED))
+    assert set(np.unique(result)) == {0, 200}
+    # Half of the images get it, and the dropped share is uniform from 0 to 0.2.
+    assert (result == 0).mean() == pytest.approx(0.5 * 0.1, abs=0.004)
+
+
+def test_half_of_the_dropouts_are_per_channel(augment_only):
+    images = np.full((20_000, 32, 32, 3), 200, np.float32)
+    result = np.asarray(augment_batch(images, augment_only(dropout_fraction=0.2), SEED))
+    holes = result == 0
+    shared = (holes.all(axis=3) == holes.any(axis=3)).all(axis=(1, 2))
+    touched = holes.any(axis=(1, 2, 3))
+    # A grid of few cells may drop the same ones in all channels by chance, hence the tolerance.
+    assert shared[touched].mean() == pytest.approx(0.5, abs=0.06)
+    never = augment_only(dropout_fraction=0.2, dropout_per_channel=0.0)
+    holes = np.asarray(augment_batch(images, never, SEED)) == 0
+    np.testing.assert_array_equal(holes.all(axis=3), holes.any(axis=3))
+
+
+@pytest.mark.parametrize(("share", "cells"), [(0.02, 1), (0.1, 3), (0.25, 8)])
+def test_the_grid_is_that_share_of_the_image(augment_only, share, cells):
+    one_size = {"dropout_grid_min": share, "dropout_grid_max": share, "dropout_fraction": 0.9}
+    images = np.full((500, 32, 32, 3), 200, np.float32)
+    holes = np.asarray(augment_batch(images, augment_only(**one_size), SEED))[..., 0] == 0
+    changes = (np.diff(holes, axis=1).any(axis=(0, 2))).sum()
+    assert changes == cells - 1
+
+
+def test_one_seed_one_result_and_another_seed_another(augment_only):
+    images = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), np.uint8)
+    everything = augment_only(crop_pixels=12, flip_probability=0.5, dropout_fraction=0.2)
+    first, again = (np.asarray(augment_batch(images, everything, SEED)) for _ in range(2))
+    other = np.asarray(augment_batch(images, everything, SEED + 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert first.min() >= 0 and first.max() <= 255
+
+
+def test_no_operations_means_unchanged_pixels(augment_only):
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    off = augment_only(max_operations=0, crop_pixels=12)
+    np.testing.assert_array_equal(augment_batch(images, off, SEED), images)

@@ -1,0 +1,104 @@
+import json
+import multiprocessing
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.training import checkpoint
+
+
+def small_model(value):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
+    model.set_weights([np.full((2, 1), value, np.float32)])
+    return model
+
+
+def weights(file):
+    return float(keras.saving.load_model(file).get_weights()[0][0, 0])
+
+
+def save(folder, *best):
+    """Save as many epochs as flags, the weights being the epoch's number."""
+    for epoch, is_best in enumerate(best, 1):
+        rows = [{"epoch": i} for i in range(1, epoch + 1)]
+        checkpoint.save_checkpoint(folder, small_model(epoch), rows, best=is_best)
+
+
+def test_the_newest_epoch_comes_back_with_the_best_weights_so_far(tmp_path):
+    save(tmp_path, True, True, False, False)
+    path, rows = checkpoint.load_checkpoint(tmp_path)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert weights(path / "last.keras") == 4
+    assert weights(path / "best.keras") == 2
+
+
+def test_two_epochs_are_kept(tmp_path):
+    save(tmp_path, True, True, True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-00002", "epoch-00003"]
+
+
+@pytest.mark.parametrize("file", ["last.keras", "best.keras", "state.json"])
+@pytest.mark.parametrize("damage", ["truncate", "remove"])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, capsys, file, damage):
+    save(tmp_path, True, True)
+    victim = tmp_path / "epoch-00002" / file
+    if damage == "remove":
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes()[:-20])
+    path, rows = checkpoint.load_checkpoint(tmp_path)
+    assert (path.name, len(rows)) == ("epoch-00001", 1)
+    assert "epoch-00002 is damaged and left out" in capsys.readouterr().out
+
+
+def test_a_save_cut_off_midway_counts_for_nothing(tmp_path):
+    save(tmp_path, True)
+    partial = tmp_path / "partial-00002"
+    partial.mkdir()
+    (partial / "last.keras").write_bytes(b"half")
+    assert checkpoint.load_checkpoint(tmp_path)[0].name == "epoch-00001"
+    checkpoint.save_checkpoint(tmp_path, small_model(2), [{}, {}], best=True)
+    assert not partial.exists()
+
+
+def test_no_checkpoint_is_no_error(tmp_path):
+    assert checkpoint.load_checkpoint(tmp_path) is None
+
+
+def test_the_key_depends_on_each_setting_and_on_the_code(tmp_path):
+    module = tmp_path / "models.py"
+    module.write_text("a = 1")
+    settings = {"model": {"width": 1.0}, "seed": 0}
+    key = checkpoint.training_key(settings, [module])
+    assert checkpoint.training_key(json.loads(json.dumps(settings)), [module]) == key
+    assert checkpoint.training_key({"model": {"width": 0.5}, "seed": 0}, [module]) != key
+    module.write_text("a = 2")
+    assert checkpoint.training_key(settings, [module]) != key
+
+
+def hold(root, held, release):
+    with checkpoint.training_folder(root, "key"):
+        held.set()
+        release.wait(30)
+
+
+def test_two_processes_never_train_the_same(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path, held, release))
+    process.start()
+    try:
+        assert held.wait(60)
+        with (
+            pytest.raises(UserError, match="already running in another process"),
+            checkpoint.training_folder(tmp_path, "key"),
+        ):
+            pass
+    finally:
+        release.set()
+        process.join()
+    with checkpoint.training_folder(tmp_path, "key") as folder:
+        assert folder.is_dir()

@@ -1,0 +1,39 @@
+import re
+
+from pipeline.training import machine
+from tests.conftest import REPOSITORY, start_python
+
+CPU_INFO = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 17
+model name\t: AMD EPYC
+"""
+
+
+def test_a_processor_is_named_with_its_family(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(CPU_INFO)
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
+    assert machine.processor_name() == "AMD EPYC (family 25, model 17)"
+
+
+def test_a_system_without_cpuinfo_gives_what_it_knows(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "none")
+    assert machine.processor_name()
+
+
+def test_the_description_has_plain_values():
+    described = machine.describe_machine()
+    assert described["cores"] >= 1
+    assert described["memory_gb"] >= 1
+    assert re.fullmatch(r"3\.\d+\.\d+", described["python"])
+
+
+def test_the_peak_grows_by_the_memory_that_is_used():
+    code = (
+        "import numpy as np; from pipeline.training.machine import peak_memory;"
+        "before = peak_memory();"
+        "np.ones(200_000_000, np.uint8); print(peak_memory() - before)"
+    )
+    grown = start_python(REPOSITORY, "-c", code).communicate()[0]
+    assert 150e6 < int(grown) < 250e6
