@@ -6,9 +6,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-# Workers share what is expensive; --dist loadscope keeps the tests of a file together.
-PARALLEL = pytest -n auto --dist loadscope
-QUICK = pytest -m "own_process and not slow" && $(PARALLEL) -m "not slow and not own_process"
+# In parallel, the tests of a file together; in their order, so that the long ones do not come last.
+PARALLEL = pytest -n auto --dist loadscope --no-loadscope-reorder
+OWN_PROCESS = pytest -m "own_process"
 
 SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
 	  echo "Report: $(CURDIR)/reports/report.html"
@@ -32,13 +32,13 @@ run: setup  ## Train and compare both networks: the whole pipeline
 	$(SHOW_REPORT)
 
 test: setup  ## Run the quick tests, minutes on two cores
-	@$(QUICK)
+	@$(OWN_PROCESS) && $(PARALLEL) -m "not slow and not own_process"
 
 test-all: setup  ## Run all tests: whole pipelines, kills and servers too
-	@$(QUICK) && $(PARALLEL) -m "slow and not own_process"
+	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
 
-coverage: setup  ## Run all tests and say which lines and branches none of them reaches
-	@COVERAGE=1 $(MAKE) --no-print-directory test-all
+coverage: setup  ## Run all tests and show what none of them reaches
+	@$(OWN_PROCESS) --cov --cov-report= && $(PARALLEL) -m "not own_process" --cov --cov-append
 
 lint: setup  ## Check style, types and which room imports which
 	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo

@@ -248,6 +248,18 @@ def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
     }  # fmt: skip
 
 
+def truncate(file: Path, by: int) -> None:
+    """Cut bytes off a file's end; a negative number adds some."""
+    os.truncate(file, file.stat().st_size - by)
+
+
+def poke(file: Path, position: int, value: int) -> None:
+    """Change a byte of a file."""
+    with file.open("r+b") as opened:
+        opened.seek(position)
+        opened.write(bytes([value]))
+
+
 def write_json(file: Path, values) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(values))

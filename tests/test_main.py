@@ -1,20 +1,21 @@
-"""Bad input of all kinds at the commands: exit code 2, one message with the way out, no traceback.
+"""The command line, and bad input of all kinds at it.
 
-What was computed before stays as it was.
+Exit code 2, one message with the way out, no traceback; what was computed before stays as it was.
 """
 
 import io
-import json
+import os
 import pickle
-import shutil
+import re
+import subprocess
+import sys
 import tarfile
 
-import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests.conftest import REPOSITORY, write_results
+from tests.conftest import REPOSITORY, start_python, truncate, write_results
 
 
 def set_params(folder, **changes):
@@ -40,83 +41,143 @@ def said(workspace, invoke):
     return refuse
 
 
-def truncate(file, by=100):
-    file.write_bytes(file.read_bytes()[:-by])
+COMMANDS = [
+    "prepare", "train", "evaluate", "report", "register",
+    "preset", "predict", "serve", "ui", "lookup", "doctor",
+]  # fmt: skip
+HELP = """
+import sys
+from pipeline.__main__ import main
+for command in sys.argv[1:]:
+    assert main([command, "--help"]) == 0
+heavy = {"tensorflow", "keras", "mlflow", "dvc", "pandas", "sklearn", "matplotlib"}
+sys.exit(f"imported: {heavy & set(sys.modules)}" if heavy & set(sys.modules) else 0)
+"""
 
 
-def set_byte(file, position, value):
-    content = bytearray(file.read_bytes())
-    content[position] = value
-    file.write_bytes(content)
+def test_all_commands_are_listed_in_the_order_in_which_they_run(invoke):
+    code, text = invoke()
+    assert code == 0
+    listed = re.findall(r"^  ([a-z]+)  ", text.split("Commands:")[1], re.MULTILINE)
+    assert listed == COMMANDS
 
 
-def make_directory(file):
-    file.unlink()
-    file.mkdir()
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(invoke, command):
+    code, text = invoke(command, "--help")
+    assert code == 0
+    assert text.startswith(f"Usage: python -m pipeline {command} [OPTIONS]")
+    assert len(text.splitlines()) > 4
 
 
-PARAMS_FILES = {
-    "missing": (lambda f: f.unlink(), "params.yaml not found; run this in the project's folder"),
-    "empty": (lambda f: f.write_text(""), "must hold sections"),
-    "a list": (lambda f: f.write_text("- 1\n"), "must hold sections"),
-    "a tab": (lambda f: f.write_text("data:\n\tseed: 0\n"), "not valid YAML: line 2"),
-    "a key twice": (lambda f: f.write_text("a:\n  b: 1\n  b: 2\n"), "line 3"),
-    "an open bracket": (lambda f: f.write_text("data: ["), "not valid YAML"),
-    "no text": (lambda f: f.write_bytes(b"\xff\xfe\x00\x01"), "cannot be read"),
-    "a folder": (make_directory, "cannot be read"),
-    "a section missing": (
-        lambda f: f.write_text(f.read_text().split("report:")[0]), "report is missing",
+def test_help_loads_nothing_heavy():
+    process = start_python(REPOSITORY, "-c", HELP, *COMMANDS, errors=True)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("frobnicate", "No such command 'frobnicate'"),
+        ("train", "Missing argument 'TRIAL'"),
+        ("train a b", "'a' is no training"),
+        ("preset enormous", "'enormous' is not one of"),
+        ("ui --port x", "'x' is not a valid integer"),
+        ("ui --prot 1", "No such option"),
+        ("predict --top 0 a.png", "0 is not in the range x>=1"),
+    ],
+)
+def test_a_command_that_is_mistyped_gets_one_message(said, command, message):
+    text = said(command)
+    assert message in text
+    assert "Try `python -m pipeline" in text
+
+
+def test_ctrl_c_exits_with_130(invoke, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.commands.lookup.lookup", interrupt)
+    assert invoke("lookup") == (130, "\ninterrupted\n")
+
+
+def test_the_shell_can_complete_it():
+    words = {"COMP_WORDS": "pipeline re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline"],
+        env={**os.environ, **words, "_PIPELINE_COMPLETE": "bash_complete"},
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["plain,report", "plain,register"]
+
+
+def damage_metrics(folder):
+    write_results(folder, seeds=[0])
+    (folder / "outputs/evaluation/model-dropblock-0/metrics.json").write_text("{")
+
+
+def damage_prepared(folder):
+    truncate(folder / "data/prepared/records.npy", 100)
+
+
+# One of each kind; the rooms' own tests have the rest. Whether data is prepared before, what is
+# done to the folder, the command, and what is said.
+BAD_INPUT = {
+    "no params file": (
+        False, lambda w: (w / "params.yaml").unlink(), "prepare", "params.yaml not found; run this",
     ),
-    "a misspelt key": (
-        lambda f: f.write_text(f.read_text().replace("  top_k:", "  topk:")),
-        "evaluate.topk is not a key of params.yaml; did you mean top_k?",
+    "a wrong value": (
+        False, lambda w: set_params(w, data__limit=-1), "prepare", "data.limit = -1: must be",
+    ),
+    "no data there": (
+        False, lambda w: set_params(w, data__source="cifar100", data__path="nowhere"), "prepare",
+        "not found; name a folder or archive of CIFAR-100",
+    ),
+    "a split that cannot be made": (
+        False, lambda w: set_params(w, data__validation_fraction=0.001), "prepare",
+        "data.validation_fraction = 0.001",
+    ),
+    "a file in the way": (
+        False, lambda w: (w / "data").write_text(""), "prepare",
+        "check that it can be read and written",
+    ),
+    "no prepared data": (
+        False, lambda w: None, "train model-dropblock-0", "run `dvc repro prepare`",
+    ),
+    "prepared data cut off": (
+        True, damage_prepared, "train model-dropblock-0", "holds no prepared data",
+    ),
+    "a batch larger than the data": (
+        True, lambda w: set_params(w, data__limit=120, model__batch_size=200),
+        "train model-dropblock-0", "model.batch_size = 200",
+    ),
+    "nothing trained": (True, lambda w: None, "evaluate model-dropblock-0", "cannot be read"),
+    "no results": (True, lambda w: None, "report", "is empty; run `dvc repro`"),
+    "damaged results": (False, damage_metrics, "report", "metrics.json cannot be read"),
+    "a picture that is none": (
+        True, lambda w: (w / "a.png").write_text("hello"), "predict a.png",
+        "a.png is no PNG or JPEG image",
+    ),
+    "an override that is none": (
+        False, lambda w: (w / "presets").symlink_to(REPOSITORY / "presets"), "preset quick width",
+        "give overrides as key=value",
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", PARAMS_FILES)
-def test_params_files(said, workspace, case):
-    damage, message = PARAMS_FILES[case]
-    damage(workspace / "params.yaml")
-    assert message in said("prepare")
-
-
-BINARY_FILES = {
-    "empty": (lambda d: (d / "train.bin").write_bytes(b""), "train.bin has 0 bytes"),
-    "truncated": (lambda d: truncate(d / "test.bin"), "test.bin has 614,700 bytes"),
-    "oversized": (
-        lambda d: (d / "train.bin").write_bytes((d / "train.bin").read_bytes() + b"x"),
-        "train.bin has 1,537,001 bytes, CIFAR-100's has 1,537,000; copy it again",
-    ),
-    "a class out of range": (
-        lambda d: set_byte(d / "train.bin", 3 * 3074 + 1, 100), "class label 100 of image 3",
-    ),
-    "a superclass out of range": (
-        lambda d: set_byte(d / "test.bin", 0, 20), "superclass label 20 of image 0",
-    ),
-    "names missing": (
-        lambda d: (d / "fine_label_names.txt").unlink(), "fine_label_names.txt not found",
-    ),
-    "too few names": (
-        lambda d: (d / "coarse_label_names.txt").write_text("a b"), "has 2 names, not 20",
-    ),
-    "a file that is a folder": (
-        lambda d: make_directory(d / "train.bin"), "train.bin not found",
-    ),
-    "an empty folder": (
-        lambda d: [f.unlink() for f in d.iterdir()], "holds neither CIFAR-100's binary layout",
-    ),
-    "no folder": (shutil.rmtree, "not found; name a folder or archive of CIFAR-100"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", BINARY_FILES)
-def test_files_of_the_binary_layout(said, workspace, cifar100_folder, case):
-    damage, message = BINARY_FILES[case]
-    damage(cifar100_folder)
-    set_params(workspace, data__source="cifar100", data__path=str(cifar100_folder))
-    assert message in said("prepare")
-    assert not (workspace / "data/prepared").exists()
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_message_and_loses_nothing(said, workspace, invoke, case):
+    prepared, damage, command, message = BAD_INPUT[case]
+    if prepared:
+        set_params(workspace, data__limit=120)
+        assert invoke("prepare")[0] == 0
+    damage(workspace)
+    (workspace / "reports").mkdir(exist_ok=True)
+    (workspace / "reports/report.md").write_text("the report of before")
+    assert message in said(command)
+    assert (workspace / "reports/report.md").read_text() == "the report of before"
+    assert not (workspace / "mlflow.db").exists()
 
 
 class Malicious:
@@ -124,247 +185,45 @@ class Malicious:
         return (print, ("owned",))
 
 
-PYTHON_FILES = {
-    "malicious": (pickle.dumps(Malicious()), "train"),
-    "wrong magic": (b"hello, this is text", "train"),
-    "empty": (b"", "train"),
-    "truncated": (pickle.dumps({b"data": np.zeros((5, 3072), np.uint8)})[:-50], "train"),
-    "another object": (pickle.dumps([1, 2, 3]), "train"),
-    "another shape": (
-        pickle.dumps({b"data": np.zeros((5, 99), np.uint8), b"fine_labels": [0] * 5,
-                      b"coarse_labels": [0] * 5}), "(500, 3072)",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", PYTHON_FILES)
 @pytest.mark.usefixtures("cifar100_folder")
-def test_files_of_the_python_layout(said, workspace, case):
-    content, message = PYTHON_FILES[case]
+def test_a_malicious_pickle_is_not_run(said, workspace):
     folder = workspace / "cifar-100-python"
     folder.mkdir()
     for name in ("train", "test", "meta"):
-        (folder / name).write_bytes(content)
+        (folder / name).write_bytes(pickle.dumps(Malicious()))
     set_params(workspace, data__source="cifar100", data__path=str(folder))
     text = said("prepare")
-    assert message in text
+    assert "train" in text
     assert "owned" not in text
 
 
-def tar_of(name, content):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
-    return stream.getvalue()
-
-
-ARCHIVES = {
-    "wrong magic": (b"no archive at all" * 99, "cannot be read"),
-    "empty": (b"", "cannot be read"),
-    "truncated": (tar_of("train.bin", bytes(99_999))[:-60], "cannot be read"),
-    "of something else": (tar_of("readme.txt", b"hello"), "holds neither"),
-    "leaving the folder": (tar_of("../../train.bin", b"x"), "not found"),
-}
-
-
-@pytest.mark.parametrize("case", ARCHIVES)
-def test_archives(said, workspace, case):
-    content, message = ARCHIVES[case]
-    (workspace / "a.tar.gz").write_bytes(content)
+def test_an_archive_that_leaves_its_folder_is_not_unpacked(said, workspace):
+    with tarfile.open(workspace / "a.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("../../train.bin")
+        member.size = 1
+        archive.addfile(member, io.BytesIO(b"x"))
     set_params(workspace, data__source="cifar100", data__path="a.tar.gz")
-    assert message in said("prepare")
+    assert "not found" in said("prepare")
     assert sorted(p.name for p in workspace.iterdir()) == [".dvc", "a.tar.gz", "params.yaml"]
 
 
-SIZES = {
-    "fewer images than classes": ({"data__limit": 5}, "data.limit = 5"),
-    "no validation image for a class": (
-        {"data__validation_fraction": 0.001}, "data.validation_fraction = 0.001",
-    ),
-    "no training image for a class": (
-        {"data__validation_fraction": 0.999}, "data.validation_fraction = 0.999",
-    ),
-    "all images alike": ({"data__duplicate_correlation": 0.01}, "have no duplicate"),
-}  # fmt: skip
+@pytest.mark.parametrize("label", ["model-0", "other-dropblock-0", "model-dropblock-x", "../a"])
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_trainings_that_there_are_not(said, command, label):
+    assert "is no training; give network-variant-seed" in said(f"{command} {label}")
 
 
-@pytest.mark.parametrize("case", SIZES)
-def test_splits_that_cannot_be_made(said, workspace, case):
-    changes, message = SIZES[case]
-    set_params(workspace, **changes)
-    assert message in said("prepare")
-
-
-def test_a_class_that_only_one_image_has_cannot_be_split(said, workspace, cifar100_folder):
-    file = cifar100_folder / "train.bin"
-    rows = np.fromfile(file, np.uint8).reshape(-1, 3074)
-    seven = np.flatnonzero(rows[:, 1] == 7)
-    rows[seven[1:], 1] = 8
-    rows.tofile(file)
-    set_params(workspace, data__source="cifar100", data__path=str(cifar100_folder))
-    assert "cannot be split (The least populated class" in said("prepare")
-
-
-@pytest.mark.parametrize("blocker", ["data", "data/prepared"])
-def test_a_folder_that_cannot_be_written(said, workspace, blocker):
-    """A file in the way: root may write everywhere, so that permissions would not tell."""
-    (workspace / blocker).parent.mkdir(exist_ok=True)
-    (workspace / blocker).write_text("")
-    assert "check that it can be read and written" in said("prepare")
-
-
-TRAINING = {
-    "no prepared data": (lambda w: None, "run `dvc repro prepare`"),
-    "damaged metadata": (
-        lambda w: (w / "data/prepared/metadata.json").write_text("{"), "holds no prepared data",
-    ),
-    "truncated records": (
-        lambda w: truncate(w / "data/prepared/records.npy"), "holds no prepared data",
-    ),
-    "records that are none": (
-        lambda w: (w / "data/prepared/records.npy").write_bytes(b"x"), "holds no prepared data",
-    ),
-    "a batch larger than the data": (
-        lambda w: set_params(w, data__limit=120, model__batch_size=200), "model.batch_size = 200",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", TRAINING)
-def test_trainings_that_cannot_start(said, workspace, invoke, case):
-    damage, message = TRAINING[case]
-    if case != "no prepared data":
-        set_params(workspace, data__limit=120)
-        assert invoke("prepare")[0] == 0
-    damage(workspace)
-    assert message in said("train model-dropblock-0")
-    assert not (workspace / "mlflow.db").exists()
-
-
-@pytest.mark.parametrize("label", ["model-0", "resnet-dropblock-0", "model-dropblock-x", "../a"])
-def test_trainings_that_there_are_not(workspace, invoke, label):
-    for command in ("train", "evaluate"):
-        code, text = invoke(command, label)
-        assert code == 2
-        assert "is no training; give network-variant-seed" in text
-
-
-RESULTS = {
-    "no results": (lambda w: shutil.rmtree(w / "outputs"), "is empty; run `dvc repro`"),
-    "metrics damaged": (
-        lambda w: (w / "outputs/evaluation/model-dropblock-0/metrics.json").write_text("{"),
-        "metrics.json cannot be read",
-    ),
-    "predictions truncated": (
-        lambda w: truncate(w / "outputs/evaluation/model-dropblock-0/predictions.npz"),
-        "predictions.npz cannot be read",
-    ),
-    "predictions that are a pickle": (
-        lambda w: np.savez(
-            w / "outputs/evaluation/model-dropblock-0/predictions.npz",
-            log_probabilities=np.array([Malicious()], object),
-        ),
-        "predictions.npz cannot be read (Object arrays cannot be loaded",
-    ),
-    "masks missing": (
-        lambda w: (w / "outputs/evaluation/baseline-dropblock-0/masks.npz").unlink(),
-        "masks.npz cannot be read",
-    ),
-    "history missing": (
-        lambda w: (w / "outputs/history/model-dropblock-0.csv").unlink(),
-        "model-dropblock-0.csv cannot be read",
-    ),
-    "history empty": (
-        lambda w: (w / "outputs/history/model-dropblock-0.csv").write_text(""),
-        "model-dropblock-0.csv cannot be read",
-    ),
-    "other data": (
-        lambda w: (w / "data/prepared/metadata.json").write_text(
-            json.dumps({"digest": "ff" * 32})
-        ),
-        "belongs to other data",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", RESULTS)
-def test_results_that_cannot_be_reported(said, workspace, case):
-    damage, message = RESULTS[case]
-    write_results(workspace, seeds=[0])
-    (workspace / "reports").mkdir()
-    (workspace / "reports/report.md").write_text("the report of before")
-    damage(workspace)
-    assert message in said("report")
-    assert (workspace / "reports/report.md").read_text() == "the report of before"
-
-
-MODELS = {
-    "missing": (lambda f: f.unlink(), "cannot be loaded"),
-    "empty": (lambda f: f.write_bytes(b""), "cannot be loaded"),
-    "text": (lambda f: f.write_text("hello"), "cannot be loaded"),
-    "truncated": (lambda f: truncate(f, 2_000), "cannot be loaded"),
-}
-
-
-@pytest.mark.parametrize("case", MODELS)
-def test_models_that_cannot_be_loaded(said, workspace, tiny_params, case):
+def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke, tiny_params):
     from pipeline.networks.shared.models import build_model
 
-    damage, message = MODELS[case]
-    write_results(workspace, seeds=[0])
-    file = workspace / "outputs/models/model-dropblock-0/best.keras"
-    file.parent.mkdir(parents=True)
-    build_model("model", tiny_params.model, 10).save(file)
-    damage(file)
-    Image.new("RGB", (32, 32)).save(workspace / "a.png")
-    assert message in said("predict --model model-dropblock-0 a.png")
-
-
-def random_picture(file, size=(99, 99), **options):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    Image.fromarray(pixels).save(file, **options)
-
-
-PICTURES = {
-    "missing": (lambda f: None, "cannot be read"),
-    "a folder": (lambda f: f.mkdir(), "cannot be read"),
-    "empty": (lambda f: f.write_bytes(b""), "is no PNG or JPEG image"),
-    "text": (lambda f: f.write_text("hello"), "is no PNG or JPEG image"),
-    "a GIF": (lambda f: random_picture(f, format="GIF"), "is no PNG or JPEG image"),
-    "animated": (
-        lambda f: Image.new("RGB", (9, 9)).save(
-            f, save_all=True, append_images=[Image.new("RGB", (9, 9), "red")]
-        ),
-        "is animated",
-    ),
-    "truncated": (lambda f: (random_picture(f), truncate(f, 5_000)), "cannot be read"),
-    "a bomb": (
-        lambda f: Image.new("1", (20_000, 20_000)).save(f), "has more than 89,478,485 pixels",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", PICTURES)
-def test_pictures_that_cannot_be_classified(said, workspace, case):
-    make, message = PICTURES[case]
-    make(workspace / "a.png")
-    text = said("predict a.png")
-    assert "a.png" in text and message in text
-
-
-def test_a_cmyk_picture_is_classified(workspace, invoke, tiny_params):
-    from pipeline.networks.shared.models import build_model
-
-    write_results(workspace, seeds=[0])
+    set_params(workspace, data__limit=120)
+    assert invoke("prepare")[0] == 0
     folder = workspace / "outputs/models/model-dropblock-0"
     folder.mkdir(parents=True)
-    metadata = json.loads((workspace / "data/prepared/metadata.json").read_text())
-    metadata["params"]["sharpen"] = True
-    (workspace / "data/prepared/metadata.json").write_text(json.dumps(metadata))
     build_model("model", tiny_params.model, 10).save(folder / "best.keras")
-    Image.new("CMYK", (50, 40)).save(workspace / "a.jpg")
-    code, text = invoke("predict", "--model", "model-dropblock-0", "a.jpg")
+    for mode, name in [("CMYK", "a.jpg"), ("L", "b.png")]:
+        Image.new(mode, (50, 40)).save(workspace / name)
+    code, text = invoke("predict", "--model", "model-dropblock-0", "--top", 3, "a.jpg", "b.png")
     assert code == 0
-    assert text.count("%") == 5
+    assert [line for line in text.splitlines() if "%" not in line] == ["a.jpg", "b.png"]
+    assert text.count("%") == 6

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.data.cifar100 import load_cifar100
-from tests.conftest import CIFAR100, needs_cifar100
+from tests.conftest import CIFAR100, needs_cifar100, poke, truncate
 
 
 def load(path):
@@ -33,8 +33,8 @@ def test_cifar100_binary_records_become_images_and_labels(cifar100_folder):
     [
         (lambda f: (f / "train.bin").unlink(), "binary: train.bin not found; copy"),
         (lambda f: (f / "train.bin").write_bytes(b""), "train.bin has 0 bytes, .* copy it again"),
-        (lambda f: truncate(f / "test.bin", -1), "test.bin has 614,799 bytes"),
-        (lambda f: truncate(f / "test.bin", 3074), "test.bin has 617,874 bytes"),
+        (lambda f: truncate(f / "test.bin", 1), "test.bin has 614,799 bytes"),
+        (lambda f: truncate(f / "test.bin", -3074), "test.bin has 617,874 bytes"),
         (lambda f: poke(f / "test.bin", 3074 * 5 + 1, 100), "class label 100 of image 5"),
         (lambda f: poke(f / "test.bin", 3074 * 9, 20), "superclass label 20 of image 9"),
         (lambda f: (f / "fine_label_names.txt").unlink(), "fine_label_names.txt not found"),
@@ -45,18 +45,6 @@ def test_damaged_cifar100_files_are_refused(cifar100_folder, damage, message):
     damage(cifar100_folder)
     with pytest.raises(UserError, match=message):
         load(cifar100_folder)
-
-
-def truncate(file, change):
-    size = file.stat().st_size + change
-    with file.open("r+b") as opened:
-        opened.truncate(size)
-
-
-def poke(file, position, value):
-    with file.open("r+b") as opened:
-        opened.seek(position)
-        opened.write(bytes([value]))
 
 
 @pytest.fixture

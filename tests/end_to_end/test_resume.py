@@ -14,12 +14,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from pipeline.networks.shared.models import load_network
-from pipeline.training import loop
 from tests.conftest import (
     REPOSITORY,
     TINY,
@@ -194,19 +192,3 @@ def test_a_disk_that_is_full_while_saving_loses_nothing(prepared, tmp_path):
     assert "Traceback" not in output
     finish(prepared)
     assert_the_same(prepared, results_of(whole))
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "allocating")]
-)
-def test_too_little_memory_fails_the_run_with_the_way_out(prepared, monkeypatch, invoke, error):
-    def allocate_too_much(*args, **kwargs):
-        raise error
-
-    monkeypatch.setattr(loop, "fit", allocate_too_much)
-    code, said = invoke("train", LABEL)
-    assert code == 2
-    assert "out of memory with model.batch_size = " in said
-    (run,) = MlflowClient(f"sqlite:///{prepared}/mlflow.db").search_runs(["1"])
-    assert run.info.status == "FAILED"
-    assert run.data.tags["end_reason"].startswith("UserError: out of memory")

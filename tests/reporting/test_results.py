@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.evaluation.outputs import EvaluationSet
 from pipeline.reporting import results
 from tests.conftest import with_train, write_results
 
@@ -81,12 +80,6 @@ def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
     np.savez(file, **arrays)
     loaded = results.load_results(with_train(params, seeds=[0, 1]))
     assert loaded.diverged == [("baseline", "dropblock", 1), ("resnet", "dropblock", 0)]
-
-
-def test_unique_images_are_the_first_of_each_group_that_training_does_not_have():
-    groups, of_training = np.array([4, 4, 5, 6, 6]), np.array([False, False, True, False, False])
-    images = EvaluationSet(groups, groups, groups, of_training)
-    assert images.unique.tolist() == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,14 @@
 import json
 
-import keras
-import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import metrics_table, save_logged_model
 from pipeline.stages.register import choose_champion, rank
-from pipeline.tracking.registry import Registry, load_model
-from pipeline.tracking.runs import tracked_run
+from pipeline.tracking.registry import Registry
 from tests.conftest import DIGEST, with_train, write_results
-
-
-def log_small_model():
-    inputs = keras.Input((4,), dtype="uint8")
-    model = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.cast(inputs, "float32")))
-    with tracked_run("small", {}) as run:
-        return run.run_id, run.log_model(model)
+from tests.tracking.test_registry import log_small_model
 
 
 @pytest.fixture
@@ -72,11 +63,6 @@ def test_a_model_that_the_store_lost_is_a_clear_error(results, params):
         choose_champion(params)
 
 
-def test_an_alias_that_nothing_has_is_a_clear_error(store):
-    with pytest.raises(UserError, match=r"no champion of digits-12345678 .*dvc repro"):
-        Registry("digits", "123456789").uri("champion")
-
-
 def test_each_networks_best_seed_stands_for_it(workspace, params):
     write_results(workspace, seeds=[0, 1, 2])
     metrics = metrics_table(with_train(params, seeds=[0, 1, 2]).trials, DIGEST)
@@ -85,11 +71,6 @@ def test_each_networks_best_seed_stands_for_it(workspace, params):
     assert first["best_val_accuracy"] == metrics["best_val_accuracy"].max()
     of_second = metrics.query("network == @second['network']")["best_val_accuracy"]
     assert second["best_val_accuracy"] == of_second.max()
-
-
-def test_the_logged_model_loads_again(store):
-    _, uri = log_small_model()
-    assert load_model(uri).predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)
 
 
 def test_a_network_alone_is_champion_without_a_challenger(results, params):

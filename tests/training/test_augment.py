@@ -72,7 +72,7 @@ def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
     np.testing.assert_allclose(counts / len(cropped), 1 / 13, atol=0.01)
     correlation = np.corrcoef(cropped.T) - np.eye(4)
     assert abs(correlation).max() < 0.03
-    assert result[..., 2] == pytest.approx(9, abs=1e-3)  # nothing from outside the image
+    assert abs(result[..., 2] - 9).max() < 1e-3  # nothing from outside the image
 
 
 def numpy_resize(line, size):
@@ -93,7 +93,7 @@ def test_enlarging_is_bilinear_with_half_pixel_centres(before, after):
 def test_coarse_dropout_blackens_up_to_a_fifth_of_the_image(augment_only):
     images = np.full((20_000, 32, 32, 3), 200, np.float32)
     result = np.asarray(augment_batch(images, augment_only(dropout_fraction=0.2), SEED))
-    assert set(np.unique(result)) == {0, 200}
+    assert ((result == 0) | (result == 200)).all()
     # Half of the images get it, and the dropped share is uniform from 0 to 0.2.
     assert (result == 0).mean() == pytest.approx(0.5 * 0.1, abs=0.004)
 

@@ -1,0 +1,87 @@
+import pytest
+
+from pipeline.commands import doctor
+from pipeline.core.trials import Trial
+from pipeline.reporting.experiments import TrackedResult
+from pipeline.tracking.runs import tracked_run
+
+TRIAL = Trial("model", "dropblock", 0)
+
+
+@pytest.fixture
+def run_id(store):
+    with tracked_run("one", {}) as run:
+        return run.run_id
+
+
+@pytest.fixture
+def results(monkeypatch):
+    """What DVC knows; a list to fill."""
+    found = []
+    monkeypatch.setattr(doctor, "list_results", lambda: found)
+    return found
+
+
+def test_a_healthy_project_is_left_as_it_is(results, run_id):
+    results += [TrackedResult("workspace", "", TRIAL, run_id)]
+    assert doctor.examine() == ([], [])
+
+
+def test_a_run_is_tagged_with_all_experiments_that_hold_its_result(results, run_id, store):
+    results += [
+        TrackedResult("workspace", "", TRIAL, run_id),
+        TrackedResult("commit abc1234", "abc1234", TRIAL, run_id),
+        TrackedResult("late", "abc1235", TRIAL, run_id),
+        TrackedResult("early", "abc1236", TRIAL, run_id),
+    ]
+    mended, left = doctor.examine()
+    assert mended == [f"tagged run {run_id} (one) with early, late"]
+    assert left == []
+    assert store.get_run(run_id).data.tags[doctor.TAG] == "early, late"
+    assert doctor.examine() == ([], [])
+
+
+def test_a_run_left_running_by_a_dead_process_is_closed(results, store, monkeypatch):
+    monkeypatch.setattr(doctor, "close_dead_runs", lambda client: ["f00d"])
+    assert doctor.examine()[0] == ["closed run f00d, left RUNNING by a dead process"]
+
+
+def test_lost_runs_of_experiments_are_left_and_named_with_the_way_out(results, store):
+    results += [TrackedResult("lost", "abc1235", TRIAL, "f00d" * 8)]
+    mended, left = doctor.examine()
+    assert mended == []
+    assert left == [
+        "runs of experiment lost are not in this store; `dvc exp apply lost` and this command "
+        "again make new ones"
+    ]
+
+
+def test_lost_runs_of_the_workspace_are_made_anew(results, store, monkeypatch):
+    results += [TrackedResult("workspace", "", TRIAL, "f00d" * 8)]
+    restored = []
+
+    def restore(labels):
+        restored.extend(labels)
+        results.clear()
+        return ["made a new run"]
+
+    monkeypatch.setattr(doctor, "restore_runs", restore)
+    assert doctor.examine() == (["made a new run"], [])
+    assert restored == [TRIAL.label]
+
+
+def test_other_stores_are_named(results, store, workspace, monkeypatch):
+    (workspace / "mlruns").mkdir()
+    (left,) = doctor.other_stores()
+    assert "mlruns is a store of files" in left
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    left = doctor.other_stores()
+    assert "names http://***@127.0.0.1:9, but" in left[1]
+
+
+@pytest.mark.parametrize(("left", "code"), [([], 0), (["a thing"], 1)])
+def test_the_command_exits_with_1_where_something_is_left(invoke, monkeypatch, left, code):
+    monkeypatch.setattr(doctor, "examine", lambda: (["another"], left))
+    found, said = invoke("doctor")
+    assert found == code
+    assert "mended: another" in said

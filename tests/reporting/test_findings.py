@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.reporting.findings import compare_networks, find, summarise
+from tests.conftest import write_results
+from tests.reporting.conftest import results_of
+
+LABELS = np.array([0, 1, 2] * 40)
+
+
+def right_about(share, seed):
+    """Log-probabilities that are right about a share of the images."""
+    rng = np.random.default_rng(seed)
+    predicted = np.where(rng.random(len(LABELS)) < share, LABELS, (LABELS + 1) % 3)
+    return np.log(np.eye(3)[predicted] * 0.8 + 0.05)
+
+
+def three_networks():
+    shares = {"baseline": 0.4, "resnet": 0.6, "sprint": 0.9}
+    return {
+        (name, "dropblock", seed): right_about(share, 10 * seed + i)
+        for seed in (0, 1)
+        for i, (name, share) in enumerate(shares.items())
+    }
+
+
+def with_history(results):
+    columns = ["network", "variant", "seed", "watched_loss"]
+    rows = [[*key, 1.0] for key in results.predictions]
+    return replace(results, history=pd.DataFrame(rows, columns=columns))
+
+
+def test_each_network_is_compared_with_the_first():
+    results = with_history(results_of(three_networks(), LABELS))
+    compared = compare_networks(results, samples=1_000)
+    assert list(compared) == ["resnet", "sprint"]
+    expected = results.hits("sprint", [0, 1]).mean() - results.hits("baseline", [0, 1]).mean()
+    assert compared["sprint"].difference.mean == pytest.approx(expected)
+    described = replace(results, metadata={"digest": "d1"})
+    summary = summarise(described, compared, samples=1_000)
+    assert summary["reference"] == "baseline"
+    assert summary["differences"]["resnet"]["seeds"] == 2
+
+
+def test_a_network_is_compared_over_the_seeds_that_it_shares_with_the_first():
+    predictions = three_networks()
+    del predictions["sprint", "dropblock", 1]
+    compared = compare_networks(with_history(results_of(predictions, LABELS)), samples=1_000)
+    assert list(compared["sprint"].by_seed) == [0]
+    assert list(compared["resnet"].by_seed) == [0, 1]
+
+
+def test_what_diverged_is_not_compared_and_nothing_is_with_a_reference_that_did():
+    predictions = three_networks()
+    predictions["resnet", "dropblock", 0][3] = np.nan
+    compared = compare_networks(with_history(results_of(predictions, LABELS)), samples=1_000)
+    assert list(compared) == ["sprint"]
+    predictions["baseline", "dropblock", 1][3] = np.nan
+    assert compare_networks(with_history(results_of(predictions, LABELS)), samples=1_000) == {}
+
+
+def test_without_a_repository_there_are_no_experiments(workspace, params):
+    (workspace / ".dvc").rmdir()
+    write_results(workspace, seeds=[0])
+    findings = find(params)
+    assert findings.experiments == []
+    assert set(findings.comparisons) == {"resnet"}

@@ -1,0 +1,115 @@
+import json
+
+import pytest
+import tensorflow as tf
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import PREPARED
+from pipeline.core.records import Prepared
+from pipeline.core.trials import Trial
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import Training, train
+from pipeline.training import loop
+from tests.conftest import with_train
+
+TRIAL = Trial("model", "dropblock", 0)
+
+
+@pytest.fixture
+def training(workspace, store, tiny_params):
+    """A training of one residual block, whose graph is traced in a second or two."""
+    small = {"filters": [128], "kernel_sizes": [3], "hidden_units": [1024]}
+    model = tiny_params.model.model_copy(update=small)
+    prepare(tiny_params.data)
+    return Training(tiny_params.model_copy(update={"model": model}), TRIAL, Prepared(PREPARED))
+
+
+def changed(training, section, **values):
+    params = training.params
+    section_values = getattr(params, section).model_copy(update=values)
+    changed_params = params.model_copy(update={section: section_values})
+    return Training(changed_params, training.trial, training.prepared)
+
+
+def test_a_run_is_named_for_people(training):
+    assert training.name == "resnet block=5 seed=0"
+    ablation = Training(
+        training.params, TRIAL._replace(variant="nodrop", seed=2), training.prepared
+    )
+    assert ablation.name == "resnet without DropBlock seed=2"
+    assert ablation.recipe.conv_keep_end == 1.0
+
+
+def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch):
+    others = [
+        changed(training, "model", learning_rate=0.5),
+        changed(training, "augment", flip_probability=0.5),
+        changed(training, "train", clip_norm=1.0),
+        Training(training.params, TRIAL._replace(seed=1), training.prepared),
+        Training(training.params, Trial("baseline", "dropblock", 0), training.prepared),
+    ]
+    keys = {training.key(), *(other.key() for other in others)}
+    assert len(keys) == 1 + len(others)
+    training.prepared.metadata["digest"] = "f00d"
+    assert training.key() not in keys
+
+
+def test_the_key_does_not_change_with_what_does_not(training):
+    same = [
+        changed(
+            training, "train", seeds=[0, 1], variants=["dropblock", "nodrop"], networks=["model"]
+        ),
+        changed(training, "baseline", learning_rate=0.5),
+        changed(training, "report", figure_dpi=200),
+    ]
+    assert {training.key()} == {other.key() for other in same}
+
+
+def test_a_training_leaves_weights_history_and_facts_and_no_checkpoint(training, store, workspace):
+    train(training)
+    facts = json.loads(TRIAL.facts_file.read_text())
+    assert facts["digest"] == training.prepared.digest
+    assert facts["name"] == "resnet block=5 seed=0"
+    assert facts["parameters"] > 1000
+    assert {"last.keras", "best.keras"} == {file.name for file in TRIAL.models_folder.iterdir()}
+    assert len(TRIAL.history_file.read_text().splitlines()) == 1 + training.recipe.epochs
+    run = store.get_run(facts["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["training.key"] == training.key()
+    assert run.data.params["data.sharpen"] == "True"
+    assert run.data.metrics["size/flops"] == facts["flops"]
+    assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "allocating")]
+)
+def test_too_little_memory_fails_the_run_with_the_way_out(training, store, monkeypatch, error):
+    def allocate_too_much(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(loop, "fit", allocate_too_much)
+    with pytest.raises(UserError, match=r"out of memory with model.batch_size = 50 and model.wid"):
+        train(training)
+    (run,) = store.search_runs(["1"])
+    assert run.info.status == "FAILED"
+    assert run.data.tags["end_reason"].startswith("UserError: out of memory")
+
+
+def test_a_disk_that_is_full_is_named_with_the_epoch_to_go_on_from(training, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipeline.training.checkpoint.save_checkpoint", full)
+    with pytest.raises(UserError, match=r"epoch 1 cannot be saved .* goes on after epoch 0"):
+        train(training)
+
+
+def test_a_batch_larger_than_the_data_is_refused(training):
+    with pytest.raises(UserError, match=r"model.batch_size = 500: there are only"):
+        train(changed(training, "model", batch_size=500))
+
+
+def test_networks_not_trained_decide_nothing(training):
+    alone = with_train(training.params, networks=["model"])
+    assert Training(alone, TRIAL, training.prepared).key() == training.key()

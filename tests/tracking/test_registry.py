@@ -1,0 +1,31 @@
+import keras
+import numpy as np
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.tracking.registry import Registry, load_model
+from pipeline.tracking.runs import tracked_run
+
+
+def log_small_model():
+    """Log a model that was not trained; return run id and URI."""
+    inputs = keras.Input((4,), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.cast(inputs, "float32")))
+    with tracked_run("small", {}) as run:
+        return run.run_id, run.log_model(model)
+
+
+def test_an_alias_that_nothing_has_is_a_clear_error(store):
+    with pytest.raises(UserError, match=r"no champion of digits-12345678 .*dvc repro"):
+        Registry("digits", "123456789").uri("champion")
+
+
+def test_a_registered_model_is_found_by_its_alias_and_loads_again(store):
+    _, uri = log_small_model()
+    registry = Registry("digits", "123456789")
+    version = registry.register(uri, "champion", {"val_accuracy": "0.5"})
+    assert registry.find("champion").version == int(version)
+    assert registry.get("champion").tags["val_accuracy"] == "0.5"
+    assert registry.find("challenger") is None
+    model = load_model(registry.uri("champion"))
+    assert model.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)

@@ -1,0 +1,19 @@
+import pytest
+
+from pipeline.core.files import PREPARED
+from pipeline.core.records import Prepared
+from pipeline.stages.prepare import prepare
+
+
+@pytest.fixture
+def tiny_params(tiny_params):
+    """One residual block and one hidden layer: seconds less to trace."""
+    small = {"filters": [128], "kernel_sizes": [3], "hidden_units": [1024]}
+    return tiny_params.model_copy(update={"model": tiny_params.model.model_copy(update=small)})
+
+
+@pytest.fixture
+def prepared(workspace, tiny_params):
+    """Two hundred digits, prepared."""
+    prepare(tiny_params.data)
+    return Prepared(PREPARED)

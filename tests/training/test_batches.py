@@ -1,0 +1,65 @@
+import itertools
+
+import numpy as np
+
+from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
+
+
+def batches(records, params, seed, first_epoch, count, batch_size=32):
+    dataset = make_train_dataset(records, batch_size, params.augment, seed, first_epoch)
+    return [(np.asarray(x), np.asarray(y)) for x, y in itertools.islice(dataset, count)]
+
+
+def test_an_epoch_shows_each_image_at_most_once_in_a_new_order(prepared, tiny_params):
+    off = tiny_params.augment.model_copy(update={"max_operations": 0})
+    plain = tiny_params.model_copy(update={"augment": off})
+    steps = len(prepared["train"]) // 32
+    two_epochs = batches(prepared["train"], plain, seed=0, first_epoch=0, count=2 * steps)
+    epochs = [
+        [image.tobytes() for x, _ in two_epochs[i * steps : (i + 1) * steps] for image in x]
+        for i in range(2)
+    ]
+    known = {image.astype(np.float32).tobytes() for image in prepared["train"]["image"]}
+    for epoch in epochs:
+        assert len(epoch) == steps * 32
+        assert len(set(epoch)) == len(epoch)
+        assert set(epoch) <= known
+    assert epochs[0] != epochs[1]
+
+
+def test_labels_stay_with_their_images(prepared, tiny_params):
+    off = tiny_params.augment.model_copy(update={"max_operations": 0})
+    plain = tiny_params.model_copy(update={"augment": off})
+    label_of = {r["image"].tobytes(): r["label"] for r in prepared["train"]}
+    for images, labels in batches(prepared["train"], plain, 0, 0, 5):
+        expected = [label_of[image.astype(np.uint8).tobytes()] for image in images]
+        assert list(labels) == expected
+
+
+def test_a_later_start_sees_the_batches_of_an_uninterrupted_training(prepared, tiny_params):
+    steps = len(prepared["train"]) // 32
+    whole = batches(prepared["train"], tiny_params, 7, 0, 3 * steps)
+    resumed = batches(prepared["train"], tiny_params, 7, 2, steps)
+    for (x, y), (resumed_x, resumed_y) in zip(whole[2 * steps :], resumed, strict=True):
+        np.testing.assert_array_equal(x, resumed_x)
+        np.testing.assert_array_equal(y, resumed_y)
+
+
+def test_another_seed_changes_order_and_augmentation(prepared, tiny_params):
+    one, other = (batches(prepared["train"], tiny_params, s, 0, 1)[0][0] for s in (0, 1))
+    assert (one != other).any()
+
+
+def test_training_batches_are_augmented_and_evaluation_batches_are_not(prepared, tiny_params):
+    plain = {image.astype(np.float32).tobytes() for image in prepared["train"]["image"]}
+    images, _ = batches(prepared["train"], tiny_params, 0, 0, 1)[0]
+    unchanged = np.mean([image.tobytes() in plain for image in images])
+    assert unchanged < 0.7  # one in four gets no operation at all
+    evaluated = np.concatenate([x for x, _ in make_eval_dataset(prepared["val"], 7)])
+    np.testing.assert_array_equal(evaluated, prepared["val"]["image"])
+
+
+def test_the_clean_sample_is_as_large_as_the_watched_split_and_always_the_same(prepared):
+    sample = clean_sample(prepared)
+    assert len(sample) == len(prepared["val"])
+    np.testing.assert_array_equal(sample, prepared["train"][: len(sample)])
