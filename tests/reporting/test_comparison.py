@@ -2,6 +2,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from pipeline.reporting import comparison
@@ -142,3 +144,38 @@ def test_the_false_discovery_rate_is_held_over_all_classes():
     better = answers(1, 10_000, 0.6, seed=50) | (labels == 7)
     table = comparison.compare_classes(answers(1, 10_000, 0.6), better, labels, names)
     assert table.loc[table["significant"], "class"].tolist() == ["7"]
+
+
+@st.composite
+def pairs_of_answers(draw):
+    """Two networks' correct answers, (seeds, images) booleans each."""
+    shape = draw(st.integers(1, 7)), draw(st.integers(5, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    shares = draw(st.floats(0, 1)), draw(st.floats(0, 1))
+    return [rng.random(shape) < share for share in shares]
+
+
+@given(pairs_of_answers())
+@settings(max_examples=40, deadline=None)
+def test_swapping_the_networks_flips_the_sign_and_no_more(pair):
+    seeds = list(range(len(pair[0])))
+    one, other = (comparison.compare(*p, seeds, 1_000) for p in (pair, pair[::-1]))
+    assert one.difference.mean == pytest.approx(-other.difference.mean)
+    assert one.p_value == pytest.approx(other.p_value)
+    assert one.by_seed == pytest.approx({seed: -d for seed, d in other.by_seed.items()})
+    only_one, only_other, p_value = comparison.mcnemar(pair[0][0], pair[1][0])
+    assert comparison.mcnemar(pair[1][0], pair[0][0]) == (only_other, only_one, p_value)
+
+
+@given(pairs_of_answers(), st.randoms())
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_the_seeds_changes_nothing(pair, random):
+    seeds = list(range(len(pair[0])))
+    shuffled = random.sample(seeds, len(seeds))
+    one = comparison.compare(*pair, seeds, 1_000)
+    other = comparison.compare(*(hits[shuffled] for hits in pair), shuffled, 1_000)
+    assert one.difference.mean == pytest.approx(other.difference.mean)
+    assert one.p_value == pytest.approx(other.p_value)
+    assert one.by_seed == pytest.approx(other.by_seed)
+    assert one.difference.low <= one.difference.mean + 1e-9
+    assert one.difference.high >= one.difference.mean - 1e-9

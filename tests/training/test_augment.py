@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipeline.core.params import AugmentParams
 from pipeline.training.augment import augment_batch, interpolation_matrix, plan_operations
 
 SEED = tf.constant([3, 5], tf.int64)
@@ -134,3 +137,26 @@ def test_no_operations_means_unchanged_pixels(augment_only):
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     off = augment_only(max_operations=0, crop_pixels=12)
     np.testing.assert_array_equal(augment_batch(images, off, SEED), images)
+
+
+@given(
+    st.builds(
+        AugmentParams,
+        max_operations=st.integers(0, 3),
+        crop_pixels=st.integers(0, 15),
+        flip_probability=st.floats(0, 1),
+        dropout_fraction=st.floats(0, 1),
+        dropout_grid_min=st.floats(0.01, 0.3),
+        dropout_grid_max=st.floats(0.3, 1),
+        dropout_per_channel=st.floats(0, 1),
+    ),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_the_params_pixels_stay_pixels(augment, seed):
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    result = np.asarray(augment_batch(images, augment, tf.constant([seed, 1], tf.int64)))
+    assert result.shape == images.shape
+    assert result.dtype == np.float32
+    assert result.min() >= 0
+    assert result.max() <= 255.001

@@ -1,6 +1,9 @@
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.networks.shared.dropblock import DropBlock2D
 
@@ -155,3 +158,29 @@ def test_16_bit_inputs_keep_their_type():
     y = layer(np.ones((4, 16, 16, 3), np.float16), training=True)
     assert y.dtype == "float16"
     assert np.asarray(y, np.float32).mean() == pytest.approx(1, abs=1e-3)
+
+
+@given(
+    st.integers(1, 10), st.integers(1, 10), st.integers(1, 6), st.floats(0.2, 1), st.booleans()
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_what_is_dropped_is_whole_blocks_within_the_map(height, width, block, keep, clamp):
+    layer = DropBlock2D(keep, block, "clamp" if clamp else "skip", seed=0)
+    maps = np.ones((4, height, width, 2), np.float32)
+    result = np.asarray(layer(maps, training=True))
+    dropped = result == 0
+    side = layer.effective_block_size
+    if side == 0:
+        assert not clamp
+        assert block > min(height, width)
+        np.testing.assert_array_equal(result, maps)
+        return
+    # Every dropped unit lies in a square of `side` that is dropped whole.
+    squares = sliding_window_view(dropped, (side, side), axis=(1, 2)).all(axis=(-2, -1))
+    covered = np.zeros_like(dropped)
+    for n, row, column, channel in np.argwhere(squares):
+        covered[n, row : row + side, column : column + side, channel] = True
+    np.testing.assert_array_equal(covered, dropped)
+    # What is left is scaled by one factor, to the mean of before (unless nothing is left).
+    if not dropped.all():
+        np.testing.assert_allclose(result[~dropped], dropped.size / (~dropped).sum(), rtol=1e-5)

@@ -1,0 +1,98 @@
+"""Any value in range goes through preset and YAML unchanged; any other gives one line."""
+
+import copy
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from pipeline.commands.preset import apply
+from pipeline.core.errors import UserError
+from pipeline.core.params import check_params, load_params, with_networks
+from tests.conftest import REPOSITORY
+
+TEXT = (REPOSITORY / "params.yaml").read_text()
+VALUES = YAML(typ="safe").load(TEXT)
+SCHEMA = with_networks().model_json_schema()
+FIELDS = {
+    f"{section}.{key}": field
+    for section, reference in SCHEMA["properties"].items()
+    for key, field in SCHEMA["$defs"][reference["$ref"].rsplit("/", 1)[1]]["properties"].items()
+}
+# Rules over several keys, which a value alone may break.
+TIED = ("conv_keep_start", "conv_keep_end", "dropout_grid_min", "dropout_grid_max", "filters",
+        "kernel_sizes")  # fmt: skip
+LARGE = 10**6
+
+
+def in_range(field):
+    """Return a strategy of the values that a key's JSON schema admits."""
+    if "anyOf" in field:
+        return st.one_of([in_range(option) for option in field["anyOf"]])
+    if "enum" in field:
+        return st.sampled_from(field["enum"])
+    kind = field["type"]
+    if kind == "array":
+        return st.lists(
+            in_range(field["items"]), min_size=field.get("minItems", 0), max_size=4, unique=True
+        )
+    if kind == "integer":
+        low = field.get("minimum", field.get("exclusiveMinimum", 0))
+        high = field.get("maximum", field.get("exclusiveMaximum", LARGE) - 1)
+        return st.integers(low, min(high, LARGE))
+    if kind == "number":
+        return st.floats(
+            field.get("minimum", field.get("exclusiveMinimum", 0)),
+            field.get("maximum", field.get("exclusiveMaximum", LARGE)),
+            exclude_min="exclusiveMinimum" in field,
+            exclude_max="exclusiveMaximum" in field,
+            allow_subnormal=False,
+        )
+    patterns = {"experiments_x": "model.width"}
+    return {"boolean": st.booleans(), "null": st.none()}.get(
+        kind, st.just(patterns.get(field.get("title", ""), "https://example.org/a"))
+    )
+
+
+def out_of_range(field):
+    """Return a strategy of numbers below a key's least; None where it has none."""
+    for option in field.get("anyOf", [field]):
+        low = option.get("minimum", option.get("exclusiveMinimum"))
+        if low is not None and option["type"] == "integer":
+            return st.integers(max_value=low - ("minimum" in option))
+        if low is not None:
+            return st.floats(max_value=low, exclude_max="minimum" in option)
+    return None
+
+
+NUMBERS = sorted(key for key, field in FIELDS.items() if out_of_range(field) is not None)
+FREE = sorted(
+    key for key, field in FIELDS.items()
+    if key.split(".")[1] not in TIED and "pattern" not in field and key != "train.networks"
+)  # fmt: skip
+
+
+@given(st.data(), st.sampled_from(FREE))
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_value_in_range_comes_back_from_preset_and_yaml(tmp_path, data, key):
+    value = data.draw(in_range(FIELDS[key]), label=key)
+    file = tmp_path / "params.yaml"
+    file.write_text(apply(TEXT, {key: value}))
+    section, name = key.split(".")
+    assert getattr(getattr(load_params(file), section), name) == value
+
+
+@given(st.data(), st.sampled_from(NUMBERS))
+@settings(max_examples=80, deadline=None)
+def test_a_value_out_of_range_is_one_line_that_names_key_and_value(data, key):
+    value = data.draw(out_of_range(FIELDS[key]), label=key)
+    section, name = key.split(".")
+    values = copy.deepcopy(VALUES)
+    values[section][name] = value
+    with pytest.raises(UserError) as caught:
+        check_params(values)
+    (line,) = [line for line in str(caught.value).splitlines()[1:] if line]
+    assert line.startswith(f"  {key} = {value!r}: must be ")
