@@ -1,7 +1,8 @@
 """Time preparing CIFAR-100 and augmenting batches, against OpenCV picture by picture.
 
-The peer does what imgaug, which the tutorial used, does: OpenCV's filter2D and resize in a Python
-loop over the pictures. The sharpened pictures must be the same to the last bit.
+The peer does with OpenCV what imgaug 0.2.8 does, which the tutorial used: filter2D, resize by
+INTER_AREA, a coarse grid of at least four cells a side, in a Python loop over the pictures. The
+sharpened pictures must be the same to the last bit.
 """
 
 import argparse
@@ -52,16 +53,17 @@ def augment_with_opencv(
 
     def crop(image: np.ndarray) -> np.ndarray:
         top, bottom, left, right = rng.integers(params.crop_pixels + 1, size=4)
-        return cv2.resize(image[top : height - bottom, left : width - right], (width, height))
+        cut = image[top : height - bottom, left : width - right]
+        return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA)
 
     def flip(image: np.ndarray) -> np.ndarray:
         return image[:, ::-1] if rng.random() < params.flip_probability else image
 
     def drop(image: np.ndarray) -> np.ndarray:
-        side = rng.uniform(params.dropout_grid_min, params.dropout_grid_max)
-        cells = max(1, round(side * height))
+        shares = rng.uniform(params.dropout_grid_min, params.dropout_grid_max, 2)
+        cells = np.maximum((shares * (height, width)).astype(int), params.dropout_min_cells)
         channels = 3 if rng.random() < params.dropout_per_channel else 1
-        keep = rng.random((cells, cells, channels)) >= rng.uniform(0, params.dropout_fraction)
+        keep = rng.random((*cells, channels)) >= rng.uniform(0, params.dropout_fraction)
         mask = cv2.resize(keep.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         return image * mask.reshape(height, width, channels)
 

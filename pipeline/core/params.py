@@ -61,10 +61,12 @@ class AugmentParams(Section):
 
     max_operations: Annotated[int, Field(ge=0, le=3)]
     crop_pixels: Annotated[int, Field(ge=0, le=15)]
+    resize: Literal["area", "bilinear"]
     flip_probability: Probability
     dropout_fraction: Probability
     dropout_grid_min: Annotated[float, Field(gt=0, le=1)]
     dropout_grid_max: Annotated[float, Field(gt=0, le=1)]
+    dropout_min_cells: Annotated[int, Field(ge=1, le=32)]
     dropout_per_channel: Probability
 
     @model_validator(mode="after")
@@ -82,6 +84,7 @@ class TrainParams(Section):
     networks: Annotated[list[str], Field(min_length=1), Distinct]
     variants: Annotated[list[Variant], Field(min_length=1), Distinct]
     seeds: Annotated[list[Seed], Field(min_length=1), Distinct]
+    reshuffle: bool
     adam_beta_1: Decay
     adam_beta_2: Decay
     adam_epsilon: Annotated[float, Field(gt=0, le=1)]

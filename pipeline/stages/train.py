@@ -29,7 +29,7 @@ from pipeline.networks.shared.models import (
 from pipeline.tracking.context import context_tags, trial_tags
 from pipeline.tracking.runs import LOCK_FILE, TrackedRun, tracked_run
 from pipeline.training import checkpoint, loop
-from pipeline.training.machine import configure_backend, describe_machine, distribution_strategy
+from pipeline.training.machine import configure_backend, describe_machine, one_device
 from pipeline.training.optimizers import new_model
 from pipeline.training.schedules import of_variant
 
@@ -97,7 +97,10 @@ def train(training: Training) -> None:
             finite, the same training in another process, or an MLflow store that cannot be used.
     """
     loop.check_batch_size(training.trial.network, training.recipe, len(training.prepared["train"]))
-    with checkpoint.training_folder(work_folder(), training.key()) as folder:
+    with (
+        checkpoint.training_folder(work_folder(), training.key()) as folder,
+        one_device(work_folder()),
+    ):
         with open_run(training, folder) as run, explain_lack_of_memory(training):
             model, rows = start_or_resume(training, folder)
             facts = describe(training, model, run)
@@ -152,13 +155,12 @@ def start_or_resume(training: Training, folder: Path) -> tuple[keras.Model, list
     """Build a new model, or load the newest checkpoint with its history."""
     configure_backend(training.params.train, training.trial.seed)
     saved = checkpoint.load_checkpoint(folder)
-    with distribution_strategy().scope():
-        if saved:
-            path, rows = saved
-            print(f"going on after epoch {len(rows)}, from {path}", flush=True)
-            return load_network(path / "last.keras"), rows
-        params, classes = training.params.train, len(training.prepared.class_names)
-        return new_model(training.trial.network, training.recipe, params, classes), []
+    if saved:
+        path, rows = saved
+        print(f"going on after epoch {len(rows)}, from {path}", flush=True)
+        return load_network(path / "last.keras"), rows
+    params, classes = training.params.train, len(training.prepared.class_names)
+    return new_model(training.trial.network, training.recipe, params, classes), []
 
 
 def run_epochs(
@@ -187,6 +189,7 @@ def run_epochs(
         training.recipe,
         training.params.augment,
         training.trial.seed,
+        training.params.train.reshuffle,
         training.params.evaluate.batch_size,
         rows,
         after_epoch,
@@ -205,7 +208,7 @@ def describe(training: Training, model: keras.Model, run: TrackedRun) -> Facts:
         "watched": training.prepared.watched,
         "parameters": trainable_parameters(model),
         "flops": count_flops(model),
-        "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "machine": describe_machine(),
         "precision": training.params.train.precision,
         "git_commit": context["git.commit"],

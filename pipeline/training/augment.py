@@ -1,9 +1,9 @@
 """Random augmentation of a batch of training images, as tensor operations without a loop.
 
 The tutorial (part 5) applies to each image a random number of crop, horizontal flip and coarse
-dropout, in random order. A flip commutes in distribution with the other two, so the only order
-that shows is whether the coarse dropout comes before the crop (which then enlarges the dropped
-cells) or after it.
+dropout, in random order, as imgaug 0.2.8 does them. A flip commutes in distribution with the other
+two, so the only order that shows is whether the coarse dropout comes before the crop (which then
+enlarges the dropped cells) or after it. Pixels are not rounded to whole numbers after a resize.
 """
 
 import math
@@ -44,7 +44,7 @@ def augment_batch(images: Tensor, params: AugmentParams, seed: Tensor) -> Tensor
         tf.random.stateless_uniform(tf.shape(plan.flip), flip_seed) < params.flip_probability
     )
     images *= _where_applied(plan.dropout & plan.dropout_first, keep)
-    images = _resample(images, plan.crop, flip, params.crop_pixels, crop_seed)
+    images = _resample(images, plan.crop, flip, params, crop_seed)
     return images * _where_applied(plan.dropout & ~plan.dropout_first, keep)
 
 
@@ -64,15 +64,17 @@ def _where_applied(applied: Tensor, keep: Tensor) -> Tensor:
     return tf.where(applied[:, tf.newaxis, tf.newaxis, tf.newaxis], keep, 1.0)
 
 
-def _resample(images: Tensor, crop: Tensor, flip: Tensor, most: int, seed: Tensor) -> Tensor:
-    """Crop 0..`most` pixels from each side, resize back, and flip, all bilinear in one pass."""
+def _resample(
+    images: Tensor, crop: Tensor, flip: Tensor, params: AugmentParams, seed: Tensor
+) -> Tensor:
+    """Crop 0..crop_pixels from each side, resize back, and flip, all in one pass."""
     height, width = images.shape[1:3]
     sides = tf.random.stateless_uniform(
-        (4, tf.shape(images)[0]), seed, minval=0, maxval=most + 1, dtype=tf.int32
+        (4, tf.shape(images)[0]), seed, minval=0, maxval=params.crop_pixels + 1, dtype=tf.int32
     )
     top, bottom, left, right = tf.unstack(tf.where(crop, tf.cast(sides, tf.float32), 0.0))
-    rows = interpolation_matrix(height, top, bottom)
-    columns = interpolation_matrix(width, left, right)
+    rows = interpolation_matrix(height, top, bottom, params.resize)
+    columns = interpolation_matrix(width, left, right, params.resize)
     columns = tf.where(flip[:, tf.newaxis, tf.newaxis], columns[:, ::-1], columns)
     return _map_lines(images, rows, columns)
 
@@ -88,42 +90,69 @@ def _map_lines(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return tf.ensure_shape(mixed, (None, new_height, new_width, channels))
 
 
-def interpolation_matrix(size: int, before: Tensor, after: Tensor) -> Tensor:
-    """Return (n, size, size) bilinear weights from a cropped line back to its full length.
+def interpolation_matrix(size: int, before: Tensor, after: Tensor, resize: str) -> Tensor:
+    """Return (n, size, size) weights from a cropped line back to its full length.
 
     Args:
         size: length of the line in pixels.
         before, after: (n,) pixels cropped at its start and end.
+        resize: "area", as OpenCV's INTER_AREA where it enlarges, or "bilinear" (INTER_LINEAR).
     """
-    length = float(size) - before - after
-    grid = (tf.range(size, dtype=tf.float32) + 0.5) * (length / size)[:, tf.newaxis] - 0.5
-    position = before[:, tf.newaxis] + tf.clip_by_value(grid, 0.0, length[:, tf.newaxis] - 1.0)
-    distance = tf.abs(position[:, :, tf.newaxis] - tf.range(size, dtype=tf.float32))
+    length = (float(size) - before - after)[:, tf.newaxis]
+    places = tf.range(size, dtype=tf.float32)
+    if resize == "area":
+        position = _area_position(places, length, length / size)
+    else:
+        position = (places + 0.5) * (length / size) - 0.5
+    position = before[:, tf.newaxis] + tf.clip_by_value(position, 0.0, length - 1.0)
+    distance = tf.abs(position[:, :, tf.newaxis] - places)
     return tf.maximum(0.0, 1.0 - distance)
+
+
+def _area_position(places: Tensor, length: Tensor, step: Tensor) -> Tensor:
+    """Return where on a line of `length` OpenCV's INTER_AREA reads each of the places.
+
+    A place that lies within one source pixel takes that pixel; one that lies across two mixes them
+    by how much of it lies in the second (imgproc/src/resize.cpp, area mode).
+    """
+    first = tf.floor(places * step)
+    share = places + 1.0 - (first + 1.0) / step
+    # Rounding must not take a border between pixels for a sliver of the next.
+    return first + tf.where(share > 1e-4, share, 0.0)
 
 
 def coarse_dropout_mask(
     shape: tf.TensorShape, count: Tensor, params: AugmentParams, seed: Tensor
 ) -> Tensor:
-    """Draw (n, h, w, channels) float32 masks with 0 in the dropped cells of a coarse grid."""
+    """Draw (n, h, w, channels) float32 masks with 0 in the dropped cells of a coarse grid.
+
+    The grid has as many cells an axis as a random share of the image's pixels there, rounded down,
+    but at least dropout_min_cells; the shares of the two axes are drawn apart.
+    """
     height, width, channels = shape[1:]
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
-    side = tf.random.stateless_uniform(
-        (count, 1), seeds[0], params.dropout_grid_min, params.dropout_grid_max
+    shares = tf.random.stateless_uniform(
+        (2, count, 1), seeds[0], params.dropout_grid_min, params.dropout_grid_max
+    )
+    least = params.dropout_min_cells
+    rows, columns = (
+        tf.maximum(tf.floor(share * size), float(least))
+        for share, size in zip(tf.unstack(shares), (height, width), strict=True)
     )
     fraction = tf.random.stateless_uniform(
         (count, 1, 1, 1), seeds[1], maxval=params.dropout_fraction
     )
     shared = tf.random.stateless_uniform((count, 1, 1, 1), seeds[2]) >= params.dropout_per_channel
-    most = math.ceil(max(height, width) * params.dropout_grid_max)
+    most = max(least, math.floor(max(height, width) * params.dropout_grid_max))
     noise = tf.random.stateless_uniform((count, most, most, channels), seeds[3])
     noise = tf.where(shared, noise[..., :1], noise)
     keep = tf.cast(noise >= fraction, tf.float32)
-    return _map_lines(keep, _coarse_cells(height, side, most), _coarse_cells(width, side, most))
+    return _map_lines(
+        keep, _cells_of_pixels(height, rows, most), _cells_of_pixels(width, columns, most)
+    )
 
 
-def _coarse_cells(size: int, side: Tensor, most: int) -> Tensor:
-    """Return (n, size, most) weights: 1 at each pixel's cell in grids of `side` times `size`."""
-    cells = tf.maximum(tf.round(side * size), 1.0)
+def _cells_of_pixels(size: int, cells: Tensor, most: int) -> Tensor:
+    """Return (n, size, most) weights: 1 at each pixel's cell, of (n, 1) cells a line."""
     cell = tf.cast(tf.range(size, dtype=tf.float32) * cells / size, tf.int32)
     return tf.one_hot(cell, most)

@@ -12,16 +12,23 @@ from pipeline.training.augment import augment_batch
 
 
 def make_train_dataset(
-    records: np.ndarray, batch_size: int, augment: AugmentParams, seed: int, first_epoch: int = 0
+    records: np.ndarray,
+    batch_size: int,
+    augment: AugmentParams,
+    seed: int,
+    first_epoch: int = 0,
+    reshuffle: bool = True,
 ) -> tf.data.Dataset:
     """Make an endless dataset of augmented (images, labels) batches from `first_epoch` on.
 
     Order and augmentation are functions of seed, epoch and step alone, so that a training that
     starts at a later epoch sees the same batches. The incomplete last batch of an epoch is left
-    out; the order changes each epoch, so no image is left out for good.
+    out; where the order changes each epoch, no image is left out for good.
 
     Args:
         records: (n,) records with at least batch_size images.
+        reshuffle: a new order each epoch; else the records' own, so that the batches of all epochs
+            hold the same images, as in the tutorial.
 
     Returns:
         Batches of float32 (batch_size, 32, 32, 3), 0..255, and int32 (batch_size,).
@@ -33,7 +40,9 @@ def make_train_dataset(
 
     def epoch_batches(epoch: Any) -> tf.data.Dataset:
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(records)), order_seed)
+        order = tf.range(len(records))
+        if reshuffle:
+            order = tf.random.experimental.stateless_shuffle(order, order_seed)
         batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
         seeds = tf.random.experimental.stateless_split(order_seed, steps)
         return tf.data.Dataset.from_tensor_slices((batches, seeds))

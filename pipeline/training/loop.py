@@ -145,6 +145,7 @@ def fit(
     params: Recipe,
     augment: AugmentParams,
     seed: int,
+    reshuffle: bool,
     eval_batch_size: int,
     rows: list[HistoryRow],
     after_epoch: EpochHook,
@@ -153,6 +154,7 @@ def fit(
     """Train a compiled model from the epoch after the last of `rows` to the end.
 
     Args:
+        reshuffle: as in make_train_dataset.
         rows: the history so far, empty for a new training; extended in place.
         after_epoch: called with the model and the rows after each epoch.
         verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
@@ -163,7 +165,7 @@ def fit(
     steps = len(records) // params.batch_size
     first_epoch = len(rows)
     model.fit(
-        make_train_dataset(records, params.batch_size, augment, seed, first_epoch),
+        make_train_dataset(records, params.batch_size, augment, seed, first_epoch, reshuffle),
         validation_data=make_eval_dataset(prepared[prepared.watched], eval_batch_size),
         initial_epoch=first_epoch,
         epochs=params.epochs,

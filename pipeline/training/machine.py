@@ -3,9 +3,12 @@
 import platform
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import psutil
 import tensorflow as tf
@@ -24,11 +27,31 @@ def configure_backend(params: TrainParams, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def distribution_strategy() -> tf.distribute.Strategy:
-    """Return a strategy over all GPUs where there are several, else the default one."""
-    if len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+@contextmanager
+def one_device(folder: Path) -> Iterator[None]:
+    """Take one GPU for this training, where there are any, and leave the others to others.
+
+    DropBlock's ratio and batch norm are over the whole batch, as in the tutorial, which a batch
+    that is split over devices does not have. Before anything else is done with the GPUs.
+
+    Args:
+        folder: holds the locks by which trainings at the same time find a GPU each.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    with ExitStack() as held:
+        if gpus:
+            tf.config.set_visible_devices(gpus[first_free(len(gpus), folder, held)], "GPU")
+        yield
+
+
+def first_free(count: int, folder: Path, held: ExitStack) -> int:
+    """Return the first of `count` devices that nobody holds, and hold it; 0 where all are held."""
+    for number in range(count):
+        lock = filelock.FileLock(folder / f"gpu-{number}.lock")
+        with suppress(filelock.Timeout):
+            held.enter_context(lock.acquire(timeout=0))
+            return number
+    return 0
 
 
 def describe_machine() -> dict[str, Any]:

@@ -1,13 +1,25 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.params import AugmentParams
-from pipeline.training.augment import augment_batch, interpolation_matrix, plan_operations
+from pipeline.core.params import AugmentParams, read_yaml
+from pipeline.training.augment import (
+    augment_batch,
+    coarse_dropout_mask,
+    interpolation_matrix,
+    plan_operations,
+)
+from tests.conftest import REPOSITORY
 
 SEED = tf.constant([3, 5], tf.int64)
+# What OpenCV and imgaug themselves give; the file says how it was made.
+PEERS = json.loads((Path(__file__).parent / "imgaug_and_opencv.json").read_text())
+OPENCV, IMGAUG = PEERS["opencv"], PEERS["imgaug"]
 ONLY = {"crop_pixels": 0, "flip_probability": 0.0, "dropout_fraction": 0.0}
 
 
@@ -16,7 +28,10 @@ def augment_only(params):
     """Make augment params with all but the given operations switched off."""
 
     def make(**changes):
-        published = {"max_operations": 3, "dropout_grid_min": 0.02, "dropout_grid_max": 0.25}
+        published = {
+            "max_operations": 3, "dropout_grid_min": 0.02, "dropout_grid_max": 0.25,
+            "dropout_min_cells": 4, "resize": "area",
+        }  # fmt: skip
         return params.augment.model_copy(update={**published, **ONLY, **changes})
 
     return make
@@ -69,7 +84,7 @@ def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
     bottom, right = 31 - result[:, -1, :, 0].max(axis=1), 31 - result[:, :, -1, 1].max(axis=1)
     sides = np.stack([top, bottom, left, right], axis=1)
     cropped = sides[sides.max(axis=1) > 0.5]
-    # Enlarging blends border pixels with themselves alone, so the border tells the crop exactly.
+    # Enlarging takes a border pixel from itself alone, so the border tells the crop exactly.
     np.testing.assert_allclose(cropped, np.rint(cropped), atol=1e-3)
     counts = np.stack([np.bincount(np.rint(side).astype(int), minlength=13) for side in cropped.T])
     np.testing.assert_allclose(counts / len(cropped), 1 / 13, atol=0.01)
@@ -87,8 +102,8 @@ def numpy_resize(line, size):
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (12, 12), (3, 0), (0, 7), (11, 2)])
 def test_enlarging_is_bilinear_with_half_pixel_centres(before, after):
     line = np.random.default_rng(0).uniform(0, 255, 32)
-    weights = np.asarray(interpolation_matrix(32, tf.constant([before], tf.float32),
-                                              tf.constant([after], tf.float32)))[0]  # fmt: skip
+    sides = [tf.constant([side], tf.float32) for side in (before, after)]
+    weights = np.asarray(interpolation_matrix(32, *sides, "bilinear"))[0]
     expected = numpy_resize(line[before : 32 - after], 32)
     np.testing.assert_allclose(weights @ line, expected, rtol=1e-5)
 
@@ -114,13 +129,65 @@ def test_half_of_the_dropouts_are_per_channel(augment_only):
     np.testing.assert_array_equal(holes.all(axis=3), holes.any(axis=3))
 
 
-@pytest.mark.parametrize(("share", "cells"), [(0.02, 1), (0.1, 3), (0.25, 8)])
-def test_the_grid_is_that_share_of_the_image(augment_only, share, cells):
+@pytest.mark.parametrize(
+    ("share", "least", "cells"),
+    [(0.02, 1, 1), (0.02, 4, 4), (0.1, 1, 3), (0.2, 4, 6), (0.25, 4, 8)],
+)
+def test_the_grid_is_that_share_of_the_image_rounded_down_but_no_coarser_than_allowed(
+    augment_only, share, least, cells
+):
     one_size = {"dropout_grid_min": share, "dropout_grid_max": share, "dropout_fraction": 0.9}
     images = np.full((500, 32, 32, 3), 200, np.float32)
-    holes = np.asarray(augment_batch(images, augment_only(**one_size), SEED))[..., 0] == 0
-    changes = (np.diff(holes, axis=1).any(axis=(0, 2))).sum()
-    assert changes == cells - 1
+    params = augment_only(**one_size, dropout_min_cells=least)
+    holes = np.asarray(augment_batch(images, params, SEED))[..., 0] == 0
+    for axis in (1, 2):
+        changes = np.diff(holes, axis=axis).any(axis=(0, 3 - axis)).sum()
+        assert changes == cells - 1
+
+
+@pytest.fixture(scope="module")
+def masks():
+    """Masks of the tutorial's coarse dropout, (n, 32, 32, 3) booleans of what is dropped."""
+    values = read_yaml(REPOSITORY / "presets/tutorial.yaml")["augment"]
+    shape = tf.TensorShape((None, 32, 32, 3))
+    keep = coarse_dropout_mask(shape, 20_000, AugmentParams(**values), SEED)
+    return np.asarray(keep) == 0
+
+
+def test_coarse_dropout_drops_as_much_and_as_unevenly_as_imgaug(masks):
+    shares = masks.mean(axis=(1, 2, 3))
+    assert shares.mean() == pytest.approx(IMGAUG["mean_share"], abs=0.002)
+    assert shares.std() == pytest.approx(IMGAUG["sd_share"], abs=0.002)
+    assert (shares == 0).mean() == pytest.approx(IMGAUG["empty"], abs=0.01)
+    assert (shares == 1).mean() == pytest.approx(IMGAUG["black"], abs=0.001)
+    quantiles = np.quantile(shares, [0.25, 0.5, 0.75, 0.95])
+    np.testing.assert_allclose(quantiles, IMGAUG["quantiles"], atol=0.006)
+
+
+def test_coarse_dropout_has_grids_as_imgaug_has_them_the_axes_drawn_apart(masks):
+    """Told from the masks that have enough holes: where neighbouring lines differ, a cell ends."""
+    shared = (masks.all(axis=3) == masks.any(axis=3)).all(axis=(1, 2))
+    assert shared.mean() == pytest.approx(IMGAUG["same_in_all_channels"], abs=0.015)
+    dense = masks[masks.mean(axis=(1, 2, 3)) > 0.15]
+    rows = np.diff(dense, axis=1).any(axis=(2, 3)).sum(axis=1) + 1
+    columns = np.diff(dense, axis=2).any(axis=(1, 3)).sum(axis=1) + 1
+    for cells in (rows, columns):
+        found = np.bincount(cells, minlength=9)[:9] / len(cells)
+        np.testing.assert_allclose(found, IMGAUG["cells_of_dense"], atol=0.025)
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < IMGAUG["correlation"] + 0.05
+
+
+@pytest.mark.parametrize("case", OPENCV["crops"], ids=lambda case: str(case["crop"]))
+def test_cropped_images_are_enlarged_as_opencvs_area_does(case):
+    top, bottom, left, right = case["crop"]
+    image = np.random.default_rng(OPENCV["seed"]).integers(0, 256, (32, 32), np.uint8)
+    rows, columns = (
+        np.asarray(interpolation_matrix(32, tf.constant([before], tf.float32),
+                                        tf.constant([after], tf.float32), "area"))[0]
+        for before, after in [(top, bottom), (left, right)]
+    )  # fmt: skip
+    resized = rows @ image.astype(np.float64) @ columns.T
+    np.testing.assert_allclose(resized, case["resized"], atol=0.01)
 
 
 def test_one_seed_one_result_and_another_seed_another(augment_only):
@@ -148,6 +215,8 @@ def test_no_operations_means_unchanged_pixels(augment_only):
         dropout_fraction=st.floats(0, 1),
         dropout_grid_min=st.floats(0.01, 0.3),
         dropout_grid_max=st.floats(0.3, 1),
+        dropout_min_cells=st.integers(1, 32),
+        resize=st.sampled_from(["area", "bilinear"]),
         dropout_per_channel=st.floats(0, 1),
     ),
     st.integers(0, 2**31),

@@ -63,3 +63,16 @@ def test_the_clean_sample_is_as_large_as_the_watched_split_and_always_the_same(p
     sample = clean_sample(prepared)
     assert len(sample) == len(prepared["val"])
     np.testing.assert_array_equal(sample, prepared["train"][: len(sample)])
+
+
+def test_without_reshuffling_the_batches_of_all_epochs_hold_the_same_images(prepared, tiny_params):
+    steps = len(prepared["train"]) // 32
+    dataset = make_train_dataset(
+        prepared["train"], 32, tiny_params.augment, seed=0, reshuffle=False
+    )
+    labels = [np.asarray(y) for _, y in itertools.islice(dataset, 2 * steps)]
+    expected = prepared["train"]["label"][: steps * 32].reshape(steps, 32)
+    np.testing.assert_array_equal(labels[:steps], expected)
+    np.testing.assert_array_equal(labels[steps:], expected)
+    images = [np.asarray(x) for x, _ in itertools.islice(dataset, 2 * steps)]
+    assert (images[0] != images[steps]).any()  # but augmented anew

@@ -18,7 +18,9 @@ def train(prepared, params, epochs, saved=None, network="model", rows=()):
         model, rows = keras.saving.load_model(saved[0]), list(saved[1])
     else:
         model, rows = new_model(network, recipe, params.train, 10), list(rows)
-    loop.fit(model, prepared, recipe, params.augment, 3, 100, rows, lambda *_: None, verbose=0)
+    loop.fit(
+        model, prepared, recipe, params.augment, 3, True, 100, rows, lambda *_: None, verbose=0
+    )
     return model, rows
 
 
@@ -106,7 +108,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, ti
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
     with pytest.raises(loop.DivergedError, match="nan in epoch 1, step 1; try a lower"):
-        loop.fit(model, prepared, recipe, tiny_params.augment, 0, 100, [], lambda *_: None, 0)
+        loop.fit(model, prepared, recipe, tiny_params.augment, 0, True, 100, [], lambda *_: None, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import re
+from contextlib import ExitStack
 
 from pipeline.training import machine
 from tests.conftest import REPOSITORY, start_python
@@ -37,3 +38,17 @@ def test_the_peak_grows_by_the_memory_that_is_used():
     )
     grown = start_python(REPOSITORY, "-c", code).communicate()[0]
     assert 150e6 < int(grown) < 250e6
+
+
+def test_trainings_at_the_same_time_take_a_device_each(tmp_path):
+    with ExitStack() as first, ExitStack() as second, ExitStack() as third:
+        assert machine.first_free(2, tmp_path, first) == 0
+        assert machine.first_free(2, tmp_path, second) == 1
+        assert machine.first_free(2, tmp_path, third) == 0  # all are held
+        first.close()
+        assert machine.first_free(2, tmp_path, third) == 0
+
+
+def test_without_a_gpu_there_is_nothing_to_hold(tmp_path):
+    with machine.one_device(tmp_path):
+        assert list(tmp_path.iterdir()) == []
