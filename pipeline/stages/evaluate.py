@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import log_softmax
 
-from pipeline.core.files import PREPARED
+from pipeline.core.files import PREPARED, work_folder
 from pipeline.core.params import EvaluateParams, Params
 from pipeline.core.records import SPLITS, Prepared, Split
 from pipeline.core.trials import Facts, Trial, label_history, load_facts, load_history
@@ -25,6 +25,7 @@ from pipeline.networks.shared.models import load_network
 from pipeline.tracking.context import trial_tags
 from pipeline.tracking.runs import tracked_run
 from pipeline.training.batches import make_eval_dataset
+from pipeline.training.checkpoint import discard_checkpoints
 
 WEIGHTS = ("best", "last")
 
@@ -54,6 +55,7 @@ def evaluate(params: Params, trial: Trial) -> None:
     tracked = {**flatten(scores), **epochs}
     run_id, uri = track(trial, facts, history, tracked, exported, drawn, params.evaluate)
     outputs.save_logged_model(trial, run_id, uri)
+    discard_checkpoints(work_folder(), facts["training_key"])
     test = scores["best"]["test"]
     print(f"{facts['name']}: test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
 
@@ -88,7 +90,7 @@ def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     """Collect what the report says of a training beside its scores."""
     kept = history.iloc[-1] if facts["watched"] == "test" else best_epoch(history)
     return {
-        **{key: value for key, value in facts.items() if key != "run_id"},
+        **{key: v for key, v in facts.items() if key not in ("run_id", "training_key")},
         "epochs": len(history),
         "best_epoch": int(kept["epoch"]),
         "seconds_per_epoch": float(history["seconds"].median()),

@@ -100,17 +100,19 @@ def train(training: Training) -> None:
     with (
         checkpoint.training_folder(work_folder(), training.key()) as folder,
         one_device(work_folder()),
+        open_run(training, folder) as run,
+        explain_lack_of_memory(training),
     ):
-        with open_run(training, folder) as run, explain_lack_of_memory(training):
-            model, rows = start_or_resume(training, folder)
-            facts = describe(training, model, run)
-            size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
-            print(f"{training.name}: {size}, MLflow run {run.run_id}", flush=True)
-            run.log_metrics({f"size/{name}": facts[name] for name in ("parameters", "flops")})
-            run.log_history(rows)
-            run_epochs(training, model, rows, folder, run)
-            write_outputs(training, folder, rows, facts)
-        shutil.rmtree(folder)
+        model, rows = start_or_resume(training, folder)
+        facts = describe(training, model, run)
+        size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
+        print(f"{training.name}: {size}, MLflow run {run.run_id}", flush=True)
+        run.log_metrics({f"size/{name}": facts[name] for name in ("parameters", "flops")})
+        run.log_history(rows)
+        run_epochs(training, model, rows, folder, run)
+        write_outputs(training, folder, rows, facts)
+    # The checkpoint stays until `evaluate`, before which DVC has recorded these outputs: a kill in
+    # between costs nothing.
 
 
 @contextmanager
@@ -203,6 +205,7 @@ def describe(training: Training, model: keras.Model, run: TrackedRun) -> Facts:
     return {
         "run_id": run.run_id,
         "name": training.name,
+        "training_key": training.key(),
         **training.trial._asdict(),
         "digest": training.digest,
         "watched": training.prepared.watched,

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,12 @@ def training_folder(root: Path, key: str) -> Iterator[Path]:
         yield folder
     finally:
         lock.release()
+
+
+def discard_checkpoints(root: Path, key: str) -> None:
+    """Remove a training's folder once its outputs are safe, unless it is being trained anew."""
+    with suppress(UserError), training_folder(root, key) as folder:
+        shutil.rmtree(folder)
 
 
 def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best: bool) -> Path:

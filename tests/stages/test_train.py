@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -6,10 +7,10 @@ import tensorflow as tf
 from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED
 from pipeline.core.records import Prepared
-from pipeline.core.trials import Trial
+from pipeline.core.trials import Trial, load_facts
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import Training, train
-from pipeline.training import loop
+from pipeline.training import checkpoint, loop
 from tests.conftest import with_train
 
 TRIAL = Trial("model", "dropblock", 0)
@@ -65,7 +66,7 @@ def test_the_key_does_not_change_with_what_does_not(training):
     assert {training.key()} == {other.key() for other in same}
 
 
-def test_a_training_leaves_weights_history_and_facts_and_no_checkpoint(training, store, workspace):
+def test_a_training_leaves_weights_history_and_facts(training, store):
     train(training)
     facts = json.loads(TRIAL.facts_file.read_text())
     assert facts["digest"] == training.prepared.digest
@@ -78,6 +79,24 @@ def test_a_training_leaves_weights_history_and_facts_and_no_checkpoint(training,
     assert run.data.tags["training.key"] == training.key()
     assert run.data.params["data.sharpen"] == "True"
     assert run.data.metrics["size/flops"] == facts["flops"]
+
+
+def test_a_kill_before_dvc_has_recorded_the_outputs_costs_nothing(
+    training, store, workspace, monkeypatch
+):
+    train(training)
+    history, facts = TRIAL.history_file.read_bytes(), load_facts(TRIAL, training.digest)
+    weights = (TRIAL.models_folder / "best.keras").read_bytes()
+    shutil.rmtree(workspace / "outputs")  # as DVC does before it runs the stage again
+    monkeypatch.setattr("keras.Model.fit", lambda *_, **__: pytest.fail("it was trained again"))
+    train(training)
+    assert TRIAL.history_file.read_bytes() == history
+    assert (TRIAL.models_folder / "best.keras").read_bytes() == weights
+    assert load_facts(TRIAL, training.digest)["run_id"] == facts["run_id"]
+    (run,) = store.search_runs(["1"])
+    assert run.info.status == "FINISHED"
+    assert [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")] == [1, 2]
+    checkpoint.discard_checkpoints(workspace / ".training", facts["training_key"])
     assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
 
 

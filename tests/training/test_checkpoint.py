@@ -79,6 +79,16 @@ def test_the_key_depends_on_each_setting_and_on_the_code(tmp_path):
     assert checkpoint.training_key(settings, [module]) != key
 
 
+def test_a_folder_is_discarded_unless_somebody_trains_in_it(tmp_path):
+    with checkpoint.training_folder(tmp_path, "key") as folder:
+        save(folder, True)
+        checkpoint.discard_checkpoints(tmp_path, "key")
+        assert checkpoint.load_checkpoint(folder)
+    checkpoint.discard_checkpoints(tmp_path, "key")
+    assert not folder.exists()
+    checkpoint.discard_checkpoints(tmp_path, "another")
+
+
 def hold(root, held, release):
     with checkpoint.training_folder(root, "key"):
         held.set()
