@@ -37,6 +37,7 @@ test: setup  ## Run the quick tests, minutes on two cores
 test-all: setup  ## Run all tests: whole pipelines, kills and servers too
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
 
+coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup  ## Run all tests and show what none of them reaches
 	@$(OWN_PROCESS) --cov --cov-report= && $(PARALLEL) -m "not own_process" --cov --cov-append
 
