@@ -224,7 +224,9 @@ def write_results(
                    for what in ("loss", "accuracy")]  # fmt: skip
         history = pd.DataFrame(rng.random((3, 6)), columns=columns)
         history.insert(0, "epoch", [1, 2, 3])
-        history = history.assign(seconds=1.5, learning_rate=0.1, keep_prob=0.9)
+        history = history.assign(
+            seconds=1.5, pflop=[0.001, 0.002, 0.003], learning_rate=0.1, keep_prob=0.9
+        )
         (folder / "outputs/history").mkdir(parents=True, exist_ok=True)
         history.to_csv(folder / "outputs/history" / f"{label}.csv", index=False)
 
@@ -236,7 +238,7 @@ def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
     return {
         "name": label, "network": network, "variant": variant, "seed": int(seed),
         "digest": digest, "watched": "val" if "val" in splits else "test", "parameters": 1000,
-        "flops": 10**6, "epochs": 3, "best_epoch": 2, "seconds_per_epoch": 1.5,
+        "flops": 10**6, "pflop": 0.003, "epochs": 3, "best_epoch": 2, "seconds_per_epoch": 1.5,
         "images_per_second": 60.0, "training_seconds": 4.5, "peak_memory_mb": 900.0,
         "tensorflow": "2", "keras": "3", "precision": "float32", "devices": ["CPU"],
         "git_commit": "abcdef0123456789", "git_dirty": "false",

@@ -77,7 +77,7 @@ def save_history(trial: Trial, rows: list[HistoryRow]) -> None:
 
 
 def load_history(trial: Trial, watched: str) -> "pd.DataFrame":
-    """Read the row of each epoch: epoch, seconds, learning_rate, keep_prob, losses, accuracies.
+    """Read the row of each epoch: epoch, seconds, pflop, learning_rate, keep_prob, scores.
 
     Args:
         watched: the split that chose the epoch, whose columns there must be.
@@ -92,7 +92,7 @@ def load_history(trial: Trial, watched: str) -> "pd.DataFrame":
     except (OSError, ValueError) as error:
         raise unreadable(trial.history_file, error) from None
     scores = [f"{s}_{w}" for s in ("train", "clean_train", watched) for w in ("loss", "accuracy")]
-    for column in ("epoch", "seconds", "learning_rate", "keep_prob", *scores):
+    for column in ("epoch", "seconds", "pflop", "learning_rate", "keep_prob", *scores):
         if column not in history or history[column].dtype.kind not in "if":
             raise unreadable(trial.history_file, f"it has no column of numbers {column}")
     return history

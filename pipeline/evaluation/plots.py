@@ -26,7 +26,7 @@ def colours() -> dict[str, tuple[float, float, float]]:
 
 
 def plot_history(history: pd.DataFrame, watched: str) -> Figure:
-    """Plot accuracy and loss, against epochs and against training time: all networks and seeds.
+    """Plot accuracy and loss against epochs, compute and time: all networks and seeds.
 
     Args:
         history: a row for each epoch, as in Results.history, of any number of trainings.
@@ -38,38 +38,44 @@ def plot_history(history: pd.DataFrame, watched: str) -> Figure:
         "train": "training, augmented",
     }
     history = history.assign(minutes=history["elapsed"] / 60)
-    figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained", sharey="row")
     for row, what in zip(axes, ("accuracy", "loss"), strict=True):
         curves = history.melt(
-            id_vars=["network", "seed", "epoch", "minutes"],
+            id_vars=["network", "seed", "epoch", "pflop", "minutes"],
             value_vars=[f"{kind}_{what}" for kind in kinds],
             var_name="images",
             value_name=what,
         )
         curves["images"] = curves["images"].map({f"{k}_{what}": v for k, v in kinds.items()})
-        options = {
-            "y": what,
-            "hue": "network",
-            "style": "images",
-            "style_order": list(kinds.values()),
-            "palette": colours(),
-        }
-        sns.lineplot(
-            curves, x="epoch", errorbar=("pi", 100), ax=row[0], legend=what == "accuracy", **options
-        )
-        # Each seed has its own times, so that there is nothing to average at one of them.
-        sns.lineplot(
-            curves, x="minutes", units="seed", estimator=None, ax=row[1], legend=False, **options
-        )
-        row[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-        row[1].set(xlabel="minutes of training", ylabel="")
-    for axis in axes.flat:
-        axis.set(ylim=(0, None))
+        _plot_curves(curves, what, row, list(kinds.values()))
     axes[1, 0].set(ylabel="cross entropy, nats")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     axes[0, 0].get_legend().remove()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     return figure
+
+
+def _plot_curves(curves: pd.DataFrame, what: str, axes: np.ndarray, kinds: list[str]) -> None:
+    """Plot accuracy or loss against epochs (means and range), compute and time (each seed)."""
+    options = {
+        "y": what,
+        "hue": "network",
+        "style": "images",
+        "style_order": kinds,
+        "palette": colours(),
+    }
+    sns.lineplot(
+        curves, x="epoch", errorbar=("pi", 100), ax=axes[0], legend=what == "accuracy", **options
+    )
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    # Each seed has its own times, so that there is nothing to average at one of them.
+    each = {"units": "seed", "estimator": None, "legend": False}
+    for axis, x in zip(axes[1:], ("pflop", "minutes"), strict=True):
+        sns.lineplot(curves, x=x, ax=axis, **each, **options)
+    axes[1].set(xlabel="training compute, PFLOP")
+    axes[2].set(xlabel="minutes of training")
+    for axis in axes:
+        axis.set(ylim=(0, None))
 
 
 def plot_schedules(history: pd.DataFrame) -> Figure:

@@ -228,7 +228,7 @@ def versions() -> dict[str, str]:
 def write_outputs(training: Training, folder: Path, rows: list[HistoryRow], facts: Facts) -> None:
     """Write history, facts and weights to where DVC takes them up."""
     save_history(training.trial, rows)
-    save_facts(training.trial, facts)
+    save_facts(training.trial, {**facts, "pflop": rows[-1]["pflop"]})
     newest = checkpoint.newest_checkpoint(folder)
     models = training.trial.models_folder
     models.mkdir(parents=True, exist_ok=True)

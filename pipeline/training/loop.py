@@ -15,6 +15,7 @@ from pipeline.core.params import AugmentParams
 from pipeline.core.records import Prepared, Split
 from pipeline.core.trials import HistoryRow
 from pipeline.networks.shared.dropblock import DropBlock2D
+from pipeline.networks.shared.models import training_pflop
 from pipeline.training import schedules
 from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
 from pipeline.training.machine import peak_memory
@@ -47,7 +48,8 @@ class DivergedError(UserError):
 class EpochRecorder(keras.callbacks.Callback):
     """After each epoch: a row of history for the hooks, and the stopping rule.
 
-    `seconds` are those of training and of the watched split, not of the score on `clean`.
+    `seconds` are those of training and of the watched split, not of the score on `clean`; `pflop`
+    is the compute since the start.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class EpochRecorder(keras.callbacks.Callback):
                 f"{self._watched}_accuracy": logs["val_accuracy"],
                 "learning_rate": schedules.learning_rate(self._recipe, epoch),
                 "keep_prob": schedules.keep_prob(self._recipe, epoch),
+                "pflop": training_pflop(self.model, (epoch + 1) * self._images),
                 "images_per_second": self._images / (self._trained - self._start),
                 "seconds": seconds,
                 "peak_memory_mb": peak_memory() / 1e6,

@@ -98,6 +98,17 @@ def test_what_is_not_a_params_file_is_refused(tmp_path, text, shown):
         load_params(tmp_path / "params.yaml")
 
 
+def test_a_folder_or_bytes_in_place_of_a_params_file_are_refused(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(UserError, match=r"params.yaml cannot be read"):
+        load_params(file)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(UserError, match=r"params.yaml cannot be read"):
+        load_params(file)
+
+
 def test_a_missing_file_and_a_missing_section_are_named(tmp_path):
     with pytest.raises(UserError, match="not found"):
         load_params(tmp_path / "params.yaml")

@@ -9,7 +9,7 @@ from pipeline.core.trials import Trial
 TRIAL = Trial("model", "dropblock", 0)
 ROWS = [
     {
-        "epoch": epoch, "seconds": 2.5, "learning_rate": 0.1 / 3, "keep_prob": 0.9,
+        "epoch": epoch, "seconds": 2.5, "pflop": 0.25, "learning_rate": 0.1 / 3, "keep_prob": 0.9,
         "train_loss": 1 / epoch, "train_accuracy": 0.1, "clean_train_loss": 2.0,
         "clean_train_accuracy": 0.2, "val_loss": 3.0, "val_accuracy": 0.3,
     }
@@ -50,7 +50,7 @@ def test_a_labelled_history_tells_whose_it_is_and_when(workspace):
     [
         (None, "No such file"),
         ("", "No columns"),
-        ("epoch,seconds\n1,2\n", "no column of numbers learning_rate"),
+        ("epoch,seconds\n1,2\n", "no column of numbers pflop"),
         ("a history that is none", "no column of numbers epoch"),
     ],
 )

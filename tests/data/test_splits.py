@@ -63,3 +63,10 @@ def test_a_class_of_nothing_but_duplicates_is_refused(digits):
     records["group"] = records["label"]
     with pytest.raises(UserError, match=r"of class 0 only 0 .* a higher data.duplicate_corr"):
         split_train_val(records, 0.1, seed=0)
+
+
+def test_a_class_that_only_one_image_has_cannot_be_split(digits):
+    seven = np.flatnonzero(digits.train["label"] == 7)
+    records = np.delete(digits.train, seven[1:])
+    with pytest.raises(UserError, match=r"cannot be split \(The least populated class"):
+        split_train_val(records, 0.1, seed=0)

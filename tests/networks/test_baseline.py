@@ -1,5 +1,7 @@
+import pytest
+
 from pipeline.networks.shared.models import trainable_parameters
-from tests.networks.conftest import expected_head
+from tests.networks.conftest import expected_head, layer_parameters
 
 
 def expected_baseline(width, classes=100):
@@ -10,6 +12,11 @@ def expected_baseline(width, classes=100):
         counts += [2 * channels, kernel**2 * channels * filters, 2 * filters]
         channels = filters
     return counts + expected_head(2 * 2 * channels, int(2048 * width), classes)
+
+
+@pytest.mark.parametrize("width", [1.0, 0.125])
+def test_the_baseline_has_exactly_the_weights_of_the_formulae(build, width):
+    assert layer_parameters(build("baseline", width=width)) == expected_baseline(width)
 
 
 def test_the_full_size_total_is_the_published_one(build):

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.networks.shared.models import count_flops, trainable_parameters
-from tests.networks.conftest import expected_head
+from tests.networks.conftest import expected_head, layer_parameters
 
 
 def expected_resnet(width, classes=100):
@@ -12,6 +12,11 @@ def expected_resnet(width, classes=100):
             counts += [2 * inputs, 9 * inputs * filters]
         channels = filters
     return counts + expected_head(2 * 2 * channels, int(4096 * width), classes)
+
+
+@pytest.mark.parametrize("width", [1.0, 0.125])
+def test_the_resnet_has_exactly_the_weights_of_the_formulae(build, width):
+    assert layer_parameters(build("model", width=width)) == expected_resnet(width)
 
 
 def test_the_full_size_totals_are_the_published_ones(build):

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.networks.shared.dropblock import DropBlock2D
+from pipeline.networks.shared.models import training_pflop
 from pipeline.training import loop, schedules
 from pipeline.training.batches import make_train_dataset
 from pipeline.training.machine import configure_backend
@@ -40,12 +41,14 @@ def test_a_resumed_training_ends_with_the_same_weights(prepared, tiny_params, tm
 
 
 def test_the_history_holds_what_each_epoch_used(prepared, tiny_params):
-    _, rows = train(prepared, tiny_params, 2)
+    model, rows = train(prepared, tiny_params, 2)
     recipe = tiny_params.model
     assert [row["epoch"] for row in rows] == [1, 2]
     for epoch, row in enumerate(rows):
         assert row["learning_rate"] == schedules.learning_rate(recipe, epoch)
         assert row["keep_prob"] == schedules.keep_prob(recipe, epoch)
+        seen = (epoch + 1) * (len(prepared["train"]) // recipe.batch_size) * recipe.batch_size
+        assert row["pflop"] == pytest.approx(training_pflop(model, seen))
         assert row["images_per_second"] > 0
         assert 0 <= row["val_accuracy"] <= 1
         assert row["seconds"] > 0

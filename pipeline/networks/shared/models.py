@@ -61,6 +61,14 @@ def count_flops(model: keras.Model) -> int:
     return flops
 
 
+def training_pflop(model: keras.Model, images: int) -> float:
+    """Return the compute of training on so many images, in 1e15 floating-point operations.
+
+    Three times the forward pass: the backward pass takes two (Kaplan et al., arXiv 2001.08361).
+    """
+    return 3 * count_flops(model) * images / 1e15
+
+
 def trainable_parameters(model: keras.Model) -> int:
     """Count the weights that training changes."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)

@@ -15,14 +15,14 @@ def make(findings: Findings) -> Section:
     note = (
         f"*Training, clean* is a sample of the training images, as large as the {watched} set, "
         "without augmentation and dropout; *training, augmented* the running mean over the epoch. "
-        "Against epochs: means over seeds and their range; against minutes: each seed. The time is "
-        f"that of training and of scoring the {watched} set."
+        "Against epochs: means over seeds and their range; against compute and minutes: each seed. "
+        f"The time is that of training and of scoring the {watched} set."
     )
     parts: list[Part] = [
         Drawing(
             "learning_curves",
             plot_history(results.history, results.watched),
-            "Accuracy and loss against epochs and minutes",
+            "Accuracy and loss against epochs, compute and minutes",
         ),
         note,
         *_levels(results, findings.params.report.accuracy_levels, watched),

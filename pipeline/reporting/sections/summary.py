@@ -18,10 +18,10 @@ SCORES = {
 }
 NOTE = (
     "Accuracy in percent, loss as mean cross entropy in nats, both of the weights that were kept, "
-    "without augmentation and DropBlock. *Last weights* are those after the last epoch. "
-    "Parameters are the trainable ones; a multiply-add counts as two operations. The superclass "
-    "is that of the likeliest class. Calibration error: the mean gap between confidence and "
-    "accuracy, in 15 bins."
+    "without augmentation and DropBlock. *Last weights* are those after the last epoch. Parameters "
+    "are the trainable ones; a multiply-add counts as two operations, training as three times the "
+    "forward pass of all images seen (1 PFLOP = 10^15 operations). The superclass is that of the "
+    "likeliest class. Calibration error: the mean gap between confidence and accuracy, in 15 bins."
 )
 PUBLISHED_NOTE = (
     "Published: part 5 and 7 of the tutorial; part 6, the baseline, gives no figures of its own "
@@ -46,6 +46,7 @@ def summary_table(results: Results, top_k: int) -> pd.DataFrame:
     rows = {
         "parameters": ("parameters", "{:,.0f}", 1),
         "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
+        "training compute, PFLOP": ("pflop", "{:.4f}", 1),
         "epochs run": ("epochs", "{:.0f}", 1),
         "best epoch": ("best_epoch", "{:.0f}", 1),
     }

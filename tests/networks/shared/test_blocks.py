@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 
 
@@ -46,3 +47,36 @@ def test_every_option_of_the_section_reaches_its_layers(build, network):
     assert layers["block1_dropblock"].get_config()["block_size"] == 3
     assert layers["block1_dropblock"].get_config()["oversize"] == "clamp"
     assert layers["hidden1_dropout"].rate == pytest.approx(0.4)
+
+
+def test_no_hidden_layers_leaves_a_linear_classifier(build):
+    names = [layer.name for layer in build("model", hidden_units=[]).layers]
+    assert not any(name.startswith("hidden") for name in names)
+    assert names.index("flatten") + 1 == names.index("logits_dense")
+
+
+@pytest.mark.parametrize("network", ["baseline", "model"])
+def test_the_weights_are_glorot_uniform(build, network):
+    for layer in build(network, width=0.5).layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            kernel = np.asarray(layer.kernel)
+            field = np.prod(kernel.shape[:-2])
+            limit = np.sqrt(6 / (field * (kernel.shape[-2] + kernel.shape[-1])))
+            assert abs(kernel).max() <= limit * 1.0001
+            assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.1)
+
+
+def test_pixels_are_scaled_to_minus_1_to_1(build):
+    scale = build("model").get_layer("normalise")
+    np.testing.assert_allclose(scale(np.array([0.0, 127.5, 255.0])), [-1, 0, 1], atol=1e-6)
+
+
+def test_16_bit_precision_still_gives_float32_logits(build):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = build("model", width=0.03)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    logits = model(np.zeros((2, 32, 32, 3), np.float32), training=True)
+    assert logits.dtype == "float32"
+    assert model.get_layer("block1_h1a_conv").compute_dtype == "bfloat16"
