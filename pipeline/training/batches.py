@@ -38,6 +38,7 @@ def make_train_dataset(
         images = tf.constant(records["image"])
         labels = tf.constant(records["label"], tf.int32)
 
+    @tf.autograph.experimental.do_not_convert
     def epoch_batches(epoch: Any) -> tf.data.Dataset:
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
         order = tf.range(len(records))
@@ -47,6 +48,7 @@ def make_train_dataset(
         seeds = tf.random.experimental.stateless_split(order_seed, steps)
         return tf.data.Dataset.from_tensor_slices((batches, seeds))
 
+    @tf.autograph.experimental.do_not_convert
     def load_batch(indices: Any, batch_seed: Any) -> tuple[Any, Any]:
         batch = augment_batch(tf.gather(images, indices), augment, batch_seed)
         return batch, tf.gather(labels, indices)

@@ -3,9 +3,11 @@ import time
 
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 
+from pipeline.core.errors import UserError
 from pipeline.core.records import RECORD
-from pipeline.tracking.runs import close_dead_runs, tracked_run
+from pipeline.tracking.runs import attach_files, close_dead_runs, run_exists, tracked_run
 from tests.conftest import start_python
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
@@ -148,3 +150,51 @@ def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):
                 return
             time.sleep(0.2)
     pytest.fail(f"no system metrics among {sorted(names)}")
+
+
+def test_files_and_folders_are_attached_to_runs_that_have_ended(store, workspace, capsys):
+    (workspace / "figures").mkdir()
+    for name in ("report.html", "figures/a.png"):
+        (workspace / name).write_text("content")
+    with tracked_run("one", {}) as run:
+        pass
+    attach_files([run.run_id, "gone"], [workspace / "report.html", workspace / "figures"], "report")
+    attached = {item.path for item in store.list_artifacts(run.run_id, "report")}
+    assert attached == {"report/report.html", "report/figures"}
+    said = capsys.readouterr().err
+    assert "MLflow has no run gone; `python -m pipeline doctor` makes a new one" in said
+    assert store.get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_a_store_that_takes_no_files_costs_a_warning(store, workspace, monkeypatch, capsys):
+    with tracked_run("one", {}) as run:
+        pass
+
+    def refuse(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("mlflow.MlflowClient.log_artifact", refuse)
+    (workspace / "report.html").write_text("content")
+    attach_files([run.run_id], [workspace / "report.html"], "report")
+    assert "did not take report for run" in capsys.readouterr().err
+
+
+def test_a_request_that_fails_in_a_run_names_the_store(store):
+    def fail():
+        with tracked_run("one", {}) as run:
+            ids.append(run.run_id)
+            raise MlflowException("no such table")
+
+    ids = []
+    with pytest.raises(UserError, match=r"mlflow.db cannot be used \(no such table\)"):
+        fail()
+    assert store.get_run(ids[0]).info.status == "FAILED"
+
+
+def test_a_deleted_or_unknown_run_does_not_exist(store):
+    with tracked_run("one", {}) as run:
+        assert run_exists(store, run.run_id)
+    store.delete_run(run.run_id)
+    assert not run_exists(store, run.run_id)
+    assert not run_exists(store, "f00d")
+    assert not run_exists(store, None)

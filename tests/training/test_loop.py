@@ -70,6 +70,28 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
     assert seen == [pytest.approx((0.002, 1.0)), pytest.approx((0.00196, 0.98))]
 
 
+def seeds_of_dropout(model, recipe, seed, epoch):
+    """The states of all random layers as they are set before an epoch."""
+    settings = loop.EpochSettings(recipe, seed)
+    settings.set_model(model)
+    settings.on_epoch_begin(epoch)
+    layers = [x for x in model.layers if isinstance(x, DropBlock2D | keras.layers.Dropout)]
+    return [tuple(np.asarray(layer.seed_generator.state)) for layer in layers]
+
+
+def test_each_layer_epoch_and_seed_has_masks_of_its_own_and_always_the_same(tiny_params):
+    model = new_model("model", tiny_params.model, tiny_params.train, 10)
+    drawn = {
+        (seed, epoch): seeds_of_dropout(model, tiny_params.model, seed, epoch)
+        for seed in (0, 1)
+        for epoch in (0, 1, 2)
+    }
+    states = [state for of_layers in drawn.values() for state in of_layers]
+    assert len(states) == 6 * 2
+    assert len(set(states)) == len(states)
+    assert seeds_of_dropout(model, tiny_params.model, 1, 2) == drawn[1, 2]
+
+
 def rows_so_far(*losses):
     return [{"epoch": i, "val_loss": x, "val_accuracy": 0.1} for i, x in enumerate(losses, 1)]
 
