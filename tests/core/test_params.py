@@ -67,6 +67,39 @@ def test_rules_over_several_keys(tmp_path, key, value, shown):
         assert shown in error_after(tmp_path, key, value)
 
 
+@pytest.mark.parametrize(
+    ("networks", "shown"),
+    [
+        (["modle"], "'modle' is no network; there are baseline, model"),
+        (["shared"], "'shared' is no network"),
+        ([], "= []: must be a list of 1 or more"),
+        (["model", "model"], "each may stand in the list only once"),
+        ("model", "= 'model': must be a list"),
+    ],
+)
+def test_networks_that_there_are_not_are_named(tmp_path, networks, shown):
+    message = error_after(tmp_path, "train.networks", networks)
+    assert "train.networks" in message and shown in message
+
+
+def test_a_network_that_is_trained_needs_its_section_and_another_does_not(tmp_path):
+    values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    del values["baseline"]
+    YAML().dump(values, tmp_path / "params.yaml")
+    with pytest.raises(UserError, match=r"train.networks names baseline, whose section"):
+        load_params(tmp_path / "params.yaml")
+    values["train"]["networks"] = ["model"]
+    YAML().dump(values, tmp_path / "params.yaml")
+    loaded = load_params(tmp_path / "params.yaml")
+    assert [trial.label for trial in loaded.trials] == ["model-dropblock-0"]
+
+
+def test_two_networks_with_one_name_for_people_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.core.params.display_name", lambda name: "resnet")
+    with pytest.raises(UserError, match="two of them have the same display name"):
+        load_params(REPOSITORY / "params.yaml")
+
+
 def test_a_misspelt_key_gets_the_nearest_one(tmp_path):
     message = error_after(tmp_path, "model.drop_blok_size", 5)
     assert "model.drop_blok_size is not a key of params.yaml; did you mean drop_block_size?" in (
