@@ -120,7 +120,11 @@ def open_run(training: Training, folder: Path) -> Iterator[TrackedRun]:
     """Open the MLflow run of a training, the one of its checkpoint where there is one."""
     note = folder / "open_run.json"
     resumed = json.loads(note.read_text())["run_id"] if note.exists() else None
-    tags = {**trial_tags(training.trial), "training.key": training.key()}
+    tags = {
+        **trial_tags(training.trial),
+        "training.key": training.key(),
+        "mlflow.source.name": f"python -m pipeline train {training.trial.label}",
+    }
     with tracked_run(training.name, tags, resumed) as run:
         note.write_text(json.dumps({"run_id": run.run_id}))
         log_settings(training, run)

@@ -77,6 +77,7 @@ def test_a_training_leaves_weights_history_and_facts(training, store):
     run = store.get_run(facts["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.tags["training.key"] == training.key()
+    assert run.data.tags["mlflow.source.name"] == "python -m pipeline train model-dropblock-0"
     assert run.data.params["data.sharpen"] == "True"
     assert run.data.metrics["size/flops"] == facts["flops"]
 
