@@ -18,6 +18,10 @@ COMPLETION = "_PIPELINE_COMPLETE"  # what the shell sets while it completes a co
 PRESETS = sorted(file.stem for file in Path("presets").glob("*.yaml"))
 
 
+PORT = click.IntRange(1, 65535)
+PORT_HELP = "Another one is taken, and named, if this is in use."
+
+
 class TrialType(click.ParamType):
     """A training, written like `model-dropblock-0`."""
 
@@ -178,7 +182,7 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 
 @cli.command()
 @click.option("--alias", default="champion", show_default=True, help="Or challenger.")
-@click.option("--port", default=5001, show_default=True, help="Another one is taken if in use.")
+@click.option("--port", type=PORT, default=5001, show_default=True, help=PORT_HELP)
 def serve(alias: str, port: int) -> None:
     """Serve a network of MLflow's registry on 127.0.0.1.
 
@@ -191,7 +195,7 @@ def serve(alias: str, port: int) -> None:
 
 
 @cli.command()
-@click.option("--port", default=5000, show_default=True, help="Another one is taken if in use.")
+@click.option("--port", type=PORT, default=5000, show_default=True, help=PORT_HELP)
 def ui(port: int) -> None:
     """Open MLflow's UI on this project's runs, on 127.0.0.1."""
     from pipeline.commands.servers import open_ui

@@ -84,6 +84,7 @@ def test_help_loads_nothing_heavy():
         ("train a b", "'a' is no training"),
         ("preset enormous", "'enormous' is not one of"),
         ("ui --port x", "'x' is not a valid integer"),
+        ("serve --port 99999", "99999 is not in the range 1<=x<=65535"),
         ("ui --prot 1", "No such option"),
         ("predict --top 0 a.png", "0 is not in the range x>=1"),
     ],

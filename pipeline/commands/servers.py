@@ -59,6 +59,7 @@ def free_port(wanted: int) -> int:
             try:
                 probe.bind((HOST, port))
             except OSError:
+                print(f"port {port} is in use, taking another one", file=sys.stderr)
                 continue
             return probe.getsockname()[1]
     raise OSError(f"no free port on {HOST}")

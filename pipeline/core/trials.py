@@ -43,9 +43,14 @@ class Trial(NamedTuple):
 
     @classmethod
     def parse(cls, label: str) -> "Trial | None":
-        """Read a label; None where it is none."""
-        found = re.fullmatch(rf"({'|'.join(network_names())})-({'|'.join(VARIANTS)})-(\d+)", label)
-        return cls(found[1], found[2], int(found[3])) if found else None  # type: ignore[arg-type]
+        """Read a label, the network by its section or its name for people; None for no label."""
+        sections = network_names()
+        networks = {display_name(name): name for name in sections} | {n: n for n in sections}
+        names = "|".join(map(re.escape, networks))
+        found = re.fullmatch(rf"({names})-({'|'.join(VARIANTS)})-(\d+)", label)
+        if not found:
+            return None
+        return cls(networks[found[1]], found[2], int(found[3]))  # type: ignore[arg-type]
 
     @property
     def models_folder(self) -> Path:

@@ -5,12 +5,13 @@ from pipeline.commands.servers import HOST, free_port
 from tests.conftest import start_python, stop, wait_until_up
 
 
-def test_the_wanted_port_is_taken_where_it_is_free_and_another_one_where_not():
+def test_the_wanted_port_is_taken_where_it_is_free_and_another_one_where_not(capsys):
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert free_port(port) != port
+        assert f"port {port} is in use" in capsys.readouterr().err
     assert free_port(port) == port
 
 
