@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests.conftest import REPOSITORY, start_python, truncate, write_results
+from tests.conftest import REPOSITORY, start_python, truncate
+from tests.made_up_results import write_results
 
 
 def set_params(folder, **changes):

@@ -4,7 +4,8 @@ import pytest
 
 from pipeline.evaluation.outputs import EvaluationSet
 from pipeline.reporting.results import Results, load_results
-from tests.conftest import with_train, write_results
+from tests.conftest import with_train
+from tests.made_up_results import write_results
 
 
 @pytest.fixture

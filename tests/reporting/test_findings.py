@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipeline.reporting.findings import compare_networks, find, summarise
-from tests.conftest import write_results
+from tests.made_up_results import write_results
 from tests.reporting.conftest import results_of
 
 LABELS = np.array([0, 1, 2] * 40)

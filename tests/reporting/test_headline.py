@@ -4,7 +4,8 @@ from pipeline.reporting.comparison import Comparison, Interval
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.headline import headline, title, verdict, verdicts
 from pipeline.reporting.results import load_results
-from tests.conftest import with_train, write_results
+from tests.conftest import with_train
+from tests.made_up_results import write_results
 
 
 def findings_of(results, **comparisons):

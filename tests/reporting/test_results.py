@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.reporting import results
-from tests.conftest import with_train, write_results
+from tests.conftest import with_train
+from tests.made_up_results import write_results
 
 
 def test_all_trainings_come_back_as_tables(workspace, params):

@@ -7,7 +7,8 @@ from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import metrics_table, save_logged_model
 from pipeline.stages.register import choose_champion, rank
 from pipeline.tracking.registry import Registry
-from tests.conftest import DIGEST, with_train, write_results
+from tests.conftest import with_train
+from tests.made_up_results import DIGEST, write_results
 from tests.tracking.test_registry import log_small_model
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.reporting.results import load_results
 from pipeline.stages.report import collect_metrics, write_report
-from tests.conftest import with_train, write_results
+from tests.conftest import with_train
+from tests.made_up_results import write_results
 
 FIGURES = {
     "learning_curves", "schedules", "generalisation_gap", "confusion", "calibration", "dropblock",

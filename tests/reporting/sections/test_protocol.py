@@ -1,6 +1,7 @@
 from pipeline.reporting.results import load_results
 from pipeline.reporting.sections.protocol import commits, differences, protocol, sizes
-from tests.conftest import with_train, write_results
+from tests.conftest import with_train
+from tests.made_up_results import write_results
 
 
 def test_the_tutorials_own_protocol_is_said_to_flatter(workspace, params):

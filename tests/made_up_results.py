@@ -1,0 +1,80 @@
+"""What `prepare`, `train` and `evaluate` leave, made of random figures: for what reads it."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+DIGEST = "d1" * 32
+
+
+def write_results(
+    folder: Path,
+    seeds: list[int],
+    watched: str = "val",
+    variants=("dropblock",),
+    networks=("baseline", "model"),
+):
+    """Write what `prepare`, `train` and `evaluate` leave, with random figures."""
+    rng = np.random.default_rng(0)
+    digest = DIGEST
+    labels = np.repeat(np.arange(10), 6).astype(np.uint8)
+    images = {"train": 90, "val": 10 if watched == "val" else 0, "test": len(labels)}
+    names = [f"c{i}" for i in range(10)]
+    metadata = {
+        "params": {"source": "digits", "duplicate_correlation": None, "seed": 0},
+        "class_names": names, "superclass_names": names, "superclass_of": list(range(10)),
+        "images": images, "digest": digest,
+        "duplicates": {"within_training": 4, "test_of_training": 1, "within_test": 2},
+    }  # fmt: skip
+    write_json(folder / "data/prepared/metadata.json", metadata)
+    # Test image 0 repeats a training image, image 8 repeats image 7.
+    groups = np.where(np.arange(60) == 8, 7, np.arange(60)).astype(np.int32)
+    for network, variant, seed in itertools.product(networks, variants, seeds):
+        label = f"{network}-{variant}-{seed}"
+        evaluation = folder / "outputs/evaluation" / label
+        write_json(
+            evaluation / "metrics.json",
+            random_metrics(rng, label, [s for s, count in images.items() if count], digest),
+        )
+        np.savez(
+            evaluation / "predictions.npz",
+            log_probabilities=np.log(rng.dirichlet(np.ones(10) / 3, 60)).astype(np.float32),
+            labels=labels, superclasses=labels, groups=groups, of_training=np.arange(60) == 0,
+        )  # fmt: skip
+        np.savez(evaluation / "masks.npz", block1_dropblock=np.ones((8, 8, 4), np.float32))
+        columns = [f"{split}_{what}" for split in ("train", "clean_train", watched)
+                   for what in ("loss", "accuracy")]  # fmt: skip
+        history = pd.DataFrame(rng.random((3, 6)), columns=columns)
+        history.insert(0, "epoch", [1, 2, 3])
+        history = history.assign(
+            seconds=1.5, pflop=[0.001, 0.002, 0.003], learning_rate=0.1, keep_prob=0.9
+        )
+        (folder / "outputs/history").mkdir(parents=True, exist_ok=True)
+        history.to_csv(folder / "outputs/history" / f"{label}.csv", index=False)
+
+
+def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
+    """What `evaluate` writes into metrics.json."""
+    network, variant, seed = label.split("-")
+    scores = ("loss", "accuracy", "top_k_accuracy", "superclass_accuracy", "calibration_error")
+    return {
+        "name": label, "network": network, "variant": variant, "seed": int(seed),
+        "digest": digest, "watched": "val" if "val" in splits else "test", "parameters": 1000,
+        "flops": 10**6, "pflop": 0.003, "epochs": 3, "best_epoch": 2, "seconds_per_epoch": 1.5,
+        "images_per_second": 60.0, "training_seconds": 4.5, "peak_memory_mb": 900.0,
+        "tensorflow": "2", "keras": "3", "precision": "float32", "devices": ["CPU"],
+        "git_commit": "abcdef0123456789", "git_dirty": "false",
+        "machine": {"processor": "p", "cores": 2, "memory_gb": 8, "system": "s", "python": "3"},
+        "drop_blocks": [{"layer": "block1_dropblock", "map": "8x8", "channels": 4,
+                         "block_size": 3, "to_drop": 0.1, "expected": 0.09, "measured": 0.1}],
+        "scores": {weights: {split: {name: rng.random() for name in scores} for split in splits}
+                   for weights in ("best", "last")},
+    }  # fmt: skip
+
+
+def write_json(file: Path, values) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(values))
