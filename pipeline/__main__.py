@@ -150,6 +150,8 @@ def preset(name: str, overrides: tuple[str, ...], flags: bool, upgrade: bool) ->
     """
     from pipeline.commands.preset import preset_flags, write_preset
 
+    if flags and upgrade:
+        raise click.UsageError("--flags and --upgrade do not go together")
     if flags:
         print(preset_flags(name, list(overrides)))
     else:

@@ -58,7 +58,7 @@ def published(params):
     from pipeline.commands.preset import preset_changes
 
     values = params.model_dump()
-    for key, value in preset_changes("tutorial", [], REPOSITORY / "presets").items():
+    for key, value in preset_changes("tutorial", REPOSITORY / "presets").items():
         section, name = key.split(".")
         values[section][name] = value
     return type(params).model_validate(values)

@@ -1,1 +1,1 @@
-"""What a person types beside the stages, one file a command."""
+"""What a person types beside the stages; `images` reads the pictures of `predict`."""

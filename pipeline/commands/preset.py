@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pipeline.core.errors import UserError
+from pipeline.core.param_errors import UPGRADE
 from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yaml
 
 PRESETS = Path("presets")
@@ -30,9 +31,11 @@ def write_preset(name: str, overrides: list[str], upgrade: bool = False) -> str:
     Raises:
         UserError: an override is none, or the params would be wrong; nothing is written then.
     """
-    changes = preset_changes(name, overrides)
+    chosen, changes = preset_changes(name), parse_overrides(overrides)
+    read_yaml(PARAMS_FILE)  # a broken file is named before anything is done with it
     old = PARAMS_FILE.read_text()
-    new = bring_up_to_date(old, changes) if upgrade else apply(old, changes)
+    new = bring_up_to_date(old, chosen) if upgrade else apply(old, chosen)
+    new = apply(new, changes)
     check_params(YAML(typ="safe", pure=True).load(new))
     PARAMS_FILE.write_text(new)
     return changed_lines(old, new)
@@ -40,15 +43,13 @@ def write_preset(name: str, overrides: list[str], upgrade: bool = False) -> str:
 
 def preset_flags(name: str, overrides: list[str]) -> str:
     """Return a preset as -S flags of `dvc exp run`."""
-    changes = preset_changes(name, overrides)
+    changes = {**preset_changes(name), **parse_overrides(overrides)}
     return " ".join(f"-S {key}={as_override(value)}" for key, value in changes.items())
 
 
-def preset_changes(name: str, overrides: list[str], folder: Path = PRESETS) -> dict[str, Any]:
-    """Return the values of a preset and the overrides, by dotted key."""
-    changes = dict(leaves(read_yaml(folder / f"{name}.yaml")))
-    changes.update(parse_override(override) for override in overrides)
-    return changes
+def preset_changes(name: str, folder: Path = PRESETS) -> dict[str, Any]:
+    """Return the values of a preset by dotted key: of all keys but data.path, which is yours."""
+    return dict(leaves(read_yaml(folder / f"{name}.yaml")))
 
 
 def changed_lines(old: str, new: str) -> str:
@@ -72,10 +73,17 @@ def apply(text: str, changes: dict[str, Any]) -> str:
     values = _yaml().load(text)
     for key, value in changes.items():
         section, _, name = key.rpartition(".")
-        if name not in values.get(section, {}):
-            raise UserError(f"{key} is not a key of {PARAMS_FILE}")
+        if name not in (values.get(section) or {}):
+            raise UserError(_absent(key))
         _set(values[section], name, value)
     return _dump(values)
+
+
+def _absent(key: str) -> str:
+    section, _, name = key.rpartition(".")
+    if name in known_keys().get(section, []):
+        return f"{key} is missing in {PARAMS_FILE}. {UPGRADE}"
+    return f"{key} is not a key of {PARAMS_FILE}"
 
 
 def bring_up_to_date(text: str, defaults: dict[str, Any]) -> str:
@@ -87,25 +95,41 @@ def bring_up_to_date(text: str, defaults: dict[str, Any]) -> str:
     Args:
         defaults: the values of what is new, by dotted key.
     """
-    values = _yaml().load(text)
-    known = known_keys()
+    values, known = _yaml().load(text), known_keys()
+    defaults = {"data.path": None, **defaults}
     for section in [name for name in values if name not in known]:
         del values[section]
     for section, keys in known.items():
-        present = values.get(section)
-        new = {key: defaults[dotted] for key in keys if (dotted := f"{section}.{key}") in defaults}
-        if not isinstance(present, CommentedMap):
-            if new:
-                values[section] = new
-            continue
-        for gone in [key for key in present if key not in keys]:
-            missing = [key for key in keys if key not in present]
-            value = present.pop(gone)
-            if near := difflib.get_close_matches(gone, missing, n=1):
-                present[near[0]] = value
+        new = {key: defaults[f"{section}.{key}"] for key in keys if f"{section}.{key}" in defaults}
+        if new and not values.get(section):
+            values[section] = CommentedMap()
+        if present := values.get(section):
+            _rename_or_drop(present, keys)
         for key, value in new.items():
-            present.setdefault(key, value)
+            if key not in values[section]:
+                _insert(values[section], list(new), key, value)
     return _dump(values)
+
+
+def _rename_or_drop(section: CommentedMap, keys: list[str]) -> None:
+    for gone in [key for key in section if key not in keys]:
+        missing = [key for key in keys if key not in section]
+        place, comment = list(section).index(gone), section.ca.items.pop(gone, None)
+        value = section.pop(gone)
+        if near := difflib.get_close_matches(gone, missing, n=1):
+            section.insert(place, near[0], value)
+            if comment:
+                section.ca.items[near[0]] = comment
+
+
+def _insert(section: CommentedMap, order: list[str], key: str, value: Any) -> None:
+    """Insert a key behind the one that comes before it in `order`."""
+    before = [other for other in order[: order.index(key)] if other in section]
+    place = list(section).index(before[-1]) + 1 if before else 0
+    if isinstance(value, list):
+        value = CommentedSeq(value)
+        value.fa.set_flow_style()
+    section.insert(place, key, value)
 
 
 def _set(section: CommentedMap, name: str, value: Any) -> None:
@@ -131,12 +155,20 @@ def _dump(values: CommentedMap) -> str:
     return stream.getvalue()
 
 
+def parse_overrides(arguments: list[str]) -> dict[str, Any]:
+    """Read `key=value` arguments, the values in YAML."""
+    return dict(parse_override(argument) for argument in arguments)
+
+
 def parse_override(argument: str) -> tuple[str, Any]:
     """Split `key=value`, the value in YAML."""
     key, equals, value = argument.partition("=")
     if not equals:
         raise UserError(f"{argument}: give overrides as key=value, like data.path=/data/cifar")
-    return key, YAML(typ="safe", pure=True).load(value)
+    try:
+        return key, YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise UserError(f"{argument}: {value} is no value in YAML") from None
 
 
 def as_override(value: Any) -> str:

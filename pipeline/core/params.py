@@ -143,8 +143,14 @@ class Params(Section):
         return self
 
     def network(self, name: str) -> Recipe:
-        """Return the section of one network."""
-        return getattr(self, name)
+        """Return the section of one network.
+
+        Raises:
+            UserError: params.yaml has none.
+        """
+        if (section := getattr(self, name, None)) is None:
+            raise UserError(f"{PARAMS_FILE}: section {name} is missing, which network {name} needs")
+        return section
 
     @property
     def trials(self) -> list[Trial]:

@@ -9,7 +9,7 @@ from pipeline.reporting.results import Results
 def title(results: Results) -> str:
     """Ask the report's question."""
     names = listed(list(results.networks), "or")
-    return names.capitalize() + ("?" if len(results.networks) > 1 else "")
+    return f"{names[0].upper()}{names[1:]}" + ("?" if len(results.networks) > 1 else "")
 
 
 def headline(findings: Findings) -> str:
@@ -130,15 +130,15 @@ def warnings(results: Results) -> list[str]:
             f"{name} {variant} seed {seed}" for name, variant, seed in results.diverged
         )
         said.append(
-            f"Not a number in the losses or predictions of {trainings}; no "
-            "verdict is given. Try a lower learning_rate."
+            f"Not a number in the losses or predictions of {trainings}; no verdict is given on "
+            "what they would be compared with. Try a lower learning_rate."
         )
     return said
 
 
 def _not_compared(results: Results) -> str:
     if results.others:
-        return f"only {listed(results.others)} can be compared with the {results.reference}"
+        return f"only the {listed(results.others)} can be compared with the {results.reference}"
     return "nothing can be compared"
 
 

@@ -24,6 +24,7 @@ class Results:
     Attributes:
         networks: all that params.yaml asks for, by their names for people; each is compared with
             the first.
+        asked_variants: those that params.yaml asks for.
         metrics: a row for each training: network, variant, seed, parameters, epochs, best_epoch,
             seconds_per_epoch, ..., and `{best,last}_{train,val,test}_{accuracy,loss,...}`.
         history: a row for each epoch of each training, with network, variant and seed;
@@ -37,6 +38,7 @@ class Results:
     """
 
     networks: tuple[str, ...]
+    asked_variants: tuple[Variant, ...]
     metrics: pd.DataFrame
     history: pd.DataFrame
     predictions: dict[Key, np.ndarray]
@@ -77,7 +79,8 @@ class Results:
     @property
     def variants(self) -> list[Variant]:
         """The variants that have results, in the order of params.yaml."""
-        return list(self.metrics["variant"].unique())
+        present = set(self.metrics["variant"])
+        return [variant for variant in self.asked_variants if variant in present]
 
     def of_network(self, name: str) -> pd.DataFrame:
         """Return the rows of metrics of a network."""
@@ -127,6 +130,7 @@ def load_results(params: Params) -> Results:
     histories = [label_history(load_history(t, watched), t, watched) for t in present]
     return Results(
         tuple(display_name(network) for network in params.train.networks),
+        tuple(params.train.variants),
         metrics,
         pd.concat(histories, ignore_index=True),
         {_key(trial): log_probabilities for trial, (log_probabilities, _) in predictions.items()},

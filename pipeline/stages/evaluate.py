@@ -26,6 +26,7 @@ from pipeline.tracking.context import trial_tags
 from pipeline.tracking.runs import tracked_run
 from pipeline.training.batches import make_eval_dataset
 from pipeline.training.checkpoint import discard_checkpoints
+from pipeline.training.machine import one_device
 
 WEIGHTS = ("best", "last")
 
@@ -39,6 +40,14 @@ def evaluate(params: Params, trial: Trial) -> None:
     prepared = Prepared(PREPARED)
     facts = load_facts(trial, prepared.digest)
     history = load_history(trial, facts["watched"])
+    with one_device(work_folder()):
+        _evaluate(params, trial, prepared, facts, history)
+    discard_checkpoints(work_folder(), facts["training_key"])
+
+
+def _evaluate(
+    params: Params, trial: Trial, prepared: Prepared, facts: Facts, history: pd.DataFrame
+) -> None:
     models = {w: load_network(trial.models_folder / f"{w}.keras") for w in WEIGHTS}
     batch_size, top_k = params.evaluate.batch_size, params.evaluate.top_k
     predictions = {w: predict_splits(model, prepared, batch_size) for w, model in models.items()}
@@ -55,7 +64,6 @@ def evaluate(params: Params, trial: Trial) -> None:
     tracked = {**flatten(scores), **epochs}
     run_id, uri = track(trial, facts, history, tracked, exported, drawn, params.evaluate)
     outputs.save_logged_model(trial, run_id, uri)
-    discard_checkpoints(work_folder(), facts["training_key"])
     test = scores["best"]["test"]
     print(f"{facts['name']}: test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
 

@@ -7,9 +7,8 @@ import matplotlib.pyplot as plt
 from pipeline.core.files import COMPARISON, METRICS, REPORTS, write_json
 from pipeline.core.params import Params
 from pipeline.reporting import page
-from pipeline.reporting.findings import find
+from pipeline.reporting.findings import Findings, find
 from pipeline.reporting.headline import headline
-from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
 
@@ -22,7 +21,7 @@ def write_report(params: Params) -> str:
     findings = find(params)
     sections = page.make_sections(findings)
     write_json(COMPARISON, findings.summary)
-    write_json(METRICS, collect_metrics(findings.results))
+    write_json(METRICS, collect_metrics(findings))
     write_plot_data(sections, REPORTS / "plots")
     write_figures(page.drawings(sections), REPORTS / "figures", params.report.figure_dpi)
     markdown = page.render_markdown(findings, sections)
@@ -31,18 +30,16 @@ def write_report(params: Params) -> str:
     return headline(findings)
 
 
-def collect_metrics(results: Results) -> dict[str, dict[str, float]]:
+def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
     """Return the handful of numbers that `dvc metrics show` and `dvc exp show` list."""
+    results = findings.results
     kept = [f"best_{name}" for name in ("test_accuracy", "test_loss", "val_accuracy")]
     means = results.metrics.groupby("network")[[c for c in kept if c in results.metrics]].mean()
     means.columns = means.columns.str.removeprefix("best_")
     metrics = {name: means.loc[name].round(6).to_dict() for name in results.names}
-    for name in results.names:
-        if name != results.reference and results.reference in results.names:
-            difference = means.loc[name] - means.loc[results.reference]
-            metrics[f"{name}_minus_{results.reference}"] = {
-                "test_accuracy": round(float(difference["test_accuracy"]), 6)
-            }
+    for name, comparison in findings.comparisons.items():
+        difference = {"test_accuracy": round(comparison.difference.mean, 6)}
+        metrics[f"{name}_minus_{results.reference}"] = difference
     return metrics
 
 

@@ -37,8 +37,8 @@ LOCK_FILE = "requirements.lock"
 class TrackedRun:
     """An open MLflow run.
 
-    A store that goes away while the run is open never stops the work: what could not be sent is
-    sent with the next epoch or at the end.
+    A store that goes away while the run is open never stops a training: the epochs that could not
+    be sent are sent with the next one or at the end.
     """
 
     def __init__(self, client: MlflowClient, run: Run) -> None:

@@ -153,7 +153,7 @@ def fit(
     rows: list[HistoryRow],
     after_epoch: EpochHook,
     verbose: int,
-) -> list[HistoryRow]:
+) -> None:
     """Train a compiled model from the epoch after the last of `rows` to the end.
 
     Args:
@@ -163,7 +163,7 @@ def fit(
         verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
     """
     if has_ended(rows, params, prepared.watched):  # cut off after the last checkpoint
-        return rows
+        return
     records = prepared["train"]
     steps = len(records) // params.batch_size
     first_epoch = len(rows)
@@ -187,4 +187,3 @@ def fit(
         shuffle=False,  # the data set does it
         verbose=verbose,
     )
-    return rows

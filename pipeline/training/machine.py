@@ -3,6 +3,7 @@
 import platform
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ def configure_backend(params: TrainParams, seed: int) -> None:
 
 @contextmanager
 def one_device(folder: Path) -> Iterator[None]:
-    """Take one GPU for this training, where there are any, and leave the others to others.
+    """Take one GPU for this process, where there are any, and leave the others to others.
 
     DropBlock's ratio and batch norm are over the whole batch, as in the tutorial, which a batch
     that is split over devices does not have. Before anything else is done with the GPUs.
@@ -40,18 +41,29 @@ def one_device(folder: Path) -> Iterator[None]:
     gpus = tf.config.list_physical_devices("GPU")
     with ExitStack() as held:
         if gpus:
-            tf.config.set_visible_devices(gpus[first_free(len(gpus), folder, held)], "GPU")
+            mine = gpus[hold_device(len(gpus), folder, held)]
+            tf.config.set_visible_devices(mine, "GPU")
+            tf.config.experimental.set_memory_growth(mine, True)
         yield
 
 
-def first_free(count: int, folder: Path, held: ExitStack) -> int:
-    """Return the first of `count` devices that nobody holds, and hold it; 0 where all are held."""
-    for number in range(count):
-        lock = filelock.FileLock(folder / f"gpu-{number}.lock")
-        with suppress(filelock.Timeout):
-            held.enter_context(lock.acquire(timeout=0))
-            return number
-    return 0
+def hold_device(count: int, folder: Path, held: ExitStack, pause: float = 1.0) -> int:
+    """Hold the first of `count` devices that nobody holds, waiting until there is one.
+
+    Args:
+        pause: seconds between two looks.
+    """
+    said = False
+    while True:
+        for number in range(count):
+            lock = filelock.FileLock(folder / f"gpu-{number}.lock")
+            with suppress(filelock.Timeout):
+                held.enter_context(lock.acquire(timeout=0))
+                return number
+        if not said:
+            print(f"waiting for one of {count} GPUs, all are in use by other trainings", flush=True)
+        said = True
+        time.sleep(pause)
 
 
 def describe_machine() -> dict[str, Any]:

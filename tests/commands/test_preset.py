@@ -32,9 +32,9 @@ def test_a_preset_leaves_nothing_of_another_behind(one, other):
 
 
 @pytest.mark.parametrize("file", PRESETS, ids=lambda file: file.stem)
-def test_a_preset_decides_every_key_but_those_that_are_the_users(file):
-    known = {f"{s}.{key}" for s, keys in known_keys().items() for key in keys if s != "report"}
-    assert known - set(dict(preset.leaves(read_yaml(file)))) == {"data.path", "data.url"}
+def test_a_preset_decides_every_key_but_the_place_of_the_data(file):
+    known = {f"{section}.{key}" for section, keys in known_keys().items() for key in keys}
+    assert known - set(dict(preset.leaves(read_yaml(file)))) == {"data.path"}
 
 
 @pytest.mark.parametrize("file", PRESETS, ids=lambda file: file.stem)
@@ -73,6 +73,7 @@ def test_flags_are_what_dvc_takes_and_leave_the_file_alone(project, invoke):
         ("width=1", "width is not a key"),
         ("model.width", "give overrides as key=value"),
         ("model.width=0", "model.width = 0: must be a number above 0"),
+        ("data.path=[", "data.path=[: [ is no value in YAML"),
     ],
 )
 def test_wrong_overrides_are_refused_and_change_nothing(project, invoke, override, message):
@@ -119,3 +120,50 @@ def test_a_section_that_is_missing_or_gone_is_mended_too(project, invoke):
     assert invoke("prepare")[0] == 2
     assert invoke("preset", "quick", "--upgrade")[0] == 0
     check_params(read_yaml(project / "params.yaml"))
+
+
+def test_an_override_goes_on_top_of_an_upgrade_too(project, invoke):
+    old = "".join(line for line in TEXT.splitlines(True) if "top_k" not in line)
+    (project / "params.yaml").write_text(old)
+    code, _ = invoke("preset", "quick", "--upgrade", "data.limit=300")
+    assert code == 0
+    values = read_yaml(project / "params.yaml")
+    assert (values["evaluate"]["top_k"], values["data"]["limit"]) == (5, 300)
+    code, said = invoke("preset", "quick", "--upgrade", "model.epohcs=3")
+    assert code == 2
+    assert "model.epohcs is not a key" in said
+
+
+def test_an_older_file_and_a_preset_without_the_upgrade_name_the_way_out(project, invoke):
+    old = "".join(line for line in TEXT.splitlines(True) if "  resize:" not in line)
+    (project / "params.yaml").write_text(old)
+    code, said = invoke("preset", "quick")
+    assert code == 2
+    assert "augment.resize is missing in params.yaml" in said
+    assert "--upgrade" in said
+
+
+def test_an_upgrade_keeps_order_layout_and_comments(project, invoke):
+    lines = TEXT.splitlines(True)
+    old = "".join(line for line in lines if "  resize:" not in line and "  seeds:" not in line)
+    (project / "params.yaml").write_text(old.replace("  clip_norm:", "  clipnorm:"))
+    assert invoke("preset", "quick", "--upgrade")[0] == 0
+    new = (project / "params.yaml").read_text().splitlines()
+    kept = [line.split("#")[0].rstrip() for line in TEXT.splitlines()]
+    assert [line.split("#")[0].rstrip() for line in new] == kept
+    assert "# global gradient norm" in next(line for line in new if "clip_norm:" in line)
+
+
+@pytest.mark.parametrize("content", ["data: [", "", "data:\n", "- 1\n"])
+@pytest.mark.parametrize("flag", [[], ["--upgrade"]])
+def test_a_broken_params_file_is_no_traceback(project, invoke, content, flag):
+    (project / "params.yaml").write_text(content)
+    code, said = invoke("preset", "quick", *flag)
+    assert code == (0 if content == "data:\n" and flag else 2)
+    assert "Traceback" not in said
+
+
+def test_flags_and_upgrade_do_not_go_together(project, invoke):
+    code, said = invoke("preset", "quick", "--flags", "--upgrade")
+    assert code == 2
+    assert "do not go together" in said

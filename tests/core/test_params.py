@@ -92,6 +92,8 @@ def test_a_network_that_is_trained_needs_its_section_and_another_does_not(tmp_pa
     YAML().dump(values, tmp_path / "params.yaml")
     loaded = load_params(tmp_path / "params.yaml")
     assert [trial.label for trial in loaded.trials] == ["model-dropblock-0"]
+    with pytest.raises(UserError, match="section baseline is missing"):
+        loaded.network("baseline")
 
 
 def test_two_networks_with_one_name_for_people_are_refused(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ def results_of(predictions, labels, history=None):
     rows = [{"network": n, "variant": v, "seed": s} for n, v, s in predictions]
     return Results(
         networks=tuple(dict.fromkeys(n for n, *_ in predictions)),
+        asked_variants=("dropblock",),
         metrics=pd.DataFrame(rows),
         history=history if history is not None else pd.DataFrame(),
         predictions=predictions,

@@ -37,6 +37,13 @@ def test_the_variants_are_kept_apart(workspace, params):
     assert set(ablated.predictions) == {("baseline", "nodrop", 0), ("resnet", "nodrop", 0)}
 
 
+def test_a_missing_training_does_not_change_which_variant_is_the_first(workspace, params):
+    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
+    remove(workspace, "baseline-dropblock-0")
+    loaded = results.load_results(with_train(params, variants=["dropblock", "nodrop"]))
+    assert loaded.variants == ["dropblock", "nodrop"]
+
+
 def remove(workspace, label):
     shutil.rmtree(workspace / "outputs/evaluation" / label)
 

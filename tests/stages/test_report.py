@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.reporting.findings import find
 from pipeline.reporting.results import load_results
 from pipeline.stages.report import collect_metrics, write_report
 from tests.conftest import with_train
@@ -67,7 +68,7 @@ def test_the_same_results_give_the_same_bytes(workspace, params):
 
 def test_metrics_are_a_handful_of_named_numbers(workspace, params):
     write_results(workspace, seeds=[0])
-    metrics = collect_metrics(load_results(params))
+    metrics = collect_metrics(find(params))
     assert set(metrics) == {"baseline", "resnet", "resnet_minus_baseline"}
     expected = metrics["resnet"]["test_accuracy"] - metrics["baseline"]["test_accuracy"]
     found = metrics["resnet_minus_baseline"]["test_accuracy"]

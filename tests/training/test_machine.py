@@ -1,4 +1,6 @@
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from pipeline.training import machine
@@ -40,13 +42,16 @@ def test_the_peak_grows_by_the_memory_that_is_used():
     assert 150e6 < int(grown) < 250e6
 
 
-def test_trainings_at_the_same_time_take_a_device_each(tmp_path):
-    with ExitStack() as first, ExitStack() as second, ExitStack() as third:
-        assert machine.first_free(2, tmp_path, first) == 0
-        assert machine.first_free(2, tmp_path, second) == 1
-        assert machine.first_free(2, tmp_path, third) == 0  # all are held
-        first.close()
-        assert machine.first_free(2, tmp_path, third) == 0
+def test_trainings_at_the_same_time_take_a_device_each_and_wait_for_one(tmp_path, capsys):
+    with ExitStack() as first, ExitStack() as second, ThreadPoolExecutor() as pool:
+        assert machine.hold_device(2, tmp_path, first) == 0
+        assert machine.hold_device(2, tmp_path, second) == 1
+        third = pool.submit(machine.hold_device, 2, tmp_path, ExitStack(), pause=0.01)
+        time.sleep(0.2)
+        assert not third.done()
+        second.close()
+        assert third.result(timeout=20) == 1
+    assert capsys.readouterr().out.count("waiting for one of 2 GPUs") == 1
 
 
 def test_without_a_gpu_there_is_nothing_to_hold(tmp_path):

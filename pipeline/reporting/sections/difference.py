@@ -27,7 +27,7 @@ def make(findings: Findings) -> Section | None:
     parts: list[Part] = []
     for name in findings.comparisons:
         if len(findings.comparisons) > 1:
-            parts.append(f"### {name.capitalize()} against {results.reference}")
+            parts.append(f"### {name[0].upper()}{name[1:]} against {results.reference}")
         parts.append(seeds_table(results, name))
     shown = [results.reference, *findings.comparisons]
     alt = f"Test accuracy of each seed, {listed(shown)}"

@@ -52,6 +52,8 @@ def ablation(findings: Findings) -> list[Part]:
     if len(everything.variants) < 2 or everything.missing or not compared:
         return [NO_ABLATION.format(all=_all(everything))]
     table = ablation_table(everything, samples)
+    if len(everything.networks) == 1:
+        return [ABLATION_TITLE, table, "Test accuracy with 95 % intervals."]
     return [ABLATION_TITLE, table, ABLATION_NOTE.format(reference=everything.reference)]
 
 

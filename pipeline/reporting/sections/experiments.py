@@ -95,7 +95,9 @@ def value_of(params: Flat, key: str) -> str:
     """Return a param's value; `off` for a block size without DropBlock."""
     section, _, name = key.partition(".")
     keeps_all = params.get(f"{section}.conv_keep_end") == 1
-    if name == "drop_block_size" and (keeps_all or params.get("train.variants") == ["nodrop"]):
+    if name == "drop_block_size" and (
+        keeps_all or (params.get("train.variants") or [])[:1] == ["nodrop"]
+    ):
         return "off"
     return str(params.get(key, "?"))
 
