@@ -73,6 +73,7 @@ def _plot_curves(curves: pd.DataFrame, what: str, axes: np.ndarray, kinds: list[
     for axis, x in zip(axes[1:], ("pflop", "minutes"), strict=True):
         sns.lineplot(curves, x=x, ax=axis, **each, **options)
     axes[1].set(xlabel="training compute, PFLOP")
+    axes[1].xaxis.set_major_locator(MaxNLocator(4))
     axes[2].set(xlabel="minutes of training")
     for axis in axes:
         axis.set(ylim=(0, None))
