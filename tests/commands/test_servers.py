@@ -1,5 +1,7 @@
 import socket
 
+import pytest
+
 from pipeline.commands import servers
 from pipeline.commands.servers import HOST, free_port
 from tests.conftest import start_python, stop, wait_until_up
@@ -15,6 +17,7 @@ def test_the_wanted_port_is_taken_where_it_is_free_and_another_one_where_not(cap
     assert free_port(port) == port
 
 
+@pytest.mark.slow
 def test_the_page_answers_on_127_0_0_1(workspace):
     process = start_python(workspace, "-m", "pipeline", "ui", "--port", str(free_port(0)))
     try:

@@ -63,6 +63,7 @@ sys.exit(run_command(command))
 """
 
 
+@pytest.mark.slow
 def test_a_database_of_another_mlflow_version_is_left_alone_and_the_upgrade_named(workspace):
     assert start_python(workspace, "-c", OPEN_STORE).wait() == 0
     with closing(sqlite3.connect(workspace / "mlflow.db")) as database, database:
@@ -79,6 +80,7 @@ def open_from_a_new_process(folder):
     store.open_store()
 
 
+@pytest.mark.slow
 def test_two_first_starts_at_once_both_get_the_store(workspace):
     context = multiprocessing.get_context("spawn")
     starts = [context.Process(target=open_from_a_new_process, args=(workspace,)) for _ in range(2)]
