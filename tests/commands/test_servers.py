@@ -5,6 +5,7 @@ import pytest
 from pipeline.commands import servers
 from pipeline.commands.servers import HOST, free_port
 from tests.conftest import start_python, stop, wait_until_up
+from tests.made_up_results import write_results
 
 
 def test_the_wanted_port_is_taken_where_it_is_free_and_another_one_where_not(capsys):
@@ -39,3 +40,20 @@ def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, 
     code, said = invoke("ui")
     assert code == 0
     assert "http://tracking.example:5000/#/experiments/7/runs" in said
+
+
+def test_the_champion_is_served_from_this_projects_store(workspace, store, monkeypatch, capsys):
+    started = []
+    monkeypatch.setattr(servers.os, "execve", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(servers.Registry, "uri", lambda self, alias: f"models:/{self.name}@{alias}")
+    write_results(workspace, seeds=[0])
+    port = free_port(0)
+    servers.serve("challenger", port)
+    ((_, command, environment),) = started
+    uri = "models:/digits-d1d1d1d1@challenger"
+    assert command[1:] == [
+        "-m", "mlflow", "models", "serve", "--model-uri", uri, "--env-manager", "local",
+        "--host", "127.0.0.1", "--port", str(port),
+    ]  # fmt: skip
+    assert environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{workspace}/mlflow.db"
+    assert f"{uri}: http://127.0.0.1:{port}/invocations" in capsys.readouterr().out

@@ -1,6 +1,12 @@
+import numpy as np
 import pandas as pd
+import pytest
 
-from pipeline.stages.evaluate import best_epoch, flatten
+from pipeline.core.trials import load_facts
+from pipeline.evaluation import outputs
+from pipeline.networks.shared.models import load_network
+from pipeline.stages.evaluate import best_epoch, evaluate, flatten
+from pipeline.stages.train import train
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss():
@@ -21,3 +27,40 @@ def test_names_for_mlflow_do_not_collide_with_the_curves():
         "scores/best_val_loss": 2.0,
         "scores/last_test_loss": 3,
     }
+
+
+def test_a_training_is_scored_and_its_run_extended(training, store, workspace):
+    train(training)
+    trial, prepared = training.trial, training.prepared
+    evaluate(training.params, trial)
+    metrics = outputs.load_metrics(trial, prepared.digest)
+    log_probabilities, test = outputs.load_predictions(trial)
+    hits = log_probabilities.argmax(axis=1) == prepared["test"]["label"]
+    assert metrics["best_test_accuracy"] == pytest.approx(hits.mean())
+    np.testing.assert_allclose(np.exp(log_probabilities).sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(test.labels, prepared["test"]["label"])
+    assert metrics["pflop"] > 0
+    # The training score is of all training images, not of a sample.
+    model = load_network(trial.models_folder / "best.keras")
+    predicted = model.predict(prepared["train"]["image"].astype(np.float32), verbose=0)
+    accuracy = (predicted.argmax(axis=1) == prepared["train"]["label"]).mean()
+    assert metrics["best_train_accuracy"] == pytest.approx(accuracy)
+
+    tracked = outputs.load_logged_model(trial)
+    run = store.get_run(tracked["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_accuracy"] == metrics["best_test_accuracy"]
+    artifacts = {item.path for item in store.list_artifacts(run.info.run_id, "figures")}
+    assert "figures/learning_curves.png" in artifacts
+    assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
+
+
+def test_a_run_that_the_store_lost_is_made_anew_from_the_saved_history(training, store, capsys):
+    train(training)
+    lost = load_facts(training.trial, training.digest)["run_id"]
+    store.delete_run(lost)
+    evaluate(training.params, training.trial)
+    assert f"MLflow has no run {lost}; made" in capsys.readouterr().out
+    run = store.get_run(outputs.load_logged_model(training.trial)["run_id"])
+    assert run.data.tags["restored_from"] == lost
+    assert [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")] == [1, 2]

@@ -5,24 +5,12 @@ import pytest
 import tensorflow as tf
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import PREPARED
-from pipeline.core.records import Prepared
 from pipeline.core.trials import Trial, load_facts
-from pipeline.stages.prepare import prepare
 from pipeline.stages.train import Training, train
 from pipeline.training import checkpoint, loop
 from tests.conftest import with_train
 
 TRIAL = Trial("model", "dropblock", 0)
-
-
-@pytest.fixture
-def training(workspace, store, tiny_params):
-    """A training of one residual block, whose graph is traced in a second or two."""
-    small = {"filters": [128], "kernel_sizes": [3], "hidden_units": [1024]}
-    model = tiny_params.model.model_copy(update=small)
-    prepare(tiny_params.data)
-    return Training(tiny_params.model_copy(update={"model": model}), TRIAL, Prepared(PREPARED))
 
 
 def changed(training, section, **values):

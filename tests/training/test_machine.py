@@ -57,3 +57,13 @@ def test_trainings_at_the_same_time_take_a_device_each_and_wait_for_one(tmp_path
 def test_without_a_gpu_there_is_nothing_to_hold(tmp_path):
     with machine.one_device(tmp_path):
         assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_free_gpu_is_the_only_one_that_is_seen(tmp_path, monkeypatch):
+    seen = []
+    config = machine.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: ["gpu 0", "gpu 1"])
+    monkeypatch.setattr(config, "set_visible_devices", lambda *chosen: seen.append(chosen))
+    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: None)
+    with machine.one_device(tmp_path), machine.one_device(tmp_path):
+        assert seen == [("gpu 0", "GPU"), ("gpu 1", "GPU")]
