@@ -131,6 +131,14 @@ def store(workspace, empty_store):
     return open_store()
 
 
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """No test leaves figures open for the next."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
 @pytest.fixture
 def no_tracking_environment(monkeypatch):
     """The tests keep to their own store, whatever the caller's environment says."""

@@ -1,14 +1,6 @@
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from pipeline.evaluation import plots
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_dropped_units_are_black_and_kept_ones_are_not():

@@ -73,10 +73,11 @@ def training_mode(model, section, count):
     )
 
 
-CASES = [(network, *size) for network in NETWORKS for size in [(0.125, 250), (0.25, 64), (1.0, 8)]]
+SIZES = [(0.125, 250), (0.25, 64), pytest.param(1.0, 8, marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize(("network", "width", "count"), CASES)
+@pytest.mark.parametrize(("width", "count"), SIZES)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_inference_gives_the_logits_of_the_reference(params, network, width, count):
     model, images = make_model(params, network, width=width), make_images(count)
     weights = weights_of(model)
@@ -87,7 +88,8 @@ def test_inference_gives_the_logits_of_the_reference(params, network, width, cou
     assert difference < LARGEST_DIFFERENCE
 
 
-@pytest.mark.parametrize(("network", "width", "count"), CASES)
+@pytest.mark.parametrize(("width", "count"), SIZES)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_training_mode_gives_the_logits_of_the_reference(params, network, width, count):
     """Batch statistics, DropBlock with its rescaling over the whole batch, dropout."""
     changes = {"width": width, "conv_keep_start": 0.8, "dense_keep": 0.6}

@@ -87,6 +87,7 @@ def test_evidence_takes_six_seeds_and_a_clear_difference(seeds, accuracies, sign
     assert list(result.by_seed) == list(range(seeds))
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_difference_about_as_often_as_it_says():
     """Twelve seeds of spread 0.02 around a true difference of 0.1, 400 images."""
     rng, covered = np.random.default_rng(0), 0

@@ -55,6 +55,7 @@ def test_a_training_is_scored_and_its_run_extended(training, store, workspace):
     assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_run_that_the_store_lost_is_made_anew_from_the_saved_history(training, store, capsys):
     train(training)
     lost = load_facts(training.trial, training.digest)["run_id"]
