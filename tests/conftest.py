@@ -14,11 +14,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from mlflow import MlflowClient
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 REPOSITORY = Path(__file__).parents[1]
 CIFAR100 = Path(os.environ.get("CIFAR100_DIR", ""))
 needs_cifar100 = pytest.mark.skipif(
