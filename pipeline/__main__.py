@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.core.declarations import network_names
 from pipeline.core.errors import UserError, run_command
-from pipeline.core.trials import TRIAL_HELP, VARIANTS, Trial, network_names
+from pipeline.core.trials import TRIAL_HELP, VARIANTS, Trial
 
 COMPLETION = "_PIPELINE_COMPLETE"  # what the shell sets while it completes a command
 PRESETS = sorted(file.stem for file in Path("presets").glob("*.yaml"))

@@ -104,7 +104,7 @@ def train(training: Training) -> None:
         explain_lack_of_memory(training),
     ):
         model, rows = start_or_resume(training, folder)
-        facts = describe(training, model, run)
+        facts = describe(training, model, run, folder)
         size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
         print(f"{training.name}: {size}, MLflow run {run.run_id}", flush=True)
         run.log_metrics({f"size/{name}": facts[name] for name in ("parameters", "flops")})
@@ -122,7 +122,7 @@ def open_run(training: Training, folder: Path) -> Iterator[TrackedRun]:
     resumed = json.loads(note.read_text())["run_id"] if note.exists() else None
     tags = {
         **trial_tags(training.trial),
-        "training.key": training.key(),
+        "training.key": folder.name,
         "mlflow.source.name": f"python -m pipeline train {training.trial.label}",
     }
     with tracked_run(training.name, tags, resumed) as run:
@@ -203,13 +203,13 @@ def run_epochs(
     )
 
 
-def describe(training: Training, model: keras.Model, run: TrackedRun) -> Facts:
+def describe(training: Training, model: keras.Model, run: TrackedRun, folder: Path) -> Facts:
     """Collect the facts that evaluation and report need beside the history."""
     context = context_tags()
     return {
         "run_id": run.run_id,
         "name": training.name,
-        "training_key": training.key(),
+        "training_key": folder.name,
         **training.trial._asdict(),
         "digest": training.digest,
         "watched": training.prepared.watched,
