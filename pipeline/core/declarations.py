@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.core.errors import UserError
+from pipeline.core.records import IMAGE_SIZE
 
 NETWORKS_PACKAGE = "pipeline.networks"
 NETWORKS_FOLDER = Path(__file__).parents[1] / "networks"
@@ -22,6 +23,8 @@ NETWORKS_FOLDER = Path(__file__).parents[1] / "networks"
 Probability = Annotated[float, Field(ge=0, le=1)]
 KeepProbability = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=10)]
 
 
 class Section(BaseModel):
@@ -42,15 +45,46 @@ class Recipe(Section):
     dense_keep: KeepProbability
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Count
-    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    small_image_share: Share
+    small_image_size: Annotated[int, Field(ge=8, le=IMAGE_SIZE)]
+    optimizer: Literal["adam", "sgd", "muon"]
+    learning_rate: Rate
+    muon_learning_rate: Rate
+    momentum: Share
+    muon_momentum: Share
+    offset_rate_factor: Annotated[float, Field(gt=0, le=1000)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    muon_weight_decay: Annotated[float, Field(ge=0, le=1)]
+    schedule: Literal["exponential", "one_cycle", "linear"]
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)]
-    stop_after_rising: Count
+    warmup: Share
+    cooldown: Annotated[float, Field(gt=0, le=1)]
+    label_smoothing: Share
+    weight_average: Share
+    stop_after_rising: Count | None
 
     @model_validator(mode="after")
     def _keep_falls(self) -> "Recipe":
         if self.conv_keep_end > self.conv_keep_start:
             raise PydanticCustomError(
                 "rule_keep", "conv_keep_end must not be above conv_keep_start"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "Recipe":
+        if self.schedule == "linear" and self.warmup + self.cooldown > 1:
+            raise PydanticCustomError(
+                "rule_schedule",
+                "warmup and cooldown together must not be above 1",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _factor_is_used(self) -> "Recipe":
+        if self.optimizer == "adam" and self.offset_rate_factor != 1:
+            raise PydanticCustomError(
+                "rule_offset", "offset_rate_factor must be 1.0 with optimizer adam"
             )
         return self
 
@@ -64,8 +98,9 @@ class ConvNetParams(Recipe):
     pool_stride: Count
     hidden_units: list[Count]
     batch_norm: bool
-    batch_norm_momentum: Annotated[float, Field(ge=0, lt=1)]
+    batch_norm_momentum: Share
     batch_norm_epsilon: Annotated[float, Field(gt=0, le=1)]
+    logits_norm: bool
     initializer: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
 
     @model_validator(mode="after")

@@ -26,6 +26,8 @@ PARAMS_FILE = Path("params.yaml")
 
 Decay = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# Which split is scored after each epoch, and decides when to stop and which weights are kept.
+Watch = Literal["validation", "test", "none"]
 
 
 def _without_repeats(values: list[Any]) -> list[Any]:
@@ -59,10 +61,13 @@ class DataParams(Section):
 class AugmentParams(Section):
     """Random changes of the training images."""
 
+    policy: Literal["tutorial", "translate"]
     max_operations: Annotated[int, Field(ge=0, le=3)]
     crop_pixels: Annotated[int, Field(ge=0, le=15)]
     resize: Literal["area", "bilinear"]
     flip_probability: Probability
+    alternate_flips: bool
+    translate_pixels: Annotated[int, Field(ge=0, le=15)]
     dropout_fraction: Probability
     dropout_grid_min: Annotated[float, Field(gt=0, le=1)]
     dropout_grid_max: Annotated[float, Field(gt=0, le=1)]
@@ -84,21 +89,24 @@ class TrainParams(Section):
     networks: Annotated[list[str], Field(min_length=1), Distinct]
     variants: Annotated[list[Variant], Field(min_length=1), Distinct]
     seeds: Annotated[list[Seed], Field(min_length=1), Distinct]
+    watch: Watch
     reshuffle: bool
     adam_beta_1: Decay
     adam_beta_2: Decay
     adam_epsilon: Annotated[float, Field(gt=0, le=1)]
     clip_norm: Annotated[float, Field(gt=0)]
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"]
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
     jit_compile: bool
     deterministic: bool
 
 
 class EvaluateParams(Section):
-    """How the test set is scored."""
+    """How the networks are scored."""
 
     batch_size: Count
     top_k: Count
+    test: bool
+    flip: bool
 
 
 class ReportParams(Section):
@@ -139,6 +147,24 @@ class Params(Section):
         if len({display_name(name) for name in chosen}) < len(chosen):
             raise PydanticCustomError(
                 "rule_networks", "train.networks: two of them have the same display name"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _watched_split_is_there(self) -> "Params":
+        if self.train.watch == "validation" and self.data.validation_fraction == 0:
+            raise PydanticCustomError(
+                "rule_watch",
+                "train.watch: validation needs data.validation_fraction above 0; to train on all "
+                "images take train.watch: none (or test, the tutorial's protocol)",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scored_split_is_there(self) -> "Params":
+        if not self.evaluate.test and self.data.validation_fraction == 0:
+            raise PydanticCustomError(
+                "rule_test", "evaluate.test: false needs data.validation_fraction above 0"
             )
         return self
 

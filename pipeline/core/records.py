@@ -84,11 +84,6 @@ class Prepared:
         return self.metadata["digest"]
 
     @property
-    def watched(self) -> Split:
-        """The split that chooses the epoch: val, or test in the tutorial's own protocol."""
-        return "val" if self.metadata["images"]["val"] else "test"
-
-    @property
     def class_names(self) -> list[str]:
         """The name of each label."""
         return self.metadata["class_names"]

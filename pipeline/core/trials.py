@@ -20,6 +20,7 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 TRIAL_HELP = "network-variant-seed, like model-dropblock-0"
 DIGEST_SHOWN = 12  # characters
+SCHEDULES = ("learning_rate", "keep_prob")
 HistoryRow = dict[str, float]
 Facts = dict[str, Any]
 
@@ -81,11 +82,12 @@ def save_history(trial: Trial, rows: list[HistoryRow]) -> None:
     pd.DataFrame(rows).astype({"epoch": int}).to_csv(trial.history_file, index=False)
 
 
-def load_history(trial: Trial, watched: str) -> "pd.DataFrame":
+def load_history(trial: Trial, watched: str | None) -> "pd.DataFrame":
     """Read the row of each epoch: epoch, seconds, pflop, learning_rate, keep_prob, scores.
 
     Args:
-        watched: the split that chose the epoch, whose columns there must be.
+        watched: the split that was scored after each epoch, whose columns there must be; None =
+            none was, and there are only the scores of training.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -96,17 +98,18 @@ def load_history(trial: Trial, watched: str) -> "pd.DataFrame":
         history = pd.read_csv(trial.history_file, float_precision="round_trip")
     except (OSError, ValueError) as error:
         raise unreadable(trial.history_file, error) from None
-    scores = [f"{s}_{w}" for s in ("train", "clean_train", watched) for w in ("loss", "accuracy")]
-    for column in ("epoch", "seconds", "pflop", "learning_rate", "keep_prob", *scores):
+    splits = ("train", "clean_train", watched) if watched else ("train",)
+    scores = [f"{split}_{what}" for split in splits for what in ("loss", "accuracy")]
+    for column in ("epoch", "seconds", "pflop", "image_size", *SCHEDULES, *scores):
         if column not in history or history[column].dtype.kind not in "if":
             raise unreadable(trial.history_file, f"it has no column of numbers {column}")
     return history
 
 
-def label_history(history: "pd.DataFrame", trial: Trial, watched: str) -> "pd.DataFrame":
+def label_history(history: "pd.DataFrame", trial: Trial, watched: str | None) -> "pd.DataFrame":
     """Add network (its name for people), variant, seed and elapsed, the seconds since the start.
 
-    The columns of the split that chose the epoch are called watched_loss and watched_accuracy.
+    The columns of the watched split, if any, are called watched_loss and watched_accuracy.
     """
     names = {f"{watched}_{what}": f"watched_{what}" for what in ("loss", "accuracy")}
     return history.rename(columns=names).assign(

@@ -20,7 +20,7 @@ LOGGED_MODEL = "logged_model.json"
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The test images, the same for all trainings.
+    """The images that were scored, test or validation, the same for all trainings.
 
     Attributes:
         labels, superclasses: (n,) of the images.
@@ -78,7 +78,7 @@ def metrics_table(trials: list[Trial], digest: str) -> pd.DataFrame:
 
 
 def save_predictions(trial: Trial, log_probabilities: np.ndarray, test: EvaluationSet) -> None:
-    """Write the test set's log-probabilities, (n, classes) float32, with what describes it."""
+    """Write the scored images' log-probabilities, (n, classes) float32, and what describes them."""
     arrays = {field.name: getattr(test, field.name) for field in fields(test)}
     file = trial.evaluation_folder / PREDICTIONS
     np.savez_compressed(file, log_probabilities=log_probabilities, **arrays)

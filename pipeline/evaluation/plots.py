@@ -25,18 +25,17 @@ def colours() -> dict[str, tuple[float, float, float]]:
     return {display_name(name): colour for name, colour in zip(names, palette, strict=True)}
 
 
-def plot_history(history: pd.DataFrame, watched: str) -> Figure:
+def plot_history(history: pd.DataFrame, watched: str | None) -> Figure:
     """Plot accuracy and loss against epochs, compute and time: all networks and seeds.
 
     Args:
         history: a row for each epoch, as in Results.history, of any number of trainings.
-        watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`.
+        watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`; None where
+            only the scores of training are there.
     """
-    kinds = {
-        "watched": SPLIT_NAMES[watched],
-        "clean_train": "training, clean",
-        "train": "training, augmented",
-    }
+    kinds = {"train": "training, augmented"}
+    if watched:
+        kinds = {"watched": SPLIT_NAMES[watched], "clean_train": "training, clean", **kinds}
     history = history.assign(minutes=history["elapsed"] / 60)
     figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained", sharey="row")
     for row, what in zip(axes, ("accuracy", "loss"), strict=True):

@@ -1,6 +1,8 @@
 """The tutorial's part 7: a residual network with DropBlock (the resnet)."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from pipeline.core.declarations import ConvNetParams, Network
 
@@ -9,6 +11,8 @@ class ModelParams(ConvNetParams):
     """The resnet and its recipe."""
 
     skip_connections: bool
+    image_relu: bool
+    norm_offset: Annotated[float, Field(ge=0, le=10)]
 
 
 def build(params: ModelParams, classes: int) -> Any:
@@ -17,8 +21,16 @@ def build(params: ModelParams, classes: int) -> Any:
 
     inputs, x = blocks.normalised_input()
     for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
-        skip = params.skip_connections
-        x = blocks.residual_block(x, filters, kernel, params, f"block{i}", skip)
+        x = blocks.residual_block(
+            x,
+            filters,
+            kernel,
+            params,
+            f"block{i}",
+            skip=params.skip_connections,
+            first_relu=i > 1 or params.image_relu,
+            offset=params.norm_offset,
+        )
         x = blocks.drop_block(x, params, f"block{i}_dropblock")
         x = blocks.max_pool(x, params, f"block{i}_pool")
     return blocks.classifier(inputs, x, params, classes, name=NETWORK.display_name)

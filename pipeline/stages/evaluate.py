@@ -1,9 +1,10 @@
 """Stage `evaluate`: score the best and the last weights of one training.
 
-Reads the test set once, leaves metrics and the best weights' predictions, and adds both and the
-exported model to the training's MLflow run.
+Reads the test set once, or with evaluate.test: false not at all, leaves metrics and the best
+weights' predictions, and adds both and the exported model to the training's MLflow run.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import log_softmax
 
-from pipeline.core.files import PREPARED, work_folder
+from pipeline.core.files import PREPARED, hash_file, work_folder
 from pipeline.core.params import EvaluateParams, Params
 from pipeline.core.records import SPLITS, Prepared, Split
 from pipeline.core.trials import Facts, Trial, label_history, load_facts, load_history
@@ -49,54 +50,87 @@ def _evaluate(
     params: Params, trial: Trial, prepared: Prepared, facts: Facts, history: pd.DataFrame
 ) -> None:
     models = {w: load_network(trial.models_folder / f"{w}.keras") for w in WEIGHTS}
-    batch_size, top_k = params.evaluate.batch_size, params.evaluate.top_k
-    predictions = {w: predict_splits(model, prepared, batch_size) for w, model in models.items()}
+    predictions = {"last": predict_splits(models["last"], prepared, params.evaluate)}
+    same = len({hash_file(trial.models_folder / f"{w}.keras") for w in WEIGHTS}) == 1
+    predictions["best"] = (
+        predictions["last"] if same else predict_splits(models["best"], prepared, params.evaluate)
+    )
+    top_k = params.evaluate.top_k
     scores = {w: score_splits(values, prepared, top_k) for w, values in predictions.items()}
     drop_blocks, masks = measure_drop_blocks(models["last"], history["keep_prob"].iloc[-1])
-    metrics = {**summarise(history, facts), "drop_blocks": drop_blocks}
+    scored: Split = "test" if params.evaluate.test else "val"
+    metrics = {**summarise(history, facts), "drop_blocks": drop_blocks, "scored": scored}
+    log_probabilities = predictions["best"].plain[scored]
 
     outputs.save_metrics(trial, metrics, scores)
-    outputs.save_predictions(trial, predictions["best"]["test"], describe_test_set(prepared))
+    outputs.save_predictions(trial, log_probabilities, describe_images(prepared, scored))
     outputs.save_masks(trial, masks)
     exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
-    drawn = draw_figures(trial, metrics, history, predictions["best"]["test"], masks, prepared)
+    drawn = draw_figures(trial, metrics, history, log_probabilities, masks, prepared)
     epochs = {f"training/{key}": metrics[key] for key in ("epochs", "best_epoch")}
     tracked = {**flatten(scores), **epochs}
     run_id, uri = track(trial, facts, history, tracked, exported, drawn, params.evaluate)
     outputs.save_logged_model(trial, run_id, uri)
-    test = scores["best"]["test"]
-    print(f"{facts['name']}: test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
+    best = scores["best"][scored]
+    name = "test" if scored == "test" else "validation"
+    print(f"{facts['name']}: {name} accuracy {best['accuracy']:.4f}, loss {best['loss']:.4f}")
 
 
-def predict_splits(
-    model: keras.Model, prepared: Prepared, batch_size: int
-) -> dict[Split, np.ndarray]:
-    """Return the (n, classes) float32 log-probabilities of each split that has images."""
-    logits = {
-        split: model.predict(make_eval_dataset(prepared[split], batch_size), verbose=0)
-        for split in SPLITS
-        if len(prepared[split])
-    }
-    return {
-        split: log_softmax(values.astype(np.float64), axis=1).astype(np.float32)
-        for split, values in logits.items()
-    }
+@dataclass(frozen=True)
+class Predictions:
+    """The (n, classes) float32 log-probabilities of the images of each split that is scored.
+
+    Attributes:
+        plain: of the images as they are.
+        flipped: of their mirror images; training images and, without evaluate.flip, all left out.
+    """
+
+    plain: dict[Split, np.ndarray]
+    flipped: dict[Split, np.ndarray]
 
 
-def score_splits(
-    log_probabilities: dict[Split, np.ndarray], prepared: Prepared, top_k: int
-) -> dict[Split, Scores]:
-    """Score the log-probabilities of each split."""
+def predict_splits(model: keras.Model, prepared: Prepared, params: EvaluateParams) -> Predictions:
+    """Predict each split that has images and may be read."""
+    splits = [s for s in SPLITS if len(prepared[s]) and (s != "test" or params.test)]
+    flipped = [split for split in splits if split != "train"] if params.flip else []
+    return Predictions(
+        {split: _predict(model, prepared[split], params.batch_size) for split in splits},
+        {split: _predict(model, mirror(prepared[split]), params.batch_size) for split in flipped},
+    )
+
+
+def _predict(model: keras.Model, records: np.ndarray, batch_size: int) -> np.ndarray:
+    logits = model.predict(make_eval_dataset(records, batch_size), verbose=0)
+    return log_softmax(logits.astype(np.float64), axis=1).astype(np.float32)
+
+
+def mirror(records: np.ndarray) -> np.ndarray:
+    """Return the records with their images flipped left to right."""
+    mirrored = records.copy()
+    mirrored["image"] = records["image"][:, :, ::-1]
+    return mirrored
+
+
+def score_splits(predictions: Predictions, prepared: Prepared, top_k: int) -> dict[Split, Scores]:
+    """Score the predictions of each split.
+
+    `flip_accuracy` is that of the mean of an image's and its mirror image's probabilities.
+    """
     superclass_of = np.array(prepared.metadata["superclass_of"])
-    return {
+    scores = {
         split: score(values, prepared[split]["label"], superclass_of, top_k)
-        for split, values in log_probabilities.items()
+        for split, values in predictions.plain.items()
     }
+    for split, mirrored in predictions.flipped.items():
+        both = np.logaddexp(predictions.plain[split], mirrored)
+        hits = both.argmax(axis=1) == prepared[split]["label"]
+        scores[split]["flip_accuracy"] = float(hits.mean())
+    return scores
 
 
 def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     """Collect what the report says of a training beside its scores."""
-    kept = history.iloc[-1] if facts["watched"] == "test" else best_epoch(history)
+    kept = best_epoch(history) if facts["watched"] == "val" else history.iloc[-1]
     return {
         **{key: v for key, v in facts.items() if key not in ("run_id", "training_key")},
         "epochs": len(history),
@@ -109,17 +143,19 @@ def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
 
 
 def best_epoch(history: pd.DataFrame) -> pd.Series:
-    """Return the epoch of the highest validation accuracy, at a tie of the lowest loss."""
-    keys = ["val_accuracy", "val_loss"]
-    return history.sort_values(keys, ascending=[False, True], kind="stable").iloc[0]
+    """Return the epoch that loop.is_best keeps: of the highest validation accuracy at full size."""
+    keys = ["image_size", "val_accuracy", "val_loss"]
+    return history.sort_values(keys, ascending=[False, False, True], kind="stable").iloc[0]
 
 
-def describe_test_set(prepared: Prepared) -> outputs.EvaluationSet:
-    """Return labels and duplicates of the test images."""
-    test = prepared["test"]
-    known = np.concatenate([prepared["train"]["group"], prepared["val"]["group"]])
-    of_training, _ = mark_duplicates(test["group"], known)
-    return outputs.EvaluationSet(test["label"], test["superclass"], test["group"], of_training)
+def describe_images(prepared: Prepared, split: Split) -> outputs.EvaluationSet:
+    """Return labels and duplicates of the scored images."""
+    scored, others = prepared[split], SPLITS[: SPLITS.index(split)]
+    known = np.concatenate([prepared[other]["group"] for other in others])
+    of_training, _ = mark_duplicates(scored["group"], known)
+    return outputs.EvaluationSet(
+        scored["label"], scored["superclass"], scored["group"], of_training
+    )
 
 
 def draw_figures(
@@ -130,17 +166,17 @@ def draw_figures(
     masks: dict[str, np.ndarray],
     prepared: Prepared,
 ) -> dict[str, Figure]:
-    """Draw this training's curves, and its confusion and calibration on the test set."""
-    name, test = trial.display_name, prepared["test"]
+    """Draw this training's curves, and its confusion and calibration on the scored images."""
+    name, labels = trial.display_name, prepared[metrics["scored"]]["label"]
     curves = label_history(history, trial, metrics["watched"])
     predicted = log_probabilities.argmax(axis=1)
-    confusion = superclass_confusion(predicted, test["label"], prepared.metadata)
+    confusion = superclass_confusion(predicted, labels, prepared.metadata)
     drawn = {
         "learning_curves.png": plots.plot_history(curves, metrics["watched"]),
         "schedules.png": plots.plot_schedules(curves),
         "confusion.png": plots.plot_confusion({metrics["name"]: confusion}),
         "calibration.png": plots.plot_calibration(
-            {name: calibration_table(log_probabilities, test["label"])}
+            {name: calibration_table(log_probabilities, labels)}
         ),
     }
     if masks:

@@ -18,8 +18,8 @@ import tensorflow as tf
 from pipeline.core.declarations import Recipe
 from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED, work_folder
-from pipeline.core.params import PARAMS_FILE, Params
-from pipeline.core.records import Prepared
+from pipeline.core.params import PARAMS_FILE, Params, Watch
+from pipeline.core.records import Prepared, Split
 from pipeline.core.trials import Facts, HistoryRow, Trial, save_facts, save_history
 from pipeline.networks.shared.models import (
     count_flops,
@@ -29,7 +29,12 @@ from pipeline.networks.shared.models import (
 from pipeline.tracking.context import context_tags, trial_tags
 from pipeline.tracking.runs import LOCK_FILE, TrackedRun, tracked_run
 from pipeline.training import checkpoint, loop
-from pipeline.training.machine import configure_backend, describe_machine, one_device
+from pipeline.training.machine import (
+    configure_backend,
+    describe_machine,
+    one_device,
+    resolve_precision,
+)
 from pipeline.training.optimizers import new_model
 from pipeline.training.schedules import of_variant
 
@@ -37,6 +42,8 @@ PACKAGE = Path(__file__).parents[1]
 # The files and folders whose code decides the outcome, with the network's own file: a checkpoint of
 # other code is not resumed. All are dependencies of the stage in dvc.yaml too.
 CODE = ("core/records.py", "networks/shared", "training")
+
+WATCHED: dict[Watch, Split | None] = {"validation": "val", "test": "test", "none": None}
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,18 @@ class Training:
         """SHA-256 of the prepared data."""
         return self.prepared.digest
 
+    @property
+    def watched(self) -> Split | None:
+        """The split that is scored after each epoch, and chooses the epoch to keep; or none."""
+        return WATCHED[self.params.train.watch]
+
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Return the params that decide the outcome, by section."""
+        """Return the params that decide the outcome, by section; the precision as it came out."""
+        train = self.params.train.model_dump(exclude={"networks", "seeds", "variants"})
         return {
             "": self.recipe.model_dump(),
             "augment": self.params.augment.model_dump(),
-            "train": self.params.train.model_dump(exclude={"networks", "seeds", "variants"}),
+            "train": {**train, "precision": resolve_precision(self.params.train.precision)},
             "data": self.prepared.metadata["params"],
         }
 
@@ -104,6 +117,7 @@ def train(training: Training) -> None:
         explain_lack_of_memory(training),
     ):
         model, rows = start_or_resume(training, folder)
+        loop.check_image_size(training.trial.network, training.recipe, model)
         facts = describe(training, model, run, folder)
         size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
         print(f"{training.name}: {size}, MLflow run {run.run_id}", flush=True)
@@ -177,7 +191,7 @@ def run_epochs(
     run: TrackedRun,
 ) -> None:
     """Train to the end; after each epoch save a checkpoint, then tell MLflow."""
-    watched = training.prepared.watched
+    watched = training.watched
 
     def after_epoch(model: keras.Model, rows: list[HistoryRow]) -> None:
         try:
@@ -189,18 +203,16 @@ def run_epochs(
             ) from None
         run.log_history(rows)
 
-    loop.fit(
-        model,
+    trainer = loop.Trainer(
         training.prepared,
         training.recipe,
         training.params.augment,
         training.trial.seed,
         training.params.train.reshuffle,
+        watched,
         training.params.evaluate.batch_size,
-        rows,
-        after_epoch,
-        verbose=1 if sys.stdout.isatty() else 2,
     )
+    trainer.fit(model, rows, after_epoch, verbose=1 if sys.stdout.isatty() else 2)
 
 
 def describe(training: Training, model: keras.Model, run: TrackedRun, folder: Path) -> Facts:
@@ -212,12 +224,12 @@ def describe(training: Training, model: keras.Model, run: TrackedRun, folder: Pa
         "training_key": folder.name,
         **training.trial._asdict(),
         "digest": training.digest,
-        "watched": training.prepared.watched,
+        "watched": training.watched,
         "parameters": trainable_parameters(model),
         "flops": count_flops(model),
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "machine": describe_machine(),
-        "precision": training.params.train.precision,
+        "precision": resolve_precision(training.params.train.precision),
         "git_commit": context["git.commit"],
         "git_dirty": context["git.dirty"],
         **versions(),

@@ -4,6 +4,9 @@ The tutorial (part 5) applies to each image a random number of crop, horizontal 
 dropout, in random order, as imgaug 0.2.8 does them. A flip commutes in distribution with the other
 two, so the only order that shows is whether the coarse dropout comes before the crop (which then
 enlarges the dropped cells) or after it. Pixels are not rounded to whole numbers after a resize.
+
+The other policy shifts each image by whole pixels, its border filled by reflection, and flips it:
+the usual one for few epochs (He et al., arXiv 1512.03385, 4.2).
 """
 
 import math
@@ -26,13 +29,21 @@ class Plan(NamedTuple):
     dropout_first: Tensor
 
 
-def augment_batch(images: Tensor, params: AugmentParams, seed: Tensor) -> Tensor:
+def augment_batch(
+    images: Tensor, params: AugmentParams, seed: Tensor, flips: Tensor | None = None
+) -> Tensor:
     """Augment (n, h, w, 3) images 0..255; the same (2,) integer seed gives the same result.
+
+    Args:
+        flips: (n,) bools, which images are flipped; None = drawn with flip_probability. Of policy
+            translate only: the tutorial's leaves it to chance whether an image is flipped at all.
 
     Returns:
         float32 images of the same shape, 0..255.
     """
     images = tf.cast(images, tf.float32)
+    if params.policy == "translate":
+        return translate(images, params, seed, flips)
     if params.max_operations == 0:
         return images
     plan_seed, crop_seed, flip_seed, dropout_seed = tf.unstack(
@@ -46,6 +57,28 @@ def augment_batch(images: Tensor, params: AugmentParams, seed: Tensor) -> Tensor
     images *= _where_applied(plan.dropout & plan.dropout_first, keep)
     images = _resample(images, plan.crop, flip, params, crop_seed)
     return images * _where_applied(plan.dropout & ~plan.dropout_first, keep)
+
+
+def translate(images: Tensor, params: AugmentParams, seed: Tensor, flips: Tensor | None) -> Tensor:
+    """Shift each of (n, h, w, 3) images up to translate_pixels along both axes, and flip some."""
+    shift_seed, flip_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    most = params.translate_pixels
+    down, right = tf.unstack(
+        tf.random.stateless_uniform((2, count, 1), shift_seed, -most, most + 1, dtype=tf.int32)
+    )
+    if flips is None:
+        flips = tf.random.stateless_uniform((count,), flip_seed) < params.flip_probability
+    rows = _reflect(tf.range(height) - down, height)
+    columns = _reflect(tf.range(width) - right, width)
+    columns = tf.where(flips[:, tf.newaxis], columns[:, ::-1], columns)
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+def _reflect(places: Tensor, size: int) -> Tensor:
+    """Mirror places before and after a line at its first and last pixel, which are not repeated."""
+    return (size - 1) - tf.abs((size - 1) - tf.abs(places))
 
 
 def plan_operations(count: Tensor, max_operations: int, seed: Tensor) -> Plan:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,33 +13,52 @@ import tensorflow as tf
 from pipeline.core.declarations import Recipe
 from pipeline.core.errors import UserError
 from pipeline.core.params import AugmentParams
-from pipeline.core.records import Prepared, Split
+from pipeline.core.records import IMAGE_SIZE, Prepared, Split
 from pipeline.core.trials import HistoryRow
 from pipeline.networks.shared.dropblock import DropBlock2D
-from pipeline.networks.shared.models import training_pflop
+from pipeline.networks.shared.models import at_size, training_pflop
 from pipeline.training import schedules
 from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
 from pipeline.training.machine import peak_memory
 
 EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 
+# The networks take smaller images too, as long as their last maps are as large; Keras would refuse.
+ANY_SIZE = keras.InputSpec(shape=(None, None, None, 3))
 
-class EpochSettings(keras.callbacks.Callback):
-    """Before each epoch: learning rate, keep probability, and the seeds of all dropout."""
 
-    def __init__(self, params: Recipe, seed: int) -> None:
+class Settings(keras.callbacks.Callback):
+    """Sets keep probability and seeds of all dropout each epoch, the learning rate each step."""
+
+    def __init__(self, params: Recipe, seed: int, steps: int) -> None:
         super().__init__()
-        self._recipe, self._seed = params, seed
+        self._recipe, self._seed, self._steps = params, seed, steps
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set what depends on the epoch alone."""
-        self.model.optimizer.learning_rate = schedules.learning_rate(self._recipe, epoch)
+        self._epoch = epoch
         for number, layer in enumerate(self.model.layers):
             if isinstance(layer, DropBlock2D):
                 layer.keep_prob.assign(schedules.keep_prob(self._recipe, epoch))
             if isinstance(layer, DropBlock2D | keras.layers.Dropout):
                 words = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
                 layer.seed_generator.state.assign(words)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set what depends on the step."""
+        rate = schedules.learning_rate(self._recipe, self._epoch, batch, self._steps)
+        self.model.optimizer.learning_rate = rate
+
+
+class AverageWeights(keras.callbacks.SwapEMAWeights):
+    """Puts the average of the weights into the model for scores and checkpoints.
+
+    Then the average's own place holds the weights that training goes on with, also in a checkpoint.
+    """
+
+    def __init__(self, resumed: bool) -> None:
+        super().__init__(swap_on_epoch=True)
+        self._ema_weights_in_model = resumed
 
 
 class DivergedError(UserError):
@@ -48,16 +68,16 @@ class DivergedError(UserError):
 class EpochRecorder(keras.callbacks.Callback):
     """After each epoch: a row of history for the hooks, and the stopping rule.
 
-    `seconds` are those of training and of the watched split, not of the score on `clean`; `pflop`
-    is the compute since the start.
+    `seconds` are those of training and of the watched split, not of the score on the clean sample;
+    `pflop` is the compute since the start. Scores are of images of the size trained with.
     """
 
     def __init__(
         self,
         params: Recipe,
-        watched: Split,
+        watched: Split | None,
         images: int,
-        clean: tf.data.Dataset,
+        clean: tf.data.Dataset | None,
         rows: list[HistoryRow],
         after_epoch: EpochHook,
     ) -> None:
@@ -65,6 +85,11 @@ class EpochRecorder(keras.callbacks.Callback):
         self._recipe, self._watched, self._images = params, watched, images
         self._clean = clean
         self._rows, self._after_epoch = rows, after_epoch
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Count the compute of an epoch at this size."""
+        size = schedules.image_size(self._recipe, len(self._rows))
+        self._pflop = training_pflop(self.model, self._images, size)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
@@ -79,26 +104,23 @@ class EpochRecorder(keras.callbacks.Callback):
                 " try a lower learning_rate in params.yaml"
             )
 
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Note when the training part of the epoch ended."""
-        self._trained = time.perf_counter()
+        if batch + 1 == self.params["steps"]:
+            self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the epoch and decide whether it was the last."""
         logs, seconds = logs or {}, time.perf_counter() - self._start
-        clean = self.model.evaluate(self._clean, verbose=0, return_dict=True)
+        row = {"epoch": epoch + 1, **_scores("train", logs)}
+        if self._clean is not None:
+            clean = self.model.evaluate(self._clean, verbose=0, return_dict=True)
+            row |= _scores("clean_train", clean) | _scores(self._watched, logs, "val_")
         self._rows.append(
             {
-                "epoch": epoch + 1,
-                "train_loss": logs["loss"],
-                "train_accuracy": logs["accuracy"],
-                "clean_train_loss": clean["loss"],
-                "clean_train_accuracy": clean["accuracy"],
-                f"{self._watched}_loss": logs["val_loss"],
-                f"{self._watched}_accuracy": logs["val_accuracy"],
+                **row,
                 "learning_rate": schedules.learning_rate(self._recipe, epoch),
                 "keep_prob": schedules.keep_prob(self._recipe, epoch),
-                "pflop": training_pflop(self.model, (epoch + 1) * self._images),
+                "image_size": schedules.image_size(self._recipe, epoch),
+                "pflop": self._pflop + (self._rows[-1]["pflop"] if self._rows else 0.0),
                 "images_per_second": self._images / (self._trained - self._start),
                 "seconds": seconds,
                 "peak_memory_mb": peak_memory() / 1e6,
@@ -107,28 +129,35 @@ class EpochRecorder(keras.callbacks.Callback):
         self._after_epoch(self.model, self._rows)
         if has_ended(self._rows, self._recipe, self._watched):
             self.model.stop_training = True
+            if epoch + 1 < self._recipe.epochs:
+                rising = self._recipe.stop_after_rising
+                print(f"stop: {rising} rising losses in a row", flush=True)
 
 
-def has_ended(rows: list[HistoryRow], params: Recipe, watched: Split) -> bool:
+def _scores(name: str | None, logs: dict[str, float], prefix: str = "") -> HistoryRow:
+    """Return loss, without smoothing, and accuracy of Keras' logs under a split's name."""
+    loss, accuracy = logs[f"{prefix}cross_entropy"], logs[f"{prefix}accuracy"]
+    return {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+
+
+def has_ended(rows: list[HistoryRow], params: Recipe, watched: Split | None) -> bool:
     """Whether the last epoch was the last of all, by number or by the stopping rule."""
-    losses = [row[f"{watched}_loss"] for row in rows]
-    stopped = schedules.should_stop(losses, params.stop_after_rising)
-    if stopped:
-        print(f"stop: {params.stop_after_rising} rising losses in a row", flush=True)
-    return stopped or len(rows) >= params.epochs
+    losses = [row[f"{watched}_loss"] for row in rows] if watched else []
+    return len(rows) >= params.epochs or schedules.should_stop(losses, params.stop_after_rising)
 
 
-def is_best(rows: list[HistoryRow], watched: Split) -> bool:
+def is_best(rows: list[HistoryRow], watched: Split | None) -> bool:
     """Whether the last epoch is the one to keep.
 
-    The highest validation accuracy, at a tie the lowest validation loss, then the earliest. Where
-    the test set is watched, always the last epoch: choosing by it would flatter the result.
+    The highest validation accuracy at the full image size, at a tie the lowest validation loss,
+    then the earliest. Where the test set is watched or nothing is, always the last epoch: choosing
+    by the test set would flatter the result.
     """
-    if watched == "test":
+    if watched != "val":
         return True
 
-    def rank(row: HistoryRow) -> tuple[float, float]:
-        return row[f"{watched}_accuracy"], -row[f"{watched}_loss"]
+    def rank(row: HistoryRow) -> tuple[float, float, float]:
+        return row["image_size"], row["val_accuracy"], -row["val_loss"]
 
     return all(rank(rows[-1]) > rank(row) for row in rows[:-1])
 
@@ -142,48 +171,96 @@ def check_batch_size(network: str, params: Recipe, images: int) -> None:
         )
 
 
-def fit(
-    model: keras.Model,
-    prepared: Prepared,
-    params: Recipe,
-    augment: AugmentParams,
-    seed: int,
-    reshuffle: bool,
-    eval_batch_size: int,
-    rows: list[HistoryRow],
-    after_epoch: EpochHook,
-    verbose: int,
-) -> None:
-    """Train a compiled model from the epoch after the last of `rows` to the end.
-
-    Args:
-        reshuffle: as in make_train_dataset.
-        rows: the history so far, empty for a new training; extended in place.
-        after_epoch: called with the model and the rows after each epoch.
-        verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
-    """
-    if has_ended(rows, params, prepared.watched):  # cut off after the last checkpoint
+def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
+    """Raise a UserError where the small images do not fit the network's weights."""
+    size = params.small_image_size
+    if schedules.image_size(params, 0) == IMAGE_SIZE:
         return
-    records = prepared["train"]
-    steps = len(records) // params.batch_size
-    first_epoch = len(rows)
-    model.fit(
-        make_train_dataset(records, params.batch_size, augment, seed, first_epoch, reshuffle),
-        validation_data=make_eval_dataset(prepared[prepared.watched], eval_batch_size),
-        initial_epoch=first_epoch,
-        epochs=params.epochs,
-        steps_per_epoch=steps,
-        callbacks=[
-            EpochSettings(params, seed),
-            EpochRecorder(
-                params,
-                prepared.watched,
-                steps * params.batch_size,
-                make_eval_dataset(clean_sample(prepared), eval_batch_size),
-                rows,
-                after_epoch,
+    shapes = [weight.shape for weight in model.weights]
+    if [weight.shape for weight in at_size(model, size).weights] != shapes:
+        raise UserError(
+            f"{network}.small_image_size = {size}: the network's last maps would be smaller than "
+            f"those of {IMAGE_SIZE} pixels, for which its dense layers are made; take larger small "
+            f"images, or none ({network}.small_image_share: 0.0)"
+        )
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains compiled models by one recipe, on one set of data.
+
+    Attributes:
+        recipe: the network's section of params.yaml.
+        seed: of the order of the images, their augmentation and all dropout.
+        reshuffle: as in make_train_dataset.
+        watched: the split that is scored after each epoch, or none.
+        eval_batch_size: images a step where they are scored.
+    """
+
+    prepared: Prepared
+    recipe: Recipe
+    augment: AugmentParams
+    seed: int
+    reshuffle: bool
+    watched: Split | None
+    eval_batch_size: int
+
+    def fit(
+        self, model: keras.Model, rows: list[HistoryRow], after_epoch: EpochHook, verbose: int
+    ) -> None:
+        """Train from the epoch after the last of `rows` to the end.
+
+        Args:
+            rows: the history so far, empty for a new training; extended in place.
+            after_epoch: called with the model and the rows after each epoch.
+            verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
+        """
+        model.input_spec = ANY_SIZE
+        sizes = [schedules.image_size(self.recipe, epoch) for epoch in range(self.recipe.epochs)]
+        while not has_ended(rows, self.recipe, self.watched):
+            size = sizes[len(rows)]
+            last_epoch = len(rows) + sizes[len(rows) :].count(size)
+            # Compiled anew for each size: shapes that are known make for faster steps.
+            model.make_train_function(force=True)
+            model.make_test_function(force=True)
+            self._fit_at(model, size, last_epoch, rows, after_epoch, verbose)
+
+    def _fit_at(
+        self,
+        model: keras.Model,
+        size: int,
+        last_epoch: int,
+        rows: list[HistoryRow],
+        after_epoch: EpochHook,
+        verbose: int,
+    ) -> None:
+        records, batch_size = self.prepared["train"], self.recipe.batch_size
+        steps = len(records) // batch_size
+        model.fit(
+            make_train_dataset(
+                records, batch_size, self.augment, self.seed, len(rows), self.reshuffle, size
             ),
-        ],
-        shuffle=False,  # the data set does it
-        verbose=verbose,
-    )
+            validation_data=self._scored(self.watched and self.prepared[self.watched], size),
+            initial_epoch=len(rows),
+            epochs=last_epoch,
+            steps_per_epoch=steps,
+            callbacks=[
+                Settings(self.recipe, self.seed, steps),
+                *([AverageWeights(resumed=bool(rows))] if self.recipe.weight_average else []),
+                EpochRecorder(
+                    self.recipe,
+                    self.watched,
+                    steps * batch_size,
+                    self._scored(self.watched and clean_sample(self.prepared, self.watched), size),
+                    rows,
+                    after_epoch,
+                ),
+            ],
+            shuffle=False,  # the data set does it
+            verbose=verbose,
+        )
+
+    def _scored(self, records: np.ndarray | None, size: int) -> tf.data.Dataset | None:
+        if records is None:
+            return None
+        return make_eval_dataset(records, self.eval_batch_size, size)

@@ -1,12 +1,15 @@
-"""The tutorial's schedules and stopping rule, as functions of the epoch (counted from 0)."""
+"""What changes in the course of a training, as functions of epoch and step (counted from 0)."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from pipeline.core.declarations import Recipe
+from pipeline.core.records import IMAGE_SIZE
 from pipeline.core.trials import Variant
 
 WITHOUT_DROP_BLOCK = {"conv_keep_start": 1.0, "conv_keep_step": 0.0, "conv_keep_end": 1.0}
+FIRST_SHARE = 0.04  # of the learning rate: where it starts to rise (as in PyTorch's OneCycleLR)
 
 
 def of_variant(params: Recipe, variant: Variant) -> Recipe:
@@ -14,9 +17,29 @@ def of_variant(params: Recipe, variant: Variant) -> Recipe:
     return params.model_copy(update=WITHOUT_DROP_BLOCK if variant == "nodrop" else {})
 
 
-def learning_rate(params: Recipe, epoch: int) -> float:
-    """Return the learning rate: it falls by a constant factor after each epoch."""
-    return params.learning_rate * params.learning_rate_decay**epoch
+def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> float:
+    """Return the learning rate of a step.
+
+    Args:
+        step: within the epoch, 0 to steps - 1.
+        steps: of an epoch.
+
+    exponential (the tutorial's) falls by a constant factor after each epoch. one_cycle (Smith and
+    Topin, arXiv 1708.07120) rises and falls along half cosines, linear along straight lines with a
+    constant part between; both end at 0.
+    """
+    if params.schedule == "exponential":
+        return params.learning_rate * params.learning_rate_decay**epoch
+    done = (epoch * steps + step) / (params.epochs * steps)
+    if done < params.warmup:
+        rise = done / params.warmup
+        if params.schedule == "one_cycle":
+            rise = (1 - math.cos(math.pi * rise)) / 2
+        return params.learning_rate * (FIRST_SHARE + (1 - FIRST_SHARE) * rise)
+    if params.schedule == "one_cycle":
+        fall = (done - params.warmup) / (1 - params.warmup)
+        return params.learning_rate * (1 + math.cos(math.pi * fall)) / 2
+    return params.learning_rate * min(1.0, (1 - done) / params.cooldown)
 
 
 def keep_prob(params: Recipe, epoch: int) -> float:
@@ -24,7 +47,15 @@ def keep_prob(params: Recipe, epoch: int) -> float:
     return max(params.conv_keep_end, params.conv_keep_start - params.conv_keep_step * epoch)
 
 
-def should_stop(losses: Sequence[float], rising: int) -> bool:
+def image_size(params: Recipe, epoch: int) -> int:
+    """Return the side of the images, in pixels: small in the first epochs, never in the last."""
+    small = min(round(params.small_image_share * params.epochs), params.epochs - 1)
+    return params.small_image_size if epoch < small else IMAGE_SIZE
+
+
+def should_stop(losses: Sequence[float], rising: int | None) -> bool:
     """Whether the last `rising` losses each were strictly greater than the one before."""
+    if rising is None:
+        return False
     last = losses[-rising - 1 :]
     return len(last) > rising and all(a < b for a, b in itertools.pairwise(last))

@@ -229,3 +229,39 @@ def test_whatever_the_params_pixels_stay_pixels(augment, seed):
     assert result.dtype == np.float32
     assert result.min() >= 0
     assert result.max() <= 255.001
+
+
+def translated(params, count=4000, **changes):
+    """Where each image's pixel in the middle came from, (count,) rows and columns, and images."""
+    update = {"policy": "translate", "translate_pixels": 3, "alternate_flips": False, **changes}
+    images = gradient_images(count)
+    moved = np.asarray(augment_batch(images, params.augment.model_copy(update=update), SEED))
+    return moved[:, 16, 16, 0], moved[:, 16, 16, 1], moved
+
+
+def test_images_are_translated_by_each_number_of_pixels_alike(params):
+    rows, columns, _ = translated(params, flip_probability=0.0)
+    for places in (rows, columns):
+        found, counts = np.unique(places, return_counts=True)
+        np.testing.assert_array_equal(found, np.arange(13, 20))
+        np.testing.assert_allclose(counts / len(rows), 1 / 7, atol=0.025)
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.06
+
+
+def test_a_translated_image_is_cut_from_the_one_padded_by_reflection(params):
+    rows, columns, moved = translated(params, count=50, flip_probability=0.0)
+    padded = np.pad(gradient_images(1)[0], ((3, 3), (3, 3), (0, 0)), mode="reflect")
+    for image, row, column in zip(moved, rows.astype(int), columns.astype(int), strict=True):
+        top, left = row - 13, column - 13
+        np.testing.assert_array_equal(image, padded[top : top + 32, left : left + 32])
+
+
+def test_translated_images_are_flipped_as_often_as_asked_or_as_told(params):
+    rising = np.diff(translated(params, flip_probability=0.3)[2][:, 16, 10:20, 1], axis=1) > 0
+    assert set(rising.mean(axis=1)) == {0.0, 1.0}
+    assert abs(rising.all(axis=1).mean() - 0.7) < 0.03
+    told = np.arange(8) % 3 == 0
+    update = {"policy": "translate", "translate_pixels": 2, "flip_probability": 0.5}
+    augment = params.augment.model_copy(update=update)
+    moved = np.asarray(augment_batch(gradient_images(8), augment, SEED, told))
+    np.testing.assert_array_equal(moved[:, 16, 15, 1] > moved[:, 16, 16, 1], told)

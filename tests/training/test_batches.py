@@ -2,7 +2,13 @@ import itertools
 
 import numpy as np
 
-from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
+from pipeline.training.batches import (
+    clean_sample,
+    first_flips,
+    make_eval_dataset,
+    make_train_dataset,
+    resize,
+)
 
 
 def batches(records, params, seed, first_epoch, count, batch_size=32):
@@ -60,7 +66,7 @@ def test_training_batches_are_augmented_and_evaluation_batches_are_not(prepared,
 
 
 def test_the_clean_sample_is_as_large_as_the_watched_split_and_always_the_same(prepared):
-    sample = clean_sample(prepared)
+    sample = clean_sample(prepared, "val")
     assert len(sample) == len(prepared["val"])
     np.testing.assert_array_equal(sample, prepared["train"][: len(sample)])
 
@@ -76,3 +82,43 @@ def test_without_reshuffling_the_batches_of_all_epochs_hold_the_same_images(prep
     np.testing.assert_array_equal(labels[steps:], expected)
     images = [np.asarray(x) for x, _ in itertools.islice(dataset, 2 * steps)]
     assert (images[0] != images[steps]).any()  # but augmented anew
+
+
+def test_half_of_the_images_are_flipped_first_and_each_seed_flips_others():
+    first, other = np.asarray(first_flips(20_000, 0)), np.asarray(first_flips(20_000, 1))
+    assert abs(first.mean() - 0.5) < 0.015  # four standard deviations
+    assert abs((first == other).mean() - 0.5) < 0.015
+    np.testing.assert_array_equal(first, first_flips(20_000, 0))
+
+
+def test_alternating_flips_show_each_image_one_way_and_then_the_other(prepared, tiny_params):
+    still = {"policy": "translate", "alternate_flips": True, "translate_pixels": 0}
+    augment = tiny_params.augment.model_copy(update=still)
+    records = prepared["train"][:64]
+    for epoch in (0, 1, 2):
+        dataset = make_train_dataset(records, 64, augment, 5, epoch, reshuffle=False)
+        images = np.asarray(next(iter(dataset))[0])
+        flipped = np.asarray(first_flips(64, 5)) ^ (epoch % 2 == 1)
+        plain = records["image"].astype(np.float32)
+        expected = np.where(flipped[:, None, None, None], plain[:, :, ::-1], plain)
+        np.testing.assert_array_equal(images, expected)
+
+
+def test_small_images_are_means_under_a_triangle(prepared):
+    """Against a triangle as wide as two small pixels, centred on each and cut off at the border."""
+    size, images = 20, prepared["train"]["image"][:3].astype(np.float64)
+    centres = (np.arange(size) + 0.5) * 32 / size - 0.5
+    weights = np.maximum(0, 1 - np.abs(np.arange(32) - centres[:, None]) * size / 32)
+    weights /= weights.sum(axis=1, keepdims=True)
+    expected = np.einsum("sh,nhwc,tw->nstc", weights, images, weights)
+    np.testing.assert_allclose(resize(images.astype(np.float32), size), expected, atol=1e-3)
+
+
+def test_small_batches_hold_the_same_images_made_small(prepared, tiny_params):
+    options = (prepared["train"], 32, tiny_params.augment, 1)
+    large, labels = next(iter(make_train_dataset(*options)))
+    small, same_labels = next(iter(make_train_dataset(*options, size=20)))
+    np.testing.assert_array_equal(labels, same_labels)
+    np.testing.assert_allclose(small, resize(large, 20), atol=1e-4)
+    scored, _ = next(iter(make_eval_dataset(prepared["val"], 10, size=20)))
+    assert scored.shape == (10, 20, 20, 3)

@@ -19,10 +19,12 @@ def train(prepared, params, epochs, saved=None, network="model", rows=()):
         model, rows = keras.saving.load_model(saved[0]), list(saved[1])
     else:
         model, rows = new_model(network, recipe, params.train, 10), list(rows)
-    loop.fit(
-        model, prepared, recipe, params.augment, 3, True, 100, rows, lambda *_: None, verbose=0
-    )
+    trainer(prepared, recipe, params, seed=3).fit(model, rows, lambda *_: None, verbose=0)
     return model, rows
+
+
+def trainer(prepared, recipe, params, seed=0, watched="val"):
+    return loop.Trainer(prepared, recipe, params.augment, seed, True, watched, 100)
 
 
 def without_times(rows):
@@ -38,6 +40,97 @@ def test_a_resumed_training_ends_with_the_same_weights(prepared, tiny_params, tm
     assert without_times(resumed_rows) == without_times(whole_rows)
     for expected, weights in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected)
+
+
+# All parts of a recipe at once: what is kept between epochs must be in the checkpoint.
+EVERYTHING = {
+    "optimizer": "muon",
+    "learning_rate": 0.1,
+    "offset_rate_factor": 4.0,
+    "weight_decay": 0.005,
+    "schedule": "one_cycle",
+    "label_smoothing": 0.1,
+    "weight_average": 0.9,
+    "small_image_share": 0.5,
+    "small_image_size": 31,
+    "epochs": 4,
+}
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])  # at 2 the images grow
+def test_all_parts_of_a_recipe_are_resumed_exactly(prepared, tiny_params, tmp_path, cut):
+    augment = tiny_params.augment.model_copy(
+        update={"policy": "translate", "alternate_flips": True}
+    )
+    recipe = tiny_params.model.model_copy(update=EVERYTHING)
+    params = tiny_params.model_copy(update={"augment": augment, "model": recipe})
+    saved = {}
+
+    def save(model, rows):
+        saved[len(rows)] = (tmp_path / f"{len(rows)}.keras", list(rows))
+        model.save(saved[len(rows)][0])
+
+    configure_backend(params.train, seed=3)
+    whole, whole_rows = new_model("model", recipe, params.train, 10), []
+    trainer(prepared, recipe, params, 3).fit(whole, whole_rows, save, verbose=0)
+    assert [row["image_size"] for row in whole_rows] == [31, 31, 32, 32]
+
+    resumed, rows = keras.saving.load_model(saved[cut][0]), list(saved[cut][1])
+    trainer(prepared, recipe, params, 3).fit(resumed, rows, lambda *_: None, verbose=0)
+    assert without_times(rows) == without_times(whole_rows)
+    for expected, weights in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+
+
+def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params):
+    """The average, followed by hand from the weights after each step of one epoch."""
+    update = {"optimizer": "sgd", "weight_average": 0.7, "epochs": 1}
+    recipe = tiny_params.model.model_copy(update=update)
+    configure_backend(tiny_params.train, seed=3)
+    model = new_model("model", recipe, tiny_params.train, 10)
+    seen = []
+
+    class Spy(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(self.model.get_layer("logits_dense").kernel.numpy())
+
+    rows, plain_fit = [], model.fit
+    model.fit = lambda *a, callbacks, **k: plain_fit(*a, callbacks=[*callbacks, Spy()], **k)
+    trainer(prepared, recipe, tiny_params).fit(model, rows, lambda *_: None, verbose=0)
+    average = seen[0]  # where Keras lets the average begin
+    for kernel in seen[1:]:
+        average = 0.7 * average + 0.3 * kernel
+    np.testing.assert_allclose(model.get_layer("logits_dense").kernel, average, atol=1e-6)
+    images = prepared["val"]["image"].astype(np.float32)
+    assert len(seen) == len(prepared["train"]) // recipe.batch_size
+    accuracy = (model.predict(images, verbose=0).argmax(axis=1) == prepared["val"]["label"]).mean()
+    assert rows[0]["val_accuracy"] == pytest.approx(accuracy)
+
+
+def test_without_a_watched_split_only_training_is_scored(prepared, tiny_params):
+    recipe = tiny_params.model.model_copy(update={"epochs": 2})
+    model, rows = new_model("model", recipe, tiny_params.train, 10), []
+    trainer(prepared, recipe, tiny_params, watched=None).fit(model, rows, lambda *_: None, 0)
+    assert len(rows) == 2
+    assert not [key for key in rows[0] if key.startswith(("val", "test", "clean"))]
+    assert loop.is_best(rows, None)
+
+
+def test_the_loss_recorded_is_without_smoothing(prepared, tiny_params):
+    recipe = tiny_params.model.model_copy(update={"epochs": 1, "label_smoothing": 0.5})
+    model, rows = new_model("model", recipe, tiny_params.train, 10), []
+    trainer(prepared, recipe, tiny_params).fit(model, rows, lambda *_: None, verbose=0)
+    logits = model.predict(prepared["val"]["image"].astype(np.float32), verbose=0).astype(float)
+    log_probabilities = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    picked = log_probabilities[np.arange(len(logits)), prepared["val"]["label"]]
+    assert rows[0]["val_loss"] == pytest.approx(-picked.mean(), rel=1e-4)
+
+
+def test_an_epoch_of_small_images_is_never_the_best():
+    small = {"image_size": 20, "val_accuracy": 0.9, "val_loss": 0.1}
+    full = {"image_size": 32, "val_accuracy": 0.5, "val_loss": 1.0}
+    assert loop.is_best([small, full], "val")
+    assert not loop.is_best([full, small], "val")
 
 
 def test_the_history_holds_what_each_epoch_used(prepared, tiny_params):
@@ -66,13 +159,13 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
     model = new_model("model", recipe, tiny_params.train, 10)
     data = make_train_dataset(prepared["train"], 60, tiny_params.augment, 0)
     model.fit(data, steps_per_epoch=1, epochs=2, verbose=0, shuffle=False,
-              callbacks=[loop.EpochSettings(recipe, 0), Spy()])  # fmt: skip
+              callbacks=[loop.Settings(recipe, 0, 1), Spy()])  # fmt: skip
     assert seen == [pytest.approx((0.002, 1.0)), pytest.approx((0.00196, 0.98))]
 
 
 def seeds_of_dropout(model, recipe, seed, epoch):
     """The states of all random layers as they are set before an epoch."""
-    settings = loop.EpochSettings(recipe, seed)
+    settings = loop.Settings(recipe, seed, 1)
     settings.set_model(model)
     settings.on_epoch_begin(epoch)
     layers = [x for x in model.layers if isinstance(x, DropBlock2D | keras.layers.Dropout)]
@@ -93,7 +186,8 @@ def test_each_layer_epoch_and_seed_has_masks_of_its_own_and_always_the_same(tiny
 
 
 def rows_so_far(*losses):
-    return [{"epoch": i, "val_loss": x, "val_accuracy": 0.1} for i, x in enumerate(losses, 1)]
+    rest = {"val_accuracy": 0.1, "image_size": 32, "pflop": 0.0}
+    return [{"epoch": i, "val_loss": loss, **rest} for i, loss in enumerate(losses, 1)]
 
 
 def test_a_resumed_training_goes_on_in_the_schedules(prepared, tiny_params):
@@ -133,7 +227,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, ti
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
     with pytest.raises(loop.DivergedError, match="nan in epoch 1, step 1; try a lower"):
-        loop.fit(model, prepared, recipe, tiny_params.augment, 0, True, 100, [], lambda *_: None, 0)
+        trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +241,9 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, ti
     ],
 )
 def test_the_best_epoch_has_the_highest_validation_accuracy(rows, best):
-    rows = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in rows]
+    rows = [
+        {"image_size": 32, "val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in rows
+    ]
     assert loop.is_best(rows, "val") is best
 
 
@@ -159,3 +255,13 @@ def test_where_the_test_set_is_watched_the_last_epoch_is_kept():
 def test_a_batch_larger_than_the_training_set_is_refused(tiny_params):
     with pytest.raises(UserError, match=r"model.batch_size = 50: there are only 49 training"):
         loop.check_batch_size("model", tiny_params.model, 49)
+
+
+def test_small_images_that_do_not_fit_are_refused(tiny_params):
+    model = new_model("model", tiny_params.model, tiny_params.train, 10)
+    update = {"small_image_share": 0.5, "small_image_size": 20, "epochs": 2}
+    small = tiny_params.model.model_copy(update=update)
+    with pytest.raises(UserError, match=r"model.small_image_size = 20: .* take larger"):
+        loop.check_image_size("model", small, model)
+    loop.check_image_size("model", small.model_copy(update={"small_image_size": 31}), model)
+    loop.check_image_size("model", small.model_copy(update={"small_image_share": 0.0}), model)

@@ -46,3 +46,33 @@ def test_part_6_follows_the_table(published, epoch):
 )
 def test_training_stops_after_strictly_rising_losses_in_a_row(losses, stops):
     assert schedules.should_stop(losses, 3) is stops
+
+
+def test_without_a_stopping_rule_training_goes_on():
+    assert schedules.should_stop([1, 2, 3, 4, 5], None) is False
+
+
+# Of 4 epochs of 5 steps: 20 steps, 20 % of them up, the last half down. Worked out by hand.
+LINEAR = {0: 0.04, 1: 0.28, 2: 0.52, 4: 1.0, 9: 1.0, 10: 1.0, 15: 0.5, 19: 0.1}
+ONE_CYCLE = {0: 0.04, 2: 0.52, 4: 1.0, 12: 0.5, 8: 0.853553, 16: 0.146447}
+
+
+@pytest.mark.parametrize(("schedule", "table"), [("linear", LINEAR), ("one_cycle", ONE_CYCLE)])
+def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, table):
+    update = {
+        "schedule": schedule, "epochs": 4, "warmup": 0.2, "cooldown": 0.5, "learning_rate": 2.0
+    }  # fmt: skip
+    recipe = published.model.model_copy(update=update)
+    for step, share in table.items():
+        rate = schedules.learning_rate(recipe, step // 5, step % 5, 5)
+        assert rate == pytest.approx(2 * share, rel=1e-5), step
+
+
+@pytest.mark.parametrize(
+    ("share", "epochs", "small"), [(0.0, 5, 0), (0.5, 5, 2), (0.6, 10, 6), (0.99, 3, 2)]
+)
+def test_images_are_small_first_and_full_at_the_end(published, share, epochs, small):
+    update = {"small_image_share": share, "small_image_size": 24, "epochs": epochs}
+    recipe = published.model.model_copy(update=update)
+    sizes = [schedules.image_size(recipe, epoch) for epoch in range(epochs)]
+    assert sizes == [24] * small + [32] * (epochs - small)

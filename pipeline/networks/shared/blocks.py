@@ -23,24 +23,52 @@ def normalised_input() -> tuple[Tensor, Tensor]:
 
 
 def residual_block(
-    x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str, skip: bool = True
+    x: Tensor,
+    filters: int,
+    kernel: int,
+    params: ConvNetParams,
+    name: str,
+    *,
+    skip: bool = True,
+    first_relu: bool = True,
+    offset: float = 0.0,
 ) -> Tensor:
     """Add to h1 = ReLU(conv block of x) the conv block of h1, then ReLU; (h, w) stay.
 
-    Without `skip` there is no addition.
+    Args:
+        skip: without it there is no addition.
+        first_relu: without it the first convolution sees negative values too.
+        offset: as in conv_block.
     """
-    h1 = relu(conv_block(x, filters, kernel, params, f"{name}_h1"), f"{name}_h1_relu")
-    h2 = conv_block(h1, filters, kernel, params, f"{name}_h2")
+    h1 = conv_block(x, filters, kernel, params, f"{name}_h1", first_relu, offset)
+    h1 = relu(h1, f"{name}_h1_relu")
+    h2 = conv_block(h1, filters, kernel, params, f"{name}_h2", offset=offset)
     if skip:
         h2 = layers.Add(name=f"{name}_add")([h1, h2])
     return relu(h2, f"{name}_relu")
 
 
-def conv_block(x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str) -> Tensor:
-    """Apply batch norm, ReLU and convolution twice."""
+def conv_block(
+    x: Tensor,
+    filters: int,
+    kernel: int,
+    params: ConvNetParams,
+    name: str,
+    first_relu: bool = True,
+    offset: float = 0.0,
+) -> Tensor:
+    """Apply batch norm, ReLU and convolution twice.
+
+    Args:
+        first_relu: without it the first half is batch norm and convolution.
+        offset: what the first batch norm adds before training. Its input went through a ReLU
+            already: centred on 0 and cut off there once more, half of what is left is lost.
+    """
     for half in ("a", "b"):
-        x = batch_norm(x, params, f"{name}{half}_norm")
-        x = relu(x, f"{name}{half}_relu")
+        beta = keras.initializers.Constant(offset if half == "a" else 0.0)
+        x = batch_norm(x, params, f"{name}{half}_norm", beta_initializer=beta)
+        if first_relu or half == "b":
+            x = relu(x, f"{name}{half}_relu")
         x = convolution(x, filters, kernel, params, f"{name}{half}_conv")
     return x
 
@@ -87,7 +115,9 @@ def drop_block(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
 
 def hidden_layer(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
     """Apply matmul, batch norm, ReLU and dropout; no dropout where all is kept."""
-    x = _dense(x, _scaled(units, params.width), params, f"{name}_dense")
+    x = _dense(
+        x, _scaled(units, params.width), params, f"{name}_dense", use_bias=not params.batch_norm
+    )
     x = batch_norm(x, params, f"{name}_norm")
     x = relu(x, f"{name}_relu")
     if params.dense_keep == 1:
@@ -95,10 +125,10 @@ def hidden_layer(x: Tensor, units: int, params: ConvNetParams, name: str) -> Ten
     return layers.Dropout(1 - params.dense_keep, name=f"{name}_dropout")(x)
 
 
-def _dense(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
+def _dense(x: Tensor, units: int, params: ConvNetParams, name: str, *, use_bias: bool) -> Tensor:
     return layers.Dense(
         units,
-        use_bias=not params.batch_norm,
+        use_bias=use_bias,
         kernel_initializer=params.initializer,
         name=name,
     )(x)
@@ -107,13 +137,17 @@ def _dense(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
 def classifier(
     inputs: Tensor, x: Tensor, params: ConvNetParams, classes: int, name: str
 ) -> keras.Model:
-    """End a network: flatten, hidden layers, logits with a batch norm but no ReLU or dropout."""
+    """End a network: flatten, hidden layers, logits without ReLU or dropout.
+
+    The logits have a batch norm, as the tutorial's, unless logits_norm is off.
+    """
     x = layers.Flatten(name="flatten")(x)
     for i, units in enumerate(params.hidden_units, 1):
         x = hidden_layer(x, units, params, f"hidden{i}")
-    x = _dense(x, classes, params, "logits_dense")
-    # Full precision from here on, also where the rest computes in 16 bits.
-    x = batch_norm(x, params, "logits_norm", dtype="float32")
+    normed = params.batch_norm and params.logits_norm
+    x = _dense(x, classes, params, "logits_dense", use_bias=not normed)
+    if normed:  # full precision from here on, also where the rest computes in 16 bits
+        x = batch_norm(x, params, "logits_norm", dtype="float32")
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
 

@@ -93,7 +93,7 @@ class DropBlock2D(keras.layers.Layer):
         """Drop blocks in training; return the inputs otherwise."""
         if not training:
             return inputs
-        if self.effective_block_size == 0:
+        if self._fit_block(*inputs.shape[1:3]) == 0:
             self._say_that_nothing_is_dropped(inputs.shape)
             return inputs
         mask = self.sample_mask(ops.shape(inputs))
@@ -116,7 +116,7 @@ class DropBlock2D(keras.layers.Layer):
     def sample_mask(self, shape: tuple[Any, ...]) -> Any:
         """Draw a float32 mask of `shape` (n, h, w, c): 0 in dropped blocks, 1 elsewhere."""
         count, height, width, channels = shape
-        block = self.effective_block_size
+        block = self._fit_block(height, width)
         rows, columns = height - block + 1, width - block + 1
         gamma = (1.0 - self.keep_prob) * (height * width / (block**2 * rows * columns))
         noise = keras.random.uniform(

@@ -8,6 +8,7 @@ from keras import layers
 
 from pipeline.core.declarations import Recipe, find_network
 from pipeline.core.errors import UserError
+from pipeline.core.records import IMAGE_SHAPE, IMAGE_SIZE
 
 # Registered with Keras by their import, so that files with these layers can be loaded.
 from pipeline.networks.shared import batch_norm, dropblock  # noqa: F401
@@ -46,13 +47,22 @@ def load_network(path: Path) -> keras.Model:
         raise UserError(f"{path} cannot be loaded ({reason}); run `dvc repro` to train") from None
 
 
-def count_flops(model: keras.Model) -> int:
+def at_size(model: keras.Model, size: int) -> keras.Model:
+    """Return an untrained copy of a network for images of `size` pixels a side."""
+    image = layers.Input((size, size, IMAGE_SHAPE[2]))
+    return keras.models.clone_model(model, input_tensors=image)
+
+
+def count_flops(model: keras.Model, size: int = IMAGE_SIZE) -> int:
     """Count the floating-point operations of one image's forward pass.
 
     Convolutions and dense layers only, a multiply-add as two operations.
+
+    Args:
+        size: side of the image in pixels.
     """
     flops = 0
-    for layer in model.layers:
+    for layer in (model if size == IMAGE_SIZE else at_size(model, size)).layers:
         if isinstance(layer, layers.Conv2D):
             height, width, _ = layer.output.shape[1:]
             flops += 2 * math.prod(layer.kernel.shape) * height * width
@@ -61,12 +71,15 @@ def count_flops(model: keras.Model) -> int:
     return flops
 
 
-def training_pflop(model: keras.Model, images: int) -> float:
+def training_pflop(model: keras.Model, images: int, size: int = IMAGE_SIZE) -> float:
     """Return the compute of training on so many images, in 1e15 floating-point operations.
+
+    Args:
+        size: side of the images in pixels.
 
     Three times the forward pass: the backward pass takes two (Kaplan et al., arXiv 2001.08361).
     """
-    return 3 * count_flops(model) * images / 1e15
+    return 3 * count_flops(model, size) * images / 1e15
 
 
 def trainable_parameters(model: keras.Model) -> int:
