@@ -1,8 +1,6 @@
 """The tutorial's part 7: a residual network with DropBlock (the resnet)."""
 
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from pipeline.core.declarations import ConvNetParams, Network
 
@@ -12,7 +10,6 @@ class ModelParams(ConvNetParams):
 
     skip_connections: bool
     image_relu: bool
-    norm_offset: Annotated[float, Field(ge=0, le=10)]
 
 
 def build(params: ModelParams, classes: int) -> Any:
@@ -29,7 +26,6 @@ def build(params: ModelParams, classes: int) -> Any:
             f"block{i}",
             skip=params.skip_connections,
             first_relu=i > 1 or params.image_relu,
-            offset=params.norm_offset,
         )
         x = blocks.drop_block(x, params, f"block{i}_dropblock")
         x = blocks.max_pool(x, params, f"block{i}_pool")

@@ -31,42 +31,27 @@ def residual_block(
     *,
     skip: bool = True,
     first_relu: bool = True,
-    offset: float = 0.0,
 ) -> Tensor:
     """Add to h1 = ReLU(conv block of x) the conv block of h1, then ReLU; (h, w) stay.
 
     Args:
         skip: without it there is no addition.
         first_relu: without it the first convolution sees negative values too.
-        offset: as in conv_block.
     """
-    h1 = conv_block(x, filters, kernel, params, f"{name}_h1", first_relu, offset)
+    h1 = conv_block(x, filters, kernel, params, f"{name}_h1", first_relu)
     h1 = relu(h1, f"{name}_h1_relu")
-    h2 = conv_block(h1, filters, kernel, params, f"{name}_h2", offset=offset)
+    h2 = conv_block(h1, filters, kernel, params, f"{name}_h2")
     if skip:
         h2 = layers.Add(name=f"{name}_add")([h1, h2])
     return relu(h2, f"{name}_relu")
 
 
 def conv_block(
-    x: Tensor,
-    filters: int,
-    kernel: int,
-    params: ConvNetParams,
-    name: str,
-    first_relu: bool = True,
-    offset: float = 0.0,
+    x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str, first_relu: bool = True
 ) -> Tensor:
-    """Apply batch norm, ReLU and convolution twice.
-
-    Args:
-        first_relu: without it the first half is batch norm and convolution.
-        offset: what the first batch norm adds before training. Its input went through a ReLU
-            already: centred on 0 and cut off there once more, half of what is left is lost.
-    """
+    """Apply batch norm, ReLU (the first one unless first_relu is off) and convolution twice."""
     for half in ("a", "b"):
-        beta = keras.initializers.Constant(offset if half == "a" else 0.0)
-        x = batch_norm(x, params, f"{name}{half}_norm", beta_initializer=beta)
+        x = batch_norm(x, params, f"{name}{half}_norm")
         if first_relu or half == "b":
             x = relu(x, f"{name}{half}_relu")
         x = convolution(x, filters, kernel, params, f"{name}{half}_conv")
