@@ -137,11 +137,14 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prep
     print(f"faults injected {faults}, each followed by a resumed training; results lost: none")
 
 
-def test_two_deterministic_trainings_have_the_same_weights(prepared, tmp_path):
+def test_two_deterministic_trainings_leave_the_same_files(prepared, tmp_path):
     again = shutil.copytree(prepared, tmp_path / "again")
     finish(prepared)
     finish(again)
     assert_the_same(again, results_of(prepared))
+    for name in ("last.keras", "best.keras"):
+        file = f"outputs/models/{LABEL}/{name}"
+        assert (again / file).read_bytes() == (prepared / file).read_bytes()
 
 
 def test_dvc_repro_goes_on_where_a_killed_one_was(tmp_path):
