@@ -28,6 +28,7 @@ $(VENV)/.ready: requirements.lock
 	@touch $@
 
 run: setup  ## Train and compare both networks: the whole pipeline
+	@python -m pipeline check > /dev/null  # first: of a list that is none DVC names no key
 	@dvc repro
 	$(SHOW_REPORT)
 

@@ -25,7 +25,7 @@ MODEL_HELP = "A training of this folder, like resnet-dropblock-0, or champion or
 
 
 class TrialType(click.ParamType):
-    """A training, written like `model-dropblock-0`."""
+    """A training, written like `resnet-dropblock-0`."""
 
     name = "trial"
 
@@ -76,7 +76,7 @@ def prepare() -> None:
 def train(trial: Trial) -> None:
     """Stage: train one network with one seed.
 
-    TRIAL is network-variant-seed, like model-dropblock-0. Tracked in MLflow; a training that was
+    TRIAL is network-variant-seed, like resnet-dropblock-0. Tracked in MLflow; a training that was
     cut off goes on after its last epoch.
     """
     from pipeline.core.params import load_params
@@ -93,7 +93,7 @@ def train(trial: Trial) -> None:
 def evaluate(trial: Trial) -> None:
     """Stage: score one training on the test set.
 
-    TRIAL is network-variant-seed, like model-dropblock-0. Leaves metrics and predictions, and adds
+    TRIAL is network-variant-seed, like resnet-dropblock-0. Leaves metrics and predictions, and adds
     them and the exported model to the training's MLflow run.
     """
     from pipeline.core.params import load_params
@@ -161,6 +161,19 @@ def preset(name: str, overrides: tuple[str, ...], flags: bool, upgrade: bool) ->
 
 
 @cli.command()
+def check() -> None:
+    """Check params.yaml: name every wrong key and value at once.
+
+    DVC reads the lists of section train before any stage can look at them; where it says that an
+    object is not iterable, this says which.
+    """
+    from pipeline.core.params import PARAMS_FILE, load_params
+
+    trials = load_params().trials
+    print(f"{PARAMS_FILE} is fine; it asks for {', '.join(trial.title for trial in trials)}")
+
+
+@cli.command()
 @click.argument("pictures", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
@@ -171,7 +184,7 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 
     \b
     python -m pipeline predict cat.png dog.jpg
-    python -m pipeline predict --model model-dropblock-0 cat.png
+    python -m pipeline predict --model resnet-dropblock-0 cat.png
     python -m pipeline predict --model challenger cat.png
     """
     from pipeline.commands.predict import predict
