@@ -34,7 +34,7 @@ class Results:
         test: the test images.
         metadata: of the prepared data.
         watched: "val", or "test" in the tutorial's own protocol.
-        missing: the trainings, by their names for people, that params.yaml asks for and that have no results.
+        missing: the names of the trainings that params.yaml asks for and that have no results.
     """
 
     networks: tuple[str, ...]

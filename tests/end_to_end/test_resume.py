@@ -138,9 +138,7 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prep
     print(f"faults injected {faults}, each followed by a resumed training; results lost: none")
 
 
-def test_killed_between_the_last_epoch_and_dvcs_record_nothing_is_trained_again(
-    prepared, tmp_path
-):
+def test_killed_between_the_last_epoch_and_dvcs_record_nothing_is_trained_again(prepared, tmp_path):
     clean = shutil.copytree(prepared, tmp_path / "clean")
     finish(prepared)
     expected = results_of(prepared)
@@ -159,9 +157,7 @@ def test_killed_between_the_last_epoch_and_dvcs_record_nothing_is_trained_again(
         shutil.rmtree(folder / "outputs", ignore_errors=True)  # as DVC does at the next start
         finish(folder)
         assert_the_same(folder, expected)
-        history = pd.read_csv(
-            folder / f"outputs/history/{LABEL}.csv", float_precision="round_trip"
-        )
+        history = pd.read_csv(folder / f"outputs/history/{LABEL}.csv", float_precision="round_trip")
         assert history.to_dict("records") == epochs  # with the seconds of the training before
         shutil.rmtree(folder)
     print(f"killed after the last epoch: {FAULTS}, {ended} of them had ended; trained again: none")
