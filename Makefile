@@ -28,6 +28,7 @@ $(VENV)/.ready: requirements.lock
 	@touch $@
 
 run: setup  ## Train and compare both networks: the whole pipeline
+	@python -m pipeline check > /dev/null  # first: of a list that is none DVC names no key
 	@dvc repro
 	$(SHOW_REPORT)
 
@@ -47,8 +48,12 @@ lint: setup  ## Check style, types and which room imports which
 format: setup  ## Format the code
 	@ruff check --fix . && ruff format .
 
+# Of all commits that have some, with the last one.
+EXPERIMENTS = $$(git for-each-ref --format='%(refname)' 'refs/exps/??/*/*' | \
+	  sed -nE 's,^refs/exps/(..)/(.{38})/.*,--rev \1\2,p' | sort -u) --rev HEAD
+
 experiments: setup  ## List all experiments with what differs between them
-	@dvc exp show --only-changed --drop '^(pipeline|data/|outputs/|reports/)'
+	@dvc exp show $(EXPERIMENTS) --only-changed --drop '^(pipeline|data/|outputs/|reports/)'
 
 report: setup  ## Write the report anew, with all experiments there are by now
 	@dvc repro --quiet --force --single-item report && dvc repro --quiet register

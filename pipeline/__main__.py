@@ -20,11 +20,12 @@ PRESETS = sorted(file.stem for file in Path("presets").glob("*.yaml"))
 
 
 PORT = click.IntRange(1, 65535)
-PORT_HELP = "Another one is taken, and named, if this is in use."
+PORT_HELP = "Usually {}, or a free one if that is in use."
+MODEL_HELP = "A training of this folder, like resnet-dropblock-0, or champion or challenger."
 
 
 class TrialType(click.ParamType):
-    """A training, written like `model-dropblock-0`."""
+    """A training, written like `resnet-dropblock-0`."""
 
     name = "trial"
 
@@ -75,7 +76,7 @@ def prepare() -> None:
 def train(trial: Trial) -> None:
     """Stage: train one network with one seed.
 
-    TRIAL is network-variant-seed, like model-dropblock-0. Tracked in MLflow; a training that was
+    TRIAL is network-variant-seed, like resnet-dropblock-0. Tracked in MLflow; a training that was
     cut off goes on after its last epoch.
     """
     from pipeline.core.params import load_params
@@ -92,7 +93,7 @@ def train(trial: Trial) -> None:
 def evaluate(trial: Trial) -> None:
     """Stage: score one training on the test set.
 
-    TRIAL is network-variant-seed, like model-dropblock-0. Leaves metrics and predictions, and adds
+    TRIAL is network-variant-seed, like resnet-dropblock-0. Leaves metrics and predictions, and adds
     them and the exported model to the training's MLflow run.
     """
     from pipeline.core.params import load_params
@@ -160,13 +161,21 @@ def preset(name: str, overrides: tuple[str, ...], flags: bool, upgrade: bool) ->
 
 
 @cli.command()
+def check() -> None:
+    """Check params.yaml: name every wrong key and value at once.
+
+    DVC reads the lists of section train before any stage can look at them; where it says that an
+    object is not iterable, this says which.
+    """
+    from pipeline.core.params import PARAMS_FILE, load_params
+
+    trials = load_params().trials
+    print(f"{PARAMS_FILE} is fine; it asks for {', '.join(trial.title for trial in trials)}")
+
+
+@cli.command()
 @click.argument("pictures", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "--model",
-    default="champion",
-    show_default=True,
-    help="An alias in MLflow's registry, or a training of this folder, like model-dropblock-0.",
-)
+@click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes."
 )
@@ -175,7 +184,7 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 
     \b
     python -m pipeline predict cat.png dog.jpg
-    python -m pipeline predict --model model-dropblock-0 cat.png
+    python -m pipeline predict --model resnet-dropblock-0 cat.png
     python -m pipeline predict --model challenger cat.png
     """
     from pipeline.commands.predict import predict
@@ -184,22 +193,22 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 
 
 @cli.command()
-@click.option("--alias", default="champion", show_default=True, help="Or challenger.")
-@click.option("--port", type=PORT, default=5001, show_default=True, help=PORT_HELP)
-def serve(alias: str, port: int) -> None:
-    """Serve a network of MLflow's registry on 127.0.0.1.
+@click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
+@click.option("--port", type=PORT, help=PORT_HELP.format(5001))
+def serve(model: str, port: int | None) -> None:
+    """Serve a network on 127.0.0.1.
 
-    POST /invocations takes {"inputs": [image, ...]}, each image 32x32x3 raw pixels 0..255, and
-    answers {"predictions": [[probability of each class], ...]}.
+    POST /invocations takes {"inputs": [image, ...]}, each image 32x32x3 whole pixels 0..255, and
+    answers {"predictions": [{class: its probability, ...}, ...]}.
     """
     from pipeline.commands.servers import serve
 
-    serve(alias, port)
+    serve(model, port)
 
 
 @cli.command()
-@click.option("--port", type=PORT, default=5000, show_default=True, help=PORT_HELP)
-def ui(port: int) -> None:
+@click.option("--port", type=PORT, help=PORT_HELP.format(5000))
+def ui(port: int | None) -> None:
     """Open MLflow's UI on this project's runs, on 127.0.0.1."""
     from pipeline.commands.servers import open_ui
 

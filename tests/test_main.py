@@ -44,7 +44,7 @@ def said(workspace, invoke):
 
 COMMANDS = [
     "prepare", "train", "evaluate", "report", "register",
-    "preset", "predict", "serve", "ui", "lookup", "doctor",
+    "preset", "check", "predict", "serve", "ui", "lookup", "doctor",
 ]  # fmt: skip
 HELP = """
 import sys
@@ -132,6 +132,10 @@ BAD_INPUT = {
     "a wrong value": (
         False, lambda w: set_params(w, data__limit=-1), "prepare", "data.limit = -1: must be",
     ),
+    "a list that is none": (
+        False, lambda w: set_params(w, train__seeds=3), "check",
+        "train.seeds = 3: must be a list of 1 or more values",
+    ),
     "no data there": (
         False, lambda w: set_params(w, data__source="cifar100", data__path="nowhere"), "prepare",
         "not found; name a folder or archive of CIFAR-100",
@@ -180,6 +184,14 @@ def test_bad_input_is_one_message_and_loses_nothing(said, workspace, invoke, cas
     assert message in said(command)
     assert (workspace / "reports/report.md").read_text() == "the report of before"
     assert not (workspace / "mlflow.db").exists()
+
+
+def test_params_that_are_fine_are_said_to_be(workspace, invoke):
+    set_params(workspace, train__seeds=[0, 3])
+    code, text = invoke("check")
+    assert code == 0
+    trials = "baseline-dropblock-0, baseline-dropblock-3, resnet-dropblock-0, resnet-dropblock-3"
+    assert text == f"params.yaml is fine; it asks for {trials}\n"
 
 
 class Malicious:

@@ -29,7 +29,7 @@ def predict(files: list[Path], name: str, top: int) -> str:
 
 
 def load_classifier(name: str) -> tuple[Any, list[str]]:
-    """Load a network of this folder (`model-dropblock-0`) or of the registry (`champion`).
+    """Load a network of this folder (`resnet-dropblock-0`) or of the registry (`champion`).
 
     Returns:
         The exported Keras model (uint8 images in, probabilities out) and the class names.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Variant = Literal["dropblock", "nodrop"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-TRIAL_HELP = "network-variant-seed, like model-dropblock-0"
+TRIAL_HELP = "network-variant-seed, like resnet-dropblock-0"
 DIGEST_SHOWN = 12  # characters
 SCHEDULES = ("learning_rate", "keep_prob")
 HistoryRow = dict[str, float]
@@ -36,6 +36,11 @@ class Trial(NamedTuple):
     def label(self) -> str:
         """Its name in files and stages, like `model-dropblock-0`."""
         return f"{self.network}-{self.variant}-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """Its name for people, like `resnet-dropblock-0`; `parse` reads it too."""
+        return f"{self.display_name}-{self.variant}-{self.seed}"
 
     @property
     def display_name(self) -> str:

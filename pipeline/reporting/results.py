@@ -34,7 +34,7 @@ class Results:
         test: the test images.
         metadata: of the prepared data.
         watched: "val", or "test" in the tutorial's own protocol.
-        missing: the labels of the trainings that params.yaml asks for and that have no results.
+        missing: the names of the trainings that params.yaml asks for and that have no results.
     """
 
     networks: tuple[str, ...]
@@ -138,7 +138,7 @@ def load_results(params: Params) -> Results:
         _common_test_set({trial: test for trial, (_, test) in predictions.items()}),
         metadata,
         watched,
-        tuple(trial.label for trial in params.trials if trial not in present),
+        tuple(trial.title for trial in params.trials if trial not in present),
     )
 
 

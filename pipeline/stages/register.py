@@ -2,7 +2,7 @@
 
 The best network by validation accuracy becomes `champion` and the second best `challenger`, but
 only where it beats the present champion of the same prepared data. The report and its figures go
-to the MLflow runs that it compares.
+to the MLflow runs that it compares. What `dvc repro` left is kept as a DVC experiment.
 """
 
 import json
@@ -15,6 +15,7 @@ from pipeline.core.files import OUTPUTS, PREPARED, REPORTS, work_folder, write_j
 from pipeline.core.params import Params
 from pipeline.core.records import load_metadata
 from pipeline.evaluation.outputs import load_logged_model, metrics_table
+from pipeline.tracking.kept import keep_result
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import attach_files
 
@@ -35,7 +36,8 @@ def register(params: Params) -> str:
     run_ids = [load_logged_model(trial)["run_id"] for trial in params.trials]
     attach_files(run_ids, [REPORTS / "report.html", REPORTS / "figures"], "report")
     write_json(REGISTERED, {"registry": said})
-    return said
+    kept = keep_result()
+    return f"{said}; kept as experiment {kept}" if kept else said
 
 
 def choose_champion(params: Params) -> str:

@@ -4,7 +4,6 @@ Leaves the best and the last weights, the history of the epochs and the facts of
 """
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pipeline.core.params import PARAMS_FILE, Params, Watch
 from pipeline.core.records import Prepared, Split
 from pipeline.core.trials import Facts, HistoryRow, Trial, save_facts, save_history
 from pipeline.networks.shared.models import (
+    copy_network,
     count_flops,
     load_network,
     trainable_parameters,
@@ -249,4 +249,4 @@ def write_outputs(training: Training, folder: Path, rows: list[HistoryRow], fact
     models = training.trial.models_folder
     models.mkdir(parents=True, exist_ok=True)
     for name in checkpoint.WEIGHTS:
-        shutil.copyfile(newest / name, models / name)
+        copy_network(newest / name, models / name)

@@ -38,10 +38,6 @@ class Registry:
             )
         return version
 
-    def uri(self, alias: str) -> str:
-        """Return the URI of an alias; errors as in get."""
-        return f"models:/{self.get(alias).name}@{alias}"
-
     def register(self, model_uri: str, alias: str, tags: dict[str, str]) -> str:
         """Register a logged model under an alias and return its version.
 

@@ -3,24 +3,36 @@ import socket
 import pytest
 
 from pipeline.commands import servers
-from pipeline.commands.servers import HOST, free_port
+from pipeline.commands.servers import HOST, choose_port, free_port
+from pipeline.core.errors import UserError
 from tests.conftest import start_python, stop, wait_until_up
-from tests.made_up_results import write_results
 
 
-def test_the_wanted_port_is_taken_where_it_is_free_and_another_one_where_not(capsys):
+@pytest.fixture
+def taken_port():
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        assert free_port(port) != port
-        assert f"port {port} is in use" in capsys.readouterr().err
-    assert free_port(port) == port
+        yield taken.getsockname()[1]
+
+
+def test_the_port_that_is_asked_for_is_taken_and_no_other_one(taken_port):
+    free = free_port()
+    assert choose_port(free, taken_port) == free
+    with pytest.raises(UserError, match=f"--port {taken_port} is in use"):
+        choose_port(taken_port, free)
+
+
+def test_without_one_it_is_the_usual_port_or_a_free_one_which_is_said(taken_port, capsys):
+    free = free_port()
+    assert choose_port(None, free) == free
+    assert choose_port(None, taken_port) != taken_port
+    assert f"port {taken_port} is in use, taking another one" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_the_page_answers_on_127_0_0_1(workspace):
-    process = start_python(workspace, "-m", "pipeline", "ui", "--port", str(free_port(0)))
+    process = start_python(workspace, "-m", "pipeline", "ui", "--port", str(free_port()))
     try:
         address = process.stdout.readline().split()[2]
         assert address.startswith("http://127.0.0.1:")
@@ -42,18 +54,15 @@ def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, 
     assert "http://tracking.example:5000/#/experiments/7/runs" in said
 
 
-def test_the_champion_is_served_from_this_projects_store(workspace, store, monkeypatch, capsys):
+def test_a_training_of_this_folder_is_served(workspace, monkeypatch, capsys):
     started = []
-    monkeypatch.setattr(servers.os, "execve", lambda *arguments: started.append(arguments))
-    monkeypatch.setattr(servers.Registry, "uri", lambda self, alias: f"models:/{self.name}@{alias}")
-    write_results(workspace, seeds=[0])
-    port = free_port(0)
-    servers.serve("challenger", port)
-    ((_, command, environment),) = started
-    uri = "models:/digits-d1d1d1d1@challenger"
-    assert command[1:] == [
-        "-m", "mlflow", "models", "serve", "--model-uri", uri, "--env-manager", "local",
-        "--host", "127.0.0.1", "--port", str(port),
-    ]  # fmt: skip
-    assert environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{workspace}/mlflow.db"
-    assert f"{uri}: http://127.0.0.1:{port}/invocations" in capsys.readouterr().out
+    monkeypatch.setattr(servers.uvicorn, "run", lambda *a, **b: started.append((a, b)))
+    monkeypatch.setattr(servers, "load_classifier", lambda name: (name, ["a", "b"]))
+    monkeypatch.setattr(servers, "scoring_app", lambda model, names: (model, names))
+    port = free_port()
+    servers.serve("resnet-dropblock-0", port)
+    (((app,), options),) = started
+    assert app == ("resnet-dropblock-0", ["a", "b"])
+    assert (options["host"], options["port"]) == ("127.0.0.1", port)
+    said = capsys.readouterr().out
+    assert f"resnet-dropblock-0: http://127.0.0.1:{port}/invocations" in said

@@ -21,7 +21,8 @@ def test_a_label_names_network_variant_and_seed():
     assert TRIAL.label == "model-dropblock-0"
     assert Trial.parse("baseline-nodrop-12") == Trial("baseline", "nodrop", 12)
     assert TRIAL.display_name == "resnet"
-    assert Trial.parse("resnet-dropblock-0") == TRIAL  # as the output calls it
+    assert TRIAL.title == "resnet-dropblock-0"
+    assert Trial.parse(TRIAL.title) == TRIAL
 
 
 @pytest.mark.parametrize("label", ["model-0", "other-dropblock-0", "model-dropblock-x", "../a", ""])

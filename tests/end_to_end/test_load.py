@@ -70,7 +70,7 @@ async def ask_for_a_minute(address):
 
 
 def test_the_server_answers_200_at_once_for_a_minute_without_an_error(finished_project):
-    port = free_port(0)
+    port = free_port()
     address = f"http://127.0.0.1:{port}/invocations"
     # Nobody reads what it prints: a pipe that fills up with its access log would stop it.
     process = start_python(

@@ -3,6 +3,7 @@
 FAULTS sets how many are killed (3 by default; .ci/run takes 8).
 """
 
+import json
 import os
 import random
 import re
@@ -137,11 +138,39 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prep
     print(f"faults injected {faults}, each followed by a resumed training; results lost: none")
 
 
-def test_two_deterministic_trainings_have_the_same_weights(prepared, tmp_path):
+def test_killed_between_the_last_epoch_and_dvcs_record_nothing_is_trained_again(prepared, tmp_path):
+    clean = shutil.copytree(prepared, tmp_path / "clean")
+    finish(prepared)
+    expected = results_of(prepared)
+    rng, ended = random.Random(1), 0
+    for fault in range(FAULTS):
+        folder = shutil.copytree(clean, tmp_path / f"ended-{fault}")
+        process = start(folder)
+        while not (last := list(folder.glob(f".training/*/epoch-{EPOCHS:05d}/state.json"))):
+            assert process.poll() is None
+            time.sleep(0.01)
+        epochs = json.loads(last[0].read_text())["rows"]
+        time.sleep(rng.uniform(0, 1))  # while it writes its outputs, or ends, or has ended
+        process.kill()
+        process.stdout.read()
+        ended += process.wait() == 0
+        shutil.rmtree(folder / "outputs", ignore_errors=True)  # as DVC does at the next start
+        finish(folder)
+        assert_the_same(folder, expected)
+        history = pd.read_csv(folder / f"outputs/history/{LABEL}.csv", float_precision="round_trip")
+        assert history.to_dict("records") == epochs  # with the seconds of the training before
+        shutil.rmtree(folder)
+    print(f"killed after the last epoch: {FAULTS}, {ended} of them had ended; trained again: none")
+
+
+def test_two_deterministic_trainings_leave_the_same_files(prepared, tmp_path):
     again = shutil.copytree(prepared, tmp_path / "again")
     finish(prepared)
     finish(again)
     assert_the_same(again, results_of(prepared))
+    for name in ("last.keras", "best.keras"):
+        file = f"outputs/models/{LABEL}/{name}"
+        assert (again / file).read_bytes() == (prepared / file).read_bytes()
 
 
 def test_dvc_repro_goes_on_where_a_killed_one_was(tmp_path):

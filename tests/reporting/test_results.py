@@ -52,7 +52,7 @@ def test_what_has_no_results_is_named_and_the_rest_loaded(workspace, params):
     write_results(workspace, seeds=[0, 1, 2])
     remove(workspace, "model-dropblock-1")
     loaded = results.load_results(with_train(params, seeds=[0, 1, 2]))
-    assert loaded.missing == ("model-dropblock-1",)
+    assert loaded.missing == ("resnet-dropblock-1",)
     assert loaded.paired_seeds("resnet") == [0, 2]
     assert loaded.hits("resnet", [0, 2]).shape == (2, 60)
 

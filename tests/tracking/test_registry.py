@@ -17,7 +17,7 @@ def log_small_model():
 
 def test_an_alias_that_nothing_has_is_a_clear_error(store):
     with pytest.raises(UserError, match=r"no champion of digits-12345678 .*dvc repro"):
-        Registry("digits", "123456789").uri("champion")
+        Registry("digits", "123456789").get("champion")
 
 
 def test_a_registered_model_is_found_by_its_alias_and_loads_again(store):
@@ -27,5 +27,5 @@ def test_a_registered_model_is_found_by_its_alias_and_loads_again(store):
     assert registry.find("champion").version == int(version)
     assert registry.get("champion").tags["val_accuracy"] == "0.5"
     assert registry.find("challenger") is None
-    model = load_model(registry.uri("champion"))
+    model = load_model(f"models:/{registry.name}@champion")
     assert model.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)

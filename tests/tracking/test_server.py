@@ -24,7 +24,7 @@ def start_server(folder, port):
 @pytest.fixture
 def server(workspace, monkeypatch):
     """A running server that the environment names: start() and stop() it as you like."""
-    port = free_port(0)
+    port = free_port()
     uri = f"http://{HOST}:{port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

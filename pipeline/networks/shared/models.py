@@ -1,7 +1,11 @@
 """A network as a Keras model: built by its name, loaded from its file, counted."""
 
+import json
 import math
+import shutil
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import keras
 from keras import layers
@@ -51,6 +55,32 @@ def at_size(model: keras.Model, size: int) -> keras.Model:
     """Return an untrained copy of a network for images of `size` pixels a side."""
     image = layers.Input((size, size, IMAGE_SHAPE[2]))
     return keras.models.clone_model(model, input_tensors=image)
+
+
+def copy_network(source: Path, target: Path) -> None:
+    """Copy a .keras file, leaving out what differs between files of the same network.
+
+    That is the date of saving, the archive's times, and the addresses in memory by which Keras
+    marks data types that layers share (a network loaded and saved again has none). The copy is a
+    function of architecture, weights and optimizer alone, so that DVC sees whether they changed.
+    """
+    with ZipFile(source) as old, ZipFile(target, "w") as new:
+        for name in old.namelist():
+            entry = ZipInfo(name)  # of 1980, not compressed, as Keras writes and reads it
+            if name.endswith(".json"):
+                new.writestr(entry, json.dumps(_without_traces(json.loads(old.read(name)))))
+            else:
+                with old.open(name) as read, new.open(entry, "w", force_zip64=True) as written:
+                    shutil.copyfileobj(read, written, 1 << 20)
+
+
+def _without_traces(config: Any) -> Any:
+    if isinstance(config, dict):
+        traces = {"date_saved"}
+        if config.get("class_name") == "DTypePolicy":
+            traces.add("shared_object_id")
+        return {k: _without_traces(v) for k, v in config.items() if k not in traces}
+    return [_without_traces(value) for value in config] if isinstance(config, list) else config
 
 
 def count_flops(model: keras.Model, size: int = IMAGE_SIZE) -> int:

@@ -1,7 +1,16 @@
+import time
+
+import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.networks.shared.models import count_flops, load_network, training_pflop
+from pipeline.networks.shared.models import (
+    copy_network,
+    count_flops,
+    load_network,
+    training_pflop,
+)
+from pipeline.training.optimizers import compile_model
 from tests.conftest import truncate
 
 
@@ -39,3 +48,33 @@ def test_a_file_that_was_cut_off_is_refused(build, tmp_path):
     truncate(file, 2_000)
     with pytest.raises(UserError, match=r"model.keras cannot be loaded .* run `dvc repro` to"):
         load_network(file)
+
+
+def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
+    build, params, tmp_path, monkeypatch
+):
+    model = compile_model(build("model"), params.model, params.train)
+    model.fit(np.zeros((8, 32, 32, 3)), np.zeros(8, int), verbose=0)
+    names = ["first", "second"]
+    for name, year in zip(names, (2001, 2002), strict=True):
+        moment = time.struct_time((year, 1, 1, 0, 0, 0, 0, 1, 0))
+        monkeypatch.setattr(time, "localtime", lambda *_, now=moment: now)
+        model.save(tmp_path / f"{name}.keras")
+        # As after a training that was cut off: it goes on with the network of a file.
+        model = load_network(tmp_path / f"{name}.keras")
+        copy_network(tmp_path / f"{name}.keras", tmp_path / f"{name}-copy.keras")
+    files = [(tmp_path / f"{name}.keras").read_bytes() for name in names]
+    copies = [(tmp_path / f"{name}-copy.keras").read_bytes() for name in names]
+    assert files[0] != files[1]
+    assert copies[0] == copies[1]
+    loaded = load_network(tmp_path / "first-copy.keras")
+    for weight, expected in zip(loaded.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    for weight, expected in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    other = model.get_weights()
+    other[-1] += 1
+    model.set_weights(other)
+    model.save(tmp_path / "other.keras")
+    copy_network(tmp_path / "other.keras", tmp_path / "other-copy.keras")
+    assert (tmp_path / "other-copy.keras").read_bytes() != copies[0]

@@ -1,0 +1,119 @@
+"""A day with a fresh clone: run, change a number, compare, pull, share; nothing is committed."""
+
+import io
+import json
+import shutil
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.commands.servers import free_port
+from tests.conftest import (
+    REPOSITORY,
+    copy_project,
+    project_in,
+    stages_run,
+    start_python,
+    stop,
+    wait_until_up,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(finished_project, tmp_path_factory):
+    """A clone in which `dvc repro` ran, and the repository that it was cloned from."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    project = copy_project(finished_project, folder / "clone")
+    project.run("git", "reset", "-q", "HEAD~1")  # the fixture commits dvc.lock
+    shutil.copyfile(REPOSITORY / "Makefile", project.folder / "Makefile")
+    project.run("git", "add", "Makefile")
+    project.run("git", "commit", "-qm", "makefile")
+    project.run("git", "clone", "-q", str(project.folder), str(folder / "upstream"))
+    project.run("git", "remote", "add", "origin", str(folder / "upstream"))
+    project.upstream = project_in(folder / "upstream")
+    return project
+
+
+def changed(project):
+    return project.run("git", "status", "--porcelain").stdout.split("\n")[:-1]
+
+
+def shown(project):
+    """Return what `make experiments` lists, as name -> block size."""
+    command = project.run("make", "-n", "-o", "setup", "experiments").stdout
+    assert "--rev HEAD" in command
+    script = command[command.index("dvc exp show") :].strip() + " --csv"
+    table = pd.read_csv(io.StringIO(project.run("bash", "-c", script).stdout))
+    return dict(zip(table["Experiment"], table["model.drop_block_size"], strict=True))
+
+
+def test_a_run_changes_nothing_that_git_tracks_and_a_pull_works(project):
+    assert changed(project) == ["?? dvc.lock"]
+    for user in ("user.email=a@example.com", "user.name=a"):
+        project.upstream.run("git", "config", *user.split("="))
+    for file in ("requirements.lock", "reports/quick/report.md"):
+        path = project.upstream.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("of a later day\n")
+    project.upstream.run("git", "add", "-A")
+    project.upstream.run("git", "commit", "-qm", "later")
+    branch = project.upstream.run("git", "branch", "--show-current").stdout.strip()
+    project.run("git", "pull", "-q", "--no-rebase", "origin", branch)
+    assert (project.folder / "requirements.lock").read_text() == "of a later day\n"
+    assert changed(project) == ["?? dvc.lock"]
+
+
+def test_the_first_result_stands_beside_the_next_experiment_as_its_reference(project):
+    project.run("dvc", "exp", "run", "-n", "two", "-S", "model.drop_block_size=2")
+    assert changed(project) == [" M params.yaml", "?? dvc.lock"]
+    blocks = shown(project)
+    (first,) = [name for name in blocks if str(name).startswith("repro-")]
+    assert (blocks[first], blocks["two"]) == (5, 2)
+    project.run("python", "-m", "pipeline", "report")
+    report = (project.folder / "reports/report.md").read_text()
+    rows = report.split("## Across experiments")[1].splitlines()
+    assert any(first in row for row in rows)
+    assert first in project.run("python", "-m", "pipeline", "lookup", first).stdout
+
+
+def test_after_a_commit_the_experiments_are_still_shown(project):
+    project.run("git", "commit", "-qam", "the other block size")
+    assert set(shown(project).values()) == {5, 2}
+    assert "two" in shown(project)
+
+
+def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_path):
+    project.run("dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
+    project.run("git", "add", ".dvc/config", "dvc.lock")
+    project.run("git", "commit", "-qm", "results")
+    project.run("dvc", "push", "-q")
+    project.run("git", "clone", "-q", str(project.folder), str(tmp_path / "other"))
+    other = project_in(tmp_path / "other")
+    assert "its results are in no cache here" in other.run("python", "-m", "pipeline", "lookup",
+                                                           check=False).stderr  # fmt: skip
+    other.run("dvc", "pull", "-q")
+    assert stages_run(other.run("dvc", "repro").stdout) == []
+    Image.new("L", (50, 80), 90).save(tmp_path / "a.png")
+    model = ("--model", "resnet-dropblock-0")
+    said = other.run("python", "-m", "pipeline", "predict", *model, str(tmp_path / "a.png")).stdout
+    assert said.count("%") == 5
+    other.run("python", "-m", "pipeline", "report")
+    assert "resnet" in (other.folder / "reports/report.md").read_text()
+    assert "not in this store" in other.run("python", "-m", "pipeline", "lookup").stdout
+    port = str(free_port())
+    process = start_python(other.folder, "-m", "pipeline", "serve", *model, "--port", port)
+    try:
+        address = process.stdout.readline().split()[1]
+        wait_until_up(address.replace("invocations", "ping"))
+        body = json.dumps({"inputs": np.zeros((1, 32, 32, 3), int).tolist()}).encode()
+        headers = {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(address, body, headers)) as answer:
+            (prediction,) = json.load(answer)["predictions"]
+        assert set(prediction) == set(map(str, range(10)))
+    finally:
+        stop(process)

@@ -1,0 +1,89 @@
+import subprocess
+
+import pytest
+
+from pipeline.tracking.kept import keep_result
+
+LOCK = """schema: '2.0'
+stages:
+  report:
+    cmd: python -m pipeline report
+    deps:
+    - path: outputs/evaluation
+      hash: md5
+      md5: {}.dir
+      size: 3
+"""
+
+
+def git(*arguments):
+    user = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    done = subprocess.run(["git", *user, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def experiments():
+    return git("for-each-ref", "--format=%(refname)", "refs/exps").split()
+
+
+@pytest.fixture
+def repository(workspace):
+    """A repository with one commit, a changed parameter, and a result that git does not track."""
+    git("init", "-q")
+    (workspace / "params.yaml").write_text("a: 1\n")
+    git("add", "params.yaml")
+    git("commit", "-qm", "start")
+    (workspace / "params.yaml").write_text("a: 2\n")
+    (workspace / "dvc.lock").write_text(LOCK.format("f00d1234"))
+    return workspace
+
+
+def test_the_result_of_the_workspace_becomes_an_experiment_of_the_last_commit(repository):
+    before = git("status", "--porcelain")
+    assert keep_result() == "repro-f00d123"
+    head = git("rev-parse", "HEAD")
+    assert experiments() == [f"refs/exps/{head[:2]}/{head[2:]}/repro-f00d123"]
+    (kept,) = experiments()
+    assert git("rev-parse", f"{kept}^") == head
+    assert git("show", f"{kept}:params.yaml") == "a: 2"
+    assert "f00d1234" in git("show", f"{kept}:dvc.lock")
+    assert git("status", "--porcelain") == before
+    assert git("diff", "--cached", "--name-only") == ""
+
+
+def test_the_same_result_is_kept_once_also_after_another_commit(repository):
+    keep_result()
+    assert keep_result() is None
+    git("commit", "-qam", "another")
+    assert keep_result() is None
+    (repository / "dvc.lock").write_text(LOCK.format("beef5678"))
+    assert keep_result() == "repro-beef567"
+    assert len(experiments()) == 2
+
+
+def test_what_is_committed_or_an_experiment_of_dvcs_own_is_not_kept_again(repository, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "block-7")
+    assert keep_result() is None
+    monkeypatch.delenv("DVC_EXP_NAME")
+    git("add", "dvc.lock")
+    git("commit", "-qam", "results")
+    assert keep_result() is None
+    assert experiments() == []
+
+
+def test_without_git_a_commit_or_a_result_there_is_nothing_to_keep(workspace):
+    assert keep_result() is None
+    (workspace / "dvc.lock").write_text(LOCK.format("f00d1234"))
+    assert keep_result() is None  # no repository
+    git("init", "-q")
+    assert keep_result() is None  # no commit
+    git("commit", "-q", "--allow-empty", "-m", "start")
+    (workspace / "dvc.lock").write_text("schema: '2.0'\n")
+    assert keep_result() is None  # no report
+
+
+def test_a_git_that_refuses_costs_a_warning(repository, capsys):
+    objects = repository / ".git/refs/exps"
+    objects.write_text("a file in the way")
+    assert keep_result() is None
+    assert "this result is not kept as an experiment: " in capsys.readouterr().err
