@@ -46,3 +46,17 @@ def test_part_6_follows_the_table(published, epoch):
 )
 def test_training_stops_after_strictly_rising_losses_in_a_row(losses, stops):
     assert schedules.should_stop(losses, 3) is stops
+
+
+def test_unitdrop_drops_the_same_way_in_every_network_and_all_epochs(params):
+    recipes = [schedules.of_variant(r, "unitdrop") for r in (params.baseline, params.model)]
+    for epoch in (0, 5, 50):
+        assert {schedules.keep_prob(recipe, epoch) for recipe in recipes} == {0.85}
+    assert {recipe.drop_block_size for recipe in recipes} == {1}
+    kept = {"drop_block_size", "conv_keep_start", "conv_keep_step", "conv_keep_end"}
+    assert recipes[1].model_dump(exclude=kept) == params.model.model_dump(exclude=kept)
+
+
+def test_without_dropblock_nothing_is_dropped(params):
+    assert params.model.drops
+    assert not schedules.of_variant(params.model, "nodrop").drops
