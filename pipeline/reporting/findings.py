@@ -38,13 +38,13 @@ def find(params: Params) -> Findings:
     """
     everything = load_results(params)
     results = everything.of(everything.variants[0])
-    comparisons = compare_networks(results, params.report.bootstrap_samples)
-    summary = summarise(results, comparisons, params.report.bootstrap_samples)
+    comparisons = compare_networks(results)
+    summary = summarise(results, comparisons)
     others = read_experiments(summary, params)
     return Findings(params, everything, results, comparisons, summary, others)
 
 
-def compare_networks(results: Results, samples: int) -> dict[str, Comparison]:
+def compare_networks(results: Results) -> dict[str, Comparison]:
     """Compare each network with the first over their paired seeds, where all is finite."""
     diverged = {network for network, *_ in results.diverged}
     if results.reference in diverged:
@@ -54,27 +54,44 @@ def compare_networks(results: Results, samples: int) -> dict[str, Comparison]:
         if name not in diverged:
             seeds = results.paired_seeds(name)
             reference, other = (results.hits(n, seeds) for n in (results.reference, name))
-            compared[name] = compare(reference, other, seeds, samples)
+            compared[name] = compare(reference, other, seeds)
     return compared
 
 
-def summarise(results: Results, comparisons: dict[str, Comparison], samples: int) -> dict[str, Any]:
+def summarise(results: Results, comparisons: dict[str, Comparison]) -> dict[str, Any]:
     """Collect the figures by which the reports of other experiments compare themselves."""
     return {
         "digest": results.metadata["digest"],
+        "watched": results.watched,
+        "images": len(results.test.labels),
         "reference": results.reference,
-        "accuracy": {
-            name: vars(interval(results.hits(name, results.seeds(name)).astype(float), samples))
-            for name in results.names
-        },
-        "differences": {
-            name: {
-                **vars(comparison.difference),
-                "p_value": comparison.p_value,
-                "seeds": len(comparison.by_seed),
-            }
-            for name, comparison in comparisons.items()
-        },
+        "accuracy": {name: describe_accuracy(results, name) for name in results.names},
+        "differences": {name: describe_difference(c) for name, c in comparisons.items()},
+    }
+
+
+def describe_accuracy(results: Results, name: str) -> dict[str, Any]:
+    """Return a network's test accuracy with its interval, and each seed's correct images."""
+    seeds = results.seeds(name)
+    hits = results.hits(name, seeds)
+    right = hits.sum(axis=1).tolist()
+    return {
+        **vars(interval(hits)),
+        "interval_over": "seeds" if len(seeds) > 1 else "images",
+        "right": {str(seed): count for seed, count in zip(seeds, right, strict=True)},
+    }
+
+
+def describe_difference(comparison: Comparison) -> dict[str, Any]:
+    """Return a difference with its intervals, each seed's difference, and the p-value."""
+    new_images = comparison.new_images
+    return {
+        **vars(comparison.difference),
+        "interval_over": "seeds" if comparison.seeds > 1 else "images",
+        "new_images": {"low": new_images.low, "high": new_images.high} if new_images else None,
+        "by_seed": {str(seed): value for seed, value in comparison.by_seed.items()},
+        "p_value": comparison.p_value,
+        "seeds": comparison.seeds,
     }
 
 

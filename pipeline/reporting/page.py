@@ -20,6 +20,8 @@ from pipeline.reporting.sections import (
     experiments,
     generalisation,
     learning,
+    likeness,
+    planning,
     protocol,
     summary,
 )
@@ -28,6 +30,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = (
     summary,
     difference,
+    planning,
+    likeness,
     learning,
     generalisation,
     calibration,
