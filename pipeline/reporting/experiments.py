@@ -90,7 +90,7 @@ def compare_experiments(digest: str) -> list[Experiment]:
             params = YAML(typ="safe", pure=True).load(files.read_text(str(PARAMS_FILE)))
         except (OSError, ValueError, YAMLError):  # of a time before there were such files
             continue
-        if summary.get("digest") == digest and "differences" in summary:
+        if summary.get("digest") == digest and "sections" in summary:
             found.append(Experiment(name, flatten(params), summary))
     return found
 

@@ -1,12 +1,13 @@
 """Everything that the sections of the report show, computed once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.params import Params
 from pipeline.reporting import experiments
 from pipeline.reporting.comparison import Comparison, compare, interval
+from pipeline.reporting.contrasts import Contrasts, contrast
 from pipeline.reporting.results import Results, load_results
 
 
@@ -20,6 +21,7 @@ class Findings:
         comparisons: of the other networks, by their names, with the first network.
         summary: the figures that the reports of other experiments read.
         experiments: this run and all experiments on the same data; empty without a repository.
+        contrasts: of these experiments with a reference.
     """
 
     params: Params
@@ -28,20 +30,23 @@ class Findings:
     comparisons: dict[str, Comparison]
     summary: dict[str, Any]
     experiments: list[experiments.Experiment]
+    contrasts: Contrasts = field(default_factory=Contrasts)
 
 
 def find(params: Params) -> Findings:
     """Load the results, and compare them.
 
     Raises:
-        UserError: there are no results, or they belong to different data.
+        UserError: there are no results, they belong to different data, or there is no such
+            experiment as `report.reference`.
     """
     everything = load_results(params)
     results = everything.of(everything.variants[0])
     comparisons = compare_networks(results)
     summary = summarise(results, comparisons)
     others = read_experiments(summary, params)
-    return Findings(params, everything, results, comparisons, summary, others)
+    contrasts = contrast(others, params.report.reference)
+    return Findings(params, everything, results, comparisons, summary, others, contrasts)
 
 
 def compare_networks(results: Results) -> dict[str, Comparison]:
@@ -65,6 +70,7 @@ def summarise(results: Results, comparisons: dict[str, Comparison]) -> dict[str,
         "watched": results.watched,
         "images": len(results.test.labels),
         "reference": results.reference,
+        "sections": results.sections,
         "accuracy": {name: describe_accuracy(results, name) for name in results.names},
         "differences": {name: describe_difference(c) for name, c in comparisons.items()},
     }
