@@ -223,6 +223,7 @@ def describe(training: Training, model: keras.Model, run: TrackedRun, folder: Pa
         "precision": training.params.train.precision,
         "git_commit": context["git.commit"],
         "git_dirty": context["git.dirty"],
+        "git_changes": context.get("git.changes", ""),
         **versions(),
     }
 
