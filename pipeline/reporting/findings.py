@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.core.errors import UserError
 from pipeline.core.params import Params
 from pipeline.reporting import experiments
+from pipeline.reporting.audit import THIS_RUN, Answers, answers_of
 from pipeline.reporting.comparison import Comparison, compare, interval
 from pipeline.reporting.contrasts import Contrasts, contrast
 from pipeline.reporting.results import Results, load_results
@@ -31,6 +32,19 @@ class Findings:
     summary: dict[str, Any]
     experiments: list[experiments.Experiment]
     contrasts: Contrasts = field(default_factory=Contrasts)
+
+    @property
+    def answers(self) -> dict[str, Answers]:
+        """What all trainings of this run and of the experiments say of the test images."""
+        found = answers_of(self.everything)
+        for experiment in self.experiments:
+            found |= experiment.answers
+        return found
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """The figures of the comparison, with the contrasts of the experiments."""
+        return {**self.summary, "contrasts": describe_contrasts(self.contrasts)}
 
 
 def find(params: Params) -> Findings:
@@ -101,11 +115,32 @@ def describe_difference(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def describe_contrasts(found: Contrasts) -> dict[str, Any]:
+    """Return what is contrasted with what, over which seeds, and what comes of it."""
+    return {
+        "reference": found.reference,
+        "seeds": found.seeds,
+        "found": [
+            {
+                "network": c.setting.network,
+                "experiments": c.setting.experiments,
+                "reference": c.reference.experiments,
+                "label": c.label,
+                "by_seed": {str(seed): value for seed, value in c.by_seed.items()},
+                **{key: value for key, value in vars(c.difference).items() if value == value},
+                "adjusted_p": c.p_value,
+            }
+            for c in [*found.family, *found.apart]
+        ],
+    }
+
+
 def read_experiments(summary: dict[str, Any], params: Params) -> list[experiments.Experiment]:
     """Set this run beside all experiments on the same data; nothing without a DVC repository."""
-    this_run = experiments.Experiment("this run", experiments.flatten(params.model_dump()), summary)
+    this_run = experiments.Experiment(THIS_RUN, experiments.flatten(params.model_dump()), summary)
     try:
         others = experiments.compare_experiments(summary["digest"])
     except UserError:
         return []
-    return [this_run, *(other for other in others if other[1:] != this_run[1:])]
+    same = this_run.params, summary
+    return [this_run, *(other for other in others if (other.params, other.summary) != same)]

@@ -103,11 +103,11 @@ def markdown_table(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     text = table.reset_index().map(lambda v: f"{v:.1f}" if isinstance(v, float) else escape(str(v)))
-    numbers = text.apply(lambda column: column.str.match(r"(&lt; )?[-+]?\d").any())
+    numbers = text.apply(lambda column: column.str.match(r"(< )?[-+]?\d").any())
     alignment = ["right" if right else "left" for right in numbers]
     return text.to_markdown(index=False, disable_numparse=True, colalign=alignment)
 
 
 def escape(text: str) -> str:
-    """Keep names from ending a table's cell or becoming HTML."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """Keep names from ending a table's cell or becoming HTML; a `<` before a space is harmless."""
+    return re.sub(r"[\\|]|<(?! )", r"\\\g<0>", text)

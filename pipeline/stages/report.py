@@ -4,9 +4,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from pipeline.core.files import COMPARISON, METRICS, REPORTS, write_json
+from pipeline.core.files import COMPARISON, METRICS, PREDICTIONS, REPORTS, write_json
 from pipeline.core.params import Params
 from pipeline.reporting import page
+from pipeline.reporting.audit import save_answers
 from pipeline.reporting.findings import Findings, find
 from pipeline.reporting.headline import headline
 from pipeline.reporting.section import Drawing, Section
@@ -20,7 +21,8 @@ def write_report(params: Params) -> str:
     """
     findings = find(params)
     sections = page.make_sections(findings)
-    write_json(COMPARISON, findings.summary)
+    write_json(COMPARISON, findings.compared)
+    save_answers(PREDICTIONS, findings.answers)
     write_json(METRICS, collect_metrics(findings))
     write_plot_data(sections, REPORTS / "plots")
     write_figures(page.drawings(sections), REPORTS / "figures", params.report.figure_dpi)
