@@ -2,6 +2,7 @@
 
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.flags import describe_flags
 from pipeline.reporting.formats import between, format_p, listed
 from pipeline.reporting.power import MOST_SEEDS, seeds_for
 from pipeline.reporting.results import Results
@@ -179,7 +180,7 @@ def _enough(comparison: Comparison, results: Results, name: str) -> list[str]:
 
 def warnings(results: Results) -> list[str]:
     """Name what keeps the results from being complete or comparable."""
-    said = []
+    said = describe_flags(results)
     if results.missing:
         said.append(f"No results of {', '.join(results.missing)}; `dvc repro` makes them.")
     if absent := [name for name in results.networks if name not in results.names]:

@@ -34,7 +34,8 @@ def make(findings: Findings) -> Section:
         name: superclass_confusion(*predicted_classes(results, name), results.metadata)
         for name in results.names
     }
-    parts.append(Drawing("confusion", plot_confusion(matrices), "Confusion of superclasses"))
+    figure, alt = plot_confusion(matrices), "Confusion of superclasses"
+    parts.append(Drawing("confusion", figure, alt, on_white=True))
     for name in results.names:
         table = confusions(results, name, findings.params.report.confused_pairs)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]

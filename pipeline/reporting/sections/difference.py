@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from pipeline.evaluation.plots import colours
 from pipeline.reporting.comparison import Comparison, Interval, mcnemar
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import between, format_p, listed
+from pipeline.reporting.formats import between, format_p
 from pipeline.reporting.results import Results
-from pipeline.reporting.section import Drawing, Part, Section
+from pipeline.reporting.section import Part, Section
 
 NOTE = (
     "McNemar's test compares the two *fitted models* of one seed on the same images; it says "
@@ -46,9 +46,6 @@ def make(findings: Findings) -> Section | None:
         if len(findings.comparisons) > 1:
             parts.append(f"### {name[0].upper()}{name[1:]} against {results.reference}")
         parts += [seeds_table(results, name), NOTE, *questions(findings.comparisons[name])]
-    shown = [results.reference, *findings.comparisons]
-    alt = f"Test accuracy of each seed, {listed(shown)}"
-    parts.append(Drawing("seeds", plot_seeds(seed_accuracies(results, shown)), alt))
     return Section("Is the difference real?", parts)
 
 

@@ -50,7 +50,7 @@ UNITS = {"pflop": "training compute, PFLOP", "minutes": "minutes of training"}
 def make(findings: Findings) -> Section:
     """Show what is not equal, and the networks where it is."""
     results, watched = findings.results, SPLIT_NAMES[findings.results.watched]
-    parts: list[Part] = [*unequal(findings), *ablation(findings)]
+    parts = ablation(findings)
     if len(results.names) > 1:
         drawing = Drawing(
             "equal_budgets",
@@ -63,8 +63,8 @@ def make(findings: Findings) -> Section:
     return Section("Like with like", [*parts, *as_expensive(findings)])
 
 
-def unequal(findings: Findings) -> list[Part]:
-    """Say what the networks of the headline differ in beside their architecture."""
+def unequal(findings: Findings) -> list[str]:
+    """Say what the networks of the headline differ in beside their architecture; page's top."""
     params, results = findings.params, findings.results
     if len(results.networks) < 2 or not findings.comparisons:
         return []
@@ -75,7 +75,8 @@ def unequal(findings: Findings) -> list[Part]:
     costs = [f"{flops[name]:,.1f} MFLOP an image ({name})" for name in results.names]
     return [
         "The headline compares whole recipes, not the architectures alone: "
-        f"{listed(said)}. They also differ in cost, {listed(costs)}."
+        f"{listed(said)}. They also differ in cost, {listed(costs)}. *Like with like*, below, has "
+        "what can be held equal."
     ]
 
 
