@@ -62,3 +62,20 @@ def listed(names: list[str], joint: str = "and") -> str:
     """Write `a`, `a and b`, or `a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} {joint} {last}" if most else last
+
+
+def cost(results: Results, name: str) -> str:
+    """Say what a network costs beside the reference."""
+    mean = results.metrics.groupby("network")[
+        ["parameters", "flops", "seconds_per_epoch", "images_per_second"]
+    ].mean()
+    mine, other = mean.loc[name], mean.loc[results.reference]
+    ratio = mine / other
+    return (
+        f"the {name} has {ratio['parameters']:.1f} times the parameters and "
+        f"{ratio['flops']:.1f} times the FLOPs, and takes "
+        f"{mine['seconds_per_epoch']:.1f} s an epoch instead of "
+        f"{other['seconds_per_epoch']:.1f} s "
+        f"({mine['images_per_second']:,.0f} against "
+        f"{other['images_per_second']:,.0f} images/s)"
+    )

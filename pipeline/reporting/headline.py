@@ -15,10 +15,10 @@ def title(results: Results) -> str:
 
 
 def headline(findings: Findings) -> str:
-    """Say in one sentence who is ahead on the test set, how sure that is, and at what cost."""
+    """Say in one sentence who is ahead on the test set, and how sure that is."""
     results, comparisons = findings.results, findings.comparisons
     source = results.metadata["params"]["source"]
-    means = 100 * results.metrics.groupby("network")["best_test_accuracy"].mean()
+    means = {name: 100 * results.hits(name, s).mean() for name, s in _shown_seeds(findings).items()}
     accuracy = ", ".join(f"{name} {means[name]:.1f} %" for name in reversed(results.names))
     start = f"{source}: {accuracy} test accuracy"
     if len(results.networks) == 1:
@@ -29,7 +29,17 @@ def headline(findings: Findings) -> str:
         f"{_ahead(comparison, results.reference, name)}, {_certainty(comparison)}"
         for name, comparison in comparisons.items()
     ]
-    return "; ".join([start, *ahead, *(cost(results, name) for name in comparisons)]) + "."
+    return "; ".join([start, *ahead]) + "."
+
+
+def _shown_seeds(findings: Findings) -> dict[str, list[int]]:
+    """Return the seeds of each network's mean: of two that are compared, those of the "
+    "comparison."""
+    results = findings.results
+    if len(results.names) == 2 and findings.comparisons:
+        paired = results.paired_seeds(*findings.comparisons)
+        return dict.fromkeys(results.names, paired)
+    return {name: results.seeds(name) for name in results.names}
 
 
 def _ahead(comparison: Comparison, reference: str, name: str) -> str:
@@ -48,7 +58,10 @@ def _intervals(comparison: Comparison, sign: int) -> str:
         return f"{within} for other test images, of these two models alone"
     said = f"{within} for other seeds on these test images"
     if comparison.new_images and comparison.images_dominate:
-        said += f", {between(comparison.new_images, '.1f', sign)} for other images too"
+        elsewhere = between(comparison.new_images, ".1f", sign)
+        if elsewhere != between(comparison.difference, ".1f", sign):
+            return f"{said}, {elsewhere} for other images too"
+        return f"{said}, and other images too"
     return said
 
 
@@ -68,23 +81,6 @@ def _certainty(comparison: Comparison) -> str:
     if comparison.p_value < LEVEL:
         return f"{over}, but the interval contains 0: no evidence of a difference"
     return f"{over}: no evidence of a difference"
-
-
-def cost(results: Results, name: str) -> str:
-    """Say what a network costs beside the reference."""
-    mean = results.metrics.groupby("network")[
-        ["parameters", "flops", "seconds_per_epoch", "images_per_second"]
-    ].mean()
-    mine, other = mean.loc[name], mean.loc[results.reference]
-    ratio = mine / other
-    return (
-        f"the {name} has {ratio['parameters']:.1f} times the parameters and "
-        f"{ratio['flops']:.1f} times the FLOPs, and takes "
-        f"{mine['seconds_per_epoch']:.1f} s an epoch instead of "
-        f"{other['seconds_per_epoch']:.1f} s "
-        f"({mine['images_per_second']:,.0f} against "
-        f"{other['images_per_second']:,.0f} images/s)"
-    )
 
 
 def training_cost(results: Results, name: str, seeds: int) -> str:

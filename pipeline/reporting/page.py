@@ -140,7 +140,8 @@ def as_svg(drawing: Drawing) -> str:
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     if transparent:
-        svg = re.sub(r"#(000000|262626)\b", "currentColor", svg)
+        svg = re.sub(r"#(000000|262626|333333)\b", "currentColor", svg)
+        svg = re.sub(r"fill: #ffffff\b", "fill: var(--ground)", svg)  # of legends
         svg = re.sub(r"#cccccc\b", "var(--grid)", svg)
     width = round(drawing.figure.get_figwidth() * SCREEN_DPI)
     narrowest = round(width * NARROWEST)

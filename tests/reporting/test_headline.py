@@ -59,12 +59,6 @@ def test_the_headline_and_the_verdict_claim_no_more_than_there_is(
     assert claims in said
 
 
-def test_the_headline_tells_the_cost(results):
-    said = headline(findings_of(results, resnet=made_up(0.05, 6, 0.03125)))
-    assert "1.0 times the parameters" in said
-    assert "takes 1.5 s an epoch instead of 1.5 s (60 against 60 images/s)" in said
-
-
 def test_two_networks_are_asked_about_by_name(results):
     assert title(results) == "Baseline or resnet?"
 

@@ -1,5 +1,6 @@
 """Like with like: what differs beside the architecture, and what can be held equal."""
 
+import math
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from pipeline.evaluation.plots import SPLIT_NAMES, colours
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import (
     accuracy_with_interval,
+    cost,
     difference_in_points,
     interval_note,
     listed,
@@ -71,12 +73,11 @@ def unequal(findings: Findings) -> list[str]:
     recipes = dict(zip(results.networks, map(params.network, params.train.networks), strict=True))
     variant = findings.everything.variants[0]
     said = [f"the {name} {describe_drops(recipe, variant)}" for name, recipe in recipes.items()]
-    flops = results.metrics.groupby("network")["flops"].mean() / 1e6
-    costs = [f"{flops[name]:,.1f} MFLOP an image ({name})" for name in results.names]
+    costs = [cost(results, name) for name in findings.comparisons]
     return [
         "The headline compares whole recipes, not the architectures alone: "
-        f"{listed(said)}. They also differ in cost, {listed(costs)}. *Like with like*, below, has "
-        "what can be held equal."
+        f"{listed(said)}. They differ in cost too: {'; '.join(costs)}. *Like with like*, below, "
+        "has what can be held equal."
     ]
 
 
@@ -195,12 +196,27 @@ def plot_budgets(history: pd.DataFrame, watched: str) -> Figure:
     for axis, (column, label) in zip(axes, UNITS.items(), strict=True):
         for (name, _), curve in curves.groupby(["network", "seed"], sort=False):
             axis.step(curve[column], 100 * curve["best"], where="post", color=colours()[name])
+        ticks = round_numbers(curves[column].min(), curves[column].max())
         axis.set(xscale="log", xlabel=label)
+        axis.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        axis.set_xticks([], minor=True)
     for name in dict.fromkeys(curves["network"]):
         axes[0].plot([], [], color=colours()[name], label=name)
     axes[0].set(ylabel=f"best {watched} accuracy so far, %", ylim=(0, None))
     axes[0].legend()
     return figure
+
+
+def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten between two numbers, every so many of them.
+
+    >>> round_numbers(0.4, 30)
+    [0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
+    """
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    numbers = [float(f"{factor}e{exponent}") for exponent in exponents for factor in (1, 2, 5)]
+    within = [number for number in numbers if low <= number <= high]
+    return within[:: math.ceil(len(within) / most)] if within else [low]
 
 
 def as_expensive(findings: Findings) -> list[Part]:
