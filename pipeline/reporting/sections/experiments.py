@@ -1,5 +1,7 @@
 """This run beside all experiments on the same data."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -243,6 +245,11 @@ def scale(values: list[str], axis: Axes) -> dict[str, float]:
     return places
 
 
+def _colour(network: str) -> Any:
+    """Return a network's colour; grey for one that there is no more."""
+    return colours().get(network, "grey")
+
+
 def _number(value: str) -> float:
     try:
         return float(value)
@@ -254,7 +261,7 @@ def _plot_points(
     axis: Axes, settings: list[Setting], x: str, places: dict[str, float], dodge: float, count: bool
 ) -> None:
     """Plot a network's settings, those of one value side by side."""
-    colour, taken = colours()[settings[0].network], dict.fromkeys(places, 0)
+    colour, taken = _colour(settings[0].network), dict.fromkeys(places, 0)
     for setting in settings:
         value = value_of(setting, x)
         place = _shift(axis, places[value], dodge + 0.02 * taken[value])
@@ -282,7 +289,7 @@ def _shift(axis: Axes, place: float, fraction: float) -> float:
 
 def _plot_line(axis: Axes, setting: Setting, count: bool) -> None:
     """Draw the one setting of a network across."""
-    found, colour = t_interval(100 * setting.accuracies), colours()[setting.network]
+    found, colour = t_interval(100 * setting.accuracies), _colour(setting.network)
     seeds = f", {_counted(len(setting.right), 'seed')}" if count else ""
     axis.axhline(found.mean, color=colour, label=f"{setting.network} (the same in all{seeds})")
     if len(setting.right) > 1:
@@ -294,7 +301,7 @@ def plot_contrasts(contrasts: list[Contrast]) -> Figure:
     figure, axis = plt.subplots(figsize=(7, 1.3 + 0.5 * len(contrasts)), layout="constrained")
     for place, c in enumerate(contrasts):
         values = 100 * np.array(list(c.by_seed.values()))
-        colour, found = colours()[c.setting.network], c.difference
+        colour, found = _colour(c.setting.network), c.difference
         axis.plot(values, [place] * len(values), "|", color="grey", markersize=11)
         half = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
         axis.errorbar(
