@@ -38,8 +38,12 @@ def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
     means.columns = means.columns.str.removeprefix("best_")
     metrics = {name: means.loc[name].round(6).to_dict() for name in results.names}
     for name, comparison in findings.comparisons.items():
-        difference = {"test_accuracy": round(comparison.difference.mean, 6)}
-        metrics[f"{name}_minus_{results.reference}"] = difference
+        found = comparison.difference
+        metrics[f"{name}_minus_{results.reference}"] = {
+            "test_accuracy": round(found.mean, 6),
+            "low": round(found.low, 6),
+            "high": round(found.high, 6),
+        }
     return metrics
 
 

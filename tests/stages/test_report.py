@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipeline.reporting.findings import find
 from pipeline.reporting.results import load_results
@@ -73,7 +74,11 @@ def test_metrics_are_a_handful_of_named_numbers(workspace, params):
     baseline, resnet = (load_results(params).hits(name, [0]) for name in ("baseline", "resnet"))
     found = metrics["resnet_minus_baseline"]["test_accuracy"]
     assert found == pytest.approx(resnet.mean() - baseline.mean(), abs=1e-6)
-    assert sum(len(values) for values in metrics.values()) <= 8
+    paired = stats.ttest_rel(*(hits[0].astype(float) for hits in (resnet, baseline)))
+    low, high = paired.confidence_interval(0.95)
+    assert metrics["resnet_minus_baseline"]["low"] == pytest.approx(low, abs=1e-6)
+    assert metrics["resnet_minus_baseline"]["high"] == pytest.approx(high, abs=1e-6)
+    assert sum(len(values) for values in metrics.values()) <= 9
 
 
 def test_the_comparison_file_holds_what_the_report_says(workspace, params):

@@ -26,6 +26,10 @@ IMAGES_DOMINATE = (
     "Here the images are the larger part of the uncertainty: **about other images the first "
     "interval and the p-value promise too much**, and only the second interval is to be read."
 )
+IMAGES_COVERED = (
+    "Here the images are the larger part of the uncertainty, but with so few seeds Student's t is "
+    "so wide that it holds for other images too. The p-value does not: it speaks of these."
+)
 SEEDS_DOMINATE = (
     "Here the seeds are the larger part. The p-value speaks of these test images in any case: none "
     "is given for others."
@@ -60,7 +64,12 @@ def questions(comparison: Comparison) -> list[Part]:
         "other seeds, these test images": _answer(comparison.difference, p_value),
         "other seeds and other test images": _answer(new_images, ""),
     }
-    images = IMAGES_DOMINATE if comparison.images_dominate else SEEDS_DOMINATE
+    if not comparison.images_dominate:
+        images = SEEDS_DOMINATE
+    elif new_images == comparison.difference:
+        images = IMAGES_COVERED
+    else:
+        images = IMAGES_DOMINATE
     return [pd.DataFrame(rows).T.rename_axis("about"), PROMISE.format(images=images)]
 
 

@@ -1,5 +1,6 @@
 """This run beside all experiments on the same data."""
 
+from collections import Counter
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -171,14 +172,13 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
     rows = []
     for network in dict.fromkeys(s.network for s in settings):
         mine = [s for s in settings if s.network == network]
-        keys = differing([s.numbers for s in mine])
         for setting in mine:
             found = t_interval(setting.accuracies)
             several = len(setting.right) > 1
             rows.append(
                 {
                     "network": network,
-                    **{key: str(setting.numbers.get(key, "-")) for key in keys},
+                    **{key: _cell(setting, key) for key in _columns(mine)},
                     "experiments": ", ".join(setting.experiments),
                     "seeds": ", ".join(map(str, sorted(setting.right))),
                     "test accuracy, %": f"{100 * found.mean:.1f}",
@@ -188,6 +188,17 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
     table = pd.DataFrame(rows).fillna("")
     last = ["experiments", "seeds", "test accuracy, %", "95 % interval"]
     return table[[c for c in table if c not in last] + last].set_index("network")
+
+
+def _columns(settings: list[Setting]) -> list[str]:
+    """Return the keys whose values differ between the settings that have them."""
+    keys = differing([s.numbers for s in settings])
+    having = {key: {str(s.numbers[key]) for s in settings if key in s.numbers} for key in keys}
+    return [key for key in keys if len(having[key]) > 1 or key == DROP_BLOCK]
+
+
+def _cell(setting: Setting, key: str) -> str:
+    return str(setting.numbers.get(key, "on" if key == DROP_BLOCK else "-"))
 
 
 def value_of(setting: Setting, key: str) -> str:
@@ -200,14 +211,14 @@ def value_of(setting: Setting, key: str) -> str:
 def plot_settings(settings: list[Setting], x: str) -> Figure:
     """Plot the test accuracy of all settings, with 95 % intervals, against a parameter.
 
-    Numbers stand to scale. A network with one setting alone is a line across. Where settings have
-    different numbers of seeds, each says how many.
+    Numbers stand to scale. A network with one setting alone is a line across. A setting with
+    another number of seeds than most says how many.
 
     Args:
         x: the parameter.
     """
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    several = len({len(s.right) for s in settings}) > 1
+    usual = Counter(len(s.right) for s in settings).most_common(1)[0][0]
     networks = list(dict.fromkeys(s.network for s in settings))
     of_network = {n: [s for s in settings if s.network == n] for n in networks}
     varied = [n for n in networks if len(of_network[n]) > 1] or networks
@@ -215,11 +226,11 @@ def plot_settings(settings: list[Setting], x: str) -> Figure:
     for place, network in enumerate(networks):
         mine = of_network[network]
         if network in varied:
-            _plot_points(axis, mine, x, places, 0.008 * (place - len(networks) / 2), several)
+            _plot_points(axis, mine, x, places, 0.008 * (place - len(networks) / 2), usual)
         else:
-            _plot_line(axis, mine[0], several)
+            _plot_line(axis, mine[0], usual)
     axis.set(xlabel=x, ylabel="test accuracy, %")
-    axis.legend()
+    axis.legend(title=f"{_counted(usual, 'seed')}, unless a point says otherwise", fontsize="small")
     return figure
 
 
@@ -258,7 +269,7 @@ def _number(value: str) -> float:
 
 
 def _plot_points(
-    axis: Axes, settings: list[Setting], x: str, places: dict[str, float], dodge: float, count: bool
+    axis: Axes, settings: list[Setting], x: str, places: dict[str, float], dodge: float, usual: int
 ) -> None:
     """Plot a network's settings, those of one value side by side."""
     colour, taken = _colour(settings[0].network), dict.fromkeys(places, 0)
@@ -272,7 +283,7 @@ def _plot_points(
             place, found.mean, yerr=half, fmt="o", capsize=3, color=colour,
             label=setting.network if setting is settings[0] else None,
         )  # fmt: skip
-        if count:
+        if len(setting.right) != usual:
             text = _counted(len(setting.right), "seed")
             axis.annotate(
                 text, (place, found.mean), xytext=(5, 4), textcoords="offset points", size=8
@@ -287,10 +298,10 @@ def _shift(axis: Axes, place: float, fraction: float) -> float:
     return place + fraction * (high - low)
 
 
-def _plot_line(axis: Axes, setting: Setting, count: bool) -> None:
+def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
     """Draw the one setting of a network across."""
     found, colour = t_interval(100 * setting.accuracies), _colour(setting.network)
-    seeds = f", {_counted(len(setting.right), 'seed')}" if count else ""
+    seeds = f", {_counted(len(setting.right), 'seed')}" if len(setting.right) != usual else ""
     axis.axhline(found.mean, color=colour, label=f"{setting.network} (the same in all{seeds})")
     if len(setting.right) > 1:
         axis.axhspan(found.low, found.high, color=colour, alpha=0.15, linewidth=0)

@@ -165,7 +165,7 @@ def budget_table(results: Results, column: str) -> pd.DataFrame:
     for budget in budgets:
         found = {name: best_within(curves, name, column, budget) for name in results.names}
         reached = {n: values.mean() for n, values in found.items() if len(values)}
-        ahead = max(reached, key=lambda name: reached[name]) if len(reached) > 1 else "-"
+        ahead = max(reached, key=lambda name: reached[name]) if reached else "none"
         cells = {f"{name}, %": _range(values) for name, values in found.items()}
         rows.append({UNITS[column]: f"{budget:,.3g}", **cells, "ahead": ahead})
     return pd.DataFrame(rows).set_index(UNITS[column])

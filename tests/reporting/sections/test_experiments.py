@@ -82,10 +82,10 @@ def test_the_same_baseline_is_one_line_across(varied):
     assert len(axis.containers) == 3
 
 
-def test_points_with_different_numbers_of_seeds_say_how_many(varied):
+def test_a_point_with_another_number_of_seeds_than_most_says_how_many(varied):
     few = experiment("block-3", counts(440, 6, seeds=[0, 1]), drop_block_size=3)
     axis = section.plot_settings(contrast([*varied, few], None).settings, X).axes[0]
-    assert sorted(t.get_text() for t in axis.texts) == ["2 seeds", *["6 seeds"] * 3]
+    assert sorted(t.get_text() for t in axis.texts) == ["2 seeds"]
     assert not section.plot_settings(contrast(varied, None).settings, X).axes[0].texts
 
 
@@ -121,3 +121,12 @@ def test_one_seed_has_no_interval():
     assert "shows no spread" in section.conclude(found, {})
     section.plot_contrasts(found.family)
     section.plot_settings(found.settings, X)
+
+
+def test_what_dropblock_that_is_off_leaves_undecided_is_no_column(varied):
+    off = experiment("off", counts(430, 5), conv_keep_end=1.0)
+    table = section.settings_table(contrast([*varied, off], None).settings)
+    assert list(table.columns)[:2] == [X, "DropBlock"]
+    rows = table.loc["resnet"].set_index("experiments")
+    assert rows.loc["off", [X, "DropBlock"]].tolist() == ["-", "off"]
+    assert rows.loc["block-1", [X, "DropBlock"]].tolist() == ["1", "on"]
