@@ -19,8 +19,8 @@ NOTE = "In percent of the test images of the actual class, over all seeds."
 CHANGE_NOTE = (
     " *Change* below zero: the other network takes the one class for the other less often. One "
     "test image of one seed is {one:.2g} points. **The pairs were picked because this network "
-    "confuses them most, so that a part of each change is regression to the mean: the other "
-    "network's list, picked the same way, changes in the other direction.**"
+    "confuses them most, so that a part of each change is regression to the mean: both lists, "
+    "picked the same way, show mostly falls.**"
 )
 
 
