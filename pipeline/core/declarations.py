@@ -88,6 +88,11 @@ class Recipe(Section):
             )
         return self
 
+    @property
+    def drops(self) -> bool:
+        """Whether DropBlock is on: whether it keeps less than everything at any time."""
+        return self.conv_keep_end < 1
+
 
 class ConvNetParams(Recipe):
     """A network of convolutional blocks and hidden layers, as both of the tutorial are."""

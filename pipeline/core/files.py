@@ -13,6 +13,7 @@ OUTPUTS = Path("outputs")
 REPORTS = Path("reports")
 COMPARISON = REPORTS / "comparison.json"
 METRICS = REPORTS / "metrics.json"
+PREDICTIONS = REPORTS / "predictions.npz"
 
 
 def project_root() -> Path:

@@ -117,7 +117,7 @@ class ReportParams(Section):
     experiments_x: Annotated[
         str, Field(pattern=r"^\w+\.\w+$", description="a key like model.width")
     ]
-    bootstrap_samples: Annotated[int, Field(ge=1000)]
+    reference: Annotated[str, Field(min_length=1)] | None
     figure_dpi: Annotated[int, Field(ge=50, le=600)]
 
 

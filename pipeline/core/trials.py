@@ -14,8 +14,9 @@ from pipeline.core.files import OUTPUTS, PREPARED, read_json, unreadable, write_
 if TYPE_CHECKING:
     import pandas as pd
 
-# `nodrop` is the ablation: the same network and recipe without DropBlock.
-Variant = Literal["dropblock", "nodrop"]
+# `nodrop` is the ablation: the same network and recipe without DropBlock. `unitdrop` drops the same
+# way in every network: single units, with the same probability in all epochs, as part 6 does.
+Variant = Literal["dropblock", "nodrop", "unitdrop"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 TRIAL_HELP = "network-variant-seed, like resnet-dropblock-0"
@@ -26,7 +27,7 @@ Facts = dict[str, Any]
 
 
 class Trial(NamedTuple):
-    """One training: which network, with or without DropBlock, with which seed."""
+    """One training: which network, with which kind of DropBlock, with which seed."""
 
     network: str
     variant: Variant

@@ -71,9 +71,19 @@ def load_metrics(trial: Trial, digest: str) -> dict[str, Any]:
 
 
 def metrics_table(trials: list[Trial], digest: str) -> pd.DataFrame:
-    """Read the metrics of trainings, a row each; errors as in load_metrics."""
+    """Read the metrics of trainings, a row each, the network by its name for people.
+
+    Errors as in load_metrics.
+    """
     return pd.DataFrame(
-        [{**load_metrics(trial, digest), "network": trial.display_name} for trial in trials]
+        [
+            {
+                **load_metrics(trial, digest),
+                "network": trial.display_name,
+                "section": trial.network,
+            }
+            for trial in trials
+        ]
     )
 
 

@@ -171,13 +171,19 @@ def plot_masks(drawn: dict[str, tuple[list[dict[str, Any]], dict[str, np.ndarray
             frame += [np.full_like(frame[0], np.nan)] * (4 - len(frame))
             picture = np.block([[frame[0], frame[1]], [frame[2], frame[3]]])
             axis.imshow(np.ma.masked_invalid(picture), cmap="mako", vmin=0, vmax=1)
-            block = row["block_size"] or "no"
             axis.set_title(
-                f"{name} {row['layer'].removesuffix('_dropblock')}, {row['map']}\n"
-                f"{block} block, {100 * row['measured']:.1f} % dropped",
+                f"{name} {row['layer'].removesuffix('_dropblock')}, map {row['map']}\n"
+                f"{_describe_drop(row)}",
                 fontsize=9,
             )
     return figure
+
+
+def _describe_drop(row: dict[str, Any]) -> str:
+    size, share = row["block_size"], f"{100 * row['measured']:.1f} % dropped"
+    if not size:
+        return "nothing dropped: block too large"
+    return f"single units, {share}" if size == 1 else f"blocks of {size}x{size}, {share}"
 
 
 def _synthetic_map(height: int, width: int) -> np.ndarray:

@@ -14,10 +14,11 @@ from ruamel.yaml import YAML, YAMLError
 from scmrepo.exceptions import SCMError
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import COMPARISON, OUTPUTS, project_root
+from pipeline.core.files import COMPARISON, OUTPUTS, PREDICTIONS, project_root
 from pipeline.core.params import PARAMS_FILE
 from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import LOGGED_MODEL
+from pipeline.reporting.audit import Answers, of_experiment, read_answers
 
 WORKSPACE = "workspace"
 COMMIT = "commit "  # with the start of its hash
@@ -25,11 +26,16 @@ Flat = dict[str, Any]
 
 
 class Experiment(NamedTuple):
-    """What an experiment's report says, and the params it was made with, by dotted key."""
+    """What an experiment's report says, and the params it was made with, by dotted key.
+
+    Attributes:
+        answers: those of its trainings, under its name.
+    """
 
     name: str
     params: Flat
     summary: dict[str, Any]
+    answers: dict[str, Answers] = {}  # noqa: RUF012, a NamedTuple's default that nothing changes
 
 
 class TrackedResult(NamedTuple):
@@ -90,9 +96,18 @@ def compare_experiments(digest: str) -> list[Experiment]:
             params = YAML(typ="safe", pure=True).load(files.read_text(str(PARAMS_FILE)))
         except (OSError, ValueError, YAMLError):  # of a time before there were such files
             continue
-        if summary.get("digest") == digest and "differences" in summary:
-            found.append(Experiment(name, flatten(params), summary))
+        summary.pop("contrasts", None)
+        if summary.get("digest") == digest and "sections" in summary:
+            answers = of_experiment(_read_answers(files), name)
+            found.append(Experiment(name, flatten(params), summary, answers))
     return found
+
+
+def _read_answers(files: DVCFileSystem) -> dict[str, Answers]:
+    try:
+        return read_answers(files.read_bytes(str(PREDICTIONS)))
+    except (OSError, DataIndexDirError):
+        return {}
 
 
 def flatten(params: dict[str, Any]) -> Flat:

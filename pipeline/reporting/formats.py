@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.reporting.comparison import compare, interval
+from pipeline.reporting.comparison import Interval, compare, interval
 from pipeline.reporting.results import Results
 
 
@@ -18,16 +18,32 @@ def format_p(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def accuracy_with_interval(hits: np.ndarray, samples: int) -> str:
+def accuracy_with_interval(hits: np.ndarray) -> str:
     """Write the mean of (seeds, images) booleans of correct answers with its 95 % interval."""
-    found = interval(hits.astype(float), samples)
-    return f"{100 * found.mean:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    found = interval(hits)
+    return f"{100 * found.mean:.1f} % ({between(found, '.1f')})"
 
 
-def difference_in_points(more: np.ndarray, less: np.ndarray, samples: int) -> str:
+def difference_in_points(more: np.ndarray, less: np.ndarray) -> str:
     """Write `more` minus `less`, paired (seeds, images) booleans, with its 95 % interval."""
-    found = compare(less, more, list(range(len(more))), samples).difference
-    return f"{100 * found.mean:+.1f} points ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    found = compare(less, more, list(range(len(more)))).difference
+    return f"{100 * found.mean:+.1f} points ({between(found)})"
+
+
+def between(found: Interval, form: str = "+.1f", sign: int = 1) -> str:
+    """Write the bounds of an interval in percent or points, of the opposite where sign is -1."""
+    low, high = sorted(100 * sign * bound for bound in (found.low, found.high))
+    return f"{low:{form}} to {high:{form}}"
+
+
+def interval_note(seeds: int) -> str:
+    """Say what the intervals of a table or a figure are about."""
+    if seeds == 1:
+        return (
+            "The 95 % intervals are over the test images, of the networks of this one seed: they "
+            "say nothing of what another seed would give."
+        )
+    return f"The 95 % intervals are Student's t over {seeds} seeds, on these test images."
 
 
 def describe_seeds(results: Results) -> str:
@@ -46,3 +62,20 @@ def listed(names: list[str], joint: str = "and") -> str:
     """Write `a`, `a and b`, or `a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} {joint} {last}" if most else last
+
+
+def cost(results: Results, name: str) -> str:
+    """Say what a network costs beside the reference."""
+    mean = results.metrics.groupby("network")[
+        ["parameters", "flops", "seconds_per_epoch", "images_per_second"]
+    ].mean()
+    mine, other = mean.loc[name], mean.loc[results.reference]
+    ratio = mine / other
+    return (
+        f"the {name} has {ratio['parameters']:.1f} times the parameters and "
+        f"{ratio['flops']:.1f} times the FLOPs, and takes "
+        f"{mine['seconds_per_epoch']:.1f} s an epoch instead of "
+        f"{other['seconds_per_epoch']:.1f} s "
+        f"({mine['images_per_second']:,.0f} against "
+        f"{other['images_per_second']:,.0f} images/s)"
+    )

@@ -1,8 +1,10 @@
 """What the report says first: who is ahead, how sure that is, and what keeps it from being sure."""
 
-from pipeline.reporting.comparison import SEEDS_NEEDED, Comparison
+from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import format_p, listed
+from pipeline.reporting.flags import describe_flags
+from pipeline.reporting.formats import between, format_p, listed
+from pipeline.reporting.power import MOST_SEEDS, seeds_for
 from pipeline.reporting.results import Results
 
 
@@ -13,10 +15,10 @@ def title(results: Results) -> str:
 
 
 def headline(findings: Findings) -> str:
-    """Say in one sentence who is ahead on the test set, how sure that is, and at what cost."""
+    """Say in one sentence who is ahead on the test set, and how sure that is."""
     results, comparisons = findings.results, findings.comparisons
     source = results.metadata["params"]["source"]
-    means = 100 * results.metrics.groupby("network")["best_test_accuracy"].mean()
+    means = {name: 100 * results.hits(name, s).mean() for name, s in _shown_seeds(findings).items()}
     accuracy = ", ".join(f"{name} {means[name]:.1f} %" for name in reversed(results.names))
     start = f"{source}: {accuracy} test accuracy"
     if len(results.networks) == 1:
@@ -27,45 +29,65 @@ def headline(findings: Findings) -> str:
         f"{_ahead(comparison, results.reference, name)}, {_certainty(comparison)}"
         for name, comparison in comparisons.items()
     ]
-    return "; ".join([start, *ahead, *(cost(results, name) for name in comparisons)]) + "."
+    return "; ".join([start, *ahead]) + "."
+
+
+def _shown_seeds(findings: Findings) -> dict[str, list[int]]:
+    """Return the seeds of each network's mean: of two that are compared, those of the "
+    "comparison."""
+    results = findings.results
+    if len(results.names) == 2 and findings.comparisons:
+        paired = results.paired_seeds(*findings.comparisons)
+        return dict.fromkeys(results.names, paired)
+    return {name: results.seeds(name) for name in results.names}
 
 
 def _ahead(comparison: Comparison, reference: str, name: str) -> str:
-    mean = 100 * comparison.difference.mean
-    low, high = sorted(100 * b for b in (comparison.difference.low, comparison.difference.high))
-    between = f"(95 % interval {low:+.1f} to {high:+.1f}, {name} minus {reference})"
+    mean = comparison.difference.mean
     if mean == 0:
-        return f"no difference {between}"
-    better = name if mean > 0 else reference
-    return f"the {better} is ahead by {abs(mean):.1f} points {between}"
+        return f"no difference ({_intervals(comparison, sign=1)})"
+    better, sign = (name, 1) if mean > 0 else (reference, -1)
+    points = f"{100 * abs(mean):.1f} points"
+    return f"the {better} is ahead by {points} ({_intervals(comparison, sign)})"
+
+
+def _intervals(comparison: Comparison, sign: int) -> str:
+    """Write the interval, what it is about, and the one for new images where that says more."""
+    within = f"95 % interval {between(comparison.difference, '.1f', sign)}"
+    if comparison.seeds == 1:
+        return f"{within} for other test images, of these two models alone"
+    said = f"{within} for other seeds on these test images"
+    if comparison.new_images and comparison.images_dominate:
+        elsewhere = between(comparison.new_images, ".1f", sign)
+        if elsewhere != between(comparison.difference, ".1f", sign):
+            return f"{said}, {elsewhere} for other images too"
+        return f"{said}, and other images too"
+    return said
 
 
 def _certainty(comparison: Comparison) -> str:
-    seeds = len(comparison.by_seed)
+    seeds = comparison.seeds
     over = f"p = {comparison.p_value:.2g} over " if seeds > 1 else "over "
     over += "1 seed" if seeds == 1 else f"{seeds} paired seeds"
-    if not comparison.enough_seeds:
+    if seeds == 1:
         return f"{over}: too few seeds to say more than that"
+    if not comparison.enough_seeds:
+        return (
+            f"{over}: too few seeds for a verdict, and an interval over {seeds} of them holds only "
+            "if their differences are about normally distributed"
+        )
     if comparison.significant:
         return f"{over}: evidence of a difference"
+    if comparison.p_value < LEVEL:
+        return f"{over}, but the interval contains 0: no evidence of a difference"
     return f"{over}: no evidence of a difference"
 
 
-def cost(results: Results, name: str) -> str:
-    """Say what a network costs beside the reference."""
-    mean = results.metrics.groupby("network")[
-        ["parameters", "flops", "seconds_per_epoch", "images_per_second"]
-    ].mean()
-    mine, other = mean.loc[name], mean.loc[results.reference]
-    ratio = mine / other
-    return (
-        f"the {name} has {ratio['parameters']:.1f} times the parameters and "
-        f"{ratio['flops']:.1f} times the FLOPs, and takes "
-        f"{mine['seconds_per_epoch']:.1f} s an epoch instead of "
-        f"{other['seconds_per_epoch']:.1f} s "
-        f"({mine['images_per_second']:,.0f} against "
-        f"{other['images_per_second']:,.0f} images/s)"
-    )
+def training_cost(results: Results, name: str, seeds: int) -> str:
+    """Say how many trainings more seeds of a network and the reference are, and how long."""
+    seconds = results.metrics.groupby("network")["training_seconds"].mean()
+    minutes = seeds * (seconds[name] + seconds[results.reference]) / 60
+    return f"{2 * seeds} trainings, about {minutes:,.0f} minutes one after the other"
 
 
 def verdicts(findings: Findings) -> list[str]:
@@ -75,7 +97,10 @@ def verdicts(findings: Findings) -> list[str]:
         return [f"**No verdict: the {results.reference} was trained alone.**"]
     if not comparisons:
         return ["**No verdict: the results are not complete.**"]
-    said = {n: verdict(c, results.reference, n) for n, c in comparisons.items()}
+    said = {
+        name: " ".join([verdict(found, results.reference, name), *_enough(found, results, name)])
+        for name, found in comparisons.items()
+    }
     if len(results.networks) == 2:
         return list(said.values())
     return [f"{name} against {results.reference}: {text}" for name, text in said.items()]
@@ -83,7 +108,8 @@ def verdicts(findings: Findings) -> list[str]:
 
 def verdict(comparison: Comparison, reference: str, name: str) -> str:
     """Say what may be claimed about two methods."""
-    seeds = len(comparison.by_seed)
+    seeds, p_value = comparison.seeds, format_p(comparison.p_value)
+    tested = f"p = {p_value} by sign flips over {seeds} paired seeds, on these test images"
     if not comparison.enough_seeds:
         least = 2 / 2**seeds
         reason = (
@@ -94,12 +120,24 @@ def verdict(comparison: Comparison, reference: str, name: str) -> str:
     if comparison.significant:
         better = name if comparison.difference.mean > 0 else reference
         return (
-            f"**The {better} is the better method here** (p = {format_p(comparison.p_value)} by "
-            f"sign flips over {seeds} paired seeds; the interval of the difference excludes zero)."
+            f"**The {better} is the better method here** ({tested}; the interval of the difference "
+            f"excludes zero).{_elsewhere(comparison)}"
         )
+    if comparison.p_value < LEVEL:
+        return (
+            f"**No evidence of a difference between the two methods:** {tested}, is below {LEVEL}, "
+            "but the interval of the difference contains zero, and the verdict asks for both."
+        )
+    return f"**No evidence of a difference between the two methods** ({tested})."
+
+
+def _elsewhere(comparison: Comparison) -> str:
+    """Say whether a verdict holds for other test images too."""
+    if comparison.new_images is None or comparison.new_images.excludes_zero:
+        return " So does the interval for other test images of the same kind."
     return (
-        f"**No evidence of a difference between the two methods** (p = "
-        f"{format_p(comparison.p_value)} by sign flips over {seeds} paired seeds)."
+        " It speaks of these test images: the interval for other images of the same kind, "
+        f"{between(comparison.new_images)} points, contains zero."
     )
 
 
@@ -112,9 +150,33 @@ def _only_images(seeds: int) -> str:
     )
 
 
+def _enough(comparison: Comparison, results: Results, name: str) -> list[str]:
+    """Say how many seeds would be enough for the difference seen, and what they would cost."""
+    if comparison.significant:
+        return []
+    if comparison.seeds == 1:
+        return ["How many would be enough shows only once there is a spread: train 3 seeds first."]
+    mean, spread = comparison.difference.mean, comparison.spread
+    seen = (
+        f"a true difference as large as the one seen ({100 * abs(mean):.1f} points, "
+        f"{100 * spread:.1f} points of standard deviation from seed to seed)"
+    )
+    needed = seeds_for(mean, spread)
+    if needed is None:
+        return [f"To find {seen} takes more than {MOST_SEEDS:,} seeds."]
+    more = needed - comparison.seeds
+    if more <= 0:
+        return [f"With 80 % power {needed} seeds find {seen}: it is smaller, or bad luck."]
+    return [
+        f"With 80 % power {needed} seeds would find {seen}: {more} more of both networks, "
+        f"{training_cost(results, name, more)}. Difference and spread are themselves known from "
+        f"{comparison.seeds} seeds only."
+    ]
+
+
 def warnings(results: Results) -> list[str]:
     """Name what keeps the results from being complete or comparable."""
-    said = []
+    said = describe_flags(results)
     if results.missing:
         said.append(f"No results of {', '.join(results.missing)}; `dvc repro` makes them.")
     if absent := [name for name in results.networks if name not in results.names]:

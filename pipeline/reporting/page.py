@@ -1,10 +1,13 @@
 """The report as Markdown, and as one HTML page with the figures inside."""
 
-import base64
+import html
+import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import matplotlib as mpl
 import pandas as pd
 from markdown_it import MarkdownIt
 
@@ -20,14 +23,21 @@ from pipeline.reporting.sections import (
     experiments,
     generalisation,
     learning,
+    likeness,
+    overview,
+    planning,
     protocol,
     summary,
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCREEN_DPI = 96  # a CSS pixel is 1/96 inch
+NARROWEST = 0.62  # of a figure's own width, below which it is scrolled and not shrunk: its text
 SECTIONS = (
-    summary,
     difference,
+    planning,
+    likeness,
+    summary,
     learning,
     generalisation,
     calibration,
@@ -39,50 +49,107 @@ SECTIONS = (
 )
 
 
-def make_sections(findings: Findings) -> list[Section]:
-    """Return the sections that these findings allow, in order."""
-    sections = (section.make(findings) for section in SECTIONS)
-    return [section for section in sections if section is not None]
+@dataclass(frozen=True)
+class Page:
+    """All that the report shows.
+
+    Attributes:
+        title: the question.
+        headline: the answer in a sentence.
+        verdicts: what may be claimed, and what is not compared like with like.
+        warnings: what keeps the results from being complete, comparable or any good.
+        overview: one table and two figures.
+        sections: all the rest.
+    """
+
+    title: str
+    headline: str
+    verdicts: list[str]
+    warnings: list[str]
+    overview: list[Part]
+    sections: list[Section]
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """All figures."""
+        parts = [*self.overview, *(part for section in self.sections for part in section.parts)]
+        return [part for part in parts if isinstance(part, Drawing)]
 
 
-def drawings(sections: list[Section]) -> list[Drawing]:
-    """Return the figures of all sections."""
-    return [part for s in sections for part in s.parts if isinstance(part, Drawing)]
-
-
-def render_markdown(findings: Findings, sections: list[Section]) -> str:
-    """Fill the Markdown template."""
-    template = _environment().get_template("report.md.j2")
-    text = template.render(
-        title=title(findings.results),
-        headline=headline(findings),
-        verdicts=verdicts(findings),
-        warnings=warnings(findings.results),
-        sections=sections,
+def make_page(findings: Findings) -> Page:
+    """Return what these findings allow to be shown."""
+    made = (section.make(findings) for section in SECTIONS)
+    return Page(
+        title(findings.results),
+        headline(findings),
+        [*verdicts(findings), *likeness.unequal(findings)],
+        warnings(findings.results),
+        overview.make(findings),
+        [section for section in made if section is not None],
     )
+
+
+def render_markdown(page: Page) -> str:
+    """Write the page in Markdown, with links to the figures' files."""
+    text = _environment().get_template("report.md.j2").render(vars(page))
     return text.rstrip() + "\n"
 
 
-def render_html(markdown: str, folder: Path) -> str:
-    """Turn the Markdown into one HTML page; `folder` holds the figures that it links."""
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-
-    def embed(match: re.Match[str]) -> str:
-        data = base64.b64encode((folder / match[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{data}"'
-
-    body = re.sub(r'src="(figures/[^"]+)"', embed, body)
-    body = re.sub(r"<table>.*?</table>", r'<div class="table">\g<0></div>', body, flags=re.DOTALL)
-    heading = markdown.splitlines()[0].removeprefix("# ")
-    return _environment().get_template("report.html.j2").render(title=heading, body=body)
+def render_html(page: Page) -> str:
+    """Write the page as one HTML file, figures and all."""
+    return _environment().get_template("report.html.j2").render(vars(page))
 
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["markdown"] = as_markdown
+    environment.filters |= {"markdown": as_markdown, "html": as_html, "anchor": anchor}
     return environment
+
+
+def anchor(title: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it: `Is it real?` has `is-it-real`.
+
+    >>> anchor("Is the difference real?")
+    'is-the-difference-real'
+    """
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def as_html(part: Part) -> str:
+    """Write a part of a section in HTML: a figure as SVG, all else by way of Markdown."""
+    if isinstance(part, Drawing):
+        return as_svg(part)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(part))
+    return re.sub(r"<table>.*?</table>", r'<div class="table">\g<0></div>', body, flags=re.DOTALL)
+
+
+def as_svg(drawing: Drawing) -> str:
+    """Draw a figure as SVG for inside of a page: sharp at any size, in the page's own ink.
+
+    What is drawn in black or dark grey takes the colour of the text, and the ground is left out, so
+    that the figure follows a dark page, unless it needs its white ground.
+    """
+    file = io.StringIO()
+    # Text as text; the same figure gives the same names of its parts.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": drawing.name}):
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        transparent = not drawing.on_white
+        drawing.figure.savefig(file, format="svg", transparent=transparent, metadata=nothing)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    if transparent:
+        svg = re.sub(r"#(000000|262626|333333)\b", "currentColor", svg)
+        svg = re.sub(r"fill: #ffffff\b", "fill: var(--ground)", svg)  # of legends
+        svg = re.sub(r"#cccccc\b", "var(--grid)", svg)
+    width = round(drawing.figure.get_figwidth() * SCREEN_DPI)
+    narrowest = round(width * NARROWEST)
+    size = f'style="max-width: {width}px; min-width: {narrowest}px"'
+    label = f'role="img" aria-label="{html.escape(drawing.alt)}"'
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf"<svg \1 {size} {label}>", svg, count=1)
+    kind = ' class="white"' if drawing.on_white else ""
+    return f"<figure{kind}>{svg}</figure>"
 
 
 def as_markdown(part: Part) -> str:
@@ -99,11 +166,11 @@ def markdown_table(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     text = table.reset_index().map(lambda v: f"{v:.1f}" if isinstance(v, float) else escape(str(v)))
-    numbers = text.apply(lambda column: column.str.match(r"(&lt; )?[-+]?\d").any())
+    numbers = text.apply(lambda column: column.str.match(r"(< )?[-+]?\d").any())
     alignment = ["right" if right else "left" for right in numbers]
     return text.to_markdown(index=False, disable_numparse=True, colalign=alignment)
 
 
 def escape(text: str) -> str:
-    """Keep names from ending a table's cell or becoming HTML."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """Keep names from ending a table's cell or becoming HTML; a `<` before a space is harmless."""
+    return re.sub(r"[\\|]|<(?! )", r"\\\g<0>", text)

@@ -67,6 +67,12 @@ class Results:
         return [name for name in self.networks if name in present]
 
     @property
+    def sections(self) -> dict[str, str]:
+        """The section of params.yaml of each network that has results, by its name for people."""
+        sections = self.metrics.groupby("network", sort=False)["section"].first()
+        return {name: sections[name] for name in self.names}
+
+    @property
     def reference(self) -> str:
         """The network that all others are compared with."""
         return self.networks[0]

@@ -9,11 +9,18 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, its file's name without an ending, and what it shows, for those who can't see."""
+    """A figure.
+
+    Attributes:
+        name: its file's, without an ending.
+        alt: what it shows, for those who can't see it.
+        on_white: whether it needs a white ground, also on a dark page.
+    """
 
     name: str
     figure: Figure
     alt: str
+    on_white: bool = False
 
 
 # A paragraph in Markdown, a table with its index, a figure.

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from pipeline.core.files import COMPARISON, METRICS, REPORTS, write_json
+from pipeline.core.files import COMPARISON, METRICS, PREDICTIONS, REPORTS, write_json
 from pipeline.core.params import Params
-from pipeline.reporting import page
+from pipeline.reporting.audit import save_answers
 from pipeline.reporting.findings import Findings, find
-from pipeline.reporting.headline import headline
+from pipeline.reporting.page import make_page, render_html, render_markdown
 from pipeline.reporting.section import Drawing, Section
 
 
@@ -19,15 +19,15 @@ def write_report(params: Params) -> str:
         UserError: there are no results, or they belong to different data.
     """
     findings = find(params)
-    sections = page.make_sections(findings)
-    write_json(COMPARISON, findings.summary)
+    shown = make_page(findings)
+    write_json(COMPARISON, findings.compared)
+    save_answers(PREDICTIONS, findings.answers)
     write_json(METRICS, collect_metrics(findings))
-    write_plot_data(sections, REPORTS / "plots")
-    write_figures(page.drawings(sections), REPORTS / "figures", params.report.figure_dpi)
-    markdown = page.render_markdown(findings, sections)
-    (REPORTS / "report.md").write_text(markdown)
-    (REPORTS / "report.html").write_text(page.render_html(markdown, REPORTS))
-    return headline(findings)
+    write_plot_data(shown.sections, REPORTS / "plots")
+    (REPORTS / "report.md").write_text(render_markdown(shown))
+    (REPORTS / "report.html").write_text(render_html(shown))
+    write_figures(shown.drawings, REPORTS / "figures", params.report.figure_dpi)
+    return shown.headline
 
 
 def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
@@ -38,8 +38,12 @@ def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
     means.columns = means.columns.str.removeprefix("best_")
     metrics = {name: means.loc[name].round(6).to_dict() for name in results.names}
     for name, comparison in findings.comparisons.items():
-        difference = {"test_accuracy": round(comparison.difference.mean, 6)}
-        metrics[f"{name}_minus_{results.reference}"] = difference
+        found = comparison.difference
+        metrics[f"{name}_minus_{results.reference}"] = {
+            "test_accuracy": round(found.mean, 6),
+            "low": round(found.low, 6),
+            "high": round(found.high, 6),
+        }
     return metrics
 
 
@@ -52,7 +56,7 @@ def write_plot_data(sections: list[Section], folder: Path) -> None:
 
 
 def write_figures(drawings: list[Drawing], folder: Path, dpi: int) -> None:
-    """Save figures as PNG."""
+    """Save figures as PNG, and close them."""
     folder.mkdir(parents=True, exist_ok=True)
     for drawing in drawings:
         # No software version in the file: the same figure is the same bytes.

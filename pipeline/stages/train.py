@@ -61,15 +61,18 @@ class Training:
 
     @property
     def recipe(self) -> Recipe:
-        """The network's section of params.yaml, without DropBlock in its ablation."""
+        """The network's section of params.yaml, with the DropBlock of its variant."""
         return of_variant(self.params.network(self.trial.network), self.trial.variant)
 
     @property
     def name(self) -> str:
         """Name the run for people, like `resnet block=7 seed=0`."""
         dropped = f"block={self.recipe.drop_block_size}"
-        variant = dropped if self.trial.variant == "dropblock" else "without DropBlock"
-        return f"{self.trial.display_name} {variant} seed={self.trial.seed}"
+        if self.trial.variant == "unitdrop":
+            dropped = "single units"  # tells it from a network whose own recipe is the same
+        elif not self.recipe.drops:
+            dropped = "without DropBlock"
+        return f"{self.trial.display_name} {dropped} seed={self.trial.seed}"
 
     @property
     def digest(self) -> str:
@@ -232,6 +235,7 @@ def describe(training: Training, model: keras.Model, run: TrackedRun, folder: Pa
         "precision": resolve_precision(training.params.train.precision),
         "git_commit": context["git.commit"],
         "git_dirty": context["git.dirty"],
+        "git_changes": context.get("git.changes", ""),
         **versions(),
     }
 

@@ -38,21 +38,24 @@ def is_alive(tags: dict[str, str]) -> bool:
 
 def context_tags() -> dict[str, str]:
     """Say which DVC experiment, stage and git commit this process works for."""
-    commit, dirty = _git_state()
+    commit, changes = _git_state()
     name = os.environ.get("DVC_EXP_NAME", "")
     return {
         "dvc.experiment": name or f"workspace-{commit[:7] or 'no-git'}",
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", "") or commit,
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
         "git.commit": commit,
-        "git.dirty": str(dirty).lower(),
+        "git.dirty": str(bool(changes)).lower(),
+        **({"git.changes": ", ".join(changes)} if changes else {}),
     }
 
 
-def _git_state() -> tuple[str, bool]:
-    """Return the commit and whether tracked files differ from it; nothing without git."""
+def _git_state() -> tuple[str, list[str]]:
+    """Return the commit and the tracked files that differ from it; nothing without git."""
     try:
         with Git() as repository:
-            return repository.get_rev(), repository.is_dirty(untracked_files=False)
+            staged, unstaged, _ = repository.status(untracked_files="no")
+            changed = {file for files in staged.values() for file in files} | set(unstaged)
+            return repository.get_rev(), sorted(changed)
     except SCMError:
-        return "", False
+        return "", []

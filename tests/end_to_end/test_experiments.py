@@ -108,14 +108,22 @@ def test_dvcs_diffs_show_the_change(project):
 def test_the_report_sets_all_experiments_side_by_side(project):
     project.run("python", "-m", "pipeline", "report")
     markdown = (project.folder / "reports/report.md").read_text()
-    table = markdown.split("## Across experiments")[1].split("![")[0]
+    section = markdown.split("## Across experiments")[1]
+    assert "Not enough seeds to say whether model.drop_block_size matters" in section
+    settings = section.split("### All settings")[1].split("![")[0]
     rows = [
-        [c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line
+        [c.strip() for c in line.split("|")[1:-1]] for line in settings.splitlines() if "|" in line
     ]
-    assert rows[0][:3] == ["experiment", "model.drop_block_size", "seeds"]
-    blocks = {row[0]: row[1] for row in rows[2:]}
-    assert blocks["temp-7"] == "7"
-    assert sorted(blocks.values()) == ["3", "4", "5", "7"]
+    assert rows[0][:4] == ["network", "model.drop_block_size", "experiments", "seeds"]
+    blocks = {row[1]: row[2] for row in rows[2:] if row[0] == "resnet"}
+    assert sorted(blocks) == ["3", "4", "5", "7"]
+    assert "temp-7" in blocks["7"]
+    assert [row[0] for row in rows[2:]].count("baseline") == 1
+    contrasts = json.loads((project.folder / "reports/comparison.json").read_text())["contrasts"]
+    assert len(contrasts["found"]) == 3
+    with np.load(project.folder / "reports/predictions.npz") as saved:
+        names = set(saved["names"].tolist())
+    assert {"this run/resnet/dropblock/0", "temp-7/resnet/dropblock/0"} <= names
     assert (project.folder / "reports/figures/experiments.png").stat().st_size > 5_000
     project.run("git", "checkout", "-q", "--", ".")
 

@@ -11,10 +11,19 @@ def test_dropped_units_are_black_and_kept_ones_are_not():
     picture = figure.axes[0].images[0].get_array()
     second = picture[1:9, 11:19]  # channels 0 and 1 side by side, framed
     np.testing.assert_array_equal(second == 0, mask[..., 1] == 0)
-    assert "3 block, 3.5 % dropped" in figure.axes[0].get_title()
+    assert "blocks of 3x3, 3.5 % dropped" in figure.axes[0].get_title()
 
 
 def test_each_network_has_a_colour_of_its_own():
     found = plots.colours()
     assert {"baseline", "resnet"} <= set(found)
     assert len(set(found.values())) == len(found)
+
+
+def test_what_a_layer_drops_is_said_in_words():
+    masks = {f"block{i}_dropblock": np.ones((4, 4, 4), np.float32) for i in (1, 2)}
+    rows = [{"layer": layer, "map": "4x4", "block_size": size, "measured": 0.1}
+            for layer, size in zip(masks, (1, None), strict=True)]  # fmt: skip
+    titles = [axis.get_title() for axis in plots.plot_masks({"resnet": (rows, masks)}).axes]
+    assert titles[0].endswith("single units, 10.0 % dropped")
+    assert titles[1].endswith("nothing dropped: block too large")

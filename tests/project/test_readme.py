@@ -1,6 +1,7 @@
 """What the README shows is what the pipeline wrote, and what it tells people to type exists."""
 
 import importlib.util
+import json
 import re
 
 import pytest
@@ -26,6 +27,16 @@ def test_headline_and_table_are_the_reports_own():
     rows = [line for line in answer.splitlines() if line.startswith("|")]
     assert len(rows) >= 4
     assert set(rows) <= set(REPORT.splitlines())
+
+
+def test_the_difference_and_its_interval_are_those_of_the_committed_figures():
+    figures = json.loads((REPOSITORY / "reports/cifar100/comparison.json").read_text())
+    said = figures["differences"]["resnet"] if "differences" in figures else figures["difference"]
+    quoted = re.search(r"^> \*\*(.+?)\*\*$", README, re.DOTALL | re.MULTILINE)[1]
+    headline = " ".join(quoted.replace("\n> ", "\n").split())
+    assert f"ahead by {100 * abs(said['mean']):.1f} points" in headline
+    low, high = sorted(100 * said[bound] for bound in ("low", "high"))
+    assert re.search(rf"interval \+?{low:.1f} to \+?{high:.1f}\b", headline)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -42,7 +42,7 @@ def repository(workspace):
     git("init", "-q")
     Repo.init(str(workspace)).close()
     (workspace / "reports").mkdir()
-    summary = {"digest": "d1", "accuracy": {}, "differences": {}, "reference": "baseline"}
+    summary = {"digest": "d1", "accuracy": {}, "sections": {}, "reference": "baseline"}
     (workspace / "reports/comparison.json").write_text(json.dumps(summary))
     (workspace / "params.yaml").write_text("model:\n  width: 0.5\ndata:\n  seed: 0\n")
     git("add", "-A")
@@ -63,7 +63,7 @@ def test_a_committed_result_on_the_same_data_comes_with_its_params(repository):
     assert experiments.compare_experiments("another") == []
 
 
-@pytest.mark.parametrize("content", ["{", json.dumps({"digest": "d1", "difference": None})])
+@pytest.mark.parametrize("content", ["{", json.dumps({"digest": "d1", "differences": {}})])
 def test_results_of_another_time_or_damaged_are_passed_over(repository, content):
     (repository / "reports/comparison.json").write_text(content)
     git("commit", "-qam", "other")

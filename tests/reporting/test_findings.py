@@ -35,12 +35,12 @@ def with_history(results):
 
 def test_each_network_is_compared_with_the_first():
     results = with_history(results_of(three_networks(), LABELS))
-    compared = compare_networks(results, samples=1_000)
+    compared = compare_networks(results)
     assert list(compared) == ["resnet", "sprint"]
     expected = results.hits("sprint", [0, 1]).mean() - results.hits("baseline", [0, 1]).mean()
     assert compared["sprint"].difference.mean == pytest.approx(expected)
     described = replace(results, metadata={"digest": "d1"})
-    summary = summarise(described, compared, samples=1_000)
+    summary = summarise(described, compared)
     assert summary["reference"] == "baseline"
     assert summary["differences"]["resnet"]["seeds"] == 2
 
@@ -48,7 +48,7 @@ def test_each_network_is_compared_with_the_first():
 def test_a_network_is_compared_over_the_seeds_that_it_shares_with_the_first():
     predictions = three_networks()
     del predictions["sprint", "dropblock", 1]
-    compared = compare_networks(with_history(results_of(predictions, LABELS)), samples=1_000)
+    compared = compare_networks(with_history(results_of(predictions, LABELS)))
     assert list(compared["sprint"].by_seed) == [0]
     assert list(compared["resnet"].by_seed) == [0, 1]
 
@@ -56,10 +56,10 @@ def test_a_network_is_compared_over_the_seeds_that_it_shares_with_the_first():
 def test_what_diverged_is_not_compared_and_nothing_is_with_a_reference_that_did():
     predictions = three_networks()
     predictions["resnet", "dropblock", 0][3] = np.nan
-    compared = compare_networks(with_history(results_of(predictions, LABELS)), samples=1_000)
+    compared = compare_networks(with_history(results_of(predictions, LABELS)))
     assert list(compared) == ["sprint"]
     predictions["baseline", "dropblock", 1][3] = np.nan
-    assert compare_networks(with_history(results_of(predictions, LABELS)), samples=1_000) == {}
+    assert compare_networks(with_history(results_of(predictions, LABELS))) == {}
 
 
 def test_without_a_repository_there_are_no_experiments(workspace, params):

@@ -3,6 +3,7 @@ import pytest
 from pipeline.reporting.comparison import Comparison, Interval
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.headline import headline, title, verdict, verdicts
+from pipeline.reporting.power import seeds_for
 from pipeline.reporting.results import load_results
 from tests.conftest import with_train
 from tests.made_up_results import write_results
@@ -18,26 +19,34 @@ def results(workspace, params):
     return load_results(params)
 
 
-def made_up(mean, seeds, p_value, low=None, high=None):
+def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
     low, high = mean - 0.01 if low is None else low, mean + 0.01 if high is None else high
-    return Comparison(Interval(mean, low, high), dict.fromkeys(range(seeds), mean), p_value)
+    by_seed = {seed: mean + 0.01 * (-1) ** seed for seed in range(seeds)}
+    difference, elsewhere = Interval(mean, low, high), Interval(mean, low - 0.03, high + 0.03)
+    return Comparison(difference, elsewhere if seeds > 1 else None, dominate, by_seed, p_value)
 
 
 @pytest.mark.parametrize(
     ("comparison", "says", "claims"),
     [
-        (made_up(0.05, 1, 1.0), "the resnet is ahead by 5.0 points (95 % interval +4.0 to +6.0, "
-         "resnet minus baseline), over 1 seed: too few seeds", "**Not enough evidence about the"),
-        (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval -6.0 to -4.0",
+        (made_up(0.05, 1, 1.0), "the resnet is ahead by 5.0 points (95 % interval 4.0 to 6.0 for "
+         "other test images, of these two models alone), over 1 seed: too few seeds",
+         "**Not enough evidence about the"),
+        (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval 4.0 to 6.0 ",
          "of these two fitted models"),
         (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1, and 0.05 takes 6"),
-        (made_up(0.2, 3, 0.25), "p = 0.25 over 3 paired seeds: too few seeds", "fall below 0.25"),
+        (made_up(0.2, 3, 0.25), "p = 0.25 over 3 paired seeds: too few seeds for a verdict, and an "
+         "interval over 3 of them holds only if", "fall below 0.25"),
         (made_up(0.05, 6, 0.03125), "p = 0.031 over 6 paired seeds: evidence of a difference",
          "**The resnet is the better method here** (p = 0.031"),
         (made_up(-0.05, 6, 0.03125), "the baseline is ahead by 5.0", "**The baseline is"),
         (made_up(0.01, 6, 0.4, low=-0.02), ": no evidence of a difference",
          "**No evidence of a difference between the two methods** (p = 0.400"),
-        (made_up(0.01, 6, 0.03125, low=-0.001), ": no evidence of a difference", "**No evidence"),
+        (made_up(0.01, 6, 0.03125, low=-0.001), "but the interval contains 0: no evidence",
+         "is below 0.05, but the interval of the difference contains zero"),
+        (made_up(0.05, 6, 0.03125, dominate=True), "4.0 to 6.0 for other seeds on these test "
+         "images, 1.0 to 9.0 for other images too)", "So does the interval for other test images"),
+        (made_up(0.02, 6, 0.03125), "evidence of", "for other images of the same kind, -2.0 to "),
         (None, "no comparison, see the warnings", "No verdict"),
     ],
 )  # fmt: skip
@@ -48,12 +57,6 @@ def test_the_headline_and_the_verdict_claim_no_more_than_there_is(
     assert says in headline(findings)
     (said,) = verdicts(findings)
     assert claims in said
-
-
-def test_the_headline_tells_the_cost(results):
-    said = headline(findings_of(results, resnet=made_up(0.05, 6, 0.03125)))
-    assert "1.0 times the parameters" in said
-    assert "takes 1.5 s an epoch instead of 1.5 s (60 against 60 images/s)" in said
 
 
 def test_two_networks_are_asked_about_by_name(results):
@@ -71,3 +74,16 @@ def test_a_network_alone_is_compared_with_none(workspace, params):
 def test_each_verdict_names_its_networks():
     better = made_up(-0.05, 6, 0.03125)
     assert "**The sprint is the better method" in verdict(better, "sprint", "baseline")
+
+
+def test_too_few_seeds_are_told_how_many_would_be_enough_and_what_they_cost(results):
+    (said,) = verdicts(findings_of(results, resnet=made_up(0.012, 3, 0.25)))
+    needed = seeds_for(0.012, made_up(0.012, 3, 0.25).spread)
+    assert needed > 6
+    assert f"With 80 % power {needed} seeds would find a true difference as large" in said
+    minutes = (needed - 3) * 2 * 4.5 / 60  # seconds of a training in made_up_results
+    assert f"{2 * (needed - 3)} trainings, about {minutes:.0f} minutes" in said
+    (alone,) = verdicts(findings_of(results, resnet=made_up(0.012, 1, 1.0)))
+    assert "train 3 seeds first" in alone
+    (certain,) = verdicts(findings_of(results, resnet=made_up(0.05, 6, 0.03125)))
+    assert "80 % power" not in certain

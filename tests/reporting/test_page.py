@@ -1,7 +1,17 @@
+import re
+
 import matplotlib.pyplot as plt
 import pandas as pd
+import pytest
 
-from pipeline.reporting.page import as_markdown, drawings, markdown_table, render_html
+from pipeline.reporting.page import (
+    Page,
+    as_markdown,
+    as_svg,
+    markdown_table,
+    render_html,
+    render_markdown,
+)
 from pipeline.reporting.section import Drawing, Section
 
 
@@ -11,7 +21,7 @@ def test_numbers_stand_to_the_right_and_names_to_the_left():
     rule = [cell.strip() for cell in lines[1].strip("|").split("|")]
     assert rule[0].startswith(":") and not rule[0].endswith(":")
     assert all(cell.endswith(":") and not cell.startswith(":") for cell in rule[1:])
-    assert [c.strip() for c in lines[2].strip("|").split("|")] == ["a", "1.2", "&lt; 0.001"]
+    assert [c.strip() for c in lines[2].strip("|").split("|")] == ["a", "1.2", "< 0.001"]
 
 
 def test_an_empty_table_is_nothing():
@@ -20,23 +30,70 @@ def test_an_empty_table_is_nothing():
 
 def test_names_cannot_end_a_cell_or_become_html():
     table = pd.DataFrame({"class": ["<b>x|y"], "n": [1]}).set_index("class")
-    assert "&lt;b>x\\|y" in markdown_table(table)
+    assert "\\<b>x\\|y" in markdown_table(table)
 
 
 def test_a_figure_is_linked_with_what_it_shows():
     drawing = Drawing("seeds", None, "Accuracy of each seed")
     assert as_markdown(drawing) == "![Accuracy of each seed](figures/seeds.png)"
     assert as_markdown("A paragraph.") == "A paragraph."
-    assert drawings([Section("A", ["text", drawing]), Section("B", [])]) == [drawing]
 
 
-def test_the_page_holds_its_figures_and_no_script(tmp_path):
-    (tmp_path / "figures").mkdir()
-    figure, _ = plt.subplots()
-    figure.savefig(tmp_path / "figures/a.png")
-    plt.close(figure)
-    markdown = "# Which one?\n\n![A](figures/a.png)\n\n<script>x</script>\n"
-    page = render_html(markdown, tmp_path)
-    assert "<title>Which one?</title>" in page
-    assert 'src="data:image/png;base64,' in page
-    assert "<script" not in page
+@pytest.fixture
+def drawn():
+    figure, axis = plt.subplots(figsize=(5, 3))
+    axis.set(xlabel="epoch <b>")
+    return figure
+
+
+def page_of(drawn):
+    sections = [Section("Is it real?", ["Yes, at <b>p</b> < 0.05.", Drawing("a", drawn, 'A "b"')])]
+    return Page(
+        title="Which <one>?",
+        headline="The resnet.",
+        verdicts=["Sure."],
+        warnings=["<script>x</script>"],
+        overview=["First."],
+        sections=sections,
+    )
+
+
+def test_the_page_holds_its_figures_and_no_script(drawn):
+    page = page_of(drawn)
+    html = render_html(page)
+    assert page.drawings[0].name == "a"
+    assert "<title>Which &lt;one&gt;?</title>" in html
+    assert html.count("<svg") == 1
+    assert 'role="img" aria-label="A &quot;b&quot;"' in html
+    assert "epoch &lt;b&gt;" in html
+    assert "<script" not in html
+    assert "<b>" not in html
+
+
+def test_the_verdict_and_the_overview_come_before_the_contents_and_the_sections(drawn):
+    for text in (render_html(page_of(drawn)), render_markdown(page_of(drawn))):
+        places = [
+            text.index(part) for part in ("The resnet.", "Sure.", "First.", "Contents", "Yes")
+        ]
+        assert places == sorted(places)
+
+
+def test_each_line_of_the_contents_opens_its_section(drawn):
+    html = render_html(page_of(drawn))
+    (link,) = re.findall(r'<li><a href="#([^"]+)">Is it real\?</a>', html)
+    inside = html.split("<details>")[1].split("</summary>")[1].split("</details>")[0]
+    assert f'id="{link}"' in inside  # inside of what is closed: a link to it opens it
+    assert f"](#{link})" in render_markdown(page_of(drawn))
+    assert "## Is it real?" in render_markdown(page_of(drawn))
+
+
+def test_a_figure_takes_the_pages_ink_and_can_be_scrolled_on_a_phone(drawn):
+    svg = as_svg(Drawing("a", drawn, "A"))
+    assert "currentColor" in svg and "#262626" not in svg and "#000000" not in svg
+    assert "max-width: 480px; min-width: 298px" in svg
+    white = as_svg(Drawing("a", drawn, "A", on_white=True))
+    assert white.startswith('<figure class="white">') and "currentColor" not in white
+
+
+def test_the_same_figure_gives_the_same_svg(drawn):
+    assert as_svg(Drawing("a", drawn, "A")) == as_svg(Drawing("a", drawn, "A"))

@@ -27,6 +27,10 @@ def test_a_run_is_named_for_people(training):
     )
     assert ablation.name == "resnet without DropBlock seed=2"
     assert ablation.recipe.conv_keep_end == 1.0
+    switched_off = changed(training, "model", conv_keep_step=0.0, conv_keep_end=1.0)
+    assert switched_off.name == "resnet without DropBlock seed=0"
+    units = Training(training.params, TRIAL._replace(variant="unitdrop"), training.prepared)
+    assert units.name == "resnet single units seed=0"
 
 
 def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch):

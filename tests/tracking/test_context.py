@@ -37,7 +37,8 @@ def test_outside_of_an_experiment_the_commit_names_the_workspace(repository, wor
     assert tags["dvc.baseline_rev"] == repository
     assert tags["git.dirty"] == "false"
     (workspace / "a.txt").write_text("changed")
-    assert context.context_tags()["git.dirty"] == "true"
+    tags = context.context_tags()
+    assert (tags["git.dirty"], tags["git.changes"]) == ("true", "a.txt")
 
 
 def test_without_git_there_is_no_commit(workspace):

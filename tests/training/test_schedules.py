@@ -76,3 +76,17 @@ def test_images_are_small_first_and_full_at_the_end(published, share, epochs, sm
     recipe = published.model.model_copy(update=update)
     sizes = [schedules.image_size(recipe, epoch) for epoch in range(epochs)]
     assert sizes == [24] * small + [32] * (epochs - small)
+
+
+def test_unitdrop_drops_the_same_way_in_every_network_and_all_epochs(params):
+    recipes = [schedules.of_variant(r, "unitdrop") for r in (params.baseline, params.model)]
+    for epoch in (0, 5, 50):
+        assert {schedules.keep_prob(recipe, epoch) for recipe in recipes} == {0.85}
+    assert {recipe.drop_block_size for recipe in recipes} == {1}
+    kept = {"drop_block_size", "conv_keep_start", "conv_keep_step", "conv_keep_end"}
+    assert recipes[1].model_dump(exclude=kept) == params.model.model_dump(exclude=kept)
+
+
+def test_without_dropblock_nothing_is_dropped(params):
+    assert params.model.drops
+    assert not schedules.of_variant(params.model, "nodrop").drops

@@ -5,17 +5,27 @@ import pandas as pd
 
 from pipeline.evaluation.plots import plot_calibration
 from pipeline.evaluation.scores import calibration_error, calibration_table
+from pipeline.reporting.comparison import interval
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import between
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
+
+ERRORS_NOTE = (
+    "In brackets the 95 % interval, over the seeds or, of a single one, over the test images. The "
+    "calibration error of one seed is never below zero and partly chance, so that the mean of the "
+    "seeds' errors, which the table of all scores has, is above that of their pooled answers, "
+    "which the figure shows."
+)
 
 
 def make(findings: Findings) -> Section:
     """Show confidence against accuracy."""
-    tables = calibration_by_network(findings.results)
+    results = findings.results
+    tables = calibration_by_network(results)
     alt = "Accuracy against confidence, and the distribution of confidence"
     drawing = Drawing("calibration", plot_calibration(tables), alt)
-    return Section("Calibration", [describe_calibration(tables), drawing])
+    return Section("Calibration", [describe_calibration(results, tables), drawing])
 
 
 def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
@@ -29,15 +39,38 @@ def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
     }
 
 
-def describe_calibration(tables: dict[str, pd.DataFrame]) -> str:
+def describe_calibration(results: Results, tables: dict[str, pd.DataFrame]) -> str:
     """Say for each network whether it claims too much or too little, in points."""
-    sentences = []
-    for name, table in tables.items():
-        claimed, true = (np.average(table[c], weights=table["count"]) for c in table.columns[:2])
-        tendency = "over" if claimed > true else "under"
-        sentences.append(
-            f"{name}: mean confidence {100 * claimed:.1f} %, accuracy {100 * true:.1f} % "
-            f"({tendency}confident), expected calibration error "
-            f"{100 * calibration_error(table):.1f} points"
-        )
-    return "; ".join(sentences) + "."
+    said = [describe_network(results, name, table) for name, table in tables.items()]
+    return f"{'; '.join(said)}. {ERRORS_NOTE}"
+
+
+def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
+    """Say how far a network's confidence and accuracy are apart, and whether that is chance."""
+    excess = overconfidence(results, name)
+    found = interval(excess)
+    if not found.excludes_zero:
+        tendency = "neither too much nor too little beyond chance"
+    else:
+        tendency = "overconfident" if found.mean > 0 else "underconfident"
+    claimed, true = (np.average(table[c], weights=table["count"]) for c in table.columns[:2])
+    mean = results.of_network(name)["best_test_calibration_error"].mean()
+    pooled = calibration_error(table)
+    errors = f"expected calibration error {100 * mean:.1f} points"
+    if len(excess) > 1:
+        errors += f" as the mean of the seeds, {100 * pooled:.1f} with all seeds' answers pooled"
+    return (
+        f"{name}: mean confidence {100 * claimed:.1f} %, accuracy {100 * true:.1f} %, the first "
+        f"minus the second {100 * found.mean:+.1f} points ({between(found)}): {tendency}; {errors}"
+    )
+
+
+def overconfidence(results: Results, name: str) -> np.ndarray:
+    """Return confidence minus correctness, (seeds, images), from -1 to 1."""
+    labels = results.test.labels
+    return np.array(
+        [
+            np.exp(values.max(axis=1)) - (values.argmax(axis=1) == labels)
+            for values in results.predictions_of(name).values()
+        ]
+    )

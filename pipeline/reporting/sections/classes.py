@@ -15,8 +15,13 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
 NAMED_CLASSES = 30  # a bar for each class up to here, beyond only the ends of the ranking
-NOTE = "In percent of the test images of the actual class."
-CHANGE_NOTE = " *Change* below zero: the other network resolves the pair."
+NOTE = "In percent of the test images of the actual class, over all seeds."
+CHANGE_NOTE = (
+    " *Change* below zero: the other network takes the one class for the other less often. One "
+    "test image of one seed is {one:.2g} points. **The pairs were picked because this network "
+    "confuses them most, so that a part of each change is regression to the mean: both lists, "
+    "picked the same way, show mostly falls.**"
+)
 
 
 def make(findings: Findings) -> Section:
@@ -29,11 +34,13 @@ def make(findings: Findings) -> Section:
         name: superclass_confusion(*predicted_classes(results, name), results.metadata)
         for name in results.names
     }
-    parts.append(Drawing("confusion", plot_confusion(matrices), "Confusion of superclasses"))
+    figure, alt = plot_confusion(matrices), "Confusion of superclasses"
+    parts.append(Drawing("confusion", figure, alt, on_white=True))
     for name in results.names:
         table = confusions(results, name, findings.params.report.confused_pairs)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
-    parts.append(NOTE + (CHANGE_NOTE if len(results.names) == 2 else ""))
+    change = CHANGE_NOTE.format(one=points_of_one_image(results)) if len(results.names) == 2 else ""
+    parts.append(NOTE + change)
     return Section("Where they differ", parts, {"confusion": as_rows(matrices)})
 
 
@@ -43,7 +50,8 @@ def _class_by_class(results: Results, name: str) -> list[Part]:
     figure = plot_class_difference(table, reference, name)
     alt = f"Test accuracy by class, {name} minus {reference}"
     file = "class_difference_" + re.sub(r"\W+", "_", name)
-    return [describe_classes(table, reference, name), Drawing(file, figure, alt)]
+    said = f"{describe_classes(table, reference, name)}{describe_shown(table)}"
+    return [said, Drawing(file, figure, alt)]
 
 
 def class_table(results: Results, name: str) -> pd.DataFrame:
@@ -62,6 +70,24 @@ def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
         "by more than chance (sign test over each class's test images, false discovery rate held "
         "at 5 %; it speaks of these fitted models)."
     )
+
+
+def describe_shown(table: pd.DataFrame) -> str:
+    """Say which classes the figure leaves out, where it does."""
+    if len(table) <= NAMED_CLASSES:
+        return ""
+    left_out = table.iloc[NAMED_CLASSES // 2 : -NAMED_CLASSES // 2]
+    return (
+        f" The figure shows the {NAMED_CLASSES // 2} classes at each end of the ranking; the "
+        f"{len(left_out)} between them are left out, {left_out['significant'].sum()} of which "
+        "differ by more than chance."
+    )
+
+
+def points_of_one_image(results: Results) -> float:
+    """Return how many percent of its class one test image of one seed is, in the median class."""
+    seeds = max(len(results.seeds(name)) for name in results.names)
+    return 100 / (float(np.median(np.bincount(results.test.labels))) * seeds)
 
 
 def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +109,7 @@ def confusions(results: Results, name: str, most: int) -> pd.DataFrame:
     """Return a network's most frequent errors, and how often the other makes the same.
 
     In percent of the actual class's test images, over all seeds. With two networks there is a
-    `change`: below zero, the other one resolves the pair.
+    `change`: below zero, the other one makes the error less often.
     """
     shares = {network: _confusion_shares(results, network) for network in results.names}
     errors = shares[name]
@@ -119,7 +145,8 @@ def plot_class_difference(table: pd.DataFrame, reference: str, other: str) -> Fi
         table: class, difference in points and significant, in the order to show. Bars of
             differences that are not significant are pale.
     """
-    if len(table) > NAMED_CLASSES:
+    classes = len(table)
+    if classes > NAMED_CLASSES:
         table = pd.concat([table.head(NAMED_CLASSES // 2), table.tail(NAMED_CLASSES // 2)])
     figure, axis = plt.subplots(figsize=(7, 1 + 0.24 * len(table)), layout="constrained")
     table = table.assign(place=range(len(table)), other_better=table["difference"] > 0)
@@ -132,6 +159,9 @@ def plot_class_difference(table: pd.DataFrame, reference: str, other: str) -> Fi
     axis.set_yticks(table["place"], labels=table["class"])
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(xlabel=f"test accuracy, {other} minus {reference}, points", ylabel="")
+    if classes > len(table):
+        axis.set(title=f"{len(table)} of {classes} classes: the ends of the ranking")
+        axis.axhline(len(table) / 2 - 0.5, color="grey", linestyle=":")
     axis.grid(visible=False, axis="y")
     axis.legend(fontsize="small")
     return figure

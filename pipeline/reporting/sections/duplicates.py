@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import difference_in_points
+from pipeline.reporting.formats import difference_in_points, interval_note
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
 NOTE = (
     "Without duplicates: of each group of test images that show the same only the first is kept, "
-    "and none that repeats a training or validation image. Differences with 95 % intervals."
+    "and none that repeats a training or validation image."
 )
 
 
@@ -20,12 +20,9 @@ def make(findings: Findings) -> Section:
     """Show the score with and without duplicates."""
     results = findings.results
     parts: list[Part] = [describe_duplicates(results.metadata)]
-    if findings.comparisons:
-        compared = list(findings.comparisons)
-        parts += [
-            duplicates_table(results, compared, findings.params.report.bootstrap_samples),
-            NOTE,
-        ]
+    compared = list(findings.comparisons)
+    if compared and (seeds := results.paired_seeds(*compared)):
+        parts += [duplicates_table(results, compared), f"{NOTE} {interval_note(len(seeds))}"]
     return Section("Duplicates", parts)
 
 
@@ -51,7 +48,7 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
     )
 
 
-def duplicates_table(results: Results, others: list[str], samples: int) -> pd.DataFrame:
+def duplicates_table(results: Results, others: list[str]) -> pd.DataFrame:
     """Return the test accuracy on all images, and without those that have a duplicate.
 
     Over the seeds that the reference and all `others` have.
@@ -68,9 +65,7 @@ def duplicates_table(results: Results, others: list[str], samples: int) -> pd.Da
             table[label] = {
                 **{name: f"{100 * hits[name].mean():.2f} %" for name in names},
                 **{
-                    f"{name} minus {reference}": difference_in_points(
-                        hits[name], hits[reference], samples
-                    )
+                    f"{name} minus {reference}": difference_in_points(hits[name], hits[reference])
                     for name in others
                 },
             }

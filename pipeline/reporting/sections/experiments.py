@@ -1,12 +1,27 @@
 """This run beside all experiments on the same data."""
 
+from collections import Counter
+from typing import Any
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.plots import colours
-from pipeline.reporting.experiments import Experiment, Flat
+from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, t_interval
+from pipeline.reporting.contrasts import (
+    DROP_BLOCK,
+    DROP_KEYS,
+    Contrast,
+    Contrasts,
+    Setting,
+    differing,
+)
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import between, format_p, listed
+from pipeline.reporting.power import seeds_for
 from pipeline.reporting.section import Drawing, Part, Section
 
 ALONE = (
@@ -14,118 +29,307 @@ ALONE = (
     "some."
 )
 NOTE = (
-    "The results on the same prepared data in this repository's DVC experiments and last commit, "
-    "with the parameters that are not the same in all. Differences with 95 % intervals. `make "
-    "report` refreshes this."
+    "All results on the same prepared data in this repository's DVC experiments and last commit; "
+    "`make report` refreshes this. Trainings of a network with the same numbers are one row, "
+    "whichever experiments they were made in, with the parameters that are not the same in all. "
+    "Means over the seeds with Student's t intervals (95 %); *whether two intervals overlap says "
+    "nothing of whether the settings differ*: that is the next table's."
+)
+CONTRAST_NOTE = (
+    "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
+    "of each seed, and as a mean with Student's t interval (95 %, of each contrast alone). The "
+    "adjusted p is of all contrasts at once: the signs of whole seeds flipped over the seeds "
+    "{seeds}, the largest statistic of each flip, step by step (max-T, Westfall and Young). "
+    "`report.reference` names another reference."
+)
+APART_NOTE = (
+    "With fewer seeds in common than the others, and so apart: paired intervals of their own, no "
+    "adjusted p."
+)
+UNLIKE_NOTE = (
+    "The same numbers and seed, and yet other results than in another experiment: {names}. They "
+    "were made with other code, versions or machines, and stand in rows of their own."
 )
 
 
 def make(findings: Findings) -> Section | None:
-    """Show the experiments as a table and as a figure."""
-    if not findings.experiments:
+    """Show the experiments as a table and as figures."""
+    found = findings.contrasts
+    if not found.settings:
         return None
     x = findings.params.report.experiments_x
-    table = experiments_table(findings.experiments)
-    figure = plot_experiments(experiment_points(findings.experiments, x), x)
-    parts: list[Part] = [table, *([ALONE] if len(table) == 1 else []), NOTE]
+    parts: list[Part] = contrast_parts(findings)
+    parts += ["### All settings", settings_table(found.settings), NOTE]
+    if len(found.settings) == len({s.network for s in found.settings}):
+        parts.append(ALONE)
+    if found.unlike:
+        parts.append(UNLIKE_NOTE.format(names=listed(found.unlike)))
+    figure = plot_settings(found.settings, x)
     drawing = Drawing("experiments", figure, f"Test accuracy of all experiments against {x}")
     return Section("Across experiments", [*parts, drawing])
 
 
-def experiments_table(experiments: list[Experiment]) -> pd.DataFrame:
-    """Return a row for each experiment: params that are not the same in all, and its accuracies."""
-    params = pd.DataFrame([e.params for e in experiments]).map(str)
-    table = params[[column for column in params if params[column].nunique() > 1]].copy()
-    table.insert(0, "experiment", [e.name for e in experiments])
-    table["seeds"] = [seeds_compared(e) for e in experiments]
-    for name in networks_of(experiments):
-        accuracies = [e.summary["accuracy"].get(name) for e in experiments]
-        table[f"{name}, %"] = [f"{100 * a['mean']:.1f}" if a else "" for a in accuracies]
-    pairs = {
-        (e.summary["reference"], n): None for e in experiments for n in e.summary["differences"]
-    }
-    for reference, name in pairs:
-        column = f"{name} minus {reference}, points"
-        table[column] = [_difference(e, reference, name) for e in experiments]
-    return table.set_index("experiment")
-
-
-def seeds_compared(experiment: Experiment) -> str:
-    """Say over how many seeds an experiment's networks are compared."""
-    counts = {found["seeds"] for found in experiment.summary["differences"].values()}
-    return ", ".join(map(str, sorted(counts))) or "0"
-
-
-def networks_of(experiments: list[Experiment]) -> list[str]:
-    """Return the networks that any of the experiments has, in the order of the first one."""
-    return list(dict.fromkeys(name for e in experiments for name in e.summary["accuracy"]))
-
-
-def _difference(experiment: Experiment, reference: str, name: str) -> str:
-    summary = experiment.summary
-    if summary["reference"] != reference or name not in summary["differences"]:
-        return ""
-    found = summary["differences"][name]
-    mean, low, high = (100 * found[key] for key in ("mean", "low", "high"))
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
-def experiment_points(experiments: list[Experiment], x: str) -> pd.DataFrame:
-    """Return experiment, network, x, accuracy, low and high in percent, in the order of x.
-
-    Args:
-        x: the param to plot against.
-    """
-    points = [
-        {
-            "experiment": experiment.name,
-            "network": network,
-            x: value_of(experiment.params, x),
-            "accuracy": 100 * found["mean"],
-            "low": 100 * found["low"],
-            "high": 100 * found["high"],
-        }
-        for experiment in experiments
-        for network, found in experiment.summary["accuracy"].items()
+def contrast_parts(findings: Findings) -> list[Part]:
+    """Say what the contrasts show, and show them."""
+    found = findings.contrasts
+    if not found.family:
+        return []
+    shown = [*found.family, *found.apart]
+    note = CONTRAST_NOTE.format(reference=found.reference, seeds=", ".join(map(str, found.seeds)))
+    alt = f"Paired differences in test accuracy from {found.reference}, with intervals"
+    parts: list[Part] = [
+        conclude(found, seconds_by_network(findings)),
+        contrast_table(found.family),
     ]
-    return pd.DataFrame(points).sort_values(x, key=_as_numbers)
+    parts += [note, Drawing("contrasts", plot_contrasts(shown), alt)]
+    if found.apart:
+        parts += [APART_NOTE, contrast_table(found.apart)]
+    return parts
 
 
-def value_of(params: Flat, key: str) -> str:
-    """Return a param's value; `off` for a block size without DropBlock."""
-    section, _, name = key.partition(".")
-    keeps_all = params.get(f"{section}.conv_keep_end") == 1
-    if name == "drop_block_size" and (
-        keeps_all or (params.get("train.variants") or [])[:1] == ["nodrop"]
-    ):
-        return "off"
-    return str(params.get(key, "?"))
+def seconds_by_network(findings: Findings) -> dict[str, float]:
+    """Return the mean seconds of a training of each network in this run."""
+    return findings.results.metrics.groupby("network")["training_seconds"].mean().to_dict()
 
 
-def _as_numbers(labels: pd.Series) -> pd.Series:
-    return pd.to_numeric(labels.replace("off", "0"), errors="coerce")
+def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
+    """Say in a sentence which of the contrasts are more than chance."""
+    varied = listed(sorted({key for c in found.family for key in _changed_keys(c)})) or "the code"
+    seeds = len(found.seeds)
+    if seeds < SEEDS_NEEDED:
+        return (
+            f"**Not enough seeds to say whether {varied} matters:** over {seeds} shared "
+            f"seed{'s' if seeds > 1 else ''} no p can fall below {min(1.0, 2 / 2**seeds):.3g}, and "
+            f"{LEVEL} takes {SEEDS_NEEDED}. {_enough(found.family, seconds)}"
+        )
+    certain = [c for c in found.family if c.p_value is not None and c.p_value < LEVEL]
+    if not certain:
+        smallest = min(c.p_value for c in found.family if c.p_value is not None)
+        return (
+            f"**No evidence that {varied} matters:** the smallest adjusted p of "
+            f"{_counted(len(found.family), 'contrast')} is {format_p(smallest)}, over {seeds} "
+            f"shared seeds. {_enough(found.family, seconds)}"
+        )
+    said = [
+        f"{c.setting.network} with {c.label}: {100 * c.difference.mean:+.1f} points "
+        f"({between(c.difference)}), adjusted p {format_p(c.p_value or 0)}"
+        for c in certain
+    ]
+    only = "Only these differ" if len(certain) > 1 else "Only this differs"
+    if len(certain) == len(found.family):
+        only = "All differ" if len(certain) > 1 else "It differs"
+    return f"**{only} from {found.reference}** over {seeds} shared seeds: {'; '.join(said)}."
 
 
-def plot_experiments(table: pd.DataFrame, x: str) -> Figure:
-    """Plot the test accuracy of all experiments, with 95 % intervals, against a parameter.
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _enough(family: list[Contrast], seconds: dict[str, float]) -> str:
+    """Say how many seeds would find the largest difference seen, alone, and what they cost."""
+    largest = max(family, key=lambda c: abs(c.difference.mean))
+    values = np.array(list(largest.by_seed.values()))
+    size = f"{100 * abs(largest.difference.mean):.1f} points with {largest.label}"
+    if len(values) < 2:
+        return f"The largest difference seen is {size}, of a single seed, which shows no spread."
+    needed = seeds_for(largest.difference.mean, float(values.std(ddof=1)))
+    if needed is None:
+        return f"The largest difference seen, {size}, would take more than 1,000 seeds."
+    more, network = needed - len(values), largest.setting.network
+    if more <= 0:
+        return f"The largest difference seen, {size}, would alone take {needed} seeds."
+    minutes = 2 * more * seconds.get(network, float("nan")) / 60
+    return (
+        f"The largest difference seen, {size}, would alone be found with 80 % power by {needed} "
+        f"seeds: {2 * more} trainings more of the {network}, about {minutes:,.0f} minutes."
+    )
+
+
+def _changed_keys(contrast: Contrast) -> list[str]:
+    keys = differing([contrast.reference.numbers, contrast.setting.numbers])
+    dropped = DROP_BLOCK in keys
+    return [k for k in keys if not (dropped and k.partition(".")[2] in DROP_KEYS)]
+
+
+def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
+    """Return a row for each contrast, in points."""
+    rows = [
+        {
+            "setting": f"{c.setting.network}: {c.label}",
+            "seeds shared": ", ".join(map(str, c.by_seed)),
+            "difference of each": ", ".join(f"{100 * d:+.1f}" for d in c.by_seed.values()),
+            "mean": f"{100 * c.difference.mean:+.2f}",
+            "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none of one seed",
+            "adjusted p": format_p(c.p_value) if c.p_value is not None else "none",
+        }
+        for c in contrasts
+    ]
+    return pd.DataFrame(rows).set_index("setting")
+
+
+def settings_table(settings: list[Setting]) -> pd.DataFrame:
+    """Return a row for each setting: the numbers that differ within its network, its accuracy."""
+    rows = []
+    for network in dict.fromkeys(s.network for s in settings):
+        mine = [s for s in settings if s.network == network]
+        for setting in mine:
+            found = t_interval(setting.accuracies)
+            several = len(setting.right) > 1
+            rows.append(
+                {
+                    "network": network,
+                    **{key: _cell(setting, key) for key in _columns(mine)},
+                    "experiments": ", ".join(setting.experiments),
+                    "seeds": ", ".join(map(str, sorted(setting.right))),
+                    "test accuracy, %": f"{100 * found.mean:.1f}",
+                    "95 % interval": between(found, ".1f") if several else "none of one seed",
+                }
+            )
+    table = pd.DataFrame(rows).fillna("")
+    last = ["experiments", "seeds", "test accuracy, %", "95 % interval"]
+    return table[[c for c in table if c not in last] + last].set_index("network")
+
+
+def _columns(settings: list[Setting]) -> list[str]:
+    """Return the keys whose values differ between the settings that have them."""
+    keys = differing([s.numbers for s in settings])
+    having = {key: {str(s.numbers[key]) for s in settings if key in s.numbers} for key in keys}
+    return [key for key in keys if len(having[key]) > 1 or key == DROP_BLOCK]
+
+
+def _cell(setting: Setting, key: str) -> str:
+    return str(setting.numbers.get(key, "on" if key == DROP_BLOCK else "-"))
+
+
+def value_of(setting: Setting, key: str) -> str:
+    """Return a setting's value of a param; `off` for a block size without DropBlock."""
+    if key.partition(".")[2] in DROP_KEYS and DROP_BLOCK in setting.numbers:
+        return "off" if setting.numbers[DROP_BLOCK] == "off" else "1"
+    return str(setting.numbers.get(key, "?"))
+
+
+def plot_settings(settings: list[Setting], x: str) -> Figure:
+    """Plot the test accuracy of all settings, with 95 % intervals, against a parameter.
+
+    Numbers stand to scale. A network with one setting alone is a line across. A setting with
+    another number of seeds than most says how many.
 
     Args:
-        table: network, x (the parameter's value), accuracy, low and high in percent.
-        x: the parameter's name.
+        x: the parameter.
     """
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    values = {value: place for place, value in enumerate(table[x].unique())}
-    for offset, (name, rows) in enumerate(table.groupby("network")):
-        # Side by side where several experiments share a value.
-        repeat = rows.groupby(x).cumcount()
-        places = rows[x].map(values) + 0.12 * (offset - 0.5) + 0.05 * repeat
-        errors = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-        axis.errorbar(
-            places, rows["accuracy"], yerr=errors, fmt="o", capsize=3, color=colours()[str(name)],
-            label=name,
-        )  # fmt: skip
-    axis.set_xticks(list(values.values()), labels=[str(v) for v in values])
-    # A single value stands in the middle, not spread over the whole width.
-    axis.set(xlabel=x, ylabel="test accuracy, %", xlim=(-0.5, len(values) - 0.5))
-    axis.legend()
+    usual = Counter(len(s.right) for s in settings).most_common(1)[0][0]
+    networks = list(dict.fromkeys(s.network for s in settings))
+    of_network = {n: [s for s in settings if s.network == n] for n in networks}
+    varied = [n for n in networks if len(of_network[n]) > 1] or networks
+    places = scale([value_of(s, x) for n in varied for s in of_network[n]], axis)
+    for place, network in enumerate(networks):
+        mine = of_network[network]
+        if network in varied:
+            _plot_points(axis, mine, x, places, 0.008 * (place - len(networks) / 2), usual)
+        else:
+            _plot_line(axis, mine[0], usual)
+    axis.set(xlabel=x, ylabel="test accuracy, %")
+    axis.legend(title=f"{_counted(usual, 'seed')}, unless a point says otherwise", fontsize="small")
     return figure
+
+
+def scale(values: list[str], axis: Axes) -> dict[str, float]:
+    """Return where each value stands, and label the axis; numbers to scale, words in their order.
+
+    `off` stands at 0 of a scale of numbers above 0. Over more than a factor of 30 the scale is
+    logarithmic.
+    """
+    numbers = {value: 0.0 if value == "off" else _number(value) for value in values}
+    if any(np.isnan(number) for number in numbers.values()):
+        places = {value: float(i) for i, value in enumerate(dict.fromkeys(values))}
+    else:
+        places = numbers
+    low, high = min(places.values()), max(places.values())
+    if places is numbers and low > 0 and high > 30 * low:
+        axis.set(xscale="log", xlim=(low / 1.3, high * 1.3))
+    else:
+        margin = 0.08 * (high - low) or 0.5
+        axis.set(xlim=(low - margin, high + margin))
+    axis.set_xticks(list(places.values()), labels=list(places))
+    axis.set_xticks([], minor=True)
+    return places
+
+
+def _colour(network: str) -> Any:
+    """Return a network's colour; grey for one that there is no more."""
+    return colours().get(network, "grey")
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return float("nan")
+
+
+def _plot_points(
+    axis: Axes, settings: list[Setting], x: str, places: dict[str, float], dodge: float, usual: int
+) -> None:
+    """Plot a network's settings, those of one value side by side."""
+    colour, taken = _colour(settings[0].network), dict.fromkeys(places, 0)
+    for setting in settings:
+        value = value_of(setting, x)
+        place = _shift(axis, places[value], dodge + 0.02 * taken[value])
+        taken[value] += 1
+        found = t_interval(100 * setting.accuracies)
+        half = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
+        axis.errorbar(
+            place, found.mean, yerr=half, fmt="o", capsize=3, color=colour,
+            label=setting.network if setting is settings[0] else None,
+        )  # fmt: skip
+        if len(setting.right) != usual:
+            text = _counted(len(setting.right), "seed")
+            axis.annotate(
+                text, (place, found.mean), xytext=(5, 4), textcoords="offset points", size=8
+            )
+
+
+def _shift(axis: Axes, place: float, fraction: float) -> float:
+    """Return a place moved by a fraction of the axis."""
+    low, high = axis.get_xlim()
+    if axis.get_xscale() == "log":
+        return place * (high / low) ** fraction
+    return place + fraction * (high - low)
+
+
+def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
+    """Draw the one setting of a network across."""
+    found, colour = t_interval(100 * setting.accuracies), _colour(setting.network)
+    seeds = f", {_counted(len(setting.right), 'seed')}" if len(setting.right) != usual else ""
+    axis.axhline(found.mean, color=colour, label=f"{setting.network} (the same in all{seeds})")
+    if len(setting.right) > 1:
+        axis.axhspan(found.low, found.high, color=colour, alpha=0.15, linewidth=0)
+
+
+def plot_contrasts(contrasts: list[Contrast]) -> Figure:
+    """Plot each contrast's differences by seed, its mean and its interval, a line each."""
+    figure, axis = plt.subplots(figsize=(7, 1.3 + 0.5 * len(contrasts)), layout="constrained")
+    for place, c in enumerate(contrasts):
+        values = 100 * np.array(list(c.by_seed.values()))
+        colour, found = _colour(c.setting.network), c.difference
+        axis.plot(values, [place] * len(values), "|", color="grey", markersize=11)
+        half = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
+        axis.errorbar(
+            100 * found.mean, place, xerr=100 * half, fmt="o", capsize=4, color=colour, zorder=3
+        )
+    labels = [f"{c.setting.network}: {c.label}\n({_tested(c)})" for c in contrasts]
+    axis.set_yticks(range(len(contrasts)), labels=labels, fontsize="small")
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set(
+        xlabel="test accuracy minus the reference's, points", ylim=(len(contrasts) - 0.5, -0.5)
+    )
+    axis.grid(visible=False, axis="y")
+    return figure
+
+
+def _tested(contrast: Contrast) -> str:
+    seeds = _counted(len(contrast.by_seed), "seed")
+    if contrast.p_value is None:
+        return f"{seeds}, not tested"
+    return f"{seeds}, adjusted p {format_p(contrast.p_value)}"

@@ -5,8 +5,14 @@ import pandas as pd
 
 from pipeline.evaluation.plots import SPLIT_NAMES, plot_history, plot_schedules
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
+
+LEVELS_NOTE = (
+    "The seconds include the start of each training, in which TensorFlow traces its graph: they "
+    "are what a person waits for."
+)
 
 
 def make(findings: Findings) -> Section:
@@ -39,7 +45,20 @@ def _levels(results: Results, levels: list[float], watched: str) -> list[Part]:
     table = levels_table(results, levels)
     if table.empty:
         return ["No training reached any of the levels of `report.accuracy_levels`."]
-    return [f"Epochs and seconds until the {watched} accuracy first reached", table]
+    return [
+        f"Epochs and seconds until the {watched} accuracy first reached each level, as means over "
+        "the seeds that reached it with their range:",
+        table,
+        f"{LEVELS_NOTE} {describe_tracing(results)}",
+    ]
+
+
+def describe_tracing(results: Results) -> str:
+    """Say how much longer the first epoch took than the others."""
+    seconds = results.history.groupby(["network", "seed"])["seconds"]
+    extra = (seconds.first() - seconds.median()).groupby("network").mean()
+    said = [f"{extra[name]:,.1f} s ({name})" for name in results.names]
+    return f"Here the first epoch took longer than the median one by {listed(said)}."
 
 
 def mean_curves(results: Results) -> pd.DataFrame:
@@ -52,7 +71,8 @@ def mean_curves(results: Results) -> pd.DataFrame:
 def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:
     """Return the epochs and the training seconds until the watched accuracy reached each level.
 
-    Means over the seeds that reached it; levels that no training reached are left out.
+    Means over the seeds that reached it, and their range; levels that no training reached are left
+    out.
     """
     trainings = list(results.history.groupby(["network", "seed"]))
     rows = []
@@ -73,6 +93,16 @@ def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:
 def _first_time(name: str, reached: list[pd.Series], trainings: int) -> dict[str, str]:
     if not reached:
         return {f"{name}: epochs": "never", f"{name}: seconds": "never"}
-    epochs, seconds = (np.mean([row[key] for row in reached]) for key in ("epoch", "elapsed"))
-    some = "" if len(reached) == trainings else f" ({len(reached)} of {trainings} seeds)"
-    return {f"{name}: epochs": f"{epochs:.1f}{some}", f"{name}: seconds": f"{seconds:,.0f}{some}"}
+    some = "" if len(reached) == trainings else f", {len(reached)} of {trainings} seeds"
+    forms = {"epochs": ("epoch", "{:.0f}", "{:.1f}"), "seconds": ("elapsed", "{:,.0f}", "{:,.0f}")}
+    return {
+        f"{name}: {label}": _mean_and_range([row[key] for row in reached], form, mean, some)
+        for label, (key, form, mean) in forms.items()
+    }
+
+
+def _mean_and_range(values: list[float], form: str, mean: str, some: str) -> str:
+    low, high = form.format(min(values)), form.format(max(values))
+    if low == high:
+        return low + (f" ({some.removeprefix(', ')})" if some else "")
+    return f"{mean.format(np.mean(values))} ({low} to {high}{some})"

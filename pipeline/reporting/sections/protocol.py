@@ -17,6 +17,12 @@ VALIDATION_WATCHED = (
     "once, at the end."
 )
 
+SPLIT = (
+    "The split into training and validation images is one fixed draw (`data.seed` {seed}), the "
+    "same for all seeds and networks: how much another draw would change is in none of the "
+    "intervals."
+)
+
 
 def make(findings: Findings) -> Section:
     """List the protocol."""
@@ -32,7 +38,8 @@ def protocol(results: Results, params: Params) -> list[str]:
     return [
         f"Data: {metadata['params']['source']}, prepared digest {digest}; {images['train']:,} "
         f"training, {images['val']:,} validation, {images['test']:,} test images of "
-        f"{len(metadata['class_names'])} classes; split by seed {metadata['params']['seed']}.",
+        f"{len(metadata['class_names'])} classes.",
+        *([SPLIT.format(seed=metadata["params"]["seed"])] if images["val"] else []),
         TEST_WATCHED if results.watched == "test" else VALIDATION_WATCHED,
         f"{sizes(results, params)} {describe_seeds(results)}",
         f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
@@ -52,13 +59,17 @@ def sizes(results: Results, params: Params) -> str:
 
 
 def commits(results: Results) -> list[str]:
-    """Return the commits that the trainings were made at."""
-    return sorted(
-        {
-            f"{row.git_commit[:10] or 'no git'}{' with changes' if row.git_dirty == 'true' else ''}"
-            for row in results.metrics.itertuples()
-        }
-    )
+    """Return the commits that the trainings were made at, with the files that differed from "
+    "them."""
+    found: dict[str, None] = {}
+    for row in results.metrics.to_dict("records"):
+        commit = row["git_commit"][:10] or "no git"
+        changes = row.get("git_changes")
+        if row["git_dirty"] == "true":
+            named = changes if isinstance(changes, str) and changes else "files it does not name"
+            commit += f" with changes in {named}"
+        found[commit] = None
+    return sorted(found)
 
 
 def differences(params: Params) -> str:

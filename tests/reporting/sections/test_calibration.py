@@ -1,10 +1,51 @@
-import pandas as pd
+import numpy as np
+import pytest
+from scipy import stats
 
-from pipeline.reporting.sections.calibration import describe_calibration
+from pipeline.evaluation.scores import calibration_error, calibration_table
+from pipeline.reporting.sections import calibration
+from tests.reporting.conftest import results_of
 
 
-def test_confidence_is_said_to_be_too_high_or_too_low():
-    sure = pd.DataFrame({"confidence": [0.5, 0.9], "accuracy": [0.5, 0.7], "count": [1, 3]})
-    said = describe_calibration({"resnet": sure})
-    assert "mean confidence 80.0 %, accuracy 65.0 % (overconfident)" in said
-    assert "error 15.0 points" in said
+def claiming(confidence, right):
+    """Log-probabilities of class 0 with this confidence; `right` are the images that it is true "
+    "of."""
+    found = results_of(
+        {
+            ("resnet", "dropblock", seed): np.log(np.tile([c, (1 - c) / 2, (1 - c) / 2], (200, 1)))
+            for seed, c in enumerate(np.atleast_1d(confidence))
+        },
+        np.where(np.arange(200) < right, 0, 1),
+    )
+    found.metrics["best_test_calibration_error"] = 0.05
+    return found
+
+
+def described(results):
+    return calibration.describe_calibration(results, calibration.calibration_by_network(results))
+
+
+def test_confidence_beyond_chance_is_said_to_be_too_high_or_too_low():
+    assert ": overconfident; " in described(claiming(0.9, right=140))
+    assert ": underconfident; " in described(claiming(0.5, right=140))
+
+
+def test_a_difference_within_chance_is_neither():
+    said = described(claiming(0.72, right=140))
+    assert "mean confidence 72.0 %, accuracy 70.0 %" in said
+    assert "neither too much nor too little beyond chance" in said
+    excess = np.where(np.arange(200) < 140, 0.72 - 1, 0.72)
+    bounds = stats.ttest_1samp(excess, 0).confidence_interval(0.95)
+    assert f"+2.0 points ({100 * bounds.low:+.1f} to {100 * bounds.high:+.1f})" in said
+
+
+def test_the_two_calibration_errors_are_told_apart():
+    results = claiming([0.6, 0.8], right=140)
+    said = described(results)
+    pooled = calibration_error(
+        calibration_table(np.concatenate(list(results.predictions_of("resnet").values())),
+                          np.tile(results.test.labels, 2))
+    )  # fmt: skip
+    assert f"5.0 points as the mean of the seeds, {100 * pooled:.1f} with all seeds'" in said
+    assert "as the mean of the seeds" not in described(claiming(0.6, right=140))
+    assert calibration.overconfidence(results, "resnet").mean() == pytest.approx(0)

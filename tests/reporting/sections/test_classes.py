@@ -4,7 +4,12 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pipeline.evaluation.plots import colours
-from pipeline.reporting.sections.classes import confusions, plot_class_difference
+from pipeline.reporting.sections.classes import (
+    confusions,
+    describe_shown,
+    plot_class_difference,
+    points_of_one_image,
+)
 from tests.reporting.conftest import predicting, results_of
 
 
@@ -49,3 +54,16 @@ def test_of_a_hundred_classes_only_the_ends_of_the_ranking_are_drawn():
     axis = plot_class_difference(table, "baseline", "resnet").axes[0]
     shown = [label.get_text() for label in axis.get_yticklabels()]
     assert shown == [f"class {i}" for i in [*range(15), *range(85, 100)]]
+    assert axis.get_title() == "30 of 100 classes: the ends of the ranking"
+
+
+def test_what_the_figure_leaves_out_is_said_with_how_many_of_it_differ():
+    table = classes(np.linspace(-9, 9, 100), [i < 43 for i in range(100)])
+    assert "the 70 between them are left out, 28 of which differ" in describe_shown(table)
+    assert describe_shown(table.head(30)) == ""
+
+
+def test_one_image_of_one_seed_is_so_many_points():
+    keys = [("baseline", "dropblock", 0), ("baseline", "dropblock", 1)]
+    results = results_of(dict.fromkeys(keys, predicting([0, 1, 2, 0])), [0, 0, 1, 1])
+    assert points_of_one_image(results) == 25  # two images a class, two seeds

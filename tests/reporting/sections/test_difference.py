@@ -1,4 +1,12 @@
-from pipeline.reporting.sections.difference import seeds_table
+import numpy as np
+
+from pipeline.reporting.comparison import compare
+from pipeline.reporting.sections.difference import (
+    plot_seeds,
+    questions,
+    seed_accuracies,
+    seeds_table,
+)
 
 
 def test_each_seeds_models_are_compared_on_the_same_images(loaded):
@@ -7,3 +15,43 @@ def test_each_seeds_models_are_compared_on_the_same_images(loaded):
     baseline, resnet = (one.hits(name, [1])[0] for name in ("baseline", "resnet"))
     assert table.loc[1, "only resnet right"] == (resnet & ~baseline).sum()
     assert table.loc[1, "baseline, %"] == f"{100 * baseline.mean():.2f}"
+
+
+def agreeing(seeds, images=400):
+    """Two networks whose seeds agree on all images but a few, and that differ in many images."""
+    rng = np.random.default_rng(0)
+    pair = [np.repeat(rng.random((1, images)) < share, seeds, axis=0) for share in (0.4, 0.6)]
+    for seed in range(seeds):
+        pair[1][seed, : seed % 3] ^= True
+    return compare(*pair, list(range(seeds)))
+
+
+def test_what_is_not_promised_about_other_images_is_said():
+    table, said = questions(agreeing(6))
+    assert table.index.tolist() == [
+        "other seeds, these test images", "other seeds and other test images",
+    ]  # fmt: skip
+    assert "the first interval and the p-value promise too much" in said
+    assert table.loc["other seeds and other test images", "p, sign flips"] == ""
+
+
+def test_where_the_seeds_are_the_larger_part_nothing_is_taken_back():
+    rng = np.random.default_rng(1)
+    shares = np.array([[0.5], [0.6], [0.4]])
+    found = compare(rng.random((3, 500)) < 0.5, rng.random((3, 500)) < shares, [0, 1, 2])
+    assert questions(found)[1].endswith("none is given for others.")
+
+
+def test_a_single_seeds_interval_says_that_it_is_over_the_images():
+    table, said = questions(agreeing(1))
+    assert table.index.tolist() == ["other test images, these two models"]
+    assert said.startswith("A single seed says nothing of others")
+
+
+def test_each_seed_stands_on_a_line_of_its_own(loaded):
+    accuracies = seed_accuracies(loaded.of("dropblock"), ["baseline", "resnet"])
+    axis = plot_seeds(accuracies).axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["seed 0", "seed 1"]
+    drawn = {tuple(place) for points in axis.collections[1:] for place in points.get_offsets()}
+    expected = zip(accuracies["accuracy"], accuracies["seed"], strict=True)
+    np.testing.assert_allclose(sorted(drawn), sorted(expected))

@@ -5,7 +5,7 @@ from pipeline.reporting.sections.duplicates import duplicates_table
 
 def test_the_score_without_duplicates_keeps_the_first_of_each_group(loaded):
     one = loaded.of("dropblock")
-    table = duplicates_table(one, ["resnet"], samples=1_000)
+    table = duplicates_table(one, ["resnet"])
     assert table.index.tolist() == [
         "all 60 test images", "without duplicates, 58", "the duplicates left out, 2",
     ]  # fmt: skip

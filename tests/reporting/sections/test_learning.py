@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.reporting.sections.learning import levels_table
+from pipeline.reporting.sections.learning import describe_tracing, levels_table
 from tests.reporting.conftest import predicting, results_of
 
 
@@ -11,6 +11,7 @@ def history_of(name, seed, accuracies, seconds=10.0):
         {
             "network": name, "seed": seed, "epoch": range(1, count + 1),
             "watched_accuracy": accuracies, "elapsed": seconds * np.arange(1, count + 1),
+            "seconds": seconds,
         }
     )  # fmt: skip
 
@@ -28,7 +29,19 @@ def test_levels_tell_when_each_was_first_reached():
     results = results_of(dict.fromkeys(keys, predicting([0])), [0], history)
     table = levels_table(results, [0.3, 0.4, 0.55, 0.9])
     assert table.index.tolist() == ["30 %", "40 %", "55 %"]
-    assert table.loc["30 %"].tolist() == ["2.5", "25", "1.0", "60"]
-    assert table.loc["40 %"].tolist() == ["4.0 (1 of 2 seeds)", "40 (1 of 2 seeds)", "2.0", "120"]
+    assert table.loc["30 %"].tolist() == ["2.5 (2 to 3)", "25 (20 to 30)", "1", "60 (50 to 70)"]
+    assert table.loc["40 %"].tolist() == [
+        "4 (1 of 2 seeds)",
+        "40 (1 of 2 seeds)",
+        "2",
+        "120 (100 to 140)",
+    ]
     assert table.loc["55 %"].tolist()[:2] == ["never", "never"]
     assert levels_table(results, [0.99]).empty
+
+
+def test_the_first_epochs_extra_time_is_named():
+    history = history_of("resnet", 0, [0.1, 0.2, 0.3])
+    history["seconds"] = [25.0, 10.0, 11.0]
+    results = results_of({("resnet", "dropblock", 0): predicting([0])}, [0], history)
+    assert describe_tracing(results).endswith("by 14.0 s (resnet).")

@@ -7,6 +7,7 @@ from tests.made_up_results import write_results
 def test_the_tutorials_own_protocol_is_said_to_flatter(workspace, params):
     write_results(workspace, seeds=[0], watched="test")
     said = " ".join(protocol(load_results(params), params))
+    assert "one fixed draw" not in said
     assert "The test set decided when to stop" in said
 
 
@@ -19,6 +20,19 @@ def test_the_validation_images_are_said_to_have_chosen(workspace, params):
         "Widths: 0.125 (baseline), 0.125 (resnet); at most 16 and 12 epochs."
     )
     assert commits(results) == ["abcdef0123"]
+    assert "one fixed draw (`data.seed` 0)" in said
+
+
+def test_changes_to_the_commit_are_named(workspace, params):
+    write_results(workspace, seeds=[0])
+    results = load_results(params)
+    results.metrics["git_dirty"] = "true"
+    assert commits(results) == ["abcdef0123 with changes in files it does not name"]
+    results.metrics["git_changes"] = ["params.yaml", "dvc.lock, params.yaml"]
+    assert commits(results) == [
+        "abcdef0123 with changes in dvc.lock, params.yaml",
+        "abcdef0123 with changes in params.yaml",
+    ]
 
 
 def test_only_what_is_trained_is_held_against_the_tutorial(params, published):

@@ -1,0 +1,148 @@
+"""Simulate how often the report's intervals cover the truth, and its p-values cry wolf.
+
+Two networks, paired seeds, binary answers to the same images, and the report's own `compare` on
+each repetition. What is varied: the number of seeds, and whether the spread of the difference comes
+from the seeds or from the choice of test images. The truth is known: `these images` is the
+difference that all seeds have on the images that were drawn, `new images` the one in all images.
+"""
+
+import argparse
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from scipy import stats
+
+from benchmarks.measure import save
+from pipeline.reporting.comparison import LEVEL, Comparison, compare
+
+SEEDS = (2, 3, 6, 10)
+BOOTSTRAP_SAMPLES = 500
+
+
+DOMINATED_BY = ("seeds", "images")
+DIFFERENCE = 0.05  # of the two networks over all images, where there is one
+SEED_SPREAD = 0.02  # standard deviation of the seeds' differences where they dominate
+SURE, SWAPPED = 0.9, 0.2  # where images dominate: how far apart, and the share that differs
+
+
+def draw_answers(
+    rng: np.random.Generator, dominated_by: str, seeds: int, images: int, null: str | None
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Draw (seeds, images) answers of two networks, and the true differences.
+
+    Where seeds dominate, a seed shifts all images alike. Where images do, nearly all seeds agree on
+    an image, and the networks differ in a fifth of them.
+
+    Args:
+        null: "these images" or "new images", whose true difference is then 0; None: 0.05.
+    """
+    truth = 0.0 if null else DIFFERENCE
+    if dominated_by == "seeds":
+        # Uniform numbers of this standard deviation keep all probabilities between 0 and 1.
+        shift = truth + SEED_SPREAD * 3**0.5 * rng.uniform(-1, 1, (seeds, 1))
+        easy, by_image = rng.uniform(0.35, 0.6, images), np.zeros(images)
+    else:
+        easy = np.where(np.arange(images) % 2 == 0, 0.5 - SURE / 2, 0.5 + SURE / 2)
+        shift, by_image = 0.0, _swaps(rng, images, truth, null == "these images")
+    reference = rng.random((seeds, images), np.float32) < easy
+    other = rng.random((seeds, images), np.float32) < easy + by_image + shift
+    fixed = 0.0 if dominated_by == "images" else truth
+    return reference, other, {"these images": fixed + by_image.mean(), "new images": truth}
+
+
+def _swaps(rng: np.random.Generator, images: int, truth: float, balanced: bool) -> np.ndarray:
+    """Return how much likelier each image is right: even ones may gain, odd ones may lose."""
+    half = images // 2
+    shares = np.array([SWAPPED + truth / SURE, SWAPPED - truth / SURE])
+    counts = [round(SWAPPED * half)] * 2 if balanced else rng.binomial(half, shares)
+    by_image = np.zeros(images)
+    for start, count, sign in zip((0, 1), counts, (1, -1), strict=True):
+        by_image[start + 2 * rng.permutation(half)[:count]] = sign * SURE
+    return by_image
+
+
+def bootstrap_covers(by_seed: np.ndarray, truth: float, rng: np.random.Generator) -> bool:
+    """Whether a percentile bootstrap of the seeds covers the truth, for comparison."""
+    drawn = rng.choice(by_seed, (BOOTSTRAP_SAMPLES, len(by_seed))).mean(axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return bool(low <= truth <= high)
+
+
+def repeat(dominated_by: str, seeds: int, images: int, repetitions: int) -> list[dict[str, object]]:
+    """Return the coverage and the size of the tests of one setting, a row for each question."""
+    rng = np.random.default_rng([seeds, images])
+    covered = dict.fromkeys(("these images", "new images", "t alone", "bootstrap"), 0)
+    rejected = dict.fromkeys(("these images", "new images"), 0)
+    for _ in range(repetitions):
+        *answers, truth = draw_answers(rng, dominated_by, seeds, images, None)
+        found = compare(*answers, list(range(seeds)))
+        covered["these images"] += covers(found, "difference", truth["these images"])
+        covered["new images"] += covers(found, "new_images", truth["new images"])
+        covered["t alone"] += covers(found, "difference", truth["new images"])
+        by_seed = np.array(list(found.by_seed.values()))
+        covered["bootstrap"] += bootstrap_covers(by_seed, truth["these images"], rng)
+        for null in rejected:
+            *answers, _ = draw_answers(rng, dominated_by, seeds, images, null)
+            rejected[null] += compare(*answers, list(range(seeds))).p_value < LEVEL
+    setting = {"dominated by": dominated_by, "seeds": seeds}
+    names = {
+        "t over seeds": ("these images", covered["these images"]),
+        "bootstrap of seeds": ("these images", covered["bootstrap"]),
+        "seeds and images": ("new images", covered["new images"]),
+        "t over seeds alone": ("new images", covered["t alone"]),
+    }
+    rows = [
+        {**setting, "about": about, "what": f"coverage, {name}", "share": count / repetitions}
+        for name, (about, count) in names.items()
+    ]
+    return rows + [
+        {**setting, "about": about, "what": "p below 0.05 under the null", "share": n / repetitions}
+        for about, n in rejected.items()
+    ]
+
+
+def covers(found: Comparison, which: str, truth: float) -> bool:
+    """Whether an interval of a comparison covers the truth."""
+    interval = getattr(found, which)
+    return bool(interval.low <= truth <= interval.high)
+
+
+def main() -> None:
+    """Run the simulation."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=2_000)
+    arguments = parser.parse_args()
+    rows = []
+    for dominated_by in DOMINATED_BY:
+        for seeds in SEEDS:
+            rows += repeat(dominated_by, seeds, arguments.images, arguments.repetitions)
+            print(pd.DataFrame(rows[-6:]).to_string(index=False, header=False), flush=True)
+    table = pd.DataFrame(rows)
+    error = stats.norm.ppf(0.975) * np.sqrt(0.95 * 0.05 / arguments.repetitions)
+    save("coverage", table, plot, **vars(arguments), simulation_error=round(float(error), 4))
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    """Draw coverage and size against the number of seeds, a panel for each source of spread."""
+    table = table.assign(label=table["what"].str.removeprefix("coverage, ") + ": " + table["about"])
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7), sharex=True, sharey="row", layout="tight")
+    for column, (source, rows) in zip(axes.T, table.groupby("dominated by"), strict=True):
+        covering = rows["what"].str.startswith("coverage")
+        for axis, kind, line in zip(column, (covering, ~covering), (0.95, LEVEL), strict=True):
+            sns.lineplot(
+                rows[kind], x="seeds", y="share", hue="label", style="label", markers=True, ax=axis
+            )
+            axis.axhline(line, color="black", linewidth=0.8, linestyle=":")
+            axis.legend(fontsize="small", title="")
+            axis.set_xticks(SEEDS)
+        column[0].set(title=f"spread from the {source}", ylabel="coverage", ylim=(0.4, 1.01))
+        column[1].set(xlabel="paired seeds", ylabel="p < 0.05 under the null", ylim=(0, None))
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The predictions behind a report, in one small file for git: whoever doubts can recompute.
+
+`reports/predictions.npz` holds, without the images and their labels: `names` like
+`this run/resnet/dropblock/0` (experiment, network, variant, seed), `rows` (the row of each name;
+experiments that share a training share its row), `predicted` (rows, images) classes, and `right`,
+the same shape packed to bits, whether that class is correct.
+"""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from pipeline.reporting.results import Results
+
+THIS_RUN = "this run"
+
+
+class Answers(NamedTuple):
+    """What one training says of the test images: (n,) classes, and whether they are correct."""
+
+    predicted: np.ndarray
+    right: np.ndarray
+
+
+def answers_of(results: Results) -> dict[str, Answers]:
+    """Return the answers of all trainings of this run."""
+    labels = results.test.labels
+    classes = {
+        f"{THIS_RUN}/{network}/{variant}/{seed}": values.argmax(axis=1)
+        for (network, variant, seed), values in results.predictions.items()
+    }
+    return {name: Answers(found, found == labels) for name, found in classes.items()}
+
+
+def of_experiment(answers: dict[str, Answers], name: str) -> dict[str, Answers]:
+    """Return what an experiment's own run answered, under the experiment's name."""
+    own = f"{THIS_RUN}/"
+    return {
+        f"{name}/{key.removeprefix(own)}": found
+        for key, found in answers.items()
+        if key.startswith(own)
+    }
+
+
+def save_answers(file: Path, answers: dict[str, Answers]) -> None:
+    """Write all answers, those that are the same once."""
+    rows: dict[bytes, int] = {}
+    unique, places = [], []
+    for found in answers.values():
+        content = found.predicted.tobytes() + found.right.tobytes()
+        if content not in rows:
+            rows[content] = len(rows)
+            unique.append(found)
+        places.append(rows[content])
+    predicted = np.stack([found.predicted for found in unique])
+    np.savez_compressed(
+        file,
+        names=np.array(list(answers)),
+        rows=np.array(places, np.uint16),
+        predicted=predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16),
+        right=np.packbits(np.stack([found.right for found in unique]), axis=1),
+    )
+
+
+def read_answers(content: bytes) -> dict[str, Answers]:
+    """Read what save_answers wrote; nothing from what is no such file."""
+    try:
+        with np.load(io.BytesIO(content)) as saved:
+            predicted = saved["predicted"]
+            right = np.unpackbits(saved["right"], axis=1, count=predicted.shape[1]).astype(bool)
+            pairs = zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True)
+            return {name: Answers(predicted[row], right[row]) for name, row in pairs}
+    except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile):
+        return {}

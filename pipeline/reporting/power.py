@@ -1,0 +1,107 @@
+"""How many seeds would be enough: the power of the report's verdict, paired over seeds.
+
+A difference and the spread of the seeds' differences (its standard deviation) are in one unit.
+"""
+
+from functools import cache
+
+import numpy as np
+from scipy import optimize, stats
+
+from pipeline.reporting.comparison import CONFIDENCE, LEVEL, SEEDS_NEEDED, sign_flips
+
+POWER = 0.8
+MOST_SEEDS = 1000
+SIMULATED = 12  # seeds up to which the sign flips' own power is simulated; beyond it is Student's t
+DRAWS = 2_000
+
+
+def t_power(ratio: float, seeds: int) -> float:
+    """Return the chance that the t interval excludes zero.
+
+    The noncentral t distribution.
+
+    Args:
+        ratio: the true difference by the spread of the seeds' differences.
+    """
+    freedom, shift = seeds - 1, abs(ratio) * seeds**0.5
+    critical = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+    # SciPy's noncentral t can be NaN far out, where these are as good as 1 and 0.
+    above = np.nan_to_num(stats.nct.sf(critical, freedom, shift), nan=1.0)
+    below = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift), nan=0.0)
+    return float(above + below)
+
+
+def verdict_power(ratio: float, seeds: int) -> float:
+    """Return the chance of a verdict: that the interval excludes zero and the p is below 0.05.
+
+    Up to 12 seeds the sign flips, whose p-values are coarse, are simulated on normal differences.
+    """
+    if seeds < SEEDS_NEEDED:
+        return 0.0
+    if seeds > SIMULATED:
+        return t_power(ratio, seeds)
+    draws = _normal_draws(seeds) + abs(ratio)
+    sums = np.abs(sign_flips(seeds) @ draws)
+    p_values = (sums >= sums[0] - 1e-9).mean(axis=0)
+    t = draws.mean(axis=0) / (draws.std(axis=0, ddof=1) / seeds**0.5)
+    outside = np.abs(t) > stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)
+    return float(((p_values < LEVEL) & outside).mean())
+
+
+@cache
+def _normal_draws(seeds: int) -> np.ndarray:
+    """Return (seeds, draws) standard normal numbers, the same at each call."""
+    return np.random.default_rng(0).normal(size=(seeds, DRAWS))
+
+
+def seeds_for(difference: float, spread: float) -> int | None:
+    """Return how many seeds give a verdict on a difference with 80 % power.
+
+    None where it takes more than 1,000, or where there is no spread to go by.
+    """
+    if not spread > 0:
+        return None
+    ratio = abs(difference) / spread
+    for seeds in range(SEEDS_NEEDED, SIMULATED + 1):
+        if verdict_power(ratio, seeds) >= POWER:
+            return seeds
+    if t_power(ratio, MOST_SEEDS) < POWER:
+        return None
+    # The power rises with the seeds: the first number that has enough, by halving.
+    counts = range(SIMULATED + 1, MOST_SEEDS + 1)
+    low, high = counts[0], counts[-1]
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if t_power(ratio, middle) >= POWER else (middle + 1, high)
+    return low
+
+
+@cache
+def smallest_t_ratio(seeds: int) -> float:
+    """Return the smallest difference, in spreads, whose interval excludes 0 with 80 % power."""
+    return float(optimize.brentq(lambda r: t_power(r, seeds) - POWER, 1e-3, 20, xtol=1e-4))
+
+
+@cache
+def smallest_verdict_ratio(seeds: int) -> float | None:
+    """Return the smallest difference, in spreads, that gets a verdict with 80 % power.
+
+    None below six seeds, with which there is none.
+    """
+    if seeds < SEEDS_NEEDED:
+        return None
+    if seeds > SIMULATED:
+        return smallest_t_ratio(seeds)
+    low, high = 0.0, 5.0  # the share of simulated draws is no smooth function: halve
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (low, middle) if verdict_power(middle, seeds) >= POWER else (middle, high)
+    return high
+
+
+def spread_interval(spread: float, seeds: int) -> tuple[float, float]:
+    """Return the 95 % interval of a standard deviation over so many seeds (chi-squared)."""
+    freedom, tail = seeds - 1, (1 - CONFIDENCE) / 2
+    low, high = stats.chi2.ppf([1 - tail, tail], freedom)
+    return float(spread * (freedom / low) ** 0.5), float(spread * (freedom / high) ** 0.5)

@@ -1,0 +1,239 @@
+"""Like with like: what differs beside the architecture, and what can be held equal."""
+
+import math
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.core.declarations import Recipe
+from pipeline.core.trials import Variant
+from pipeline.evaluation.plots import SPLIT_NAMES, colours
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import (
+    accuracy_with_interval,
+    cost,
+    difference_in_points,
+    interval_note,
+    listed,
+)
+from pipeline.reporting.matching import matching_width
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Drawing, Part, Section
+
+LABELS: dict[Variant, str] = {
+    "dropblock": "each its own DropBlock",
+    "nodrop": "without DropBlock",
+    "unitdrop": "both drop single units alike",
+}
+TABLE_NOTE = (
+    "Test accuracy by network and kind of DropBlock. What a network is ahead of the {reference} "
+    "*without DropBlock* is what the architecture contributes, depth and skip connections "
+    "together; `dvc exp run -S model.skip_connections=false` takes the skip connections alone "
+    "away."
+)
+NO_TABLE = (
+    "What DropBlock contributes, and what the architecture does where both drop alike: `dvc exp "
+    "run -S 'train.variants=[dropblock,nodrop,unitdrop]'` trains {all} in these ways too (without "
+    "DropBlock; single units with the same probability in all epochs)."
+)
+BUDGET_NOTE = (
+    "The best {watched} accuracy that a training had reached by then, as a mean over the seeds "
+    "with their range; *too little* stands for less than one epoch. A training that ended earlier "
+    "keeps what it reached. Learning rates fall over the whole recipe, so that a training made "
+    "for the smaller budget would do a little better in it."
+)
+BUDGETS = 6  # rows of the table of each kind
+UNITS = {"pflop": "training compute, PFLOP", "minutes": "minutes of training"}
+
+
+def make(findings: Findings) -> Section:
+    """Show what is not equal, and the networks where it is."""
+    results, watched = findings.results, SPLIT_NAMES[findings.results.watched]
+    parts = ablation(findings)
+    if len(results.names) > 1:
+        drawing = Drawing(
+            "equal_budgets",
+            plot_budgets(results.history, watched),
+            f"Best {watched} accuracy so far against compute and minutes",
+        )
+        parts += ["### At equal compute and at equal time", drawing]
+        parts += [budget_table(results, column) for column in UNITS]
+        parts.append(BUDGET_NOTE.format(watched=watched))
+    return Section("Like with like", [*parts, *as_expensive(findings)])
+
+
+def unequal(findings: Findings) -> list[str]:
+    """Say what the networks of the headline differ in beside their architecture; page's top."""
+    params, results = findings.params, findings.results
+    if len(results.networks) < 2 or not findings.comparisons:
+        return []
+    recipes = dict(zip(results.networks, map(params.network, params.train.networks), strict=True))
+    variant = findings.everything.variants[0]
+    said = [f"the {name} {describe_drops(recipe, variant)}" for name, recipe in recipes.items()]
+    costs = [cost(results, name) for name in findings.comparisons]
+    return [
+        "The headline compares whole recipes, not the architectures alone: "
+        f"{listed(said)}. They differ in cost too: {'; '.join(costs)}. *Like with like*, below, "
+        "has what can be held equal."
+    ]
+
+
+def describe_drops(recipe: Recipe, variant: Variant) -> str:
+    """Say in words how a network drops."""
+    if variant == "nodrop" or not recipe.drops:
+        return "drops nothing"
+    if variant == "unitdrop":
+        return "drops single units, the same share in all epochs"
+    size = recipe.drop_block_size
+    what = "single units" if size == 1 else f"blocks of {size}x{size}"
+    start, end = recipe.conv_keep_start, recipe.conv_keep_end
+    last = max(end, start - recipe.conv_keep_step * (recipe.epochs - 1))
+    if last == start:
+        return f"drops {what}, keeping {start:g} in all epochs"
+    where = " (not where a block is larger than the map)" if size > 1 else ""
+    where = where if recipe.drop_block_oversize == "skip" else ""
+    return f"drops {what}{where}, keeping {start:g} at first and {last:.2g} in the last epoch"
+
+
+def ablation(findings: Findings) -> list[Part]:
+    """Show network by kind of DropBlock, or say how to find out."""
+    everything = findings.everything
+    compared = len(findings.comparisons) == len(everything.networks) - 1
+    if len(everything.variants) < 2 or everything.missing or not compared:
+        counts = {1: "the network", 2: "both networks"}
+        return [NO_TABLE.format(all=counts.get(len(everything.networks), "all networks"))]
+    title = "### The architecture, and what DropBlock adds"
+    seeds = min(len(everything.of(v).paired_seeds(*everything.networks))
+                for v in everything.variants)  # fmt: skip
+    note = interval_note(seeds)
+    if len(everything.networks) > 1:
+        note = f"{TABLE_NOTE.format(reference=everything.reference)} {note}"
+    return [title, ablation_table(everything), note]
+
+
+def ablation_table(results: Results) -> pd.DataFrame:
+    """Return the test accuracy of each network by kind of DropBlock, and the differences.
+
+    Over the seeds that all networks have.
+    """
+    names, reference = results.networks, results.reference
+    seeds = {v: results.of(v).paired_seeds(*names) for v in results.variants}
+    hits = {(n, v): results.of(v).hits(n, seeds[v]) for n in names for v in results.variants}
+    table: dict[str, dict[str, str]] = {
+        LABELS[variant]: {
+            **{name: accuracy_with_interval(hits[name, variant]) for name in names},
+            **{
+                f"{name} minus {reference}": difference_in_points(
+                    hits[name, variant], hits[reference, variant]
+                )
+                for name in names[1:]
+            },
+        }
+        for variant in results.variants
+    }
+    if "nodrop" in seeds:
+        for variant in ("dropblock", "unitdrop"):
+            if seeds.get(variant) == seeds["nodrop"]:
+                table[f"{LABELS[variant]}, minus without"] = {
+                    name: difference_in_points(hits[name, variant], hits[name, "nodrop"])
+                    for name in names
+                }
+    return pd.DataFrame(table).T.fillna("").rename_axis("")
+
+
+def best_so_far(history: pd.DataFrame) -> pd.DataFrame:
+    """Return network, seed, pflop, minutes and the best watched accuracy up to each epoch."""
+    return history.assign(
+        minutes=history["elapsed"] / 60,
+        best=history.groupby(["network", "seed"])["watched_accuracy"].cummax(),
+    )[["network", "seed", "pflop", "minutes", "best"]]
+
+
+def budget_table(results: Results, column: str) -> pd.DataFrame:
+    """Return the best watched accuracy of each network within given budgets, in percent.
+
+    Args:
+        column: "pflop" or "minutes"; the budgets are a geometric row from the least that an epoch
+            takes to the most that a training took.
+    """
+    curves = best_so_far(results.history)
+    budgets = np.geomspace(curves[column].min(), curves[column].max(), BUDGETS)
+    rows: list[dict[str, Any]] = []
+    for budget in budgets:
+        found = {name: best_within(curves, name, column, budget) for name in results.names}
+        reached = {n: values.mean() for n, values in found.items() if len(values)}
+        ahead = max(reached, key=lambda name: reached[name]) if reached else "none"
+        cells = {f"{name}, %": _range(values) for name, values in found.items()}
+        rows.append({UNITS[column]: f"{budget:,.3g}", **cells, "ahead": ahead})
+    return pd.DataFrame(rows).set_index(UNITS[column])
+
+
+def best_within(curves: pd.DataFrame, name: str, column: str, budget: float) -> np.ndarray:
+    """Return the best accuracy of each seed of a network within a budget, from 0 to 1.
+
+    Empty where any of the seeds has no epoch within it.
+    """
+    mine = curves[curves["network"] == name]
+    within = mine[mine[column] <= budget * (1 + 1e-9)].groupby("seed")["best"].max()
+    complete = len(within) == mine["seed"].nunique()
+    return within.to_numpy() if complete else np.array([])
+
+
+def _range(values: np.ndarray) -> str:
+    if not len(values):
+        return "too little"
+    spread = f" ({100 * values.min():.1f} to {100 * values.max():.1f})" if len(values) > 1 else ""
+    return f"{100 * values.mean():.1f}{spread}"
+
+
+def plot_budgets(history: pd.DataFrame, watched: str) -> Figure:
+    """Plot the best accuracy so far of each training against compute and minutes, logarithmic."""
+    curves = best_so_far(history)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    for axis, (column, label) in zip(axes, UNITS.items(), strict=True):
+        for (name, _), curve in curves.groupby(["network", "seed"], sort=False):
+            axis.step(curve[column], 100 * curve["best"], where="post", color=colours()[name])
+        ticks = round_numbers(curves[column].min(), curves[column].max())
+        axis.set(xscale="log", xlabel=label)
+        axis.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        axis.set_xticks([], minor=True)
+    for name in dict.fromkeys(curves["network"]):
+        axes[0].plot([], [], color=colours()[name], label=name)
+    axes[0].set(ylabel=f"best {watched} accuracy so far, %", ylim=(0, None))
+    axes[0].legend()
+    return figure
+
+
+def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten between two numbers, every so many of them.
+
+    >>> round_numbers(0.4, 30)
+    [0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
+    """
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    numbers = [float(f"{factor}e{exponent}") for exponent in exponents for factor in (1, 2, 5)]
+    within = [number for number in numbers if low <= number <= high]
+    return within[:: math.ceil(len(within) / most)] if within else [low]
+
+
+def as_expensive(findings: Findings) -> list[Part]:
+    """Say how wide the reference has to be to cost as much an image as the costliest network."""
+    params, results = findings.params, findings.results
+    section, reference = params.train.networks[0], results.reference
+    if reference not in results.names or len(results.names) < 2:
+        return []
+    flops = results.metrics.groupby("network")["flops"].mean()
+    costly = str(flops.idxmax())
+    classes = len(results.metadata["class_names"])
+    width = matching_width(params.network(section), flops[reference], flops[costly], classes)
+    if costly == reference or width is None:
+        return []
+    return [
+        f"### As expensive as the {costly}",
+        f"At width {width:g} the {reference} has the {costly}'s {flops[costly] / 1e6:,.1f} MFLOP "
+        "an image, so that the two differ in architecture and not in cost:\n\n"
+        f"```\ndvc exp run -n wide-{reference} -S {section}.width={width:g}\n```",
+    ]

@@ -1,0 +1,65 @@
+"""What the page begins with: one table and two figures."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.evaluation.plots import SPLIT_NAMES, colours
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import listed, mean_and_spread
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Drawing, Part
+from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
+
+ROWS = {
+    "test accuracy, %": ("best_test_accuracy", "{:.1f}", 100),
+    "test loss, nats": ("best_test_loss", "{:.3f}", 1),
+    "parameters": ("parameters", "{:,.0f}", 1),
+    "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
+    "minutes of training": ("training_seconds", "{:,.1f}", 1 / 60),
+}
+
+
+def make(findings: Findings) -> list[Part]:
+    """Return the table and the figures."""
+    results, watched = findings.results, SPLIT_NAMES[findings.results.watched]
+    parts: list[Part] = [key_table(results)]
+    if findings.comparisons:
+        shown = [results.reference, *findings.comparisons]
+        alt = f"Test accuracy of each seed, {listed(shown)}"
+        parts.append(Drawing("seeds", plot_seeds(seed_accuracies(results, shown)), alt))
+    alt = f"Accuracy on {watched} and on training images against epochs"
+    parts.append(Drawing("accuracy", plot_accuracy(results.history, watched), alt))
+    return parts
+
+
+def key_table(results: Results) -> pd.DataFrame:
+    """Return the few figures to know first, a column for each network."""
+    cells = {
+        label: {
+            name: mean_and_spread(results.of_network(name)[key] * scale, form)
+            for name in results.names
+        }
+        for label, (key, form, scale) in ROWS.items()
+    }
+    return pd.DataFrame(cells).T.rename_axis("")
+
+
+def plot_accuracy(history: pd.DataFrame, watched: str) -> Figure:
+    """Plot accuracy against epochs, as means over the seeds with their range."""
+    kinds = {"watched_accuracy": watched, "clean_train_accuracy": "training, clean"}
+    curves = history.melt(
+        id_vars=["network", "seed", "epoch"], value_vars=list(kinds), var_name="images"
+    )
+    curves = curves.assign(images=curves["images"].map(kinds), accuracy=100 * curves["value"])
+    figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    sns.lineplot(
+        curves, x="epoch", y="accuracy", hue="network", style="images", palette=colours(),
+        style_order=list(kinds.values()), errorbar=("pi", 100), ax=axis,
+    )  # fmt: skip
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set(ylabel="accuracy, %", ylim=(0, None))
+    axis.legend(fontsize="small")
+    return figure

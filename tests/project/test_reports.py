@@ -1,0 +1,171 @@
+"""What the committed reports say follows from the data committed beside them."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def coverage():
+    (run, *_) = json.loads((REPOSITORY / "reports/benchmarks/coverage.json").read_text())
+    assert run["facts"]["repetitions"] >= 10_000
+    return pd.DataFrame(run["rows"])
+
+
+def shares(coverage, about, what):
+    return coverage.query("about == @about and what == @what")["share"]
+
+
+def test_the_intervals_hold_what_the_report_promises_of_them(coverage):
+    these = shares(coverage, "these images", "coverage, t over seeds")
+    assert len(these) == 8
+    assert these.between(0.93, 0.97).all()
+    assert (shares(coverage, "new images", "coverage, seeds and images") >= 0.945).all()
+
+
+def test_without_a_difference_a_p_below_5_percent_is_as_rare_as_promised(coverage):
+    assert (shares(coverage, "these images", "p below 0.05 under the null") <= 0.05).all()
+
+
+def test_about_new_images_the_seeds_alone_promise_too_much_as_the_report_warns(coverage):
+    images = coverage[coverage["dominated by"] == "images"]
+    assert shares(images, "new images", "coverage, t over seeds alone").max() < 0.93
+    assert shares(images, "new images", "p below 0.05 under the null").max() > 0.3
+
+
+PUBLISHED = sorted(file.parent for file in (REPOSITORY / "reports").rglob("predictions.npz"))
+
+
+def published(folder):
+    return pytest.param(folder, id=folder.relative_to(REPOSITORY).as_posix())
+
+
+EACH_REPORT = pytest.mark.parametrize("folder", map(published, PUBLISHED))
+
+
+def evidence(folder):
+    """The committed figures, and whether each training has each image right, by its name."""
+    figures = json.loads((folder / "comparison.json").read_text())
+    with np.load(folder / "predictions.npz") as saved:
+        bits = np.unpackbits(saved["right"], axis=1, count=figures["images"])
+        rows = dict(zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True))
+    return figures, {name: bits[row].astype(float) for name, row in rows.items()}
+
+
+def of_this_run(right, network, seeds):
+    """(seeds, images) answers of the variant that the report is about: the first with results."""
+    variants = [name.split("/")[2] for name in right if name.startswith(f"this run/{network}/")]
+    names = [f"this run/{network}/{variants[0]}/{seed}" for seed in seeds]
+    return np.array([right[name] for name in names])
+
+
+def interval_of(differences):
+    found = stats.ttest_1samp(differences, 0)
+    bounds = found.confidence_interval(0.95)
+    return bounds.low, bounds.high
+
+
+def test_reports_with_their_evidence_are_committed():
+    assert PUBLISHED
+    for folder in PUBLISHED:
+        assert (folder / "predictions.npz").stat().st_size <= 2**20
+
+
+@EACH_REPORT
+def test_accuracies_are_those_of_the_committed_predictions(folder):
+    figures, right = evidence(folder)
+    assert figures["accuracy"]
+    for network, said in figures["accuracy"].items():
+        hits = of_this_run(right, network, said["right"])
+        assert hits.sum(axis=1).tolist() == list(said["right"].values())
+        assert said["mean"] == pytest.approx(hits.mean())
+        values = hits.mean(axis=1) if len(hits) > 1 else hits[0]
+        if np.ptp(values):
+            assert (said["low"], said["high"]) == pytest.approx(interval_of(values))
+
+
+@EACH_REPORT
+def test_differences_intervals_and_p_values_follow_from_the_committed_predictions(folder):
+    figures, right = evidence(folder)
+    for network, said in figures["differences"].items():
+        pairs = [of_this_run(right, n, said["by_seed"]) for n in (figures["reference"], network)]
+        differences = pairs[1] - pairs[0]
+        by_seed = differences.mean(axis=1)
+        assert list(said["by_seed"].values()) == pytest.approx(by_seed.tolist())
+        assert said["mean"] == pytest.approx(by_seed.mean())
+        if len(by_seed) == 1:
+            bounds = interval_of(differences[0])
+            assert (said["interval_over"], said["p_value"]) == ("images", 1)
+        else:
+            bounds = interval_of(by_seed)
+            flipped = stats.permutation_test(
+                (differences.sum(axis=1),), np.mean, permutation_type="samples", n_resamples=10_000
+            )
+            assert said["p_value"] == pytest.approx(min(1, flipped.pvalue), abs=0.01)
+            assert said["new_images"]["low"] <= bounds[0] + 1e-12
+            assert said["new_images"]["high"] >= bounds[1] - 1e-12
+        assert (said["low"], said["high"]) == pytest.approx(bounds)
+
+
+@EACH_REPORT
+def test_contrasts_of_experiments_follow_from_the_committed_predictions(folder):
+    figures, right = evidence(folder)
+    tested = [c for c in figures["contrasts"]["found"] if c["adjusted_p"] is not None]
+    for said in figures["contrasts"]["found"]:
+        by_seed = contrast_of(right, said)
+        assert by_seed.mean(axis=1) == pytest.approx(list(said["by_seed"].values()))
+        assert said["mean"] == pytest.approx(by_seed.mean())
+        if len(by_seed) > 1 and np.ptp(by_seed.mean(axis=1)):
+            bounds = interval_of(by_seed.mean(axis=1))
+            assert (said["low"], said["high"]) == pytest.approx(bounds)
+    if tested:
+        counts = np.array([contrast_of(right, said).sum(axis=1) for said in tested])
+        assert [c["adjusted_p"] for c in tested] == pytest.approx(max_t(counts), abs=0.01)
+
+
+def contrast_of(right, said):
+    """(seeds, images) answers of a setting minus the reference's, of any experiment with the "
+    "seed."""
+
+    def answers(experiments, seed):
+        ends = f"/{said['network']}/", f"/{seed}"
+        return next(
+            values
+            for name, values in right.items()
+            if name.split("/")[0] in experiments and ends[0] in name and name.endswith(ends[1])
+        )
+
+    pairs = [(answers(said["experiments"], s), answers(said["reference"], s))
+             for s in said["by_seed"]]  # fmt: skip
+    return np.array([one - other for one, other in pairs])
+
+
+def max_t(counts):
+    """Step-down max-T by SciPy's t statistic, every flip of whole seeds."""
+    flips = list(itertools.product([1, -1], repeat=counts.shape[1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table = [np.abs(stats.ttest_1samp(counts * f, 0, axis=1).statistic) for f in flips]
+    statistics = np.nan_to_num(np.array(table), nan=0.0)
+    order, found, highest = np.argsort(-statistics[0]), np.empty(len(counts)), 0.0
+    for step, contrast in enumerate(order):
+        largest = statistics[:, order[step:]].max(axis=1)
+        highest = max(highest, np.mean(largest >= statistics[0, contrast] * (1 - 1e-9)))
+        found[contrast] = highest
+    return found.tolist()
+
+
+@EACH_REPORT
+def test_the_page_says_what_the_figures_say(folder):
+    figures = json.loads((folder / "comparison.json").read_text())
+    text = (folder / "report.md").read_text()
+    for said in figures["differences"].values():
+        sign = 1 if said["mean"] >= 0 else -1
+        low, high = sorted(100 * sign * said[bound] for bound in ("low", "high"))
+        assert f"ahead by {100 * abs(said['mean']):.1f} points (95 % interval {low:.1f} to" in text
+        assert f"{low:.1f} to {high:.1f}" in text

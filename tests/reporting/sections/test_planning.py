@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from pipeline.reporting.comparison import compare
+from pipeline.reporting.sections.planning import planning_table
+from tests.reporting.conftest import predicting, results_of
+
+
+@pytest.fixture
+def results():
+    keys = [(n, "dropblock", s) for n in ("baseline", "resnet") for s in range(3)]
+    found = results_of(dict.fromkeys(keys, predicting([0])), [0])
+    seconds = found.metrics["network"].map({"baseline": 60.0, "resnet": 240.0})
+    found.metrics["training_seconds"] = seconds
+    return found
+
+
+def test_more_seeds_show_smaller_differences_and_cost_more(results):
+    rng = np.random.default_rng(0)
+    compared = compare(*(rng.random((3, 500)) < 0.5 for _ in range(2)), [0, 1, 2])
+    table = planning_table(results, "resnet", compared)
+    assert table.index.tolist() == list(range(3, 21))
+    shown = table["interval without 0 from, points"].astype(float)
+    assert shown.is_monotonic_decreasing
+    assert shown[3] == pytest.approx(100 * compared.spread * 3.264, rel=0.01)
+    assert table["verdict from, points"].tolist()[:3] == ["never"] * 3
+    assert table.loc[6, ["trainings", "minutes"]].tolist() == [12, "30.0"]

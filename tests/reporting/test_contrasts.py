@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.core.errors import UserError
+from pipeline.reporting.comparison import max_t_p_values
+from pipeline.reporting.contrasts import contrast, describe_change, largest_common, setting_of
+from pipeline.reporting.experiments import Experiment, flatten
+
+SEEDS = range(6)
+BASELINE = {seed: 380 + seed for seed in SEEDS}
+
+
+def experiment(name, resnet, baseline=BASELINE, variants=("dropblock",), width=0.125, **model):
+    """An experiment of 1,000 test images, with the correct ones of each seed."""
+    model = {"drop_block_size": 5, "conv_keep_end": 0.8, "width": width, **model}
+    params = {
+        "baseline": {"width": 0.125}, "model": model, "augment": {"crop_pixels": 4},
+        "train": {"networks": ["baseline", "model"], "variants": list(variants),
+                  "seeds": list(resnet), "precision": "float32"},
+    }  # fmt: skip
+    shared = {seed: baseline[seed] for seed in resnet if seed in baseline}
+    right = {"baseline": shared, "resnet": resnet}
+    summary = {
+        "images": 1_000,
+        "sections": {"baseline": "baseline", "resnet": "model"},
+        "accuracy": {
+            name: {"right": {str(s): n for s, n in counts.items()}}
+            for name, counts in right.items()
+        },
+    }
+    return Experiment(name, flatten(params), summary)
+
+
+def counts(mean, seed=0, seeds=SEEDS):
+    rng = np.random.default_rng(seed)
+    return {s: int(mean + rng.integers(-8, 9)) for s in seeds}
+
+
+@pytest.fixture
+def experiments():
+    return [
+        experiment("this run", counts(460, 1)),
+        experiment("block-1", counts(400, 2), drop_block_size=1),
+        experiment("block-7", counts(461, 3), drop_block_size=7),
+        experiment("block-9", counts(462, 4, seeds=[0, 1]), drop_block_size=9),
+    ]
+
+
+def test_all_contrasts_are_tested_at_once_and_those_with_fewer_seeds_stand_apart(experiments):
+    found = contrast(experiments, None)
+    assert found.seeds == list(SEEDS)
+    assert [c.label for c in found.family] == ["drop_block_size 1", "drop_block_size 7"]
+    assert [c.label for c in found.apart] == ["drop_block_size 9"]
+    assert found.apart[0].p_value is None
+    right = [e.summary["accuracy"]["resnet"]["right"] for e in experiments[:3]]
+    rows = np.array([[r[str(s)] for r in right] for s in SEEDS])
+    expected = max_t_p_values(rows[:, 1:] - rows[:, :1])
+    assert [c.p_value for c in found.family] == pytest.approx(expected.tolist())
+    assert found.family[0].p_value == 0.03125
+    assert found.family[1].p_value > 0.05
+    paired = stats.ttest_rel(rows[:, 1] / 1000, rows[:, 0] / 1000).confidence_interval(0.95)
+    difference = found.family[0].difference
+    assert (difference.low, difference.high) == pytest.approx((paired.low, paired.high))
+
+
+def test_the_same_baseline_is_one_setting_of_all_experiments(experiments):
+    (baseline,) = [s for s in contrast(experiments, None).settings if s.network == "baseline"]
+    assert baseline.experiments == ["this run", "block-1", "block-7", "block-9"]
+    assert baseline.right == BASELINE
+
+
+def test_experiments_of_single_seeds_are_put_together():
+    whole = counts(450, 1)
+    ones = [experiment(f"seed-{s}", {s: whole[s]}) for s in SEEDS]
+    (resnet,) = [s for s in contrast(ones, None).settings if s.network == "resnet"]
+    assert resnet.right == whole
+
+
+def test_other_results_of_the_same_numbers_and_seed_are_kept_apart_and_named(experiments):
+    moved = experiment("moved", counts(470, 9))
+    found = contrast([*experiments, moved], None)
+    assert found.unlike == ["moved (resnet)"]
+    (same,) = [c for c in found.family if c.setting.experiments == ["moved"]]
+    assert same.label == "same numbers, other code or machine"
+
+
+def test_another_reference_can_be_named(experiments):
+    found = contrast(experiments, "block-7")
+    labels = {c.label for c in found.family}
+    assert found.reference == "block-7"
+    assert labels == {"drop_block_size 5", "drop_block_size 1"}
+    with pytest.raises(UserError, match=r"report.reference: 'block-2' is no experiment.*block-7"):
+        contrast(experiments, "block-2")
+
+
+def test_dropblock_that_is_off_is_one_setting_whatever_its_numbers():
+    off = experiment("off", counts(450), conv_keep_end=1.0)
+    ablation = experiment("ablation", counts(450), variants=["nodrop"], drop_block_size=7)
+    assert setting_of(off, "resnet") == setting_of(ablation, "resnet")
+    on = setting_of(experiment("on", counts(450)), "resnet")
+    assert describe_change(setting_of(off, "resnet"), on) == "without DropBlock"
+    assert describe_change(on, setting_of(off, "resnet")).startswith("drop_block_size 5")
+
+
+def test_the_family_has_the_most_seeds_and_then_the_most_contrasts():
+    assert largest_common([[0, 1], [0, 1, 2], [0, 1, 2]]) == [0, 1, 2]
+    assert largest_common([[3, 4], [0, 1], [0, 1]]) == [0, 1]
+    assert largest_common([[], []]) == []
+    assert largest_common([]) == []
+
+
+def test_an_experiment_alone_has_no_contrast(experiments):
+    found = contrast(experiments[:1], None)
+    assert (found.family, found.apart, len(found.settings)) == ([], [], 2)
+    assert contrast([], None).settings == []

@@ -1,0 +1,37 @@
+import numpy as np
+import pandas as pd
+
+from pipeline.reporting.flags import describe_flags
+from tests.reporting.conftest import predicting, results_of
+
+
+def history(accuracies):
+    rows = [
+        {"network": name, "variant": "dropblock", "seed": 0, "epoch": epoch,
+         "clean_train_accuracy": accuracy}
+        for name, values in accuracies.items()
+        for epoch, accuracy in enumerate(values, 1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def flags(accuracies, baseline):
+    predictions = {
+        ("baseline", "dropblock", 0): predicting(baseline),
+        ("resnet", "dropblock", 0): predicting(np.arange(60) % 3),
+    }
+    return describe_flags(results_of(predictions, np.arange(60) % 3, history(accuracies)))
+
+
+def test_a_network_that_answers_one_class_is_named_with_the_class():
+    learnt = {"baseline": [0.4, 0.8], "resnet": [0.4, 0.9]}
+    (said,) = flags(learnt, np.where(np.arange(60) < 59, 1, 0))
+    assert said.startswith(
+        "The baseline, dropblock, seed 0 takes nearly all test images for one class, b"
+    )
+    assert flags(learnt, np.arange(60) % 2) == []
+
+
+def test_a_training_that_never_had_more_right_than_guessing_never_left_its_start():
+    (said,) = flags({"baseline": [0.4, 0.8], "resnet": [0.33, 0.49]}, np.arange(60) % 3)
+    assert said.startswith("The resnet, dropblock, seed 0 never left its start")
