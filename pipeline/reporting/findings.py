@@ -64,7 +64,12 @@ def find(params: Params) -> Findings:
 
 
 def compare_networks(results: Results) -> dict[str, Comparison]:
-    """Compare each network with the first over their paired seeds, where all is finite."""
+    """Compare each network with the first over their paired seeds, where all is finite.
+
+    Nothing is compared where the test images were not scored: that is for choosing a recipe.
+    """
+    if results.scored != "test":
+        return {}
     diverged = {network for network, *_ in results.diverged}
     if results.reference in diverged:
         return {}
@@ -82,6 +87,7 @@ def summarise(results: Results, comparisons: dict[str, Comparison]) -> dict[str,
     return {
         "digest": results.metadata["digest"],
         "watched": results.watched,
+        "scored": results.scored,
         "images": len(results.test.labels),
         "reference": results.reference,
         "sections": results.sections,
@@ -143,4 +149,5 @@ def read_experiments(summary: dict[str, Any], params: Params) -> list[experiment
     except UserError:
         return []
     same = this_run.params, summary
-    return [this_run, *(other for other in others if (other.params, other.summary) != same)]
+    alike = [other for other in others if other.summary.get("scored") == summary["scored"]]
+    return [this_run, *(other for other in alike if (other.params, other.summary) != same)]

@@ -21,7 +21,8 @@ def answers_one_class(results: Results) -> list[tuple[Key, str]]:
 def never_left_start(results: Results) -> list[Key]:
     """Return the trainings that never had the training images right much above chance."""
     chance = 1 / len(results.metadata["class_names"])
-    best = results.history.groupby(["network", "variant", "seed"])["clean_train_accuracy"].max()
+    score = "clean_train_accuracy" if results.watched else "train_accuracy"
+    best = results.history.groupby(["network", "variant", "seed"])[score].max()
     return [key for key, accuracy in best.items() if accuracy < ABOVE_CHANCE * chance]
 
 

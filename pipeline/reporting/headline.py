@@ -1,11 +1,18 @@
 """What the report says first: who is ahead, how sure that is, and what keeps it from being sure."""
 
+from pipeline.evaluation.plots import SPLIT_NAMES
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
 from pipeline.reporting.formats import between, format_p, listed
 from pipeline.reporting.power import MOST_SEEDS, seeds_for
 from pipeline.reporting.results import Results
+
+WITHOUT_TEST = (
+    "**No verdict: only the validation images were scored (`evaluate.test: false`), which choose a "
+    "recipe and therefore flatter it.** `dvc repro` with `evaluate.test: true` scores the test "
+    "images, without training anew."
+)
 
 
 def title(results: Results) -> str:
@@ -20,7 +27,9 @@ def headline(findings: Findings) -> str:
     source = results.metadata["params"]["source"]
     means = {name: 100 * results.hits(name, s).mean() for name, s in _shown_seeds(findings).items()}
     accuracy = ", ".join(f"{name} {means[name]:.1f} %" for name in reversed(results.names))
-    start = f"{source}: {accuracy} test accuracy"
+    start = f"{source}: {accuracy} {SPLIT_NAMES[results.scored]} accuracy"
+    if results.scored != "test":
+        return f"{start}; the test images were not scored, so there is no verdict."
     if len(results.networks) == 1:
         return f"{start}; a network alone, compared with none."
     if not comparisons:
@@ -93,6 +102,8 @@ def training_cost(results: Results, name: str, seeds: int) -> str:
 def verdicts(findings: Findings) -> list[str]:
     """Say what may be claimed of each network beside the first, a paragraph each."""
     results, comparisons = findings.results, findings.comparisons
+    if results.scored != "test":
+        return [WITHOUT_TEST]
     if len(results.networks) == 1:
         return [f"**No verdict: the {results.reference} was trained alone.**"]
     if not comparisons:

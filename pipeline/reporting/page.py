@@ -47,6 +47,8 @@ SECTIONS = (
     experiments,
     protocol,
 )
+# Where the test images were not scored: what choosing a recipe takes.
+WITHOUT_TEST = (summary, learning, dropblock, protocol)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Page:
 
 def make_page(findings: Findings) -> Page:
     """Return what these findings allow to be shown."""
-    made = (section.make(findings) for section in SECTIONS)
+    shown = SECTIONS if findings.results.scored == "test" else WITHOUT_TEST
+    made = (section.make(findings) for section in shown)
     return Page(
         title(findings.results),
         headline(findings),

@@ -10,7 +10,7 @@ from pipeline.core.declarations import display_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED
 from pipeline.core.params import Params
-from pipeline.core.records import load_metadata
+from pipeline.core.records import Split, load_metadata
 from pipeline.core.trials import Trial, Variant, label_history, load_history
 from pipeline.evaluation.outputs import EvaluationSet, load_masks, load_predictions, metrics_table
 
@@ -33,7 +33,9 @@ class Results:
         masks: of each (network, variant, seed), the (h, w, 4) DropBlock masks by layer.
         test: the test images.
         metadata: of the prepared data.
-        watched: "val", or "test" in the tutorial's own protocol.
+        watched: "val", "test" in the tutorial's own protocol, or None: no split was scored after
+            each epoch.
+        scored: "test", or "val" where a recipe was tried without the test images.
         missing: the names of the trainings that params.yaml asks for and that have no results.
     """
 
@@ -45,7 +47,8 @@ class Results:
     masks: dict[Key, dict[str, np.ndarray]]
     test: EvaluationSet
     metadata: dict[str, Any]
-    watched: str
+    watched: str | None
+    scored: Split
     missing: tuple[str, ...] = ()
 
     def of(self, variant: Variant) -> "Results":
@@ -131,7 +134,8 @@ def load_results(params: Params) -> Results:
         folder = params.trials[0].evaluation_folder.parent
         raise UserError(f"{folder} is empty; run `dvc repro`")
     metrics = metrics_table(present, metadata["digest"])
-    watched = metrics["watched"].iloc[0]
+    watched = _same(metrics, "watched", "train.watch")
+    _same(metrics, "precision", "train.precision")
     predictions = {trial: load_predictions(trial) for trial in present}
     histories = [label_history(load_history(t, watched), t, watched) for t in present]
     return Results(
@@ -144,8 +148,25 @@ def load_results(params: Params) -> Results:
         _common_test_set({trial: test for trial, (_, test) in predictions.items()}),
         metadata,
         watched,
+        _same(metrics, "scored", "evaluate.test"),
         tuple(trial.title for trial in params.trials if trial not in present),
     )
+
+
+def _same(metrics: pd.DataFrame, column: str, key: str) -> Any:
+    """Return what all trainings have in common.
+
+    Raises:
+        UserError: they differ, so that they cannot be compared.
+    """
+    values = metrics[column].drop_duplicates().to_list()
+    if len(values) > 1:
+        found = "; ".join(f"{row['name']}: {row[column]}" for _, row in metrics.iterrows())
+        raise UserError(
+            f"the trainings were not made alike, so that they are not compared ({found}); set "
+            f"{key} and run `dvc repro`"
+        )
+    return values[0]
 
 
 def _key(trial: Trial) -> Key:

@@ -1,7 +1,9 @@
 """Stage `register`: name the best network of this data champion in MLflow's model registry.
 
 The best network by validation accuracy becomes `champion` and the second best `challenger`, but
-only where it beats the present champion of the same prepared data. The report and its figures go
+only where it beats the present champion of the same prepared data. Where all images were trained on
+and none watched, the test accuracy decides, which flatters the champion's own; the version says so.
+Where the test images chose the epoch, there is no champion. The report and its figures go
 to the MLflow runs that it compares. What `dvc repro` left is kept as a DVC experiment.
 """
 
@@ -13,8 +15,9 @@ import pandas as pd
 
 from pipeline.core.files import OUTPUTS, PREPARED, REPORTS, work_folder, write_json
 from pipeline.core.params import Params
-from pipeline.core.records import load_metadata
+from pipeline.core.records import Split, load_metadata
 from pipeline.evaluation.outputs import load_logged_model, metrics_table
+from pipeline.evaluation.plots import SPLIT_NAMES
 from pipeline.tracking.kept import keep_result
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import attach_files
@@ -44,8 +47,10 @@ def choose_champion(params: Params) -> str:
     """Register the networks where they deserve it; say in one sentence what was done."""
     metadata = load_metadata(PREPARED)
     metrics = metrics_table(params.trials, metadata["digest"])
-    if "best_val_accuracy" not in metrics:
-        return "no champion without validation images (data.validation_fraction is 0)"
+    if "best_test_accuracy" not in metrics:
+        return "no champion without test scores (evaluate.test is false)"
+    if "best_val_accuracy" not in metrics and metrics["watched"].notna().any():
+        return "no champion where the test images chose the epoch (train.watch is test)"
     ranked = rank(metrics.assign(trial=params.trials))
     registry = Registry(metadata["params"]["source"], metadata["digest"])
     # Two workers of a queue may get here at the same time.
@@ -55,44 +60,54 @@ def choose_champion(params: Params) -> str:
 
 def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
     """Take the aliases of a worse champion and its challenger; leave a better one's."""
-    best, champion = ranked[0], registry.find("champion")
-    accuracy = best["best_val_accuracy"]
-    if champion and float(champion.tags["val_accuracy"]) >= accuracy:
+    best, champion, split = ranked[0], registry.find("champion"), deciding(ranked[0])
+    accuracy = best[f"best_{split}_accuracy"]
+    if champion and float(champion.tags[f"{split}_accuracy"]) >= accuracy:
         return (
-            f"{champion.tags['run_name']} stays champion of {registry.name}: validation accuracy "
-            f"{float(champion.tags['val_accuracy']):.4f}, {best['name']} has {accuracy:.4f}"
+            f"{champion.tags['run_name']} stays champion of {registry.name}: {SPLIT_NAMES[split]} "
+            f"accuracy {float(champion.tags[f'{split}_accuracy']):.4f}, {best['name']} has "
+            f"{accuracy:.4f}"
         )
     said = []
     for alias, row in zip(ALIASES, ranked, strict=False):
         uri = load_logged_model(row["trial"])["model_uri"]
         registry.register(uri, alias, describe(row, metadata))
-        said.append(f"{row['name']} {row['best_val_accuracy']:.4f}")
+        said.append(f"{row['name']} {row[f'best_{split}_accuracy']:.4f}")
     challenger = f", challenger {said[1]}" if len(said) > 1 else ""
     return (
-        f"{best['name']} is champion of {registry.name}: validation accuracy {accuracy:.4f}"
-        f"{challenger}"
+        f"{best['name']} is champion of {registry.name}: {SPLIT_NAMES[split]} accuracy "
+        f"{accuracy:.4f}{challenger}"
     )
+
+
+def deciding(scores: Any) -> Split:
+    """Return the split by which networks are ranked: val, or test where there is no other."""
+    return "val" if "best_val_accuracy" in scores else "test"
 
 
 def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the best training of each network, the best network first.
 
-    The highest validation accuracy, at a tie the lowest validation loss.
+    The highest accuracy on the split that decides, at a tie the lowest loss.
     """
-    keys = ["best_val_accuracy", "best_val_loss"]
+    keys = [f"best_{deciding(metrics)}_{what}" for what in ("accuracy", "loss")]
     ordered = metrics.sort_values(keys, ascending=[False, True], kind="stable")
     return ordered.drop_duplicates("network").to_dict("records")
 
 
 def describe(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
     """Return what a registered version needs to be compared and used."""
+    validation = {}
+    if deciding(row) == "val":
+        validation["val_accuracy"] = repr(float(row["best_val_accuracy"]))
     return {
         "run_name": row["name"],
         "network": row["network"],
         "variant": row["variant"],
         "seed": str(row["seed"]),
         "digest": metadata["digest"],
-        "val_accuracy": repr(float(row["best_val_accuracy"])),
+        **validation,
+        "chosen_by": f"{SPLIT_NAMES[deciding(row)]} accuracy",
         "test_accuracy": repr(float(row["best_test_accuracy"])),
         "class_names": json.dumps(metadata["class_names"]),
     }

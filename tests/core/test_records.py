@@ -14,7 +14,6 @@ def test_prepared_splits_come_back_as_they_were_saved(tmp_path):
     for name, expected in splits.items():
         np.testing.assert_array_equal(prepared[name], expected)
     assert prepared.metadata["digest"] == digest
-    assert prepared.watched == "val"
 
 
 def test_the_digest_tells_content_and_splits_apart(tmp_path):
@@ -28,12 +27,6 @@ def test_the_digest_tells_content_and_splits_apart(tmp_path):
     assert digest(records[:21], records[21:]) != first
     records["image"][3, 0, 0, 0] ^= 1
     assert digest(records[:20], records[20:]) != first
-
-
-def test_without_validation_images_the_test_set_is_watched(tmp_path):
-    records = load_digits().train
-    save_prepared(tmp_path, {"train": records, "val": records[:0], "test": records[:9]}, {})
-    assert Prepared(tmp_path).watched == "test"
 
 
 @pytest.mark.parametrize("content", [None, "{", "[1]"])

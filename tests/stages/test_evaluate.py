@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
 from pipeline.core.trials import load_facts
 from pipeline.evaluation import outputs
@@ -12,12 +13,13 @@ from pipeline.stages.train import train
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss():
     history = pd.DataFrame(
         {
-            "epoch": [1, 2, 3, 4, 5],
-            "val_accuracy": [0.5, 0.8, 0.8, 0.8, 0.7],
-            "val_loss": [0.1, 0.6, 0.4, 0.4, 0.2],
+            "epoch": [0, 1, 2, 3, 4, 5],
+            "image_size": [20, 32, 32, 32, 32, 32],
+            "val_accuracy": [0.9, 0.5, 0.8, 0.8, 0.8, 0.7],
+            "val_loss": [0.1, 0.1, 0.6, 0.4, 0.4, 0.2],
         }
     )
-    assert best_epoch(history)["epoch"] == 3
+    assert best_epoch(history)["epoch"] == 3  # 0 is of small images
 
 
 def test_names_for_mlflow_do_not_collide_with_the_curves():
@@ -53,6 +55,24 @@ def test_a_training_is_scored_and_its_run_extended(training, store, workspace):
     artifacts = {item.path for item in store.list_artifacts(run.info.run_id, "figures")}
     assert "figures/learning_curves.png" in artifacts
     assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
+
+
+def test_without_the_test_images_validation_is_scored_also_mirrored(training, store, workspace):
+    evaluated = training.params.evaluate.model_copy(update={"test": False, "flip": True})
+    train(training)
+    evaluate(training.params.model_copy(update={"evaluate": evaluated}), training.trial)
+    metrics = outputs.load_metrics(training.trial, training.prepared.digest)
+    assert metrics["scored"] == "val"
+    assert not [key for key in metrics if "_test_" in key]
+
+    validation = training.prepared["val"]
+    log_probabilities, images = outputs.load_predictions(training.trial)
+    np.testing.assert_array_equal(images.labels, validation["label"])
+    model = load_network(training.trial.models_folder / "best.keras")
+    mirrored = model.predict(validation["image"][:, :, ::-1].astype(np.float32), verbose=0)
+    both = np.exp(log_probabilities) + softmax(mirrored, axis=1)
+    hits = both.argmax(axis=1) == validation["label"]
+    assert metrics["best_val_flip_accuracy"] == pytest.approx(hits.mean())
 
 
 @pytest.mark.slow

@@ -54,7 +54,27 @@ def test_only_a_better_one_takes_the_champions_place(results, params):
 
 def test_the_test_set_never_chooses(workspace, params):
     write_results(workspace, seeds=[0], watched="test")
-    assert "no champion without validation images" in choose_champion(params)
+    assert "no champion where the test images chose the epoch" in choose_champion(params)
+
+
+def test_a_recipe_that_is_only_tried_has_no_champion(workspace, params):
+    write_results(workspace, seeds=[0], scored="val")
+    assert "no champion without test scores" in choose_champion(params)
+
+
+def test_where_all_images_were_trained_on_the_test_accuracy_decides_and_that_is_said(
+    workspace, store, params
+):
+    write_results(workspace, seeds=[0], watched=None)
+    for network in ("baseline", "model"):
+        save_logged_model(Trial(network, "dropblock", 0), *log_small_model())
+    metrics = metrics_table(params.trials, DIGEST)
+    best = metrics.sort_values("best_test_accuracy").iloc[-1]
+    said = choose_champion(params)
+    assert f"{best['name']} is champion of digits-d1d1d1d1: test accuracy" in said
+    champion = Registry("digits", DIGEST).find("champion")
+    assert champion.tags["chosen_by"] == "test accuracy"
+    assert "val_accuracy" not in champion.tags
 
 
 def test_a_model_that_the_store_lost_is_a_clear_error(results, params):

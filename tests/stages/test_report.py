@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from pipeline.core.errors import UserError
 from pipeline.reporting.findings import find
 from pipeline.reporting.results import load_results
 from pipeline.stages.report import collect_metrics, write_report
@@ -110,6 +111,36 @@ def test_the_tutorials_own_protocol_is_flagged(workspace, params):
     _, markdown = report(workspace, params)
     assert "The test set decided when to stop" in markdown
     assert "val accuracy" not in markdown
+
+
+def test_a_recipe_that_is_only_tried_gets_no_verdict(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2, 3, 4, 5], scored="val")
+    headline, markdown = report(workspace, with_train(params, seeds=[0, 1, 2, 3, 4, 5]))
+    assert (
+        "validation accuracy; the test images were not scored, so there is no verdict" in headline
+    )
+    assert "test accuracy" not in markdown
+    assert "interval" not in headline
+    metrics = json.loads((workspace / "reports/metrics.json").read_text())
+    assert set(metrics) == {"baseline", "resnet"}
+    assert "test_accuracy" not in metrics["resnet"]
+    assert metrics["resnet"]["val_accuracy"] > 0
+
+
+def test_without_a_watched_split_the_report_says_that_nothing_was_chosen(workspace, params):
+    write_results(workspace, seeds=[0, 1], watched=None)
+    headline, markdown = report(workspace, with_train(params, seeds=[0, 1]))
+    assert "test accuracy" in headline
+    assert "nothing was chosen by the test images" in markdown
+    assert "validation" not in markdown.replace("0 validation", "")
+
+
+def test_trainings_of_different_precision_are_not_compared(workspace, params):
+    write_results(workspace, seeds=[0])
+    file = workspace / "outputs/evaluation/model-dropblock-0/metrics.json"
+    file.write_text(file.read_text().replace("float32", "mixed_bfloat16"))
+    with pytest.raises(UserError, match=r"not made alike.*bfloat16.*set train.precision"):
+        report(workspace, params)
 
 
 def test_a_missing_network_gives_a_partial_report_without_a_verdict(workspace, params):

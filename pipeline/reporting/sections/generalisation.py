@@ -16,6 +16,8 @@ from pipeline.reporting.section import Drawing, Section
 def make(findings: Findings) -> Section:
     """Show the generalisation gap."""
     results = findings.results
+    if results.watched is None:
+        return Section("Generalisation", [gap_table(results)])
     alt = f"Accuracy on training minus {SPLIT_NAMES[results.watched]} images, against epochs"
     gap = Drawing("generalisation_gap", plot_gap(results.history, results.watched), alt)
     return Section("Generalisation", [gap_table(results), gap])

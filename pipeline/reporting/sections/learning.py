@@ -17,21 +17,15 @@ LEVELS_NOTE = (
 
 def make(findings: Findings) -> Section:
     """Show the learning curves."""
-    results, watched = findings.results, SPLIT_NAMES[findings.results.watched]
-    note = (
-        f"*Training, clean* is a sample of the training images, as large as the {watched} set, "
-        "without augmentation and dropout; *training, augmented* the running mean over the epoch. "
-        "Against epochs: means over seeds and their range; against compute and minutes: each seed. "
-        f"The time is that of training and of scoring the {watched} set."
-    )
+    results = findings.results
     parts: list[Part] = [
         Drawing(
             "learning_curves",
             plot_history(results.history, results.watched),
             "Accuracy and loss against epochs, compute and minutes",
         ),
-        note,
-        *_levels(results, findings.params.report.accuracy_levels, watched),
+        describe_curves(results.watched),
+        *_levels(results, findings.params.report.accuracy_levels),
         Drawing(
             "schedules",
             plot_schedules(results.history),
@@ -41,13 +35,31 @@ def make(findings: Findings) -> Section:
     return Section("How fast they learn", parts, {"learning_curves": mean_curves(results)})
 
 
-def _levels(results: Results, levels: list[float], watched: str) -> list[Part]:
+def describe_curves(watched: str | None) -> str:
+    """Say what the curves are of."""
+    note = (
+        "*Training, augmented* is the running mean over the epoch. Against epochs: means over "
+        "seeds and their range; against compute and minutes: each seed. Where small images were "
+        "trained with, the scores are of images as small."
+    )
+    if watched is None:
+        return f"{note} No other images were scored before the end. The time is that of training."
+    return (
+        f"*Training, clean* is a sample of the training images, as large as the "
+        f"{SPLIT_NAMES[watched]} set, without augmentation and dropout. {note} The time is that of "
+        f"training and of scoring the {SPLIT_NAMES[watched]} set."
+    )
+
+
+def _levels(results: Results, levels: list[float]) -> list[Part]:
+    if results.watched is None:
+        return []
     table = levels_table(results, levels)
     if table.empty:
         return ["No training reached any of the levels of `report.accuracy_levels`."]
     return [
-        f"Epochs and seconds until the {watched} accuracy first reached each level, as means over "
-        "the seeds that reached it with their range:",
+        f"Epochs and seconds until the {SPLIT_NAMES[results.watched]} accuracy first reached each "
+        "level, as means over the seeds that reached it with their range:",
         table,
         f"{LEVELS_NOTE} {describe_tracing(results)}",
     ]
@@ -62,8 +74,12 @@ def describe_tracing(results: Results) -> str:
 
 
 def mean_curves(results: Results) -> pd.DataFrame:
-    """Return network, epoch, and the watched split's accuracy and loss as means over seeds."""
-    columns = {"watched_accuracy": "accuracy", "watched_loss": "loss"}
+    """Return network, epoch, and the watched split's accuracy and loss as means over seeds.
+
+    Where no split was watched, those of the augmented training images.
+    """
+    kind = "watched" if results.watched else "train"
+    columns = {f"{kind}_accuracy": "accuracy", f"{kind}_loss": "loss"}
     means = results.history.groupby(["network", "epoch"], sort=False)[list(columns)].mean()
     return means.rename(columns=columns).reset_index()
 

@@ -51,9 +51,10 @@ UNITS = {"pflop": "training compute, PFLOP", "minutes": "minutes of training"}
 
 def make(findings: Findings) -> Section:
     """Show what is not equal, and the networks where it is."""
-    results, watched = findings.results, SPLIT_NAMES[findings.results.watched]
+    results = findings.results
     parts = ablation(findings)
-    if len(results.names) > 1:
+    if len(results.names) > 1 and results.watched:
+        watched = SPLIT_NAMES[results.watched]
         drawing = Drawing(
             "equal_budgets",
             plot_budgets(results.history, watched),

@@ -15,6 +15,8 @@ from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
 
 ROWS = {
     "test accuracy, %": ("best_test_accuracy", "{:.1f}", 100),
+    "test accuracy with mirror images, %": ("best_test_flip_accuracy", "{:.1f}", 100),
+    "validation accuracy, %": ("best_val_accuracy", "{:.1f}", 100),
     "test loss, nats": ("best_test_loss", "{:.3f}", 1),
     "parameters": ("parameters", "{:,.0f}", 1),
     "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
@@ -24,14 +26,14 @@ ROWS = {
 
 def make(findings: Findings) -> list[Part]:
     """Return the table and the figures."""
-    results, watched = findings.results, SPLIT_NAMES[findings.results.watched]
+    results = findings.results
     parts: list[Part] = [key_table(results)]
     if findings.comparisons:
         shown = [results.reference, *findings.comparisons]
         alt = f"Test accuracy of each seed, {listed(shown)}"
         parts.append(Drawing("seeds", plot_seeds(seed_accuracies(results, shown)), alt))
-    alt = f"Accuracy on {watched} and on training images against epochs"
-    parts.append(Drawing("accuracy", plot_accuracy(results.history, watched), alt))
+    alt = "Accuracy against epochs"
+    parts.append(Drawing("accuracy", plot_accuracy(results.history, results.watched), alt))
     return parts
 
 
@@ -43,13 +45,17 @@ def key_table(results: Results) -> pd.DataFrame:
             for name in results.names
         }
         for label, (key, form, scale) in ROWS.items()
+        if key in results.metrics
     }
     return pd.DataFrame(cells).T.rename_axis("")
 
 
-def plot_accuracy(history: pd.DataFrame, watched: str) -> Figure:
+def plot_accuracy(history: pd.DataFrame, watched: str | None) -> Figure:
     """Plot accuracy against epochs, as means over the seeds with their range."""
-    kinds = {"watched_accuracy": watched, "clean_train_accuracy": "training, clean"}
+    kinds = {"train_accuracy": "training, augmented"}
+    if watched:
+        clean = {"clean_train_accuracy": "training, clean"}
+        kinds = {"watched_accuracy": SPLIT_NAMES[watched], **clean}
     curves = history.melt(
         id_vars=["network", "seed", "epoch"], value_vars=list(kinds), var_name="images"
     )

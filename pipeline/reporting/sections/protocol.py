@@ -16,6 +16,12 @@ VALIDATION_WATCHED = (
     "The validation images chose the epoch and stopped the training; the test images were read "
     "once, at the end."
 )
+NOTHING_WATCHED = (
+    "No images but those trained on were scored before the end of a training: the number of epochs "
+    "was fixed beforehand, nothing was chosen by the test images, and the last epoch's weights are "
+    "scored."
+)
+WATCHED = {"test": TEST_WATCHED, "val": VALIDATION_WATCHED, None: NOTHING_WATCHED}
 
 SPLIT = (
     "The split into training and validation images is one fixed draw (`data.seed` {seed}), the "
@@ -40,7 +46,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"training, {images['val']:,} validation, {images['test']:,} test images of "
         f"{len(metadata['class_names'])} classes.",
         *([SPLIT.format(seed=metadata["params"]["seed"])] if images["val"] else []),
-        TEST_WATCHED if results.watched == "test" else VALIDATION_WATCHED,
+        WATCHED[results.watched],
         f"{sizes(results, params)} {describe_seeds(results)}",
         f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
         f"{machine['python']}; precision {first['precision']}.",

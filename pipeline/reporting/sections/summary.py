@@ -14,6 +14,7 @@ SCORES = {
     "loss": ("loss", "{:.3f}", 1),
     "top_k_accuracy": ("top-{top_k} accuracy, %", "{:.1f}", 100),
     "superclass_accuracy": ("superclass accuracy, %", "{:.1f}", 100),
+    "flip_accuracy": ("accuracy with mirror images, %", "{:.1f}", 100),
     "calibration_error": ("calibration error, points", "{:.1f}", 100),
 }
 NOTE = (
@@ -21,7 +22,9 @@ NOTE = (
     "without augmentation and DropBlock. *Last weights* are those after the last epoch. Parameters "
     "are the trainable ones; a multiply-add counts as two operations, training as three times the "
     "forward pass of all images seen (1 PFLOP = 10^15 operations). The superclass is that of the "
-    "likeliest class. Calibration error: the mean gap between confidence and accuracy, in 15 bins."
+    "likeliest class. With mirror images: by the mean of an image's and its mirror image's "
+    "probabilities, in two passes. Calibration error: the mean gap between confidence and accuracy, "
+    "in 15 bins."
 )
 PUBLISHED_NOTE = (
     "Published: part 5 and 7 of the tutorial; part 6, the baseline, gives no figures of its own "
@@ -35,7 +38,7 @@ def make(findings: Findings) -> Section:
     results = findings.results
     table = summary_table(results, findings.params.evaluate.top_k)
     parts: list[Part] = [table, f"{describe_seeds(results)} {NOTE}"]
-    if results.metadata["params"]["source"] == "cifar100":
+    if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
         parts += ["### Beside the published figures", published, PUBLISHED_NOTE]
     return Section(TITLES.get(len(results.networks), "All networks"), parts)

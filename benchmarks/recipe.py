@@ -1,0 +1,165 @@
+"""The laptop preset's recipe for the resnet, minus one part at a time: what each part is worth.
+
+Choices are made on validation accuracy: no experiment here scores the test images. `queue` queues an
+experiment for each part, in a clone with the data at hand; after `dvc queue start`, `collect` writes
+their accuracies to reports/recipe/ablation.csv; without either, the table and the figures are drawn
+from what is in reports/recipe.
+"""
+
+import argparse
+import subprocess
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from scipy import stats
+
+from pipeline.core.files import PREPARED
+from pipeline.core.records import load_metadata
+from pipeline.reporting.experiments import compare_experiments
+
+mpl.use("agg")
+FOLDER = Path("reports/recipe")
+FULL = "full recipe"
+PREFIX = "recipe-"
+
+NO_DROP_BLOCK = ["model.conv_keep_start=1.0", "model.conv_keep_step=0.0", "model.conv_keep_end=1.0"]
+# What is changed in the recipe, as `dvc exp run -S` takes it.
+PARTS = {
+    FULL: [],
+    "SGD instead of Muon": ["model.optimizer=sgd"],
+    "Adam instead of Muon": ["model.optimizer=adam", "model.learning_rate=0.002"],
+    "no weight decay of convolutions": ["model.muon_weight_decay=0.0"],
+    "shifts of 4 pixels": ["augment.translate_pixels=4"],
+    "the tutorial's augmentation": ["augment.policy=tutorial"],
+    "random flips": ["augment.alternate_flips=false"],
+    "no label smoothing": ["model.label_smoothing=0.0"],
+    "32 pixels throughout": ["model.small_image_share=0.0", "model.epochs=7"],
+    "one cycle instead of a linear fall": ["model.schedule=one_cycle"],
+    "average of the weights": ["model.weight_average=0.99"],
+    "no hidden layer": ["model.hidden_units=[]", "model.logits_norm=false"],
+    "two hidden layers": ["model.hidden_units=[4096,4096]"],
+    "no ReLU on the image": ["model.image_relu=false"],
+    "DropBlock, keep probability 0.97": [
+        "model.conv_keep_step=0.003",
+        "model.conv_keep_end=0.97",
+    ],
+}
+
+
+def queue(seeds: list[int]) -> None:
+    """Queue an experiment for each part, without DropBlock and without the test images."""
+    common = ["train.networks=[model]", f"train.seeds={seeds}", "evaluate.test=false"]
+    for part, changes in PARTS.items():
+        name = PREFIX + part.lower().replace(" ", "-").replace("'", "").replace(",", "")
+        settings = [f"-S{change}" for change in [*common, *NO_DROP_BLOCK, *changes]]
+        subprocess.run(["dvc", "exp", "run", "--queue", "-n", name, *settings], check=True)
+
+
+def collect() -> None:
+    """Write the validation accuracy of each part and seed, from the experiments of this folder."""
+    names = {PREFIX + part.lower().replace(" ", "-").replace("'", "").replace(",", ""): part
+             for part in PARTS}  # fmt: skip
+    rows = [
+        {"part": names[found.name], "seed": int(seed), "val_accuracy": right / images}
+        for found in compare_experiments(load_metadata(PREPARED)["digest"])
+        if found.name in names
+        for images in [found.summary["images"]]
+        for seed, right in found.summary["accuracy"]["resnet"]["right"].items()
+    ]
+    pd.DataFrame(rows).to_csv(FOLDER / "ablation.csv", index=False)
+
+
+def contrast(accuracies: pd.DataFrame) -> pd.DataFrame:
+    """Set each part against the full recipe, paired over the seeds of both.
+
+    Args:
+        accuracies: part, seed and val_accuracy, 0 to 1.
+
+    Returns:
+        By part: seeds, mean validation accuracy in percent, the difference in points with a 95 %
+        interval by Student's t.
+    """
+    by_part = accuracies.pivot(index="seed", columns="part", values="val_accuracy") * 100
+    rows = {}
+    for part in [p for p in accuracies["part"].unique() if p != FULL]:
+        paired = (by_part[part] - by_part[FULL]).dropna()
+        half = stats.t.ppf(0.975, len(paired) - 1) * stats.sem(paired)
+        mean = paired.mean()
+        rows[part] = (len(paired), by_part[part].mean(), mean, mean - half, mean + half)
+    columns = ["seeds", "validation accuracy, %", "difference, points", "low", "high"]
+    table = pd.DataFrame(rows, index=columns).T.astype({"seeds": int})
+    return table.sort_values("difference, points").rename_axis("changed in the recipe")
+
+
+def plot_ablation(table: pd.DataFrame) -> Figure:
+    """Plot the differences with their intervals."""
+    figure, axis = plt.subplots(figsize=(8, 0.4 * len(table) + 1), layout="constrained")
+    places, means = np.arange(len(table)), table["difference, points"]
+    axis.errorbar(
+        means, places, xerr=[means - table["low"], table["high"] - means], fmt="o", capsize=3
+    )
+    axis.set_yticks(places, [f"{part} ({row.seeds} seeds)" for part, row in table.iterrows()])
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set(xlabel="validation accuracy minus that of the full recipe, points")
+    return figure
+
+
+def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Plot accuracy against training compute.
+
+    Args:
+        screened: network, pflop, val_accuracy of each training that chose the recipe.
+        final: name, network, pflop, test_accuracy of the final runs.
+        published: name, pflop and test accuracy, of others' networks.
+    """
+    figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    palette = dict(
+        zip(("baseline", "resnet", "other"), sns.color_palette("colorblind"), strict=False)
+    )
+    for network, rows in screened.groupby("network"):
+        axis.scatter(
+            rows["pflop"], 100 * rows["val_accuracy"], s=14, alpha=0.45, linewidth=0,
+            color=palette[network], label=f"{network}, screening (validation)",
+        )  # fmt: skip
+    for network, rows in final.groupby("network"):
+        axis.scatter(
+            rows["pflop"], 100 * rows["test_accuracy"], s=90, marker="*", edgecolor="black",
+            color=palette[network], label=f"{network}, final (test)", zorder=3,
+        )  # fmt: skip
+    axis.scatter(
+        published["pflop"], 100 * published["test_accuracy"], s=40, marker="x", color="black",
+        label="published recipes, other networks (test)",
+    )  # fmt: skip
+    axis.axhline(70.7, color="grey", linewidth=0.8, linestyle="--")
+    axis.text(axis.get_xlim()[0], 71, " the tutorial's resnet, 46 PFLOP: 70.7 %", fontsize="small")
+    axis.set(xscale="log", xlabel="training compute, PFLOP", ylabel="accuracy, %")
+    axis.legend(fontsize="small", loc="lower right")
+    return figure
+
+
+def main() -> None:
+    """Queue or collect the experiments, or draw what is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["queue", "collect", "draw"], nargs="?", default="draw")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    if arguments.action == "queue":
+        queue(arguments.seeds)
+        return
+    if arguments.action == "collect":
+        collect()
+    table = contrast(pd.read_csv(FOLDER / "ablation.csv"))
+    (FOLDER / "ablation.md").write_text(table.round(2).to_markdown() + "\n")
+    plot_ablation(table).savefig(FOLDER / "ablation.png", dpi=110, metadata={"Software": None})
+    tables = [pd.read_csv(FOLDER / f"{name}.csv") for name in ("screening", "final", "published")]
+    plot_frontier(*tables).savefig(FOLDER / "frontier.png", dpi=110, metadata={"Software": None})
+    print(table.round(2).to_markdown())
+
+
+if __name__ == "__main__":
+    main()
