@@ -1,9 +1,9 @@
-"""The laptop preset's recipe for the resnet, minus one part at a time: what each part is worth.
+"""The laptop preset's recipe for the resnet, one part of it changed at a time: what each is worth.
 
-Choices are made on validation accuracy: no experiment here scores the test images. `queue` queues an
-experiment for each part, in a clone with the data at hand; after `dvc queue start`, `collect` writes
-their accuracies to reports/recipe/ablation.csv; without either, the table and the figures are drawn
-from what is in reports/recipe.
+Choices are made on validation accuracy: no experiment here scores the test images. `queue` queues
+an experiment for each part, in a clone with the data at hand; after `dvc queue start`, `collect`
+writes their accuracies to reports/recipe/ablation.csv; without either, the table and the figures
+are drawn from what is in reports/recipe.
 """
 
 import argparse

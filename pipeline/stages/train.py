@@ -181,7 +181,7 @@ def start_or_resume(training: Training, folder: Path) -> tuple[keras.Model, list
     if saved:
         path, rows = saved
         print(f"going on after epoch {len(rows)}, from {path}", flush=True)
-        return load_network(path / "last.keras"), rows
+        return load_network(path / "last.keras", compiled=True), rows
     params, classes = training.params.train, len(training.prepared.class_names)
     return new_model(training.trial.network, training.recipe, params, classes), []
 

@@ -169,3 +169,33 @@ def test_the_page_says_what_the_figures_say(folder):
         low, high = sorted(100 * sign * said[bound] for bound in ("low", "high"))
         assert f"ahead by {100 * abs(said['mean']):.1f} points (95 % interval {low:.1f} to" in text
         assert f"{low:.1f} to {high:.1f}" in text
+
+
+def test_the_table_of_the_recipes_parts_follows_from_the_screening():
+    folder = REPOSITORY / "reports/recipe"
+    scores = pd.read_csv(folder / "ablation.csv").pivot(
+        index="seed", columns="part", values="val_accuracy"
+    )
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (folder / "README.md").read_text().splitlines()
+        if line.startswith("| ") and "seeds" not in line
+    ]
+    names = {"batch-norm offsets start at 0, as Keras' do": "batch-norm offsets start at 0"}
+    assert len(rows) == scores.shape[1] - 1
+    for part, seeds, accuracy, difference, interval in rows:
+        paired = scores[["full recipe", names.get(part, part)]].dropna()
+        found = stats.ttest_rel(paired.iloc[:, 1], paired.iloc[:, 0])
+        low, high = found.confidence_interval(0.95)
+        assert int(seeds) == len(paired)
+        assert float(accuracy) == pytest.approx(100 * scores[paired.columns[1]].mean(), abs=0.06)
+        mean = 100 * (paired.iloc[:, 1] - paired.iloc[:, 0]).mean()
+        assert float(difference) == pytest.approx(mean, abs=0.06)
+        bounds = [float(bound) for bound in interval.split(" to ")]
+        assert bounds == pytest.approx([100 * low, 100 * high], abs=0.06)
+
+
+def test_others_recipes_name_their_source():
+    published = pd.read_csv(REPOSITORY / "reports/recipe/published.csv")
+    assert published["source"].str.startswith("github.com/").all()
+    assert published["test_accuracy"].between(0.5, 0.9).all()

@@ -34,4 +34,5 @@ def results_of(predictions, labels, history=None):
         test=EvaluationSet(labels, labels, np.arange(len(labels)), np.zeros(len(labels), bool)),
         metadata={"class_names": ["a", "b", "c"]},
         watched="val",
+        scored="test",
     )

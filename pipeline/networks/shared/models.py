@@ -36,8 +36,11 @@ def build_model(network: str, params: Recipe, classes: int) -> keras.Model:
     return find_network(network).build(params, classes)
 
 
-def load_network(path: Path) -> keras.Model:
+def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
     """Load a trained network from a .keras file, in Keras' safe mode.
+
+    Args:
+        compiled: with its optimizer, which must be registered with Keras, to go on training.
 
     Raises:
         UserError: the file is missing, damaged, or no .keras file.
@@ -45,7 +48,7 @@ def load_network(path: Path) -> keras.Model:
     if path.suffix != ".keras":
         raise UserError(f"{path}: only .keras files are loaded")
     try:
-        return keras.saving.load_model(path, safe_mode=True)
+        return keras.saving.load_model(path, safe_mode=True, compile=compiled)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} cannot be loaded ({reason}); run `dvc repro` to train") from None

@@ -23,8 +23,8 @@ NOTE = (
     "are the trainable ones; a multiply-add counts as two operations, training as three times the "
     "forward pass of all images seen (1 PFLOP = 10^15 operations). The superclass is that of the "
     "likeliest class. With mirror images: by the mean of an image's and its mirror image's "
-    "probabilities, in two passes. Calibration error: the mean gap between confidence and accuracy, "
-    "in 15 bins."
+    "probabilities, in two passes. Calibration error: the mean gap between confidence and "
+    "accuracy, in 15 bins."
 )
 PUBLISHED_NOTE = (
     "Published: part 5 and 7 of the tutorial; part 6, the baseline, gives no figures of its own "

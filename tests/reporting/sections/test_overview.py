@@ -14,7 +14,7 @@ def test_the_table_has_the_few_figures_to_know_first(loaded):
 
 def test_the_figure_draws_the_means_of_each_epoch(loaded):
     one = loaded.of("dropblock")
-    axis = plot_accuracy(one.history, "validation").axes[0]
+    axis = plot_accuracy(one.history, "val").axes[0]
     means = one.history[one.history["network"] == "baseline"].groupby("epoch")["watched_accuracy"]
     drawn = [list(line.get_ydata()) for line in axis.lines]
     assert pytest.approx(list(100 * means.mean())) in drawn
