@@ -13,7 +13,13 @@ from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
 REPORT = (REPOSITORY / "reports/cifar100/report.md").read_text()
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "reports/cifar100/README.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    "reports/cifar100/README.md",
+    "reports/digits/README.md",
+]
 
 
 def test_it_is_short():
