@@ -20,7 +20,6 @@ import pandas as pd
 from scipy import stats
 
 SEEDS_NEEDED = 6  # the smallest two-sided p of n sign flips is 2 / 2^n: 0.0625 for 5, 0.03125 for 6
-FEW_SEEDS = 6  # with fewer, a t interval leans on the differences being about normal
 LEVEL = 0.05
 CONFIDENCE = 0.95
 ALL_FLIPS = 13  # seeds up to which all 2^n flips of the signs are looked at

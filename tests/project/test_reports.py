@@ -46,7 +46,7 @@ def published(folder):
     return pytest.param(folder, id=folder.relative_to(REPOSITORY).as_posix())
 
 
-EACH_REPORT = pytest.mark.parametrize("folder", map(published, PUBLISHED))
+EACH_REPORT = pytest.mark.parametrize("folder", [published(folder) for folder in PUBLISHED])
 
 
 def evidence(folder):
