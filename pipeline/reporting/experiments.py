@@ -94,7 +94,7 @@ def compare_experiments(digest: str) -> list[Experiment]:
         try:
             summary = json.loads(files.read_text(str(COMPARISON)))
             params = YAML(typ="safe", pure=True).load(files.read_text(str(PARAMS_FILE)))
-        except (OSError, ValueError, YAMLError):  # of a time before there were such files
+        except (OSError, ValueError, YAMLError, DataIndexDirError):  # in no cache, or of before
             continue
         summary.pop("contrasts", None)
         if summary.get("digest") == digest and "sections" in summary:
