@@ -56,7 +56,7 @@ experiments: setup  ## List all experiments with what differs between them
 	@dvc exp show $(EXPERIMENTS) --only-changed --drop '^(pipeline|data/|outputs/|reports/)'
 
 report: setup  ## Write the report anew, with all experiments there are by now
-	@dvc repro --quiet --force --single-item report && dvc repro --quiet register
+	@dvc repro --quiet --force --single-item report register > /dev/null
 	$(SHOW_REPORT)
 
 serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1

@@ -13,6 +13,7 @@ import click
 
 from pipeline.core.declarations import network_names
 from pipeline.core.errors import UserError, run_command
+from pipeline.core.quiet import quiet_loading
 from pipeline.core.trials import TRIAL_HELP, VARIANTS, Trial
 
 COMPLETION = "_PIPELINE_COMPLETE"  # what the shell sets while it completes a command
@@ -83,7 +84,8 @@ def train(trial: Trial) -> None:
 
     params = load_params()
 
-    from pipeline.stages.train import Training, train  # TensorFlow, after all cheap checks
+    with quiet_loading():  # TensorFlow, after all cheap checks
+        from pipeline.stages.train import Training, train
 
     train(Training.of(params, trial))
 
@@ -100,7 +102,8 @@ def evaluate(trial: Trial) -> None:
 
     params = load_params()
 
-    from pipeline.stages.evaluate import evaluate  # TensorFlow, after all cheap checks
+    with quiet_loading():  # TensorFlow, after all cheap checks
+        from pipeline.stages.evaluate import evaluate
 
     evaluate(params, trial)
 

@@ -212,7 +212,7 @@ def environment_of_a_user() -> dict[str, str]:
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
-def start_python(folder, *arguments, readable=True, errors=False):
+def start_python(folder, *arguments, readable=True, errors=False, session=False):
     """Start a Python process on this repository's code, or on the project's in `folder`."""
     return subprocess.Popen(
         [sys.executable, *arguments],
@@ -222,6 +222,7 @@ def start_python(folder, *arguments, readable=True, errors=False):
         stdout=subprocess.PIPE if readable else subprocess.DEVNULL,
         stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
         text=True,
+        start_new_session=session,
         # A shell's background processes ignore Ctrl-C, and theirs do.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip

@@ -1,8 +1,12 @@
 """MLflow's own servers, on 127.0.0.1 only: its UI, and one that answers pictures."""
 
 import os
+import signal
 import socket
+import subprocess
 import sys
+from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 
@@ -13,6 +17,7 @@ from pipeline.tracking.store import EXPERIMENT, open_store, store_uri, without_p
 
 HOST = "127.0.0.1"
 UI_PORT, SERVE_PORT = 5000, 5001  # the usual ones
+ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(name: str, port: int | None) -> None:
@@ -24,11 +29,21 @@ def serve(name: str, port: int | None) -> None:
     port = choose_port(port, SERVE_PORT)
     app = scoring_app(*load_classifier(name))
     print(f"{name}: http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
-    uvicorn.run(app, host=HOST, port=port, log_level="warning", access_log=False)
+    with suppress(KeyboardInterrupt):  # raised once the last answers are given
+        PatientServer(uvicorn.Config(app, host=HOST, port=port, log_level="warning")).run()
+
+
+class PatientServer(uvicorn.Server):
+    """Ends in order also where Ctrl-C arrives twice, as from make, which passes it on."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end, once."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
 
 
 def open_ui(port: int | None) -> None:
-    """Open MLflow's UI on this project's runs; this process becomes the server.
+    """Open MLflow's UI on this project's runs until Ctrl-C.
 
     Where MLFLOW_TRACKING_URI names a server, its address is printed instead.
 
@@ -46,13 +61,31 @@ def open_ui(port: int | None) -> None:
     print(f"MLflow's UI: http://{HOST}:{port}{page} (Ctrl-C ends it)", flush=True)
     server = ["server", "--backend-store-uri", uri, "--workers", "1"]
     listen = ["--host", HOST, "--port", str(port)]
+    quiet = ["--uvicorn-opts", "--log-level warning"]
     # No job runners: nothing here needs them.
-    _become_mlflow([*server, *listen], MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    _run_mlflow([*server, *listen, *quiet], MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
 
 
-def _become_mlflow(arguments: list[str], **environment: str) -> None:
-    command = [sys.executable, "-m", "mlflow", *arguments]
-    os.execve(sys.executable, command, {**os.environ, **environment})
+def _run_mlflow(arguments: list[str], **environment: str) -> None:
+    """Run a server of MLflow's until it ends, or a signal ends it: once, however many arrive.
+
+    It passes a signal on to its own process, which leaves its work with a traceback at a second
+    one; a terminal and make send it to every process.
+    """
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *arguments],
+        env={**os.environ, "PYTHONWARNINGS": "ignore", **environment},
+        start_new_session=True,
+    )
+
+    def end(*_: object) -> None:
+        for handled in ENDED_BY:
+            signal.signal(handled, signal.SIG_IGN)
+        server.terminate()
+
+    for handled in ENDED_BY:
+        signal.signal(handled, end)
+    server.wait()
 
 
 def choose_port(asked: int | None, usual: int) -> int:

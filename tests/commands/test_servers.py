@@ -1,4 +1,8 @@
+import os
+import signal
 import socket
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -31,6 +35,23 @@ def test_without_one_it_is_the_usual_port_or_a_free_one_which_is_said(taken_port
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_ctrl_c_ends_the_page_without_a_word(workspace, store, pause):
+    process = start_python(
+        workspace, "-m", "pipeline", "ui", "--port", str(free_port()), errors=True, session=True
+    )
+    address = process.stdout.readline().split()[2]
+    wait_until_up(address.split("/#")[0])
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(pause)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    said = process.stdout.read()
+    assert process.wait(30) == 0
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
 def test_the_page_answers_on_127_0_0_1(workspace):
     process = start_python(workspace, "-m", "pipeline", "ui", "--port", str(free_port()))
     try:
@@ -39,6 +60,14 @@ def test_the_page_answers_on_127_0_0_1(workspace):
         assert "<title>MLflow</title>" in wait_until_up(address.split("/#")[0])
     finally:
         stop(process)
+
+
+def test_a_server_ends_in_order_however_often_it_is_told_to():
+    server = servers.PatientServer(servers.uvicorn.Config(None))
+    for _ in range(2):
+        server.handle_exit(signal.SIGINT, None)
+    assert server.should_exit
+    assert not server.force_exit
 
 
 def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, invoke):
@@ -56,13 +85,13 @@ def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, 
 
 def test_a_training_of_this_folder_is_served(workspace, monkeypatch, capsys):
     started = []
-    monkeypatch.setattr(servers.uvicorn, "run", lambda *a, **b: started.append((a, b)))
+    monkeypatch.setattr(servers.PatientServer, "run", lambda self: started.append(self.config))
     monkeypatch.setattr(servers, "load_classifier", lambda name: (name, ["a", "b"]))
     monkeypatch.setattr(servers, "scoring_app", lambda model, names: (model, names))
     port = free_port()
     servers.serve("resnet-dropblock-0", port)
-    (((app,), options),) = started
-    assert app == ("resnet-dropblock-0", ["a", "b"])
-    assert (options["host"], options["port"]) == ("127.0.0.1", port)
+    (config,) = started
+    assert config.app == ("resnet-dropblock-0", ["a", "b"])
+    assert (config.host, config.port) == ("127.0.0.1", port)
     said = capsys.readouterr().out
     assert f"resnet-dropblock-0: http://127.0.0.1:{port}/invocations" in said
