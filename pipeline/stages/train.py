@@ -6,7 +6,7 @@ Leaves the best and the last weights, the history of the epochs and the facts of
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,18 @@ import tensorflow as tf
 
 from pipeline.core.declarations import Recipe
 from pipeline.core.errors import UserError
-from pipeline.core.files import PREPARED, work_folder
+from pipeline.core.files import PREPARED, read_json, work_folder
 from pipeline.core.params import PARAMS_FILE, Params, Watch
+from pipeline.core.progress import Progress
 from pipeline.core.records import Prepared, Split
-from pipeline.core.trials import Facts, HistoryRow, Trial, save_facts, save_history
+from pipeline.core.trials import (
+    Facts,
+    HistoryRow,
+    Trial,
+    load_history,
+    save_facts,
+    save_history,
+)
 from pipeline.networks.shared.models import (
     copy_network,
     count_flops,
@@ -94,6 +102,13 @@ class Training:
             "data": self.prepared.metadata["params"],
         }
 
+    def is_done(self) -> bool:
+        """Whether this folder has the training's outputs, of just these params, data and code."""
+        try:
+            return read_json(self.trial.facts_file)["training_key"] == self.key()
+        except (UserError, KeyError):
+            return False
+
     def key(self) -> str:
         """Hash all that decides the outcome: params, seed, data, code, versions."""
         settings = {
@@ -122,14 +137,39 @@ def train(training: Training) -> None:
         model, rows = start_or_resume(training, folder)
         loop.check_image_size(training.trial.network, training.recipe, model)
         facts = describe(training, model, run, folder)
+        progress = place_among_all(training)
         size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
-        print(f"{training.name}: {size}, MLflow run {run.run_id}", flush=True)
+        print(f"{progress.place}: {training.name}, {size}, MLflow run {run.run_id}", flush=True)
         run.log_metrics({f"size/{name}": facts[name] for name in ("parameters", "flops")})
         run.log_history(rows)
-        run_epochs(training, model, rows, folder, run)
+        run_epochs(training, model, rows, folder, run, progress)
         write_outputs(training, folder, rows, facts)
     # The checkpoint stays until `evaluate`, before which DVC has recorded these outputs: a kill in
     # between costs nothing.
+
+
+def place_among_all(training: Training) -> Progress:
+    """Count the trainings of params.yaml that are done, by their keys, and those to come."""
+    params, trial = training.params, training.trial
+    others = [Training(params, t, training.prepared) for t in params.trials if t != trial]
+    waiting = [other for other in others if not other.is_done()]
+    return Progress(
+        number=len(others) - len(waiting) + 1,
+        total=len(others) + 1,
+        network=trial.network,
+        epochs=training.recipe.epochs,
+        waiting=[(other.trial.network, other.recipe.epochs) for other in waiting],
+        seconds=seconds_per_epoch(params.trials),
+    )
+
+
+def seconds_per_epoch(trials: list[Trial]) -> dict[str, float]:
+    """Return what an epoch took of each network that has a history here, of whatever recipe."""
+    found = {}
+    for trial in trials:
+        with suppress(UserError):
+            found[trial.network] = load_history(trial, None)["seconds"].median()
+    return found
 
 
 @contextmanager
@@ -192,8 +232,9 @@ def run_epochs(
     rows: list[HistoryRow],
     folder: Path,
     run: TrackedRun,
+    progress: Progress,
 ) -> None:
-    """Train to the end; after each epoch save a checkpoint, then tell MLflow."""
+    """Train to the end; after each epoch save a checkpoint, then tell MLflow and the console."""
     watched = training.watched
 
     def after_epoch(model: keras.Model, rows: list[HistoryRow]) -> None:
@@ -205,6 +246,8 @@ def run_epochs(
                 f"some space, then `dvc repro` goes on after epoch {len(rows) - 1}"
             ) from None
         run.log_history(rows)
+        if line := progress.after_epoch(len(rows)):
+            print(line, flush=True)
 
     trainer = loop.Trainer(
         training.prepared,

@@ -18,6 +18,7 @@ CARRIERS = {
     "pipeline/core/files.py",
     "pipeline/core/param_errors.py",
     "pipeline/core/params.py",
+    "pipeline/core/progress.py",
     "pipeline/stages/train.py",
     "pipeline/tracking",
 }

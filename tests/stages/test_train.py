@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pipeline.core.errors import UserError
 from pipeline.core.trials import Trial, load_facts
-from pipeline.stages.train import Training, train
+from pipeline.stages.train import Training, place_among_all, seconds_per_epoch, train
 from pipeline.training import checkpoint, loop
 from tests.conftest import with_train
 
@@ -125,3 +125,16 @@ def test_a_batch_larger_than_the_data_is_refused(training):
 def test_networks_not_trained_decide_nothing(training):
     alone = with_train(training.params, networks=["model"])
     assert Training(alone, TRIAL, training.prepared).key() == training.key()
+
+
+def test_a_run_says_which_of_how_many_trainings_it_is_at(training, store, capsys):
+    several = Training(with_train(training.params, seeds=[0, 1]), training.trial, training.prepared)
+    assert place_among_all(several).place == "training 1 of 4"
+    train(several)
+    assert "training 1 of 4: resnet block=5 seed=0, " in capsys.readouterr().out
+    second = Training(several.params, TRIAL._replace(seed=1), several.prepared)
+    assert place_among_all(second).place == "training 2 of 4"
+    assert several.is_done()
+    assert not second.is_done()
+    assert not changed(several, "augment", flip_probability=0.5).is_done()
+    assert set(seconds_per_epoch(several.params.trials)) == {"model"}
