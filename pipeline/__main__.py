@@ -17,7 +17,7 @@ from pipeline.core.quiet import quiet_loading
 from pipeline.core.trials import TRIAL_HELP, VARIANTS, Trial
 
 COMPLETION = "_PIPELINE_COMPLETE"  # what the shell sets while it completes a command
-PRESETS = sorted(file.stem for file in Path("presets").glob("*.yaml"))
+PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").glob("*.yaml"))
 
 
 PORT = click.IntRange(1, 65535)
@@ -231,15 +231,18 @@ def lookup(name: str | None) -> None:
 
 
 @cli.command()
-def doctor() -> int:
+@click.option("--close", metavar="RUN", multiple=True, help="Close this RUNNING run, by its id.")
+def doctor(close: tuple[str, ...]) -> int:
     """Find and mend what does not fit between DVC and MLflow.
 
-    Closes runs that a dead process left RUNNING, tags each run with all DVC experiments that hold
-    its result, makes new runs where the store lost them, and reports a second store. Exits with 1
-    where something is left for you.
+    Closes runs that a dead process left RUNNING, takes dead processes out of DVC's locks, tags each
+    run with all DVC experiments that hold its result, makes new runs where the store lost them, and
+    reports runs of other machines and a second store. Exits with 1 where something is left for you.
     """
-    from pipeline.commands.doctor import examine
+    from pipeline.commands.doctor import close_run, examine
 
+    for run in close:
+        print(close_run(run))
     mended, left = examine()
     for line in mended:
         print(f"mended: {line}")

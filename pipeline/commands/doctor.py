@@ -1,11 +1,16 @@
 """Find and mend what does not fit between DVC's results and MLflow's runs."""
 
 import os
+import socket
 from collections import defaultdict
+from datetime import datetime
 
 from dvc.repo import Repo
 
+from pipeline.commands.dvc_locks import release_dead_locks
+from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
+from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import COMMIT, WORKSPACE, TrackedResult, list_results
 from pipeline.tracking.runs import close_dead_runs, find_runs
 from pipeline.tracking.store import MlflowClient, open_store, store_uri, without_password
@@ -24,18 +29,19 @@ def examine() -> tuple[list[str], list[str]]:
         UserError: MLflow's store cannot be used, or this is no DVC repository.
     """
     client = open_store()
-    mended = [
+    mended = release_dead_locks() + [
         f"closed run {run_id}, left RUNNING by a dead process" for run_id in close_dead_runs(client)
     ]
     results = list_results()
     lost = missing_results(results)
-    if labels := sorted({r.trial.label for r in lost if r.experiment == WORKSPACE}):
-        mended += restore_runs(labels)
+    if trials := sorted({r.trial for r in lost if r.experiment == WORKSPACE}):
+        mended += restore_runs(trials)
         results = list_results()
     mended += tag_experiments(client, results)
     # The last commit's results are restored with the workspace's.
     others = {r.experiment for r in lost if not r.experiment.startswith(NO_EXPERIMENT)}
-    left = other_stores() + [
+    left = running_elsewhere() + other_stores()
+    left += [
         f"runs of experiment {name} are not in this store; `dvc exp apply {name}` and this "
         "command again make new ones"
         for name in sorted(others)
@@ -64,12 +70,48 @@ def missing_results(results: list[TrackedResult]) -> list[TrackedResult]:
     return [result for result in results if result.run_id not in present]
 
 
-def restore_runs(labels: list[str]) -> list[str]:
+def restore_runs(trials: list[Trial]) -> list[str]:
     """Evaluate the workspace's results again, which makes new runs from their saved histories."""
     with Repo(str(project_root())) as repo:
-        for stage in (*(f"evaluate@{label}" for label in labels), "register"):
+        for stage in (*(f"evaluate@{trial.label}" for trial in trials), "register"):
             repo.reproduce(stage, force=True, single_item=True)
-    return [f"made a new run for {label} in the workspace" for label in labels]
+    return [f"made a new run for {trial.title} in the workspace" for trial in trials]
+
+
+def running_elsewhere() -> list[str]:
+    """Describe the runs of other machines that never ended, whose processes cannot be seen here."""
+    here = socket.gethostname()
+    said = []
+    for run in find_runs("attributes.status = 'RUNNING'"):
+        host = run.data.tags.get("process.host", "an unknown machine")
+        if host != here:
+            begun = datetime.fromtimestamp(run.info.start_time / 1000).strftime("%Y-%m-%d %H:%M")
+            said.append(
+                f"run {run.info.run_id} ({run.info.run_name}) is RUNNING on {host} since {begun}; "
+                f"if that has ended, `python -m pipeline doctor --close {run.info.run_id[:8]}`"
+            )
+    return said
+
+
+def close_run(start: str) -> str:
+    """Close a run that is RUNNING as KILLED, whatever machine it was on; say which.
+
+    Args:
+        start: the run's id, or how it begins.
+
+    Raises:
+        UserError: none or several that are RUNNING begin like that.
+    """
+    client = open_store()
+    running = find_runs("attributes.status = 'RUNNING'")
+    found = [run for run in running if run.info.run_id.startswith(start)]
+    if len(found) != 1:
+        known = ", ".join(run.info.run_id[:8] for run in running) or "none"
+        raise UserError(f"--close {start}: {len(found)} runs are meant; RUNNING are: {known}")
+    (run,) = found
+    client.set_tag(run.info.run_id, "end_reason", "closed by hand")
+    client.set_terminated(run.info.run_id, "KILLED")
+    return f"closed run {run.info.run_id} ({run.info.run_name})"
 
 
 def other_stores() -> list[str]:

@@ -18,6 +18,7 @@ def run_id(store):
 def results(monkeypatch):
     """What DVC knows; a list to fill."""
     found = []
+    monkeypatch.setattr(doctor, "release_dead_locks", list)
     monkeypatch.setattr(doctor, "list_results", lambda: found)
     return found
 
@@ -46,6 +47,28 @@ def test_a_run_left_running_by_a_dead_process_is_closed(results, store, monkeypa
     assert doctor.examine()[0] == ["closed run f00d, left RUNNING by a dead process"]
 
 
+def test_dead_processes_are_taken_out_of_dvcs_locks(results, store, monkeypatch):
+    monkeypatch.setattr(doctor, "release_dead_locks", lambda: ["released a lock"])
+    assert doctor.examine() == (["released a lock"], [])
+
+
+def test_a_run_of_another_machine_is_named_and_closed_when_told_to(results, store, invoke):
+    tags = {"process.host": "elsewhere", "process.pid": "1"}
+    run = store.create_run("1", tags=tags, run_name="far")
+    run_id = run.info.run_id
+    mended, (left,) = doctor.examine()
+    assert mended == []
+    assert left.startswith(f"run {run_id} (far) is RUNNING on elsewhere since 20")
+    assert left.endswith(f"`python -m pipeline doctor --close {run_id[:8]}`")
+    code, said = invoke("doctor", "--close", "nothing")
+    assert code == 2
+    assert f"--close nothing: 0 runs are meant; RUNNING are: {run_id[:8]}" in said
+    code, said = invoke("doctor", "--close", run_id[:8])
+    assert (code, said) == (0, f"closed run {run_id} (far)\nall fine\n")
+    assert store.get_run(run_id).info.status == "KILLED"
+    assert store.get_run(run_id).data.tags["end_reason"] == "closed by hand"
+
+
 def test_lost_runs_of_experiments_are_left_and_named_with_the_way_out(results, store):
     results += [TrackedResult("lost", "abc1235", TRIAL, "f00d" * 8)]
     mended, left = doctor.examine()
@@ -60,14 +83,14 @@ def test_lost_runs_of_the_workspace_are_made_anew(results, store, monkeypatch):
     results += [TrackedResult("workspace", "", TRIAL, "f00d" * 8)]
     restored = []
 
-    def restore(labels):
-        restored.extend(labels)
+    def restore(trials):
+        restored.extend(trials)
         results.clear()
         return ["made a new run"]
 
     monkeypatch.setattr(doctor, "restore_runs", restore)
     assert doctor.examine() == (["made a new run"], [])
-    assert restored == [TRIAL.label]
+    assert restored == [TRIAL]
 
 
 def test_other_stores_are_named(results, store, workspace, monkeypatch):
