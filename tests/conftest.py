@@ -130,6 +130,8 @@ def store(workspace, empty_store):
     """The project's store, opened."""
     from pipeline.tracking.store import open_store
 
+    # Without one MLflow loads each model that is logged again, to see what it needs.
+    (workspace / "requirements.lock").write_text("keras\n")
     shutil.copyfile(empty_store, workspace / "mlflow.db")
     return open_store()
 

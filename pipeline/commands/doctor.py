@@ -37,6 +37,7 @@ def examine() -> tuple[list[str], list[str]]:
     if trials := sorted({r.trial for r in lost if r.experiment == WORKSPACE}):
         mended += restore_runs(trials)
         results = list_results()
+        lost = missing_results(results)
     mended += tag_experiments(client, results)
     # The last commit's results are restored with the workspace's.
     others = {r.experiment for r in lost if not r.experiment.startswith(NO_EXPERIMENT)}
@@ -65,8 +66,9 @@ def tag_experiments(client: MlflowClient, results: list[TrackedResult]) -> list[
 
 
 def missing_results(results: list[TrackedResult]) -> list[TrackedResult]:
-    """Return the results whose run is not in the store."""
-    present = {run.info.run_id for run in find_runs()}
+    """Return the results whose run is not in the store, nor one that was made in its place."""
+    runs = find_runs()
+    present = {run.info.run_id for run in runs} | {r.data.tags.get("restored_from") for r in runs}
     return [result for result in results if result.run_id not in present]
 
 

@@ -14,6 +14,7 @@ from pipeline.commands.predict import load_classifier
 from pipeline.core.errors import UserError
 from pipeline.tracking.serving import scoring_app
 from pipeline.tracking.store import EXPERIMENT, open_store, store_uri, without_password
+from pipeline.tracking.views import VIEW, save_view
 
 HOST = "127.0.0.1"
 UI_PORT, SERVE_PORT = 5000, 5001  # the usual ones
@@ -50,9 +51,12 @@ def open_ui(port: int | None) -> None:
     Raises:
         UserError: the port is in use, or MLflow's store cannot be used.
     """
-    experiment = open_store().get_experiment_by_name(EXPERIMENT)
+    client = open_store()
+    save_view(client)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
     uri = store_uri()
-    page = f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
+    page = f"/#/experiments/{experiment.experiment_id}/runs?{view}"
     if uri.startswith(("http://", "https://")):
         address = without_password(uri).rstrip("/") + page
         print(f"The runs are on the server of MLFLOW_TRACKING_URI: {address}")

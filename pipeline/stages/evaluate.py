@@ -67,9 +67,7 @@ def _evaluate(
     outputs.save_masks(trial, masks)
     exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
     drawn = draw_figures(trial, metrics, history, log_probabilities, masks, prepared)
-    epochs = {f"training/{key}": metrics[key] for key in ("epochs", "best_epoch")}
-    tracked = {**flatten(scores), **epochs}
-    run_id, uri = track(trial, facts, history, tracked, exported, drawn, params.evaluate)
+    run_id, uri = track(trial, facts, history, metrics, scores, exported, drawn, prepared, params)
     outputs.save_logged_model(trial, run_id, uri)
     best = scores["best"][scored]
     name = "test" if scored == "test" else "validation"
@@ -188,40 +186,60 @@ def track(
     trial: Trial,
     facts: Facts,
     history: pd.DataFrame,
-    scores: Scores,
+    metrics: dict[str, Any],
+    scores: dict[str, dict[Split, Scores]],
     exported: keras.Model,
     drawn: dict[str, Figure],
-    params: EvaluateParams,
+    prepared: Prepared,
+    params: Params,
 ) -> tuple[str, str]:
     """Add scores and model to the training's MLflow run; return its id and the model's URI.
 
     Where the store no longer has the run, as after a move or a clean-up, a new one is made from
     the saved history.
     """
+    source, digest = prepared.metadata["params"]["source"], prepared.digest
+    splits: list[Split] = ["test"]  # the others are with the run since its training
     with tracked_run(facts["name"], trial_tags(trial), facts["run_id"]) as run:
         if run.run_id != facts["run_id"]:
             print(f"MLflow has no run {facts['run_id']}; made {run.run_id} from the saved history")
             run.set_tags({"restored_from": facts["run_id"]})
+            splits = list(SPLITS)
         run.log_history(history.to_dict("records"))
         run.log_artifact(trial.history_file)
-        run.log_params({f"evaluate.{key}": value for key, value in params.model_dump().items()})
-        run.log_metrics(scores)
+        settings = params.evaluate.model_dump()
+        run.log_params({f"evaluate.{key}": value for key, value in settings.items()})
+        for split in splits:
+            if len(prepared[split]) and (split != "test" or params.evaluate.test):
+                run.log_dataset(source, split, digest, prepared[split])
+        run.log_metrics(single_scores(metrics, scores))
+        run.log_table(scores_table(scores), "scores.csv")
         for file, figure in drawn.items():
             run.log_figure(figure, f"figures/{file}")
-        return run.run_id, run.log_model(exported)
+        uri = run.log_model(exported, facts["name"])
+        run.link_scores(uri, source, digest, metrics["best_epoch"])
+        return run.run_id, uri
 
 
-def flatten(scores: dict[str, dict[Split, Scores]]) -> Scores:
-    """Name scores for MLflow: test_accuracy of the best weights, the others scores/last_test_loss.
-
-    train_* and val_* are the epochs' curves. The UI makes a section of each name before a slash,
-    which leaves the curves together.
-    """
+def single_scores(
+    metrics: dict[str, Any], scores: dict[str, dict[Split, Scores]]
+) -> dict[str, float]:
+    """Return the few numbers that a list of runs shows beside the curves of the epochs."""
+    test = {f"test_{name}": value for name, value in scores["best"].get("test", {}).items()}
     return {
-        f"test_{name}"
-        if (weights, split) == ("best", "test")
-        else f"scores/{weights}_{split}_{name}": value
-        for weights, splits in scores.items()
-        for split, values in splits.items()
-        for name, value in values.items()
+        **test,
+        "training_epochs": metrics["epochs"],
+        "training_best_epoch": metrics["best_epoch"],
+        "training_minutes": metrics["training_seconds"] / 60,
     }
+
+
+def scores_table(scores: dict[str, dict[Split, Scores]]) -> pd.DataFrame:
+    """Return all scores: a row for each pair of weights and split."""
+    return pd.DataFrame(
+        [
+            {"weights": weights, "images": split, **values}
+            for weights, splits in scores.items()
+            for split, values in splits.items()
+        ]
+    )

@@ -18,9 +18,17 @@ from pipeline.core.params import Params
 from pipeline.core.records import Split, load_metadata
 from pipeline.evaluation.outputs import load_logged_model, metrics_table
 from pipeline.evaluation.plots import SPLIT_NAMES
+from pipeline.tracking.descriptions import (
+    describe_data,
+    describe_experiment,
+    describe_registered,
+    describe_version,
+    report_link,
+)
 from pipeline.tracking.kept import keep_result
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import attach_files
+from pipeline.tracking.views import save_description
 
 REGISTERED = OUTPUTS / "registered.json"
 ALIASES = ("champion", "challenger")
@@ -38,9 +46,22 @@ def register(params: Params) -> str:
     said = choose_champion(params)
     run_ids = [load_logged_model(trial)["run_id"] for trial in params.trials]
     attach_files(run_ids, [REPORTS / "report.html", REPORTS / "figures"], "report")
+    describe_comparison(params, run_ids[0])
     write_json(REGISTERED, {"registry": said})
     kept = keep_result()
     return f"{said}; kept as experiment {kept}" if kept else said
+
+
+def describe_comparison(params: Params, run_id: str) -> None:
+    """Say on the page of MLflow's experiment what was compared last, and link the report."""
+    data = describe_data(load_metadata(PREPARED))
+    trials = [trial.title for trial in params.trials]
+    headline = (REPORTS / "report.md").read_text().splitlines()[2]
+    save_description(
+        lambda experiment_id: describe_experiment(
+            data, trials, headline, report_link(experiment_id, run_id)
+        )
+    )
 
 
 def choose_champion(params: Params) -> str:
@@ -71,8 +92,10 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
     said = []
     for alias, row in zip(ALIASES, ranked, strict=False):
         uri = load_logged_model(row["trial"])["model_uri"]
-        registry.register(uri, alias, describe(row, metadata))
+        said_of_it = describe_version(row, describe_data(metadata))
+        registry.register(uri, alias, describe(row, metadata), said_of_it)
         said.append(f"{row['name']} {row[f'best_{split}_accuracy']:.4f}")
+    registry.describe(describe_registered(describe_data(metadata)))
     challenger = f", challenger {said[1]}" if len(said) > 1 else ""
     return (
         f"{best['name']} is champion of {registry.name}: {SPLIT_NAMES[split]} accuracy "

@@ -34,8 +34,10 @@ from pipeline.networks.shared.models import (
     load_network,
     trainable_parameters,
 )
-from pipeline.tracking.context import context_tags, trial_tags
+from pipeline.tracking.context import context_tags, source_name, trial_tags
+from pipeline.tracking.descriptions import describe_data, describe_recipe, report_link
 from pipeline.tracking.runs import LOCK_FILE, TrackedRun, tracked_run
+from pipeline.tracking.views import NOTE
 from pipeline.training import checkpoint, loop
 from pipeline.training.machine import (
     configure_backend,
@@ -140,7 +142,8 @@ def train(training: Training) -> None:
         progress = place_among_all(training)
         size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
         print(f"{progress.place}: {training.name}, {size}, MLflow run {run.run_id}", flush=True)
-        run.log_metrics({f"size/{name}": facts[name] for name in ("parameters", "flops")})
+        run.log_params({name: facts[name] for name in ("parameters", "flops")})
+        run.set_tags({NOTE: describe_training(training, facts["parameters"], run)})
         run.log_history(rows)
         run_epochs(training, model, rows, folder, run, progress)
         write_outputs(training, folder, rows, facts)
@@ -180,7 +183,7 @@ def open_run(training: Training, folder: Path) -> Iterator[TrackedRun]:
     tags = {
         **trial_tags(training.trial),
         "training.key": folder.name,
-        "mlflow.source.name": f"python -m pipeline train {training.trial.label}",
+        "mlflow.source.name": source_name(training.trial),
     }
     with tracked_run(training.name, tags, resumed) as run:
         note.write_text(json.dumps({"run_id": run.run_id}))
@@ -208,7 +211,9 @@ def log_settings(training: Training, run: TrackedRun) -> None:
         run.log_params({prefix + key: value for key, value in values.items()})
     run.log_params({**trial_tags(training.trial), **versions()})
     source = training.prepared.metadata["params"]["source"]
-    run.log_dataset(source, training.digest, training.prepared["train"])
+    for split in ("train", "val"):
+        if len(records := training.prepared[split]):
+            run.log_dataset(source, split, training.digest, records)
     for file in (Path(LOCK_FILE), PARAMS_FILE):
         if file.exists():
             run.log_artifact(file)
@@ -259,6 +264,13 @@ def run_epochs(
         training.params.evaluate.batch_size,
     )
     trainer.fit(model, rows, after_epoch, verbose=1 if sys.stdout.isatty() else 2)
+
+
+def describe_training(training: Training, parameters: int, run: TrackedRun) -> str:
+    """Describe the training for its page in MLflow, with a link to the report to come."""
+    data = describe_data(training.prepared.metadata)
+    recipe = describe_recipe(data, training.recipe, parameters)
+    return f"{recipe}\n\n{report_link(run.experiment_id, run.run_id)}"
 
 
 def describe(training: Training, model: keras.Model, run: TrackedRun, folder: Path) -> Facts:

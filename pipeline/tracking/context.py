@@ -22,7 +22,6 @@ def process_tags() -> dict[str, str]:
         "process.host": socket.gethostname(),
         "process.pid": str(process.pid),
         "process.started": f"{process.create_time():.2f}",
-        "end_reason": "",
     }
 
 
@@ -34,6 +33,13 @@ def is_alive(tags: dict[str, str]) -> bool:
         return same and process.status() != psutil.STATUS_ZOMBIE
     except (KeyError, ValueError, psutil.NoSuchProcess):
         return False
+
+
+def source_name(trial: Trial) -> str:
+    """Name the source of a run: the command, the experiment and the commit that it belongs to."""
+    tags = context_tags()
+    commit = tags["git.commit"][:7] or "no commit"
+    return f"python -m pipeline train {trial.title} ({tags['dvc.experiment']}, {commit})"
 
 
 def context_tags() -> dict[str, str]:

@@ -38,8 +38,13 @@ class Registry:
             )
         return version
 
-    def register(self, model_uri: str, alias: str, tags: dict[str, str]) -> str:
+    def register(
+        self, model_uri: str, alias: str, tags: dict[str, str], description: str = ""
+    ) -> str:
         """Register a logged model under an alias and return its version.
+
+        Args:
+            description: what the version is, in Markdown.
 
         Raises:
             UserError: the store does not have the model.
@@ -51,8 +56,13 @@ class Registry:
                 f"{model_uri} cannot be registered ({first_line(error)}); "
                 "`python -m pipeline doctor` makes a new run where the store was deleted"
             ) from None
+        self._client.update_model_version(self.name, str(version), description)
         self._client.set_registered_model_alias(self.name, alias, str(version))
         return str(version)
+
+    def describe(self, description: str) -> None:
+        """Say what the registered model is, in Markdown."""
+        self._client.update_registered_model(self.name, description)
 
 
 def load_model(uri: str) -> Any:

@@ -1,5 +1,6 @@
 """One MLflow run per (network, variant, seed), never left RUNNING."""
 
+import re
 import signal
 import socket
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -30,8 +32,13 @@ from pipeline.tracking.store import (
     store_uri,
     warn,
 )
+from pipeline.tracking.views import NOTE, save_view
 
 LOCK_FILE = "requirements.lock"
+CONTEXTS = {"train": "train", "val": "validation", "test": "test"}
+# Columns of the history that say how fast the machine was, in the UI's section of such metrics.
+SYSTEM = {name: f"system/{name}" for name in ("seconds", "images_per_second", "peak_memory_mb")}
+NO_STEP = -1  # MLflow copies what a run has at this step to a model that is logged: here nothing
 
 
 class TrackedRun:
@@ -55,7 +62,8 @@ class TrackedRun:
         now = int(time.time() * 1000)
         for row in missing:
             step = int(row["epoch"])
-            metrics = [Metric(k, v, now, step) for k, v in row.items() if k != "epoch"]
+            values = {SYSTEM.get(k, k): v for k, v in row.items() if k != "epoch"}
+            metrics = [Metric(k, v, now, step) for k, v in values.items()]
             try:
                 self._client.log_batch(self.run_id, metrics=metrics)
             except REQUEST_ERRORS as error:
@@ -82,22 +90,34 @@ class TrackedRun:
         """Copy a file into the run's artifacts."""
         self._client.log_artifact(self.run_id, str(path), folder)
 
+    def log_table(self, table: pd.DataFrame, name: str) -> None:
+        """Save a table into the run's artifacts, as CSV, which the UI shows as a table."""
+        self._client.log_text(self.run_id, table.to_csv(index=False), name)
+
     def log_figure(self, figure: Any, name: str) -> None:
         """Save a matplotlib figure into the run's artifacts."""
         self._client.log_figure(self.run_id, figure, name)
 
-    def log_dataset(self, source: str, digest: str, records: np.ndarray) -> None:
-        """Name the training data, identified by the digest of the prepared records."""
-        dataset = mlflow.data.from_numpy(
-            features=records["image"][:1],
-            targets=records["label"][:1],
-            source=CodeDatasetSource({"source": source}),
-            name=source,
-            digest=digest[:16],
-        )
-        mlflow.log_input(dataset, context="training", tags={"sha256": digest})
+    def log_dataset(self, source: str, split: str, digest: str, records: np.ndarray) -> None:
+        """Name the images of a split that this run used, identified by the digest of all.
 
-    def log_model(self, model: Any) -> str:
+        Args:
+            split: train, val or test.
+            records: the split's images and labels; their number and shape are noted.
+        """
+        mlflow.log_input(
+            mlflow.data.from_numpy(
+                features=records["image"],
+                targets=records["label"],
+                source=CodeDatasetSource({"source": source}),
+                name=dataset_name(source, split),
+                digest=dataset_digest(digest),
+            ),
+            context=CONTEXTS[split],
+            tags={"sha256": digest},
+        )
+
+    def log_model(self, model: Any, name: str) -> str:
         """Log an exported Keras model (uint8 images in, probabilities out); return its URI."""
         shape = (-1, *model.input_shape[1:])
         signature = ModelSignature(
@@ -106,15 +126,60 @@ class TrackedRun:
         )
         info = mlflow.keras.log_model(
             model,
-            name="model",
+            name=re.sub(r"""[/:.%"']""", "-", name),  # which MLflow does not allow there
             signature=signature,
             pip_requirements=LOCK_FILE if Path(LOCK_FILE).exists() else None,
+            step=NO_STEP,
         )
+        tags = self._client.get_run(self.run_id).data.tags
+        kept = {k: tags[k] for k in ("mlflow.source.name", NOTE) if k in tags}
+        self._client.set_logged_model_tags(info.model_id, kept)
         return info.model_uri
+
+    def link_scores(self, model_uri: str, source: str, digest: str, epoch: int) -> None:
+        """Show on the model's page how good it is on which images, by the scores of this run.
+
+        Args:
+            model_uri: what log_model returned.
+            source, digest: of the data, as in log_dataset.
+            epoch: the one whose weights the model has.
+        """
+        metrics = []
+        for key in self._client.get_run(self.run_id).data.metrics:
+            split, step = _split_and_step(key, epoch)
+            points = self._client.get_metric_history(self.run_id, key) if split else []
+            metrics += [
+                Metric(
+                    key, m.value, m.timestamp, m.step,
+                    model_id=model_uri.rpartition("/")[2], run_id=self.run_id,
+                    dataset_name=dataset_name(source, split), dataset_digest=dataset_digest(digest),
+                )
+                for m in points if m.step == step
+            ]  # fmt: skip
+        self._client.log_batch(self.run_id, metrics=metrics)
 
     def set_tags(self, tags: dict[str, str]) -> None:
         """Set tags."""
         self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+
+def dataset_name(source: str, split: str) -> str:
+    """Name a split of the data in MLflow, like `digits train`."""
+    return f"{source} {CONTEXTS[split]}"
+
+
+def dataset_digest(digest: str) -> str:
+    """Shorten a digest to what MLflow allows."""
+    return digest[:16]
+
+
+def _split_and_step(key: str, epoch: int) -> tuple[str, int]:
+    """Return whose images a metric scores, and at which step stands that of the kept weights."""
+    for start, split, step in (("test_", "test", 0), ("val_", "val", epoch),
+                               ("clean_train_", "train", epoch)):  # fmt: skip
+        if key.startswith(start):
+            return split, step
+    return "", 0
 
 
 @contextmanager
@@ -129,8 +194,9 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
     """
     client = open_store()
     close_dead_runs(client)
+    save_view(client)
     previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
-    tags = {**tags, **context_tags(), **process_tags()}
+    tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
     try:
         active = mlflow.start_run(
             run_id=run_id if run_exists(client, run_id) else None,
@@ -138,6 +204,8 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
             tags=tags,
             log_system_metrics=True,
         )
+        if "end_reason" in active.data.tags:  # of the time before it was opened again
+            client.delete_tag(active.info.run_id, "end_reason")
         yield TrackedRun(client, active)
     except (MlflowException, SQLAlchemyError) as error:
         _end_run(client, *_end_status(error))

@@ -79,6 +79,13 @@ def test_lost_runs_of_experiments_are_left_and_named_with_the_way_out(results, s
     ]
 
 
+def test_a_result_whose_run_was_made_anew_is_not_lost(results, store):
+    with tracked_run("one", {}) as run:
+        run.set_tags({"restored_from": "f00d" * 8})
+    results += [TrackedResult("repro-1", "abc1235", TRIAL, "f00d" * 8)]
+    assert doctor.examine()[1] == []
+
+
 def test_lost_runs_of_the_workspace_are_made_anew(results, store, monkeypatch):
     results += [TrackedResult("workspace", "", TRIAL, "f00d" * 8)]
     restored = []

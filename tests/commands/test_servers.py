@@ -74,7 +74,11 @@ def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, 
     class Client:
         @staticmethod
         def get_experiment_by_name(_):
-            return type("Experiment", (), {"experiment_id": "7"})
+            return type("Experiment", (), {"experiment_id": "7", "tags": {}})
+
+        @staticmethod
+        def set_experiment_tag(experiment_id, key, _):
+            assert (experiment_id, key) == ("7", "mlflow.sharedViewState.comparison")
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000/")
     monkeypatch.setattr(servers, "open_store", Client)

@@ -56,7 +56,9 @@ def test_each_training_has_one_finished_run_with_everything(project):
         (project.folder / "outputs/evaluation/model-dropblock-0/metrics.json").read_text()
     )
     assert run.data.metrics["test_accuracy"] == saved["scores"]["best"]["test"]["accuracy"]
-    assert run.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert {i.dataset.name for i in run.inputs.dataset_inputs} == {
+        "digits train", "digits validation", "digits test",
+    }  # fmt: skip
     artifacts = {item.path for item in client.list_artifacts(run_id)}
     assert {"figures", "params.yaml", "requirements.lock", "model-dropblock-0.csv"} <= artifacts
     assert run.outputs.model_outputs

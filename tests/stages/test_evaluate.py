@@ -6,8 +6,9 @@ from scipy.special import softmax
 from pipeline.core.trials import load_facts
 from pipeline.evaluation import outputs
 from pipeline.networks.shared.models import load_network
-from pipeline.stages.evaluate import best_epoch, evaluate, flatten
+from pipeline.stages.evaluate import best_epoch, evaluate, scores_table, single_scores
 from pipeline.stages.train import train
+from pipeline.tracking.views import COLUMNS, SECTIONS
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss():
@@ -22,13 +23,22 @@ def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss()
     assert best_epoch(history)["epoch"] == 3  # 0 is of small images
 
 
-def test_names_for_mlflow_do_not_collide_with_the_curves():
-    scores = {"best": {"test": {"loss": 1.0}, "val": {"loss": 2.0}}, "last": {"test": {"loss": 3}}}
-    assert flatten(scores) == {
-        "test_loss": 1.0,
-        "scores/best_val_loss": 2.0,
-        "scores/last_test_loss": 3,
-    }
+SCORES = {"best": {"test": {"loss": 1.0}, "val": {"loss": 2.0}}, "last": {"test": {"loss": 3.0}}}
+
+
+def test_single_numbers_are_few_and_do_not_collide_with_the_curves():
+    metrics = {"epochs": 5, "best_epoch": 4, "training_seconds": 90.0}
+    assert single_scores(metrics, SCORES) == {
+        "test_loss": 1.0, "training_epochs": 5, "training_best_epoch": 4, "training_minutes": 1.5,
+    }  # fmt: skip
+
+
+def test_all_scores_stand_in_one_table():
+    assert scores_table(SCORES).to_dict("records") == [
+        {"weights": "best", "images": "test", "loss": 1.0},
+        {"weights": "best", "images": "val", "loss": 2.0},
+        {"weights": "last", "images": "test", "loss": 3.0},
+    ]
 
 
 def test_a_training_is_scored_and_its_run_extended(training, store, workspace):
@@ -54,6 +64,15 @@ def test_a_training_is_scored_and_its_run_extended(training, store, workspace):
     assert run.data.metrics["test_accuracy"] == metrics["best_test_accuracy"]
     artifacts = {item.path for item in store.list_artifacts(run.info.run_id, "figures")}
     assert "figures/learning_curves.png" in artifacts
+    assert "scores.csv" in {item.path for item in store.list_artifacts(run.info.run_id)}
+    assert not [name for name in run.data.metrics if "/" in name and not name.startswith("system/")]
+    assert {i.dataset.name for i in run.inputs.dataset_inputs} == {
+        "digits train", "digits validation", "digits test",
+    }  # fmt: skip
+    shown = {column.split("`")[1] for column in COLUMNS if column.startswith("metrics.")}
+    shown |= {key for charts in SECTIONS.values() for _, _, keys in charts for key in keys}
+    assert shown <= set(run.data.metrics)
+    check_the_models_page(store.get_logged_model(tracked["model_uri"].rpartition("/")[2]), run)
     assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
 
 
@@ -73,6 +92,19 @@ def test_without_the_test_images_validation_is_scored_also_mirrored(training, st
     both = np.exp(log_probabilities) + softmax(mirrored, axis=1)
     hits = both.argmax(axis=1) == validation["label"]
     assert metrics["best_val_flip_accuracy"] == pytest.approx(hits.mean())
+
+
+def check_the_models_page(model, run):
+    """It says what the model is and how good on which images, and nothing of the machine."""
+    assert model.name == run.info.run_name
+    assert model.tags["mlflow.source.name"] == run.data.tags["mlflow.source.name"]
+    assert "- Network: " in model.tags["mlflow.note.content"]
+    of = {m.key: (m.dataset_name, m.value) for m in model.metrics}
+    assert {name for name, _ in of.values()} == {"digits train", "digits validation", "digits test"}
+    assert of["test_accuracy"] == ("digits test", run.data.metrics["test_accuracy"])
+    assert of["val_loss"][0] == "digits validation"
+    assert of["clean_train_accuracy"][0] == "digits train"
+    assert not [key for key in of if key.startswith("system/")]
 
 
 @pytest.mark.slow

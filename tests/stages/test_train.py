@@ -69,9 +69,14 @@ def test_a_training_leaves_weights_history_and_facts(training, store):
     run = store.get_run(facts["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.tags["training.key"] == training.key()
-    assert run.data.tags["mlflow.source.name"] == "python -m pipeline train model-dropblock-0"
+    source = "python -m pipeline train resnet-dropblock-0 (workspace-no-git, no commit)"
+    assert run.data.tags["mlflow.source.name"] == source
+    described = run.data.tags["mlflow.note.content"].splitlines()
+    assert [line.split(":")[0] for line in described[:3]] == ["- Data", "- Network", "- Training"]
+    assert described[-1].startswith("[Report](#/experiments/1/runs/")
+    assert "" not in run.data.tags.values()
     assert run.data.params["data.sharpen"] == "True"
-    assert run.data.metrics["size/flops"] == facts["flops"]
+    assert run.data.params["flops"] == str(facts["flops"])
 
 
 def test_a_kill_before_dvc_has_recorded_the_outputs_costs_nothing(

@@ -58,3 +58,9 @@ def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it():
     assert not context.is_alive({**tags, "process.started": "1.0"})
     assert not context.is_alive({**tags, "process.pid": "999999999"})
     assert not context.is_alive({})
+
+
+def test_the_source_of_a_run_names_command_experiment_and_commit(repository, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "block-7")
+    said = context.source_name(Trial("model", "dropblock", 0))
+    assert said == f"python -m pipeline train resnet-dropblock-0 (block-7, {repository[:7]})"

@@ -1,7 +1,10 @@
+import json
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -133,11 +136,38 @@ def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, m
     assert [step for step, _ in points(store, run.run_id, "train_loss")] == [1, 2, 3]
 
 
-def test_the_data_set_is_named_with_its_digest(store):
+def test_each_split_of_the_data_is_named_with_its_digest_and_its_size(store):
     with tracked_run("one", {}) as run:
-        run.log_dataset("digits", "f00d" * 16, np.zeros(3, RECORD))
+        run.log_dataset("digits", "val", "f00d" * 16, np.zeros(3, RECORD))
     (logged,) = store.get_run(run.run_id).inputs.dataset_inputs
-    assert (logged.dataset.name, logged.dataset.digest) == ("digits", "f00d" * 4)
+    assert (logged.dataset.name, logged.dataset.digest) == ("digits validation", "f00d" * 4)
+    assert json.loads(logged.dataset.profile)["features_shape"] == [3, 32, 32, 3]
+    assert {tag.key: tag.value for tag in logged.tags}["mlflow.data.context"] == "validation"
+
+
+def test_a_run_has_no_empty_tags_and_no_reason_of_an_earlier_end(store):
+    with pytest.raises(ValueError, match="bad"), tracked_run("one", {"empty": ""}) as run:
+        raise ValueError("bad")
+    assert "end_reason" in tags_of(store, run.run_id)
+    with tracked_run("one", {}, run.run_id):
+        pass
+    assert "end_reason" not in tags_of(store, run.run_id)
+    assert "" not in tags_of(store, run.run_id).values()
+
+
+def test_how_fast_the_machine_was_stands_with_the_system_metrics(store):
+    with tracked_run("one", {}) as run:
+        run.log_history([{"epoch": 1, "train_loss": 2.0, "seconds": 3.0, "images_per_second": 4.0}])
+    metrics = store.get_run(run.run_id).data.metrics
+    assert (metrics["system/seconds"], metrics["system/images_per_second"]) == (3.0, 4.0)
+    assert "seconds" not in metrics
+
+
+def test_a_table_is_saved_as_one_that_the_ui_shows(store, tmp_path):
+    with tracked_run("one", {}) as run:
+        run.log_table(pd.DataFrame({"a": [1], "b": ["x"]}), "scores.csv")
+    file = store.download_artifacts(run.run_id, "scores.csv", str(tmp_path))
+    assert Path(file).read_text() == "a,b\n1,x\n"
 
 
 def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):

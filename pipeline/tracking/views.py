@@ -1,0 +1,104 @@
+"""A saved view of the runs in MLflow's UI: what to list of each, and which charts come first.
+
+In the form that the UI's menu "Views" saves itself: a tag of the experiment (MLflow 3.17).
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from mlflow import MlflowClient
+
+from pipeline.tracking.store import EXPERIMENT, open_store
+
+VIEW = "comparison"  # in the address of the page: viewStateShareKey=comparison
+NAME = "Comparison"
+NOTE = "mlflow.note.content"  # the description of an experiment, a run or a model, in Markdown
+_TAG = f"mlflow.sharedViewState.{VIEW}"
+_SAVED = 1_750_000_000_000  # milliseconds since 1970; a fixed time, so that the tag stays the same
+
+COLUMNS = (
+    "metrics.`test_accuracy`",
+    "metrics.`test_loss`",
+    "metrics.`training_epochs`",
+    "metrics.`pflop`",
+    "metrics.`training_minutes`",
+)
+# Title, type, metrics: the first section has both curves of a training in one chart.
+SECTIONS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
+    "Learning curves": [
+        ("Accuracy: training and validation", "LINE", ("clean_train_accuracy", "val_accuracy")),
+        ("Loss: training and validation", "LINE", ("clean_train_loss", "val_loss")),
+    ],
+    "Scores on the test set": [
+        ("Test accuracy", "BAR", ("test_accuracy",)),
+        ("Test loss", "BAR", ("test_loss",)),
+        ("Compute, PFLOP", "LINE", ("pflop",)),
+    ],
+    "Schedules": [
+        ("Learning rate", "LINE", ("learning_rate",)),
+        ("Keep probability", "LINE", ("keep_prob",)),
+    ],
+}
+
+
+def save_view(client: MlflowClient) -> None:
+    """Save the view with the experiment, where it is not there as it should be."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    content = json.dumps(
+        {"name": NAME, "createdAt": _SAVED, "updatedAt": _SAVED, "state": json.dumps(_state())}
+    )
+    if experiment.tags.get(_TAG) != content:
+        client.set_experiment_tag(experiment.experiment_id, _TAG, content)
+
+
+def save_description(describe: Callable[[str], str]) -> None:
+    """Save the experiment's description, in Markdown, made by `describe` of the experiment's id."""
+    client = open_store()
+    experiment_id = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    client.set_experiment_tag(experiment_id, NOTE, describe(experiment_id))
+
+
+def _state() -> dict[str, Any]:
+    return {
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": list(COLUMNS),
+        "isAccordionReordered": True,  # the sections in this order, not by their names
+        "compareRunSections": [
+            {"uuid": name, "name": name, "display": True, "isReordered": True, "deleted": False,
+             "isGenerated": False}
+            for name in SECTIONS
+        ],
+        "compareRunCharts": [
+            chart for name, charts in SECTIONS.items() for chart in _charts(name, charts)
+        ],
+    }  # fmt: skip
+
+
+def _charts(section: str, charts: list[tuple[str, str, tuple[str, ...]]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "uuid": f"{section} {number}",
+            "type": kind,
+            "displayName": title,
+            "metricKey": metrics[0],
+            "selectedMetricKeys": list(metrics),
+            "metricSectionId": section,
+            "runsCountToCompare": 10,
+            "isGenerated": False,
+            "deleted": False,
+            "xAxisKey": "step",
+            "xAxisScaleType": "linear",
+            "scaleType": "linear",
+            "yAxisKey": "metric",
+            "yAxisExpressions": [],
+            "selectedXAxisMetricKey": "",
+            "lineSmoothness": 0,
+            "range": {},
+            "ignoreOutliers": False,
+            "useGlobalXaxisKey": True,
+            "useGlobalLineSmoothing": True,
+        }
+        for number, (title, kind, metrics) in enumerate(charts)
+    ]

@@ -1,0 +1,48 @@
+from pipeline.tracking import descriptions
+
+METADATA = {
+    "params": {"source": "digits"},
+    "class_names": list("0123456789"),
+    "images": {"train": 1294, "val": 143, "test": 0},
+}
+DATA = "digits, 10 classes (1,294 train, 143 val)"
+
+
+def test_the_data_are_said_in_a_line():
+    assert descriptions.describe_data(METADATA) == DATA
+
+
+def test_a_recipe_is_said_in_three_lines(params):
+    data, network, training = descriptions.describe_recipe(DATA, params.model, 1_000_000).split(
+        "\n"
+    )
+    assert data == f"- Data: {DATA}"
+    assert network.startswith(
+        "- Network: 1,000,000 parameters, width 0.125, dropped blocks of side 5"
+    )
+    assert network.endswith("keep probability 1 falling to 0.8")
+    assert training == (
+        "- Training: Adam, rate 0.002 x 0.98 an epoch, batches of 50, 12 epochs at most"
+    )
+    constant = descriptions.describe_recipe(DATA, params.baseline, 1)
+    assert "keep probability 0.85\n" in constant
+
+
+def test_a_version_says_what_it_is_on_what_and_how_good():
+    row = {
+        "name": "resnet block=5 seed=0", "parameters": 1200,
+        "best_val_accuracy": 0.5, "best_test_accuracy": 0.4321,
+    }  # fmt: skip
+    said = descriptions.describe_version(row, DATA)
+    assert said.startswith(f"**resnet block=5 seed=0**, 1,200 parameters, trained on {DATA}: ")
+    assert "50.0 % on the validation images" in said
+    assert "43.2 % on the test images" in said
+
+
+def test_the_experiment_links_the_report_of_a_run():
+    link = descriptions.report_link("1", "f00d")
+    assert link == "[Report](#/experiments/1/runs/f00d/artifacts/report/report.html)"
+    said = descriptions.describe_experiment(DATA, ["resnet-dropblock-0"], "**ahead**", link)
+    assert said.splitlines()[-1] == f"- **ahead** {link}"
+    assert "- Last compared: resnet-dropblock-0" in said
+    assert "`champion`" in descriptions.describe_registered(DATA)
