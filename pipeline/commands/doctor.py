@@ -81,12 +81,15 @@ def restore_runs(trials: list[Trial]) -> list[str]:
 
 
 def running_elsewhere() -> list[str]:
-    """Describe the runs of other machines that never ended, whose processes cannot be seen here."""
+    """Describe the runs of other machines that never ended, whose processes cannot be seen here.
+
+    One that gives signs of life is no concern: it is closed once they stay away.
+    """
     here = socket.gethostname()
     said = []
     for run in find_runs("attributes.status = 'RUNNING'"):
         host = run.data.tags.get("process.host", "an unknown machine")
-        if host != here:
+        if host != here and "process.heartbeat" not in run.data.tags:
             begun = datetime.fromtimestamp(run.info.start_time / 1000).strftime("%Y-%m-%d %H:%M")
             said.append(
                 f"run {run.info.run_id} ({run.info.run_name}) is RUNNING on {host} since {begun}; "

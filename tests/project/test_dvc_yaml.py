@@ -1,6 +1,8 @@
 """dvc.yaml declares what each stage reads: rooms of pipeline/ and the stage's own file."""
 
 import ast
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,23 @@ def test_training_depends_on_each_training_param_but_the_lists_of_the_matrix():
     declared = {p for p in STAGES["train"]["params"] if p.startswith("train.")}
     expected = {f"train.{key}" for key in TrainParams.model_fields}
     assert declared == expected - {"train.networks", "train.seeds", "train.variants"}
+
+
+def written() -> set[str]:
+    """Return what the stages write, of one training."""
+    declared = [out for stage in STAGES.values() for kind in ("outs", "metrics")
+                for out in stage.get(kind, [])]  # fmt: skip
+    item = {"network": "model", "variant": "dropblock", "seed": "0"}
+    return {re.sub(r"\$\{item\.(\w+)\}", lambda m: item[m[1]], out) for out in declared}
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="no git repository")
+def test_what_a_run_writes_is_not_in_git():
+    def git(*arguments):
+        command = ["git", "-C", str(REPOSITORY), *arguments]
+        return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
+
+    assert len(written()) >= 10
+    assert git("check-ignore", *written()) == written()
+    assert git("ls-files", "dvc.lock", *written()) == set()
+    assert git("check-ignore", "dvc.lock") == set()  # DVC stops where it is ignored
