@@ -123,7 +123,7 @@ def plot_seeds(accuracies: pd.DataFrame) -> Figure:
         accuracies: network, seed and accuracy in percent.
     """
     seeds = sorted(accuracies["seed"].unique())
-    figure, axis = plt.subplots(figsize=(7, 1.4 + 0.32 * len(seeds)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.5, 1.4 + 0.32 * len(seeds)), layout="constrained")
     places = accuracies["seed"].map({seed: place for place, seed in enumerate(seeds)})
     spans = accuracies.assign(place=places).groupby("place")["accuracy"].agg(["min", "max"])
     axis.hlines(spans.index, spans["min"], spans["max"], color="grey", linewidth=1)

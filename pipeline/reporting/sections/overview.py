@@ -60,7 +60,7 @@ def plot_accuracy(history: pd.DataFrame, watched: str | None) -> Figure:
         id_vars=["network", "seed", "epoch"], value_vars=list(kinds), var_name="images"
     )
     curves = curves.assign(images=curves["images"].map(kinds), accuracy=100 * curves["value"])
-    figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
     sns.lineplot(
         curves, x="epoch", y="accuracy", hue="network", style="images", palette=colours(),
         style_order=list(kinds.values()), errorbar=("pi", 100), ax=axis,
