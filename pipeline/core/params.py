@@ -24,6 +24,8 @@ from pipeline.core.trials import Trial, Variant
 
 PARAMS_FILE = Path("params.yaml")
 
+MOST_VARIED = 0.5  # of the training images; beyond, all seeds would have the same validation images
+
 Decay = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 # Which split is scored after each epoch, and decides when to stop and which weights are kept.
@@ -53,9 +55,19 @@ class DataParams(Section):
     ]
     sharpen: bool
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
+    split_by_seed: bool
     duplicate_correlation: Annotated[float, Field(gt=0, le=1)] | None
     limit: Annotated[int, Field(ge=1)] | None
     seed: Seed
+
+    @model_validator(mode="after")
+    def _there_is_something_to_vary(self) -> "DataParams":
+        if self.split_by_seed and not 0 < self.validation_fraction <= MOST_VARIED:
+            raise PydanticCustomError(
+                "rule_split",
+                "split_by_seed takes a validation_fraction above 0 and at most 0.5",
+            )
+        return self
 
 
 class AugmentParams(Section):

@@ -1,7 +1,8 @@
 """Images and labels in memory and on disk, the same for every data set.
 
 `prepare` writes one file of records, the splits one after the other, which training maps into
-memory.
+memory; and, where each seed has validation images of its own, a file with the fold of each record
+of training and validation.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from pipeline.core.errors import UserError
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+FOLDS = "folds.npy"
 IMAGE_SIZE = 32
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 RECORD = np.dtype(
@@ -55,21 +57,31 @@ def make_records(images: np.ndarray, labels: np.ndarray, superclasses: np.ndarra
 
 
 class Prepared:
-    """The prepared data: one memory-mapped file of records.
+    """The prepared data as the trainings of a seed see it: one memory-mapped file of records.
+
+    Args:
+        seed: decides which fold is held out for validation, where there are folds.
 
     Attributes:
         metadata: source, class names, split sizes, digest and the data params.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seed: int = 0) -> None:
         self.metadata = load_metadata(folder)
+        self._held_out = None
         try:
             self._records = np.load(folder / "records.npy", mmap_mode="r")
+            if self.metadata.get("params", {}).get("split_by_seed"):
+                folds = np.load(folder / FOLDS)
+                self._held_out = folds == seed % (folds.max() + 1)
         except (OSError, ValueError) as error:
             raise _no_prepared_data(folder, error) from None
 
     def __getitem__(self, split: Split) -> np.ndarray:
-        """Return the records of a split, without reading them yet."""
+        """Return the records of a split; without folds, or of test, without reading them yet."""
+        if self._held_out is not None and split != "test":
+            known = self._records[: len(self._held_out)]
+            return known[self._held_out if split == "val" else ~self._held_out]
         start = 0
         for name in SPLITS:
             stop = start + self.metadata["images"][name]
@@ -108,14 +120,27 @@ def _no_prepared_data(folder: Path, reason: object) -> UserError:
     return UserError(f"{folder} holds no prepared data ({reason}); run `dvc repro prepare`")
 
 
-def save_prepared(folder: Path, splits: dict[Split, np.ndarray], metadata: dict[str, Any]) -> str:
-    """Write records and metadata into `folder`; return the SHA-256 of splits and records."""
+def save_prepared(
+    folder: Path,
+    splits: dict[Split, np.ndarray],
+    metadata: dict[str, Any],
+    folds: np.ndarray | None = None,
+) -> str:
+    """Write records and metadata into `folder`; return the SHA-256 of splits, records and folds.
+
+    Args:
+        folds: of each record of train and val, where each seed holds out another one.
+    """
     records = np.concatenate([splits[name] for name in SPLITS])
     images = {name: len(splits[name]) for name in SPLITS}
     digest = hashlib.sha256(json.dumps(images).encode())
     digest.update(records.data)
+    if folds is not None:
+        digest.update(folds.data)
     metadata = {**metadata, "images": images, "digest": digest.hexdigest()}
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "records.npy", records)
+    if folds is not None:
+        np.save(folder / FOLDS, folds)
     (folder / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n")
     return metadata["digest"]

@@ -35,6 +35,36 @@ def split_train_val(
     return exchange_duplicates(train, val)
 
 
+def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np.ndarray:
+    """Deal training records to folds, as many as the fraction goes into one, of the same size.
+
+    Each class is dealt evenly. An image with a duplicate among the records, or that is left over,
+    is in no fold: it is trained on, whichever fold is held out.
+
+    Returns:
+        (n,) numbers of folds from 0, -1 for no fold.
+
+    Raises:
+        UserError: a class has too few images (without duplicates) for each fold to have one.
+    """
+    rng = np.random.default_rng(seed)
+    count = round(1 / validation_fraction)
+    folds = np.full(len(records), -1, np.int8 if count < 128 else np.int32)
+    sizes = np.bincount(records["group"])
+    for label in np.unique(records["label"]):
+        of_class = records["label"] == label
+        alone = rng.permutation(np.flatnonzero(of_class & (sizes[records["group"]] == 1)))
+        size = min(round(validation_fraction * of_class.sum()), len(alone) // count)
+        if size < 1:
+            raise UserError(
+                f"data.split_by_seed: {count} validation splits take {count} training images "
+                f"without duplicates of each class, class {label} has {len(alone)}; use a larger "
+                "data.validation_fraction or data.limit, or split_by_seed: false"
+            )
+        folds[alone[: count * size]] = np.arange(count).repeat(size)
+    return folds
+
+
 def exchange_duplicates(train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Exchange the validation images that have a duplicate for training images without, by class.
 

@@ -38,7 +38,7 @@ def evaluate(params: Params, trial: Trial) -> None:
     Raises:
         UserError: the training's files are missing, damaged, or belong to other prepared data.
     """
-    prepared = Prepared(PREPARED)
+    prepared = Prepared(PREPARED, trial.seed)
     facts = load_facts(trial, prepared.digest)
     history = load_history(trial, facts["watched"])
     with one_device(work_folder()):

@@ -10,27 +10,40 @@ from pipeline.core.records import Dataset, Split, save_prepared
 from pipeline.data.datasets import load_dataset
 from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
 from pipeline.data.sharpen import sharpen
-from pipeline.data.splits import limit_dataset, split_train_val
+from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
 
 
 def prepare(params: DataParams, folder: Path = PREPARED) -> str:
     """Prepare the data set into `folder` and return its digest."""
     dataset = limit_dataset(load_dataset(params), params.limit, params.seed)
     number_duplicates(dataset, params.duplicate_correlation)
-    train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
+    folds = None
+    if params.split_by_seed:
+        shuffled, _ = split_train_val(dataset.train, 0.0, params.seed)
+        folds = deal_folds(shuffled, params.validation_fraction, params.seed)
+        # Those of seed 0 stand for all: every seed's have the same sizes.
+        train, val = shuffled[folds != 0], shuffled[folds == 0]
+        folds = np.concatenate([folds[folds != 0], folds[folds == 0]])
+    else:
+        train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
     splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test}
     if params.sharpen:
         for records in splits.values():
             records["image"] = sharpen(records["image"])
     metadata = {
         # Where the data came from says nothing about its content, which the digest identifies.
-        "params": params.model_dump(exclude={"path", "url"}),
+        "params": params.model_dump(exclude={"path", "url"} | unused(params)),
         "class_names": dataset.class_names,
         "superclass_names": dataset.superclass_names,
         "superclass_of": superclass_of(dataset),
         "duplicates": count_duplicates(splits),
     }
-    return save_prepared(folder, splits, metadata)
+    return save_prepared(folder, splits, metadata, folds)
+
+
+def unused(params: DataParams) -> set[str]:
+    """Name what says nothing: data prepared without folds are those of before there were any."""
+    return set() if params.split_by_seed else {"split_by_seed"}
 
 
 def superclass_of(dataset: Dataset) -> list[int]:

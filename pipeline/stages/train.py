@@ -67,7 +67,7 @@ class Training:
     @classmethod
     def of(cls, params: Params, trial: Trial) -> "Training":
         """Describe a training on the prepared data of this folder."""
-        return cls(params, trial, Prepared(PREPARED))
+        return cls(params, trial, Prepared(PREPARED, trial.seed))
 
     @property
     def recipe(self) -> Recipe:

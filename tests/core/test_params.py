@@ -2,7 +2,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
-from pipeline.core.params import load_params
+from pipeline.core.params import check_params, load_params
 from tests.conftest import REPOSITORY
 
 
@@ -151,3 +151,11 @@ def test_a_missing_file_and_a_missing_section_are_named(tmp_path):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match="report is missing"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_split_for_each_seed_takes_validation_images(params):
+    values = params.model_dump()
+    for fraction in (0.0, 0.6):
+        values["data"] |= {"split_by_seed": True, "validation_fraction": fraction}
+        with pytest.raises(UserError, match="split_by_seed takes a validation_fraction above 0"):
+            check_params(values)

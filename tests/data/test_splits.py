@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.data.datasets import load_digits
-from pipeline.data.splits import limit_dataset, split_train_val
+from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
 
 
 def keys(records):
@@ -70,3 +70,31 @@ def test_a_class_that_only_one_image_has_cannot_be_split(digits):
     records = np.delete(digits.train, seven[1:])
     with pytest.raises(UserError, match=r"cannot be split \(The least populated class"):
         split_train_val(records, 0.1, seed=0)
+
+
+def test_folds_are_of_the_same_size_and_even_in_all_classes(digits):
+    folds = deal_folds(digits.train, 0.1, seed=0)
+    assert set(folds) == {-1, *range(10)}
+    assert len(set(np.bincount(folds[folds >= 0]))) == 1
+    for label in range(10):
+        counts = np.bincount(folds[(digits.train["label"] == label) & (folds >= 0)])
+        assert len(set(counts)) == 1
+        share = counts[0] / (digits.train["label"] == label).sum()
+        assert share == pytest.approx(0.1, abs=0.01)
+    np.testing.assert_array_equal(folds, deal_folds(digits.train, 0.1, seed=0))
+    assert (folds != deal_folds(digits.train, 0.1, seed=1)).any()
+
+
+def test_duplicates_are_in_no_fold(digits):
+    records = digits.train.copy()
+    records["group"] = np.arange(len(records))
+    records["group"][1:100:2] = records["group"][:99:2]
+    folds = deal_folds(records, 0.1, seed=0)
+    assert (folds[:100] == -1).all()
+    held_out = folds == 3
+    assert not set(records["group"][held_out]) & set(records["group"][~held_out])
+
+
+def test_too_few_images_for_so_many_folds_are_refused(digits):
+    with pytest.raises(UserError, match=r"10 validation splits take 10 .* split_by_seed: false"):
+        deal_folds(digits.train[:60], 0.1, seed=0)

@@ -75,3 +75,26 @@ def test_the_metadata_count_the_duplicates(workspace, params, cifar100_folder):
     assert metadata["duplicates"] == {
         "within_training": 2, "test_of_training": 1, "within_test": 2,
     }  # fmt: skip
+
+
+def test_each_seed_can_have_validation_images_of_its_own(workspace, params):
+    prepare(params.data.model_copy(update={"split_by_seed": True}), workspace / "by_seed")
+    seeds = [Prepared(workspace / "by_seed", seed) for seed in (0, 1, 10)]
+    val = [{record.tobytes() for record in prepared["val"]} for prepared in seeds]
+    assert not val[0] & val[1]  # folds: another seed, other images
+    assert val[0] == val[2]  # ten folds, so that seed 10 has those of seed 0
+    for prepared, held_out in zip(seeds, val, strict=True):
+        train = {record.tobytes() for record in prepared["train"]}
+        assert not train & held_out
+        sizes = prepared.metadata["images"]
+        assert (len(prepared["train"]), len(prepared["val"])) == (sizes["train"], sizes["val"])
+        np.testing.assert_array_equal(prepared["test"], seeds[0]["test"])
+
+
+def test_without_the_option_the_prepared_data_are_those_of_before(workspace, params):
+    digest = prepare(params.data, workspace / "plain")
+    assert not (workspace / "plain/folds.npy").exists()
+    metadata = json.loads((workspace / "plain/metadata.json").read_text())
+    assert "split_by_seed" not in metadata["params"]
+    by_seed = params.data.model_copy(update={"split_by_seed": True})
+    assert prepare(by_seed, workspace / "by_seed") != digest

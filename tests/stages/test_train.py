@@ -1,11 +1,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from pipeline.core.errors import UserError
 from pipeline.core.trials import Trial, load_facts
+from pipeline.stages.prepare import prepare
 from pipeline.stages.train import Training, place_among_all, seconds_per_epoch, train
 from pipeline.training import checkpoint, loop
 from tests.conftest import with_train
@@ -45,6 +47,17 @@ def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch
     assert len(keys) == 1 + len(others)
     training.prepared.metadata["digest"] = "f00d"
     assert training.key() not in keys
+
+
+def test_a_training_takes_the_split_of_its_seed(training, tiny_params):
+    prepare(tiny_params.data.model_copy(update={"split_by_seed": True}))
+    held_out = [
+        Training.of(training.params, Trial(network, "dropblock", seed)).prepared["val"]
+        for network in ("baseline", "model")
+        for seed in (0, 1)
+    ]
+    np.testing.assert_array_equal(held_out[0], held_out[2])  # paired across the networks
+    assert (held_out[0]["image"] != held_out[1]["image"]).any()
 
 
 def test_the_key_does_not_change_with_what_does_not(training):

@@ -1,5 +1,7 @@
 """How the figures came about: data, splits, who chose the epoch, software, hardware, commit."""
 
+from typing import Any
+
 from pipeline.core.params import Params
 from pipeline.core.trials import DIGEST_SHOWN
 from pipeline.reporting import tutorial
@@ -26,7 +28,11 @@ WATCHED = {"test": TEST_WATCHED, "val": VALIDATION_WATCHED, None: NOTHING_WATCHE
 SPLIT = (
     "The split into training and validation images is one fixed draw (`data.seed` {seed}), the "
     "same for all seeds and networks: how much another draw would change is in none of the "
-    "intervals."
+    "intervals; `data.split_by_seed: true` puts it into them."
+)
+SPLIT_BY_SEED = (
+    "Each seed holds out other training images for validation (`data.split_by_seed`), the same for "
+    "all networks, so that the intervals over seeds tell of the draw of that split too."
 )
 
 
@@ -45,7 +51,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"Data: {metadata['params']['source']}, prepared digest {digest}; {images['train']:,} "
         f"training, {images['val']:,} validation, {images['test']:,} test images of "
         f"{len(metadata['class_names'])} classes.",
-        *([SPLIT.format(seed=metadata["params"]["seed"])] if images["val"] else []),
+        *([_split(metadata["params"])] if images["val"] else []),
         WATCHED[results.watched],
         f"{sizes(results, params)} {describe_seeds(results)}",
         f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
@@ -54,6 +60,10 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"{machine['system']}; devices {', '.join(first['devices'])}.",
         f"Trained at git commit {', '.join(commits(results))}.",
     ]
+
+
+def _split(data: dict[str, Any]) -> str:
+    return SPLIT_BY_SEED if data.get("split_by_seed") else SPLIT.format(seed=data["seed"])
 
 
 def sizes(results: Results, params: Params) -> str:

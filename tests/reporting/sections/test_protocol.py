@@ -21,6 +21,8 @@ def test_the_validation_images_are_said_to_have_chosen(workspace, params):
     )
     assert commits(results) == ["abcdef0123"]
     assert "one fixed draw (`data.seed` 0)" in said
+    results.metadata["params"]["split_by_seed"] = True
+    assert "Each seed holds out other training images" in " ".join(protocol(results, params))
 
 
 def test_changes_to_the_commit_are_named(workspace, params):
