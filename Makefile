@@ -27,6 +27,9 @@ $(VENV)/.ready: requirements.lock
 	@chmod +x $(VENV)/bin/pipeline  # for the shell's completion, which wants one word
 	@touch $@
 
+setup-cluster: setup  ## Add what a cluster takes: S3, PostgreSQL, MLflow's passwords
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-cluster.lock
+
 run: setup  ## Train and compare both networks: the whole pipeline
 	@python -m pipeline check > /dev/null  # first: of a list that is none DVC names no key
 	@dvc repro
@@ -37,6 +40,10 @@ test: setup  ## Run the quick tests, minutes on two cores
 
 test-all: setup  ## Run all tests: whole pipelines, kills and servers too
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
+
+test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S3 that fail on the way
+	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
+	@pytest tests/cluster
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup  ## Run all tests and show what none of them reaches
@@ -79,5 +86,8 @@ audit: setup  ## Look the pinned packages up in the advisories of the package in
 lock: setup  ## Write requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+	uv pip compile --universal --python-version 3.10 --extra cluster -c requirements.lock pyproject.toml \
+	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  -o requirements-cluster.lock
 
-.PHONY: help setup run test test-all coverage lint format benchmarks experiments report ui serve doctor audit lock
+.PHONY: help setup setup-cluster run test test-all test-cluster coverage lint format benchmarks experiments report ui serve doctor audit lock

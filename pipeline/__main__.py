@@ -177,6 +177,45 @@ def check() -> None:
 
 
 @cli.command()
+@click.option(
+    "-S",
+    "--set-param",
+    "overrides",
+    metavar="KEY=VALUE[,VALUE...]",
+    multiple=True,
+    help="As of `dvc exp run --queue`: several values are an experiment each.",
+)
+@click.option(
+    "--cpus-per-training",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Where there is no GPU; else each training takes a GPU.",
+)
+@click.option(
+    "--on",
+    "cluster",
+    metavar="ADDRESS",
+    help="Of a Ray cluster's job server, like http://127.0.0.1:8265; else this machine.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be trained, and how long.")
+def sweep(
+    overrides: tuple[str, ...], cpus_per_training: int, dry_run: bool, cluster: str | None
+) -> int:
+    """Run many experiments, with as many trainings at once as the machine has room for.
+
+    Trains what no other experiment or earlier run has trained, and ends with each experiment in
+    `dvc exp show`. The same command goes on after Ctrl-C or a failure.
+
+    \b
+    python -m pipeline sweep -S 'model.drop_block_size=1,3,5,7' -S 'train.seeds=[0,1,2]'
+    """
+    from pipeline.sweep.run import sweep
+
+    return sweep(overrides, cpus_per_training, dry_run, cluster)
+
+
+@cli.command()
 @click.argument("pictures", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(

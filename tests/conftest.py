@@ -258,9 +258,13 @@ def stages_run(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
-def project_in(folder: Path) -> SimpleNamespace:
-    """Return a project's folder and `run`, which runs a command in it as a user would."""
-    environment = environment_of_a_user()
+def project_in(folder: Path, environment: dict[str, str] | None = None) -> SimpleNamespace:
+    """Return a project's folder and `run`, which runs a command in it as a user would.
+
+    Args:
+        environment: what the user has set.
+    """
+    environment = {**environment_of_a_user(), **(environment or {})}
 
     def run(*command: str, check: bool = True, cwd: Path = folder) -> subprocess.CompletedProcess:
         done = subprocess.run(
@@ -270,7 +274,7 @@ def project_in(folder: Path) -> SimpleNamespace:
             raise AssertionError(f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
         return done
 
-    return SimpleNamespace(folder=folder, run=run)
+    return SimpleNamespace(folder=folder, run=run, environment=environment)
 
 
 def make_project(folder: Path) -> SimpleNamespace:

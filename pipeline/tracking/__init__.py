@@ -6,5 +6,4 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that went away must not hold up training: the metrics are sent again later.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "5")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

@@ -2,12 +2,18 @@
 
 import os
 import socket
+import time
+from pathlib import Path
 
 import psutil
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
 from pipeline.core.trials import Trial
+
+HEARTBEAT = "process.heartbeat"
+BEAT, LEASE = 60.0, 600.0  # seconds between two heartbeats; without one for so long, it is dead
+SWEEP_TRAINING = "SWEEP_TRAINING"  # variable of the environment: a sweep's key of the training
 
 
 def trial_tags(trial: Trial) -> dict[str, str]:
@@ -20,13 +26,42 @@ def process_tags() -> dict[str, str]:
     process = psutil.Process()
     return {
         "process.host": socket.gethostname(),
+        "process.machine": machine_id(),
         "process.pid": str(process.pid),
         "process.started": f"{process.create_time():.2f}",
+        HEARTBEAT: now(),
     }
 
 
+def machine_id() -> str:
+    """Name what numbers this process: a boot of a machine, and a container's numbers in it.
+
+    Host names don't do: two machines or containers may have the same.
+    """
+    boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if boot.exists() and numbers.exists():
+        return f"{boot.read_text().strip()} {numbers.readlink()}"
+    return socket.gethostname()
+
+
+def now() -> str:
+    """Return the time of a heartbeat, in seconds."""
+    return f"{time.time():.0f}"
+
+
+def is_dead(tags: dict[str, str]) -> bool:
+    """Whether the process that process_tags named is gone.
+
+    One of another machine is where it has given no sign of life for LEASE seconds; one whose tags
+    tell of none is left alone.
+    """
+    if tags.get("process.machine") == machine_id():
+        return not is_alive(tags)
+    return time.time() - float(tags.get(HEARTBEAT, "inf")) > LEASE
+
+
 def is_alive(tags: dict[str, str]) -> bool:
-    """Whether the process that process_tags named still lives."""
+    """Whether the process of this machine that process_tags named still lives."""
     try:
         process = psutil.Process(int(tags["process.pid"]))
         same = abs(process.create_time() - float(tags["process.started"])) < 1
@@ -46,7 +81,9 @@ def context_tags() -> dict[str, str]:
     """Say which DVC experiment, stage and git commit this process works for."""
     commit, changes = _git_state()
     name = os.environ.get("DVC_EXP_NAME", "")
+    of_sweep = os.environ.get(SWEEP_TRAINING)
     return {
+        **({"sweep.training": of_sweep} if of_sweep else {}),
         "dvc.experiment": name or f"workspace-{commit[:7] or 'no-git'}",
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", "") or commit,
         "dvc.stage": os.environ.get("DVC_STAGE", ""),

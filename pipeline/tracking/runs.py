@@ -1,11 +1,12 @@
 """One MLflow run per (network, variant, seed), never left RUNNING."""
 
+import os
 import re
 import signal
-import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +23,8 @@ from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core.errors import Terminated, UserError
-from pipeline.tracking.context import context_tags, is_alive, process_tags
+from pipeline.tracking import context
+from pipeline.tracking.context import context_tags, is_dead, process_tags
 from pipeline.tracking.store import (
     EXPERIMENT,
     REQUEST_ERRORS,
@@ -195,6 +197,8 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
     client = open_store()
     close_dead_runs(client)
     save_view(client)
+    if "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL" not in os.environ:
+        mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
     previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
     try:
@@ -206,7 +210,8 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
         )
         if "end_reason" in active.data.tags:  # of the time before it was opened again
             client.delete_tag(active.info.run_id, "end_reason")
-        yield TrackedRun(client, active)
+        with heartbeat(client, active.info.run_id):
+            yield TrackedRun(client, active)
     except (MlflowException, SQLAlchemyError) as error:
         _end_run(client, *_end_status(error))
         raise UserError(store_problem(store_uri(), error)) from None
@@ -217,6 +222,33 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
         _end_run(client, "FINISHED", None)
     finally:
         signal.signal(signal.SIGTERM, previous_handler)
+
+
+@contextmanager
+def heartbeat(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Renew the run's sign of life, by which other machines know that it goes on."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(context.BEAT):
+            with suppress(*REQUEST_ERRORS):  # the next one may come through
+                client.set_tag(run_id, context.HEARTBEAT, context.now())
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def sampling_interval(uri: str) -> int:
+    """Return the seconds between two samples of the system metrics.
+
+    Each is two requests: a hundred runs at once then ask a server six times a second.
+    """
+    return 5 if uri.startswith("sqlite:") else 30
 
 
 def attach_files(run_ids: Sequence[str], paths: Sequence[Path], folder: str) -> None:
@@ -277,15 +309,25 @@ def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
 
 
 def close_dead_runs(client: MlflowClient) -> list[str]:
-    """Close as KILLED the runs that a dead process of this machine left RUNNING."""
-    running = find_runs(
-        f"attributes.status = 'RUNNING' and tags.`process.host` = '{socket.gethostname()}'"
-    )
-    dead = [run.info.run_id for run in running if not is_alive(run.data.tags)]
+    """Close as KILLED the runs that a dead process or a lost machine left RUNNING."""
+    dead = [
+        run.info.run_id
+        for run in find_runs("attributes.status = 'RUNNING'")
+        if is_dead(run.data.tags)
+    ]
     for run_id in dead:
         client.set_tag(run_id, "end_reason", "its process died (kill -9, power or memory)")
         client.set_terminated(run_id, "KILLED")
     return dead
+
+
+def end_other_runs(training: str, run_id: str) -> None:
+    """End as KILLED all runs of a sweep's training but the one that counts."""
+    client = open_store()
+    for run in find_runs(f"tags.`sweep.training` = '{training}'"):
+        if run.info.run_id != run_id and run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
+            client.set_tag(run.info.run_id, "end_reason", f"run {run_id} had the result first")
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def find_runs(filter_string: str = "") -> list[Run]:

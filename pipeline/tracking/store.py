@@ -3,13 +3,18 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import filelock
 import mlflow
 from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import project_root, work_folder
@@ -42,7 +47,7 @@ def store_uri() -> str:
 def open_store() -> MlflowClient:
     """Connect to the store; create its database and experiment where they don't exist yet.
 
-    Two first runs at once would both try to create the tables, hence the lock.
+    First runs at once, on several machines too, make each of them once.
 
     Raises:
         UserError: the store cannot be reached or has another version's tables.
@@ -50,19 +55,39 @@ def open_store() -> MlflowClient:
     uri = store_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        with filelock.FileLock(work_folder() / "store.lock"):
+        with filelock.FileLock(work_folder() / "store.lock"), _database_lock(uri):
             client = MlflowClient(uri)  # makes the tables
-            experiment = client.get_experiment_by_name(EXPERIMENT)
-            if experiment is None:
-                client.create_experiment(
-                    EXPERIMENT,
-                    artifact_location=_artifact_location(uri),
-                    tags={"mlflow.experimentKind": "custom_model_development"},  # the UI's mode
-                )
+            if client.get_experiment_by_name(EXPERIMENT) is None:
+                _create_experiment(client, uri)
         mlflow.set_experiment(EXPERIMENT)
     except REQUEST_ERRORS as error:
         raise UserError(store_problem(uri, error)) from None
     return client
+
+
+@contextmanager
+def _database_lock(uri: str) -> Iterator[None]:
+    """Keep other machines from making the same tables, where they speak to the database itself."""
+    if not uri.startswith("postgresql"):
+        yield
+        return
+    engine = create_engine(uri, poolclass=NullPool)
+    with engine.connect() as connection:  # closing it gives the lock back
+        connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": EXPERIMENT})
+        yield
+
+
+def _create_experiment(client: MlflowClient, uri: str) -> None:
+    """Create the experiment, unless another machine has just done so."""
+    try:
+        client.create_experiment(
+            EXPERIMENT,
+            artifact_location=_artifact_location(uri),
+            tags={"mlflow.experimentKind": "custom_model_development"},  # the UI's mode
+        )
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
 
 
 def _artifact_location(uri: str) -> str | None:

@@ -1,4 +1,5 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,21 @@ def test_the_source_of_a_run_names_command_experiment_and_commit(repository, mon
     monkeypatch.setenv("DVC_EXP_NAME", "block-7")
     said = context.source_name(Trial("model", "dropblock", 0))
     assert said == f"python -m pipeline train resnet-dropblock-0 (block-7, {repository[:7]})"
+
+
+def test_a_process_of_another_machine_is_dead_when_it_gives_no_sign_of_life(monkeypatch):
+    here = context.process_tags()
+    assert not context.is_dead(here)
+    assert context.is_dead({**here, "process.pid": "999999999"})
+    elsewhere = {**here, "process.machine": "another", "process.pid": "999999999"}
+    assert not context.is_dead(elsewhere)
+    monkeypatch.setattr(context, "LEASE", -1)
+    assert context.is_dead(elsewhere)
+    assert not context.is_dead(here)
+    assert not context.is_dead({"process.host": "of a time without heartbeats"})
+
+
+def test_a_machine_is_known_by_its_boot_and_its_numbers_of_processes():
+    boot, numbers = context.machine_id().split()
+    assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert numbers.startswith("pid:[")

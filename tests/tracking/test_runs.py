@@ -1,3 +1,4 @@
+import itertools
 import json
 import signal
 import time
@@ -10,7 +11,16 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.core.records import RECORD
-from pipeline.tracking.runs import attach_files, close_dead_runs, run_exists, tracked_run
+from pipeline.tracking import context
+from pipeline.tracking.runs import (
+    attach_files,
+    close_dead_runs,
+    end_other_runs,
+    run_exists,
+    sampling_interval,
+    tracked_run,
+)
+from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import start_python
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
@@ -118,6 +128,60 @@ def test_the_next_start_closes_a_run_after_kill_9_and_leaves_living_ones(store, 
     finally:
         living.kill()
         living.wait()
+
+
+def test_the_run_of_a_lost_machine_is_closed_whatever_its_name(store, monkeypatch):
+    lost, seen, namesake = (
+        store.create_run(store.get_experiment_by_name(EXPERIMENT).experiment_id, tags=tags)
+        for tags in (
+            {**context.process_tags(), "process.machine": "lost", context.HEARTBEAT: "1000"},
+            {**context.process_tags(), "process.machine": "other"},
+            # Its process has a number that is free here, on a machine with this one's name.
+            {**context.process_tags(), "process.machine": "other", "process.pid": "999999999"},
+        )
+    )
+    assert close_dead_runs(store) == [lost.info.run_id]
+    assert store.get_run(lost.info.run_id).info.status == "KILLED"
+    for run in (seen, namesake):
+        assert store.get_run(run.info.run_id).info.status == "RUNNING"
+
+
+def test_an_open_run_gives_signs_of_life(store, monkeypatch):
+    monkeypatch.setattr(context, "BEAT", 0.01)
+    counted = itertools.count()
+    monkeypatch.setattr(context, "now", lambda: str(next(counted)))
+    with tracked_run("one", {}) as run:
+        assert tags_of(store, run.run_id)[context.HEARTBEAT] == "0"
+        for _ in range(500):
+            if int(tags_of(store, run.run_id)[context.HEARTBEAT]) > 2:
+                break
+            time.sleep(0.02)
+        else:
+            raise AssertionError("no heartbeat in 10 s")
+    last = tags_of(store, run.run_id)[context.HEARTBEAT]
+    time.sleep(0.1)
+    assert tags_of(store, run.run_id)[context.HEARTBEAT] == last
+
+
+@pytest.mark.parametrize(("uri", "seconds"), [("sqlite:////a.db", 5), ("http://host:5000", 30)])
+def test_a_shared_store_is_sent_fewer_system_metrics(uri, seconds):
+    assert sampling_interval(uri) == seconds
+
+
+def test_of_a_training_done_twice_only_one_run_counts(store, monkeypatch):
+    monkeypatch.setenv("SWEEP_TRAINING", "key")
+    with tracked_run("counts", {}) as first:
+        pass
+    with tracked_run("late", {}) as second:
+        pass
+    monkeypatch.setenv("SWEEP_TRAINING", "another")
+    with tracked_run("other training", {}) as other:
+        pass
+    end_other_runs("key", first.run_id)
+    assert store.get_run(first.run_id).info.status == "FINISHED"
+    assert store.get_run(second.run_id).info.status == "KILLED"
+    assert first.run_id in tags_of(store, second.run_id)["end_reason"]
+    assert store.get_run(other.run_id).info.status == "FINISHED"
 
 
 def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, monkeypatch, capsys):

@@ -93,6 +93,13 @@ def test_two_first_starts_at_once_both_get_the_store(workspace):
     assert names.count(store.EXPERIMENT) == 1
 
 
+def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, monkeypatch):
+    monkeypatch.setattr(store, "_create_experiment", lambda *_, make=store._create_experiment: (
+        make(*_), make(*_)))  # fmt: skip
+    experiment = store.open_store().get_experiment_by_name(store.EXPERIMENT)
+    assert experiment.lifecycle_stage == "active"
+
+
 @pytest.mark.parametrize(
     ("uri", "masked"),
     [

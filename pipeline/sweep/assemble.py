@@ -1,0 +1,135 @@
+"""What DVC knows already, and the experiments that it gets: by DVC itself, in a clone."""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+from pipeline.core.trials import Trial
+from pipeline.sweep.ledger import LOCK, Record, Stages, merge, read_lock, write_lock
+from pipeline.sweep.plan import Experiment, override_params
+from pipeline.sweep.snapshot import Snapshot, dvc, git
+
+EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/")
+TAIL = 12  # lines of what a failed command said
+
+
+def prepare_data(clone: Path, experiment: Experiment, environment: dict[str, str]) -> None:
+    """Prepare the data of an experiment, or take them from the cache.
+
+    Raises:
+        UserError: it failed.
+    """
+    override_params(clone, experiment.overrides)
+    done = _run(clone, dvc("repro", "prepare"), environment)
+    if done.returncode:
+        raise UserError("the data cannot be prepared:\n" + _tail(done))
+
+
+def push_data(clone: Path, prepared: Stages, environment: dict[str, str]) -> None:
+    """Bring prepared data to DVC's remote.
+
+    Raises:
+        UserError: it failed.
+    """
+    write_lock(clone, prepared)
+    done = _run(clone, dvc("push", "prepare"), environment)
+    if done.returncode:
+        raise UserError("the data cannot be pushed:\n" + _tail(done))
+
+
+def find_cached(clone: Path, trials: Sequence[Trial], environment: dict[str, str]) -> list[Trial]:
+    """Let DVC restore what its cache has of the results in question; return those it had.
+
+    Their files and dvc.lock's entries are then in the clone. Nothing is trained: the stages'
+    `python` is one that fails.
+    """
+    if not trials:
+        return []
+    stub = clone.parent / "stub"
+    if not stub.exists():
+        stub.mkdir()
+        (stub / "python").write_text("#!/bin/sh\nexit 1\n")
+        (stub / "python").chmod(0o755)
+    path = f"{stub}{os.pathsep}{environment['PATH']}"
+    targets = [f"evaluate@{trial.label}" for trial in trials]
+    _run(clone, dvc("repro", "--keep-going", *targets), {**environment, "PATH": path})
+    known = read_lock(clone)
+    return [trial for trial in trials if f"evaluate@{trial.label}" in known]
+
+
+def restore(clone: Path, snapshot: Snapshot) -> None:
+    """Bring a clone back to how it was unpacked, without any results."""
+    git(clone, "checkout", "--quiet", "--force", "--detach", snapshot.head)
+    git(clone, "read-tree", "-u", "--reset", snapshot.state)
+    git(clone, "clean", "--quiet", "-d", "--force", "-x", "--exclude=.dvc")
+    (clone / LOCK).unlink(missing_ok=True)
+
+
+def record_experiment(
+    clone: Path,
+    root: Path,
+    snapshot: Snapshot,
+    experiment: Experiment,
+    records: Sequence[Record],
+    environment: dict[str, str],
+    pull: bool,
+) -> None:
+    """Make a DVC experiment of trainings that are done, and hand it to the main repository.
+
+    `dvc exp run` finds the trainings in dvc.lock, and runs `report` and `register`.
+
+    Args:
+        pull: whether to bring what the cache lacks from DVC's remote.
+
+    Raises:
+        UserError: it failed.
+    """
+    restore(clone, snapshot)
+    fetch_experiments(clone, root)
+    write_lock(clone, merge(records))
+    flags = [text for override in experiment.overrides for text in ("-S", override)]
+    bring = ["--pull", "--no-run-cache"] if pull else []
+    command = dvc("exp", "run", "--name", experiment.name, *bring, *flags)
+    done = _run(clone, command, environment)
+    if done.returncode:
+        raise UserError(f"{experiment.name} cannot be recorded:\n" + _tail(done))
+    ref = experiment_ref(snapshot.head, experiment.name)
+    git(root, "fetch", "--quiet", str(clone), f"{ref}:{ref}")
+
+
+def fetch_experiments(clone: Path, root: Path) -> None:
+    """Fetch the experiments that there are, for the report; DVC's queue and the like stay."""
+    listed = git(root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    if refs := [ref for ref in listed if EXPERIMENT_REF.match(ref)]:
+        git(clone, "fetch", "--quiet", str(root), *(f"+{ref}:{ref}" for ref in refs))
+
+
+def experiment_ref(head: str, name: str) -> str:
+    """Return the git reference under which DVC keeps an experiment."""
+    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
+
+
+def is_recorded(root: Path, head: str, name: str) -> bool:
+    """Whether the main repository has an experiment."""
+    return bool(git(root, "rev-parse", "-q", "--verify", experiment_ref(head, name), check=False))
+
+
+def _run(
+    folder: Path, command: list[str], environment: dict[str, str]
+) -> subprocess.CompletedProcess:
+    site = {"DVC_SITE_CACHE_DIR": str(folder.parent / "site")}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**environment, **site},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _tail(done: subprocess.CompletedProcess) -> str:
+    return "\n".join(done.stdout.splitlines()[-TAIL:])

@@ -1,0 +1,93 @@
+"""No training outlives the process that asked for it.
+
+Ray starts a lost task anew elsewhere and leaves the old one's processes alone, and kills with
+SIGKILL the children of a worker that ends, so that a training that is a grandchild goes on
+unattended. Hence a guard between worker and training, out of the worker's reach: it reads from a
+pipe of which the worker holds the other end, and ends the training when that end is closed,
+however the worker died.
+
+This file is run by its path and imports nothing of the project, to start at once.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+LOOK = 0.2  # seconds between two looks at the training
+GRACE = 30.0  # seconds between SIGTERM, at which a training closes its MLflow run, and SIGKILL
+
+
+def run_fenced(command: list[str], folder: Path, environment: dict[str, str], log: IO) -> int:
+    """Run a command and return its exit code; it ends when this process or this call does.
+
+    Args:
+        log: an open file that takes what the command says.
+    """
+    guard = subprocess.Popen(
+        [sys.executable, __file__, *command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C reaches the sweep only
+    )
+    try:
+        return guard.wait()
+    finally:
+        assert guard.stdin is not None
+        guard.stdin.close()
+        guard.wait()
+
+
+def guard(command: list[str]) -> int:
+    """Run a command until it ends or standard input is closed; nothing it started is left."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None:
+        if select.select([sys.stdin], [], [], LOOK)[0]:
+            break
+    end_group(process)
+    return process.returncode
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """End all that is left of a process group, at first politely."""
+    deadline = time.monotonic() + GRACE
+    chosen = signal.SIGTERM
+    while True:
+        try:
+            os.killpg(process.pid, chosen)
+        except ProcessLookupError:
+            return
+        while process.poll() is None or _exists(process.pid):
+            if time.monotonic() > deadline:
+                chosen = signal.SIGKILL
+                break
+            time.sleep(LOOK)
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Guard in a process that is no child of the caller, whose exit code this one passes on."""
+    if child := os.fork():
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+    os.setsid()
+    code = guard(sys.argv[1:])
+    os._exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What a sweep says: its plan, its progress with the time left, and what failed."""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+from tqdm import tqdm
+
+from pipeline.sweep.estimate import Estimate
+from pipeline.sweep.ledger import Record
+from pipeline.sweep.plan import Training
+from pipeline.sweep.pool import Outcome
+from pipeline.tracking.runs import end_other_runs
+
+
+def describe_plan(trainings: Sequence[Training], estimates: Sequence[Estimate]) -> str:
+    """List the trainings that are to run, with what each takes."""
+    lines = [
+        f"  {describe(training)}: {estimate.pflop:.3g} PFLOP, about {duration(estimate.seconds)}"
+        for training, estimate in zip(trainings, estimates, strict=True)
+    ]
+    seconds = duration(sum(estimate.seconds for estimate in estimates))
+    pflop = sum(estimate.pflop for estimate in estimates)
+    return "\n".join([*lines, f"  together {pflop:.3g} PFLOP, one after the other about {seconds}"])
+
+
+def describe(training: Training) -> str:
+    """Name a training and the first experiment that asks for it."""
+    return f"{training.trial.label} of {training.evaluations[0].experiment}"
+
+
+def follow(
+    outcomes: Iterable[tuple[Training, Outcome]], estimates: dict[str, Estimate], slots: int
+) -> list[tuple[Training, list[Record]]]:
+    """Say how each training ended; only the MLflow run whose result counts stays FINISHED.
+
+    Args:
+        estimates: by the training's key.
+        slots: how many run at once.
+
+    Returns:
+        The trainings that ended well, with their records.
+    """
+    progress, good = Progress(estimates, slots), []
+    print(f"{slots} at a time, about {progress.left()}", flush=True)
+    for training, outcome in outcomes:
+        if isinstance(outcome, Exception):
+            progress.advance(training.key, f"{describe(training)} failed:\n{outcome}\n")
+            continue
+        good.append((training, outcome))
+        end_other_runs(training.key, outcome[0].run_id)
+        progress.advance(training.key, describe(training))
+    progress.close()
+    return good
+
+
+class Progress:
+    """A bar over trainings, with the time left by the work that is left."""
+
+    def __init__(self, estimates: dict[str, Estimate], slots: int) -> None:
+        self._waiting, self._slots = dict(estimates), slots
+        self._total, self._done, self._begun = len(estimates), 0.0, time.perf_counter()
+        self._bar = tqdm(
+            total=self._total,
+            disable=not sys.stderr.isatty(),
+            bar_format="{n}/{total} trainings |{bar}| {elapsed}{postfix}",
+        )
+
+    def left(self) -> str:
+        """Say how long the trainings that are not done will take."""
+        seconds = [estimate.seconds for estimate in self._waiting.values()]
+        left = max([sum(seconds) / self._slots, *seconds], default=0.0)
+        if self._done:  # the estimates may be of another pace
+            left *= (time.perf_counter() - self._begun) * self._slots / self._done
+        return duration(left)
+
+    def advance(self, key: str, said: str) -> None:
+        """Note the end of a training."""
+        self._done += self._waiting.pop(key).seconds
+        left = f"about {self.left()} left" if self._waiting else "all done"
+        tqdm.write(f"[{self._total - len(self._waiting)}/{self._total}] {said}, {left}")
+        sys.stdout.flush()
+        self._bar.set_postfix_str(left)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Say a time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,203 @@
+"""A sweep from its plan to its experiments."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
+from pipeline.sweep import assemble, jobs
+from pipeline.sweep.estimate import Estimate, estimate
+from pipeline.sweep.jobs import Job
+from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, read_lock
+from pipeline.sweep.plan import Experiment, Training, list_trainings, plan_experiments
+from pipeline.sweep.pool import local_pool, slots, takes_gpu, train_all
+from pipeline.sweep.progress import describe_plan, follow
+from pipeline.sweep.snapshot import (
+    Snapshot,
+    find_cache,
+    take_snapshot,
+    unpack,
+    user_environment,
+)
+from pipeline.sweep.storage import Storage, local_storage, remote_storage
+from pipeline.sweep.task import (
+    Place,
+    local_ledger,
+    read_record,
+    remote_ledger,
+    scratch_folder,
+    thread_limits,
+)
+from pipeline.tracking.store import open_store, store_uri, without_password
+
+Known = dict[str, Record]  # by the result's key
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the sweep is planned and its experiments are recorded.
+
+    Attributes:
+        root: the main repository.
+        clone: one to work in.
+        cache: DVC's, shared by both.
+        environment: of DVC in the clone.
+        prepared: dvc.lock's entries of the data, by the key of the data.
+    """
+
+    root: Path
+    clone: Path
+    cache: Path
+    snapshot: Snapshot
+    environment: dict[str, str]
+    prepared: dict[str, Stages] = field(default_factory=dict)
+
+
+def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | None) -> int:
+    """Train what a sweep lacks, many at a time, and record each experiment.
+
+    Args:
+        overrides: what stands behind each -S.
+        cpus: processors of a training where there is no GPU.
+        cluster: address of a Ray cluster's job server; None for this machine.
+
+    Returns:
+        1 where a training failed for good, else 0.
+
+    Raises:
+        UserError: a wrong override or value, no git commit, data that cannot be prepared.
+    """
+    root = project_root()
+    snapshot = take_snapshot(root)
+    with scratch_folder(root) as scratch:
+        head = Head(root, scratch / "clone", find_cache(root), snapshot, user_environment())
+        unpack(snapshot, head.clone, head.cache)
+        experiments = plan_experiments(snapshot, head.clone, overrides)
+        todo = [e for e in experiments if not assemble.is_recorded(root, snapshot.head, e.name)]
+        print(f"{len(experiments)} experiments, {len(experiments) - len(todo)} recorded already")
+        open_store()
+        if cluster and not store_uri().startswith("http"):
+            raise UserError(
+                f"MLflow's store {without_password(store_uri())} is a file of this machine; the "
+                "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
+            )
+        head.environment["MLFLOW_TRACKING_URI"] = store_uri()
+        remote = remote_storage(head.clone) if cluster else None
+        known = look_up(remote_ledger(remote), Objects(remote), todo) if remote else {}
+        find_known(head, todo, known)
+        trainings = list_trainings(todo)
+        missing = [t for t in trainings if any(e.key not in known for e in t.evaluations)]
+        done = len(trainings) - len(missing)
+        print(f"{len(trainings)} trainings that differ, {done} done already, {len(missing)} to run")
+        if missing:
+            environment = {**head.environment, **thread_limits(cpus)}
+            estimates = estimate(missing, todo, known.values(), head.clone, environment)
+            print(describe_plan(missing, estimates), flush=True)
+        if dry_run:
+            return 0
+        if missing and cluster and remote:
+            train_there(head, todo, missing, estimates, cluster, remote, cpus)
+            known |= look_up(remote_ledger(remote), Objects(remote), todo)
+        elif missing:
+            train_here(head, missing, estimates, known, cpus)
+        return finish(head, todo, known, pull=bool(cluster))
+
+
+def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> None:
+    """Add the results in the ledger, and those that DVC's cache has, which go there too.
+
+    On the way the data are prepared.
+    """
+    ledger = local_ledger(head.root)
+    known |= look_up(ledger, Objects(local_storage(head.cache)), experiments)
+    for experiment in experiments:
+        unknown = [t for t, keys in experiment.keys.items() if keys.result not in known]
+        if not unknown and experiment.data in head.prepared:
+            continue
+        assemble.restore(head.clone, head.snapshot)
+        assemble.prepare_data(head.clone, experiment, head.environment)
+        head.prepared[experiment.data] = read_lock(head.clone)
+        for trial in assemble.find_cached(head.clone, unknown, head.environment):
+            key = experiment.keys[trial].result
+            known[key] = ledger.add(key, read_record(head.clone, trial))
+
+
+def look_up(ledger: Ledger, objects: Objects, experiments: Iterable[Experiment]) -> Known:
+    """Return the results in a ledger; those whose files are gone are struck out."""
+    known: Known = {}
+    for key in {keys.result for e in experiments for keys in e.keys.values()}:
+        record = ledger.get(key)
+        if record and objects.missing(record.stages):
+            ledger.remove(key)  # `dvc gc` took them
+        elif record:
+            known[key] = record
+    return known
+
+
+def train_here(
+    head: Head, missing: Sequence[Training], estimates: Sequence[Estimate], known: Known, cpus: int
+) -> None:
+    """Train on this machine; results are added to `known`."""
+    with local_pool():
+        limits = {} if takes_gpu() else thread_limits(cpus)
+        place = Place(head.root, head.cache, {**head.environment, **limits})
+        asked = [(training, Stages()) for training in missing]
+        by_key = dict(zip((t.key for t in missing), estimates, strict=True))
+        outcomes = train_all(asked, head.snapshot, place, cpus)
+        with closing(outcomes):
+            for training, records in follow(outcomes, by_key, slots(cpus)):
+                keys = (evaluation.key for evaluation in training.evaluations)
+                known |= dict(zip(keys, records, strict=True))
+
+
+def train_there(
+    head: Head,
+    experiments: Iterable[Experiment],
+    missing: Sequence[Training],
+    estimates: Sequence[Estimate],
+    cluster: str,
+    remote: Storage,
+    cpus: int,
+) -> None:
+    """Train on a cluster; results go to the ledger of DVC's remote."""
+    data = {experiment.name: experiment.data for experiment in experiments}
+    for prepared in head.prepared.values():
+        if Objects(remote).missing(prepared):
+            assemble.push_data(head.clone, prepared, head.environment)
+    environment = {"MLFLOW_TRACKING_URI": head.environment["MLFLOW_TRACKING_URI"]}
+    job = Job(
+        [(t, head.prepared[data[t.evaluations[0].experiment]]) for t in missing],
+        list(estimates),
+        head.snapshot,
+        environment,
+        cpus,
+    )
+    jobs.run(cluster, job, head.clone)
+
+
+def finish(head: Head, experiments: Sequence[Experiment], known: Known, pull: bool) -> int:
+    """Record each experiment whose trainings are all done, and name the others.
+
+    Args:
+        pull: whether results are in DVC's remote only.
+
+    Returns:
+        The exit code.
+    """
+    lacking = []
+    for experiment in experiments:
+        results = [keys.result for keys in experiment.keys.values()]
+        if any(key not in known for key in results):
+            lacking.append(experiment.name)
+            continue
+        records = [known[key] for key in results]
+        assemble.record_experiment(head.clone, head.root, head.snapshot, experiment, records,
+                                   head.environment, pull)  # fmt: skip
+        print(f"recorded {experiment.name}", flush=True)
+    if lacking:
+        names = ", ".join(lacking)
+        print(f"not recorded: {names}; the same command tries again what failed", file=sys.stderr)
+    return 1 if lacking else 0

@@ -1,0 +1,123 @@
+import os
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.commands.servers import free_port
+from tests.cluster import services
+from tests.conftest import TINY, make_project, project_in
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """PostgreSQL, S3 and MLflow; their addresses are in this process's environment."""
+    folder = tmp_path_factory.mktemp("services")
+    postgres, database = services.start_postgres(folder)
+    s3, s3_address = services.start_s3(folder)
+    mlflow, address = services.start_mlflow(folder, database, s3_address)
+    environment = {
+        **services.ACCESS,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MLFLOW_TRACKING_URI": address,
+        "MLFLOW_TRACKING_USERNAME": services.USER,
+        "MLFLOW_TRACKING_PASSWORD": services.PASSWORD,
+        **services.ONE_THREAD,
+    }
+    before = dict(os.environ)
+    os.environ.update(environment)
+    yield SimpleNamespace(
+        postgres=postgres, s3=s3, mlflow=mlflow, s3_address=s3_address, environment=environment
+    )
+    os.environ.clear()
+    os.environ.update(before)
+    for server in (mlflow, s3, postgres):
+        server.stop()
+
+
+class Cluster:
+    """A head without processors and raylets with one each, of this machine, real processes."""
+
+    def __init__(self, nodes):
+        from ray.cluster_utils import Cluster as RayCluster
+
+        self.port = free_port(0)
+        self.ray = RayCluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 0,
+                "include_dashboard": True,
+                "dashboard_host": services.HOST,
+                "dashboard_port": self.port,
+                "object_store_memory": 80 << 20,
+            },
+        )
+        self.nodes = [self.add() for _ in range(nodes)]
+
+    @property
+    def address(self):
+        return f"http://{services.HOST}:{self.port}"
+
+    def add(self):
+        return self.ray.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 << 20)
+
+    def stop(self):
+        self.ray.shutdown()
+
+
+@pytest.fixture
+def cluster(shared):
+    """Two raylets with room for one training each."""
+    started = Cluster(2)
+    yield started
+    started.stop()
+
+
+PARAMS = {
+    **TINY,
+    "baseline.epochs": 6,
+    "train.networks": "[baseline]",
+    "train.seeds": "[0, 1]",
+    "train.deterministic": "true",
+}
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory):
+    """A project of two tiny trainings without results."""
+    project = make_project(tmp_path_factory.mktemp("committed") / "project")
+    values = [f"{key}={value}" for key, value in PARAMS.items()]
+    project.run("python", "-m", "pipeline", "preset", "quick", *values)
+    project.run("git", "commit", "-qam", "two trainings")
+    return project
+
+
+def clone_of(committed, folder, environment):
+    """Clone a project; the clone's commit is its own."""
+    committed.run("git", "clone", "-q", str(committed.folder), str(folder))
+    project = project_in(folder, environment)
+    project.run("git", "config", "user.email", "test@example.com")
+    project.run("git", "config", "user.name", "test")
+    return project
+
+
+@pytest.fixture(scope="session")
+def serial(committed, shared, tmp_path_factory):
+    """The same project after `dvc repro` on this machine, with a store of its own."""
+    folder = tmp_path_factory.mktemp("serial") / "project"
+    project = clone_of(committed, folder, services.ONE_THREAD)
+    project.run("dvc", "repro")
+    return project
+
+
+@pytest.fixture
+def project(committed, shared, tmp_path, request):
+    """A clone with a commit and a place in the S3 server of its own."""
+    project = clone_of(committed, tmp_path / "project", shared.environment)
+    name = re.sub(r"\W+", "-", request.node.name)
+    project.run("dvc", "remote", "add", "--default", "store", f"s3://cluster/{name}")
+    project.run("dvc", "remote", "modify", "store", "endpointurl", shared.s3_address)
+    project.run("git", "commit", "-qam", name)
+    project.commit = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    project.remote = name
+    return project

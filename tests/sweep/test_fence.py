@@ -1,0 +1,139 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from pipeline.sweep import fence
+from tests.conftest import REPOSITORY
+
+# A child of its own, like DVC's training, that notes when it is ended.
+TRAINING = """
+import pathlib, signal, subprocess, sys, time
+folder = pathlib.Path({folder!r})
+inner = '''
+import pathlib, signal, sys, time, os
+folder = pathlib.Path({folder!r})
+def end(*_):
+    (folder / "ended").write_text("politely")
+    if {obeys}:
+        sys.exit(143)
+signal.signal(signal.SIGTERM, end)
+(folder / "pid.part").write_text(str(os.getpid()))
+(folder / "pid.part").rename(folder / "pid")
+while True:
+    time.sleep(0.05)
+'''
+subprocess.Popen([sys.executable, "-c", inner]).wait()
+"""
+WORKER = """
+import os, pathlib, sys
+from pipeline.sweep.fence import run_fenced
+with open(os.devnull, "w") as log:
+    run_fenced([sys.executable, "-c", sys.argv[1]], pathlib.Path.cwd(), dict(os.environ), log)
+"""
+
+
+def run(command, folder, **changes):
+    with (folder / "log").open("w+") as log:
+        code = fence.run_fenced(command, folder, {**os.environ, **changes}, log)
+        log.seek(0)
+        return code, log.read()
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+def training(folder, obeys=True):
+    return TRAINING.format(folder=str(folder), obeys=obeys)
+
+
+def started_pid(folder):
+    wait_for((folder / "pid").exists)
+    return int((folder / "pid").read_text())
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [("print('said')", 0), ("print('said'); exit(3)", 3)]
+)
+def test_the_exit_code_and_what_was_said_come_through(tmp_path, code, expected):
+    assert run([sys.executable, "-c", code], tmp_path) == (expected, "said\n")
+
+
+def test_folder_and_environment_come_through_and_input_is_empty(tmp_path):
+    code = "import os, sys; print(os.getcwd(), os.environ['FENCED'], repr(sys.stdin.read()))"
+    said = run([sys.executable, "-c", code], tmp_path, FENCED="yes")[1]
+    assert said == f"{tmp_path} yes ''\n"
+
+
+def test_a_command_that_a_signal_ends_is_a_failure(tmp_path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert run([sys.executable, "-c", code], tmp_path)[0] == 137
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_training_ends_when_its_worker_does(tmp_path, how):
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, training(tmp_path)], cwd=REPOSITORY, start_new_session=True
+    )
+    pid = started_pid(tmp_path)
+    worker.send_signal(how)
+    wait_for(lambda: not psutil.pid_exists(pid))
+    assert (tmp_path / "ended").read_text() == "politely"
+    worker.wait()
+
+
+def test_the_training_ends_also_when_the_workers_children_are_killed_with_it(tmp_path):
+    """As Ray does when a worker goes."""
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, training(tmp_path)], cwd=REPOSITORY, start_new_session=True
+    )
+    pid = started_pid(tmp_path)
+    children = psutil.Process(worker.pid).children()
+    assert pid not in {child.pid for child in children}
+    worker.kill()
+    for child in children:
+        child.kill()
+    wait_for(lambda: not psutil.pid_exists(pid))
+    assert (tmp_path / "ended").exists()
+    worker.wait()
+
+
+def test_an_interrupted_call_ends_the_training_before_it_returns(tmp_path):
+    def interrupt():
+        started_pid(tmp_path)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", training(tmp_path)], tmp_path)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    assert (tmp_path / "ended").exists()
+
+
+def test_a_training_left_behind_by_dvc_is_ended_too(tmp_path):
+    """DVC itself was killed: its training is in the same group."""
+    code = training(tmp_path).replace(".wait()", "") + (
+        "\nwhile not (folder / 'pid').exists(): time.sleep(0.02)\n"
+    )
+    assert run([sys.executable, "-c", code], tmp_path)[0] == 0
+    assert not psutil.pid_exists(started_pid(tmp_path))
+
+
+def test_who_does_not_end_politely_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(fence, "GRACE", 0.5)
+    process = subprocess.Popen(
+        [sys.executable, "-c", training(tmp_path, obeys=False)], start_new_session=True
+    )
+    pid = started_pid(tmp_path)
+    fence.end_group(process)
+    assert (tmp_path / "ended").exists()
+    assert not psutil.pid_exists(pid)

@@ -1,0 +1,187 @@
+"""Whole sweeps by Ray on this machine, against the same experiments one after the other."""
+
+import io
+import json
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import psutil
+import pytest
+from dvc.api import DVCFileSystem
+
+from tests.conftest import environment_of_a_user, make_project, project_in, runs_of
+
+pytestmark = pytest.mark.slow
+
+BLOCKS = ["-S", "model.drop_block_size=1,3", "-S", "train.deterministic=true"]
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# What differs between two runs of the same training.
+MEASURED = {"seconds", "images_per_second", "memory", "run_id", "machine", "git"}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A committed project without results, with clones that have none either."""
+    return make_project(tmp_path_factory.mktemp("run") / "start")
+
+
+def clone_of(start, folder):
+    start.run("git", "clone", "-q", str(start.folder), str(folder))
+    project = project_in(folder)
+    project.run("git", "config", "user.email", "test@example.com")
+    project.run("git", "config", "user.name", "test")
+    return project
+
+
+def sweep(project, *arguments, check=True):
+    return project.run("python", "-m", "pipeline", "sweep", *arguments, check=check)
+
+
+def shown(project):
+    """Return metrics, params and code of all experiments, by the block size."""
+    table = pd.read_csv(io.StringIO(project.run("dvc", "exp", "show", "--csv").stdout))
+    table = table[table["typ"].str.startswith("branch")].set_index("model.drop_block_size")
+    differing = table.filter(regex="^(Experiment|rev|typ|Created|outputs/.*|reports/.*)$")
+    return table.sort_index().drop(columns=differing.columns)
+
+
+def experiments(project):
+    listed = project.run("dvc", "exp", "list", "--name-only").stdout.split()
+    return {name.rsplit("-", 1)[0]: name for name in listed}
+
+
+def without_measured(values):
+    """Return JSON without times, memory and what names a run."""
+    if isinstance(values, dict):
+        kept = {k: v for k, v in values.items() if not any(m in k for m in MEASURED)}
+        return {k: without_measured(v) for k, v in kept.items()}
+    return [without_measured(v) for v in values] if isinstance(values, list) else values
+
+
+def comparison(project, revision):
+    files = DVCFileSystem(str(project.folder), rev=revision)
+    return without_measured(json.loads(files.read_text("reports/comparison.json")))
+
+
+def assert_one_finished_run_each(project, names):
+    client, runs = runs_of(project)
+    assert sorted(run.info.run_name for run in runs) == sorted(names)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        steps = [m.step for m in client.get_metric_history(run.info.run_id, "val_loss")]
+        assert steps == [1, 2]
+        assert {a.path for a in client.list_artifacts(run.info.run_id)} >= {"figures"}
+
+
+NAMES = ["baseline block=1 seed=0", "resnet block=1 seed=0", "resnet block=3 seed=0"]
+
+
+@pytest.fixture(scope="module")
+def swept(start, tmp_path_factory):
+    project = clone_of(start, tmp_path_factory.mktemp("swept") / "swept")
+    project.output = sweep(project, *BLOCKS).stdout
+    return project
+
+
+def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
+    assert "2 experiments, 0 recorded already" in swept.output
+    assert "3 trainings that differ, 0 done already, 3 to run\n" in swept.output
+    assert "[3/3] model-dropblock-0" in swept.output
+    assert swept.run("git", "status", "--porcelain").stdout == ""
+    assert list((swept.folder / ".dvc/tmp/sweep").iterdir()) == []
+
+
+def test_it_ends_as_the_same_experiments_one_after_the_other(swept, start, tmp_path, monkeypatch):
+    for name, value in ONE_THREAD.items():
+        monkeypatch.setenv(name, value)
+    serial = clone_of(start, tmp_path / "serial")
+    for block in (1, 3):
+        override = ["-S", f"model.drop_block_size={block}", *BLOCKS[2:]]
+        serial.run("dvc", "exp", "run", "-n", f"drop_block_size-{block}-serial", *override)
+    wanted, got = shown(serial), shown(swept)
+    pd.testing.assert_frame_equal(got, wanted, check_exact=True)
+    there, here = experiments(serial), experiments(swept)
+    assert set(there) == set(here) == {"drop_block_size-1", "drop_block_size-3"}
+    for name in there:
+        assert comparison(swept, here[name]) == comparison(serial, there[name])
+    for project in (serial, swept):
+        assert_one_finished_run_each(project, NAMES)
+    tags = [{r.info.run_name: r.data.tags for r in runs_of(p)[1]} for p in (serial, swept)]
+    for name in NAMES:
+        by_serial, by_sweep = tags[0][name], tags[1][name]
+        assert set(by_sweep) - set(by_serial) == {"sweep.training"}
+        assert by_sweep["git.commit"] == by_serial["git.commit"]
+        assert by_sweep["dvc.experiment"] == here[by_serial["dvc.experiment"][: -len("-serial")]]
+
+
+def test_the_same_command_again_does_nothing(swept):
+    before = {run.info.run_id for run in runs_of(swept)[1]}
+    said = sweep(swept, *BLOCKS).stdout
+    assert "2 experiments, 2 recorded already" in said
+    assert {run.info.run_id for run in runs_of(swept)[1]} == before
+
+
+def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
+    larger = ["-S", "model.drop_block_size=3", "-S", "train.seeds=[0,1]", *BLOCKS[2:]]
+    before = experiments(swept)
+    said = sweep(swept, *larger, "--dry-run").stdout
+    assert "4 trainings that differ, 2 done already, 2 to run" in said
+    assert "baseline-dropblock-1 of sweep-" in said and "model-dropblock-1 of sweep-" in said
+    assert "model-dropblock-0 of" not in said
+    assert experiments(swept) == before
+    assert len(runs_of(swept)[1]) == 3
+
+
+def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
+    project = clone_of(start, tmp_path / "plain")
+    project.run("dvc", "repro", "evaluate@baseline-dropblock-0")
+    said = sweep(project, "-S", "model.drop_block_size=3").stdout
+    assert "2 trainings that differ, 1 done already, 1 to run" in said
+    names = ["baseline block=1 seed=0", "resnet block=3 seed=0"]
+    assert_one_finished_run_each(project, names)
+    assert list(experiments(project)) == ["sweep"]
+
+
+def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(start, tmp_path):
+    project = clone_of(start, tmp_path / "stopped")
+    command = ["python", "-m", "pipeline", "sweep", *BLOCKS]
+    process = subprocess.Popen(
+        command, cwd=project.folder, env=environment_of_a_user(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    while not list(project.folder.glob(".training/*/epoch-00001")):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert output.endswith("interrupted\n")
+    here = str(project.folder)
+    assert not [p for p in psutil.process_iter() if _works_in(p, here)]
+    _, runs = runs_of(project)
+    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
+    assert sweep(project, *BLOCKS).returncode == 0
+    assert_one_finished_run_each(project, NAMES)
+
+
+def _works_in(process, folder):
+    try:
+        return process.cwd().startswith(folder)
+    except psutil.Error:
+        return False
+
+
+def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start, tmp_path):
+    project = clone_of(start, tmp_path / "failing")
+    rates = ["-S", "model.learning_rate=0.002,1e30", *BLOCKS[2:]]
+    done = sweep(project, *rates, check=False)
+    assert done.returncode == 1
+    assert "model-dropblock-0 of learning_rate-1e30" in done.stderr
+    assert "try a lower learning_rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(experiments(project)) == ["learning_rate-0.002"]
+    statuses = {run.info.status for run in runs_of(project)[1]}
+    assert statuses == {"FINISHED", "FAILED"}
