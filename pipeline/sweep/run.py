@@ -1,5 +1,6 @@
 """A sweep from its plan to its experiments."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -33,6 +34,8 @@ from pipeline.sweep.task import (
 )
 from pipeline.tracking.store import open_store, store_uri, without_password
 
+# A server that many machines ask at once may take its time, and is waited for.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
 Known = dict[str, Record]  # by the result's key
 
 
@@ -71,6 +74,9 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         UserError: a wrong override or value, no git commit, data that cannot be prepared.
     """
     root = project_root()
+    if cluster:
+        check_store()
+        os.environ.update(PATIENCE)
     snapshot = take_snapshot(root)
     with scratch_folder(root) as scratch:
         head = Head(root, scratch / "clone", find_cache(root), snapshot, user_environment())
@@ -79,11 +85,6 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         todo = [e for e in experiments if not assemble.is_recorded(root, snapshot.head, e.name)]
         print(f"{len(experiments)} experiments, {len(experiments) - len(todo)} recorded already")
         open_store()
-        if cluster and not store_uri().startswith("http"):
-            raise UserError(
-                f"MLflow's store {without_password(store_uri())} is a file of this machine; the "
-                "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
-            )
         head.environment["MLFLOW_TRACKING_URI"] = store_uri()
         remote = remote_storage(head.clone) if cluster else None
         known = look_up(remote_ledger(remote), Objects(remote), todo) if remote else {}
@@ -104,6 +105,15 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         elif missing:
             train_here(head, missing, estimates, known, cpus)
         return finish(head, todo, known, pull=bool(cluster))
+
+
+def check_store() -> None:
+    """Raise a UserError where other machines can't reach MLflow's store."""
+    if store_uri().startswith("sqlite:"):
+        raise UserError(
+            f"MLflow's store {without_password(store_uri())} is a file of this machine; the "
+            "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
+        )
 
 
 def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> None:
@@ -167,7 +177,7 @@ def train_there(
     for prepared in head.prepared.values():
         if Objects(remote).missing(prepared):
             assemble.push_data(head.clone, prepared, head.environment)
-    environment = {"MLFLOW_TRACKING_URI": head.environment["MLFLOW_TRACKING_URI"]}
+    environment = {"MLFLOW_TRACKING_URI": head.environment["MLFLOW_TRACKING_URI"], **PATIENCE}
     job = Job(
         [(t, head.prepared[data[t.evaluations[0].experiment]]) for t in missing],
         list(estimates),

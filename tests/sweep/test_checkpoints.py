@@ -1,0 +1,96 @@
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from pipeline.sweep import checkpoints
+from pipeline.sweep.checkpoints import fetch, send, shared_checkpoints
+from pipeline.sweep.storage import Storage, local_storage
+
+
+@pytest.fixture(params=["folder", "object store"])
+def storage(request, tmp_path):
+    """A folder, and fsspec's store in memory as an object store."""
+    if request.param == "folder":
+        return local_storage(tmp_path / "shared")
+    return Storage(MemoryFileSystem(), str(tmp_path))
+
+
+def save(folder, epoch, text="weights"):
+    """Leave a checkpoint as a training does, keeping two."""
+    target = folder / f"key/epoch-{epoch:05d}"
+    target.mkdir(parents=True)
+    for name in ("last.keras", "best.keras", "state.json"):
+        (target / name).write_text(f"{text} {epoch}")
+    (folder / "key/open_run.json").write_text("{}")
+    (folder / "key/lock").touch()
+
+
+def names(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def whole(*epochs):
+    files = ("best.keras", "last.keras", "state.json")
+    return [f"key/epoch-{e:05d}/{name}" for e in epochs for name in files] + ["key/open_run.json"]
+
+
+def test_another_machine_gets_the_newest_two_and_the_run(storage, tmp_path):
+    for epoch in (1, 2, 3):
+        save(tmp_path / "here", epoch)
+        send(tmp_path / "here", storage)
+    send(tmp_path / "here", storage)
+    fetch(tmp_path / "there", storage)
+    assert names(tmp_path / "there") == whole(2, 3)
+    assert (tmp_path / "there/key/epoch-00003/last.keras").read_text() == "weights 3"
+
+
+def test_a_checkpoint_that_was_cut_off_on_its_way_is_sent_again(storage, tmp_path):
+    save(tmp_path / "here", 1)
+    send(tmp_path / "here", storage)
+    cut = f"{storage.root}/key/epoch-00001/last.keras"
+    storage.files.rm_file(cut)
+    storage.files.pipe_file(cut, b"wei")
+    send(tmp_path / "here", storage)
+    assert storage.files.cat_file(cut) == b"weights 1"
+
+
+def test_where_there_is_nothing_nothing_is_fetched(storage, tmp_path):
+    fetch(tmp_path / "there", storage)
+    assert not (tmp_path / "there").exists()
+
+
+def test_checkpoints_are_sent_while_it_trains_kept_on_failure_and_removed_at_the_end(
+    storage, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoints, "LOOK", 0.01)
+
+    def train(folder, epoch):
+        with shared_checkpoints(folder, storage):
+            assert names(folder) == (whole(epoch - 1) if epoch > 1 else [])
+            save(folder, epoch)
+            state = f"{storage.root}/key/epoch-{epoch:05d}/state.json"
+            while not storage.files.exists(state):
+                storage.files.invalidate_cache()
+            if epoch == 1:
+                raise ValueError("lost")
+
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with pytest.raises(ValueError, match="lost"):
+        train(tmp_path / "one", 1)
+    train(tmp_path / "two", 2)
+    storage.files.invalidate_cache()
+    assert not storage.files.find(storage.root)
+
+
+class Gone:
+    """A storage that is away."""
+
+    def __getattr__(self, name):
+        raise OSError("connection refused")
+
+
+def test_a_storage_that_is_away_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LOOK", 0.01)
+    with shared_checkpoints(tmp_path, Storage(Gone(), "bucket")):
+        save(tmp_path, 1)
+    assert "key/epoch-00001/state.json" in names(tmp_path)

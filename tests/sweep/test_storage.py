@@ -1,0 +1,26 @@
+import subprocess
+
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.sweep.snapshot import dvc, user_environment
+from pipeline.sweep.storage import local_storage, remote_storage
+
+
+def run_dvc(folder, *arguments):
+    subprocess.run(
+        dvc(*arguments), cwd=folder, env=user_environment(), check=True, capture_output=True
+    )
+
+
+def test_dvcs_default_remote_is_the_storage(project, tmp_path):
+    run_dvc(project, "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    storage = remote_storage(project)
+    assert storage.root == str(tmp_path / "remote")
+    assert storage.within("a", "b").root == f"{tmp_path}/remote/a/b"
+    assert type(storage.files) is type(local_storage(tmp_path).files)
+
+
+def test_without_a_remote_the_way_out_is_named(project):
+    with pytest.raises(UserError, match="`dvc remote add --default store s3://"):
+        remote_storage(project)

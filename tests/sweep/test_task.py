@@ -1,0 +1,68 @@
+import shutil
+import threading
+import time
+
+import pytest
+from filelock import FileLock
+
+from pipeline.sweep import task
+from pipeline.sweep.task import held, persist, scratch_folder, thread_limits
+
+
+def test_a_scratch_folder_is_gone_afterwards_and_those_of_the_killed_with_it(tmp_path):
+    with scratch_folder(tmp_path) as killed:
+        (killed / "clone").mkdir()
+        left = shutil.copytree(killed, killed.with_name("left"))
+        left.with_name("left.lock").touch()
+        with scratch_folder(tmp_path) as other:
+            assert other != killed
+            assert killed.is_dir()  # its process lives
+            assert not left.exists()
+    assert list((tmp_path / ".dvc/tmp/sweep").iterdir()) == []
+
+
+def test_on_a_cluster_scratch_folders_are_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch_folder(None) as folder:
+        assert folder.parent == tmp_path / "sweep"
+    assert not folder.exists()
+
+
+def test_of_two_sweeps_one_waits_for_the_others_training(tmp_path):
+    order = []
+
+    def second():
+        with held(tmp_path, "key"):
+            order.append("second")
+
+    with held(tmp_path, "key"), held(tmp_path, "another"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    with held(None, "key"):
+        assert FileLock(tmp_path / ".training/sweep/key.lock").acquire(timeout=0)
+
+
+def test_threads_are_limited_on_request():
+    assert thread_limits(None) == {}
+    assert set(thread_limits(3).values()) == {"3"}
+    assert "TF_NUM_INTRAOP_THREADS" in thread_limits(3)
+
+
+def test_a_storage_that_comes_back_in_time_loses_nothing(monkeypatch):
+    monkeypatch.setattr(task, "PUSH_PAUSES", (0.0, 0.0))
+    answers = iter([OSError("gone"), OSError("gone"), "there"])
+
+    def ask():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert persist(ask) == "there"
+    answers = iter([OSError(str(i)) for i in range(3)])
+    with pytest.raises(OSError, match="2"):
+        persist(ask)
