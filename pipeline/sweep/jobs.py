@@ -101,10 +101,11 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
             said = client.get_job_logs(name)
             answered = time.monotonic()
         except (RuntimeError, requests.RequestException) as error:
-            if time.monotonic() - answered > ABSENT:
+            forgotten = isinstance(error, RuntimeError) and "404" in str(error)
+            if forgotten or time.monotonic() - answered > ABSENT:
                 raise UserError(
-                    f"the cluster does not answer ({str(error).splitlines()[0]}); once it does, "
-                    "the same command goes on"
+                    f"the cluster has lost job {name} ({str(error).splitlines()[0]}); once it "
+                    "answers, the same command goes on"
                 ) from None
             time.sleep(LOOK)
             continue

@@ -3,6 +3,8 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from ray.cluster_utils import Cluster as RayCluster
+from ray.job_submission import JobSubmissionClient
 
 from pipeline.commands.servers import free_port
 from tests.cluster import services
@@ -27,7 +29,7 @@ def shared(tmp_path_factory):
     before = dict(os.environ)
     os.environ.update(environment)
     yield SimpleNamespace(
-        postgres=postgres, s3=s3, mlflow=mlflow, s3_address=s3_address, environment=environment
+        database=database, s3=s3, mlflow=mlflow, s3_address=s3_address, environment=environment
     )
     os.environ.clear()
     os.environ.update(before)
@@ -39,8 +41,6 @@ class Cluster:
     """A head without processors and raylets with one each, of this machine, real processes."""
 
     def __init__(self, nodes):
-        from ray.cluster_utils import Cluster as RayCluster
-
         self.port = free_port(0)
         self.ray = RayCluster(
             initialize_head=True,
@@ -61,6 +61,9 @@ class Cluster:
     def add(self):
         return self.ray.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 << 20)
 
+    def jobs(self):
+        return JobSubmissionClient(self.address).list_jobs()
+
     def stop(self):
         self.ray.shutdown()
 
@@ -75,7 +78,7 @@ def cluster(shared):
 
 PARAMS = {
     **TINY,
-    "baseline.epochs": 6,
+    "baseline.epochs": 12,
     "train.networks": "[baseline]",
     "train.seeds": "[0, 1]",
     "train.deterministic": "true",

@@ -1,0 +1,121 @@
+"""Run sweeps on a cluster, and look at what they left."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+from dvc.api import DVCFileSystem
+from mlflow import MlflowClient
+
+from tests.cluster.services import bucket
+from tests.sweep.test_run import without_measured
+
+LABELS = ("baseline-dropblock-0", "baseline-dropblock-1")
+
+
+def start_sweep(project, cluster, *overrides):
+    """Start a sweep as a user would; what it says is readable line by line."""
+    return subprocess.Popen(
+        ["python", "-u", "-m", "pipeline", "sweep", "--on", cluster.address, *overrides],
+        cwd=project.folder, env=project.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def run_sweep(project, cluster, *overrides, code=0):
+    process = start_sweep(project, cluster, *overrides)
+    output = process.communicate(timeout=600)[0]
+    assert process.returncode == code, output
+    return output
+
+
+def ledger_of(project, shared):
+    """Return the labels of the records in the remote's ledger."""
+    client = bucket(shared.s3_address)
+    listed = client.list_objects_v2(Bucket="cluster", Prefix=f"{project.remote}/sweep/ledger/")
+    return sorted(
+        json.load(client.get_object(Bucket="cluster", Key=each["Key"])["Body"])["label"]
+        for each in listed.get("Contents", [])
+    )
+
+
+def runs_of(project):
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("dropblock-comparison")
+    return client.search_runs([experiment.experiment_id], f"tags.`git.commit` = '{project.commit}'")
+
+
+def comparison(project, revision):
+    files = DVCFileSystem(str(project.folder), rev=revision)
+    return without_measured(json.loads(files.read_text("reports/comparison.json")))
+
+
+def assert_all_is_well(project, shared, serial, labels=LABELS):
+    """One record and one FINISHED run a training, none RUNNING, the report as the serial one's."""
+    assert ledger_of(project, shared) == sorted(labels)
+    statuses = [(run.info.run_name, run.info.status) for run in runs_of(project)]
+    finished = sorted(name for name, status in statuses if status == "FINISHED")
+    assert len(finished) == len(labels) == len(set(finished)), statuses
+    assert {status for _, status in statuses} <= {"FINISHED", "KILLED"}
+    for run in runs_of(project):
+        if run.info.status == "FINISHED":
+            history = MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+            steps = [point.step for point in history]
+            assert steps == list(range(1, len(steps) + 1)), steps
+    (name,) = project.run("dvc", "exp", "list", "--name-only").stdout.split()
+    assert comparison(project, name) == comparison(serial, None)
+
+
+def processes_of(project, *words):
+    """Return the processes of a project's trainings whose command line has these words."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if set(words) <= set(process.cmdline()):
+                environment = process.environ()
+                if environment.get("DVC_EXP_BASELINE_REV") == project.commit:
+                    found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(condition, seconds=300):
+    """Return what a condition returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.05)
+    return answer
+
+
+def wait_for_an_epoch(project):
+    """Return a training that has saved a checkpoint."""
+
+    def trained():
+        for process in processes_of(project, "pipeline", "train"):
+            try:
+                folder = process.cwd()
+            except psutil.Error:
+                continue
+            if next(iter(Path(folder).glob(".training/*/epoch-*/state.json")), None):
+                return process
+        return None
+
+    return wait_for(trained)
+
+
+def worker_of(process):
+    """Return the Ray worker at the top of a training's processes; the guard is no child of it."""
+    folder = process.cwd()
+    for each in psutil.process_iter():
+        try:
+            if each.cmdline()[:1] and each.cmdline()[0].startswith("ray::train"):
+                children = each.children(recursive=True)
+                if any(child.cwd() == folder for child in children):
+                    return each
+        except (psutil.Error, IndexError):
+            continue
+    raise AssertionError("no worker")
