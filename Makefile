@@ -43,7 +43,7 @@ test-all: setup  ## Run all tests: whole pipelines, kills and servers too
 
 test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S3 that fail on the way
 	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
-	@pytest tests/cluster
+	@pytest tests/cluster -v $(if $(TESTS),-k '$(TESTS)')
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup  ## Run all tests and show what none of them reaches

@@ -214,6 +214,11 @@ def environment_of_a_user() -> dict[str, str]:
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
+def obey_ctrl_c():
+    """Undo what a shell does to its background processes, and they to theirs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_python(folder, *arguments, readable=True, errors=False, session=False):
     """Start a Python process on this repository's code, or on the project's in `folder`."""
     return subprocess.Popen(
@@ -225,8 +230,7 @@ def start_python(folder, *arguments, readable=True, errors=False, session=False)
         stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
         text=True,
         start_new_session=session,
-        # A shell's background processes ignore Ctrl-C, and theirs do.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=obey_ctrl_c,
     )  # fmt: skip
 
 

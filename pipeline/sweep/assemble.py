@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.params import PARAMS_FILE
 from pipeline.core.trials import Trial
 from pipeline.sweep.ledger import LOCK, Record, Stages, merge, read_lock, write_lock
 from pipeline.sweep.plan import Experiment, override_params
@@ -16,16 +17,23 @@ EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/")
 TAIL = 12  # lines of what a failed command said
 
 
-def prepare_data(clone: Path, experiment: Experiment, environment: dict[str, str]) -> None:
-    """Prepare the data of an experiment, or take them from the cache.
+def set_params(clone: Path, snapshot: Snapshot, overrides: Sequence[str]) -> None:
+    """Write an experiment's params, and forget the results of another one."""
+    git(clone, "checkout", "--quiet", snapshot.state, "--", str(PARAMS_FILE))
+    override_params(clone, overrides)
+    (clone / LOCK).unlink(missing_ok=True)
+
+
+def prepare_data(clone: Path, environment: dict[str, str]) -> Stages:
+    """Prepare the data, or take them from the cache; return dvc.lock's entry.
 
     Raises:
         UserError: it failed.
     """
-    override_params(clone, experiment.overrides)
     done = _run(clone, dvc("repro", "prepare"), environment)
     if done.returncode:
         raise UserError("the data cannot be prepared:\n" + _tail(done))
+    return read_lock(clone)
 
 
 def push_data(clone: Path, prepared: Stages, environment: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -42,7 +43,9 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
     finally:
         assert guard.stdin is not None
         guard.stdin.close()
-        guard.wait()
+        while guard.poll() is None:  # Ray interrupts again and again what it cancels
+            with suppress(KeyboardInterrupt):
+                guard.wait()
 
 
 def guard(command: list[str]) -> int:

@@ -1,6 +1,7 @@
 """A sweep as a job of a Ray cluster: handed over, followed, taken up again, stopped."""
 
 import hashlib
+import logging
 import os
 import pickle
 import shutil
@@ -58,6 +59,7 @@ def run(address: str, job: Job, code: Path) -> None:
     Raises:
         UserError: the cluster cannot be reached, or is lost on the way.
     """
+    logging.getLogger("ray").setLevel(logging.WARNING)
     keys = sorted(training.key for training, _ in job.trainings)
     tag = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
     try:
@@ -85,11 +87,18 @@ def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(code / "pipeline", Path(folder) / "pipeline")
         (Path(folder) / FILE).write_bytes(pickle.dumps(job))
-        return client.submit_job(
-            entrypoint=f"python -m pipeline.sweep.jobs {FILE}",
-            runtime_env={"working_dir": folder},
-            metadata={TAG: tag},
-        )
+        deadline = time.monotonic() + ABSENT
+        while True:
+            try:
+                return client.submit_job(
+                    entrypoint=f"python -m pipeline.sweep.jobs {FILE}",
+                    runtime_env={"working_dir": folder},
+                    metadata={TAG: tag},
+                )
+            except RuntimeError:  # a head that has just started takes none yet
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK)
 
 
 def _follow(client: JobSubmissionClient, name: str) -> None:

@@ -14,7 +14,7 @@ from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.core.errors import UserError
-from pipeline.core.params import PARAMS_FILE, load_params, read_yaml
+from pipeline.core.params import PARAMS_FILE, check_params, read_yaml
 from pipeline.core.trials import Trial
 from pipeline.sweep.snapshot import Snapshot, git
 
@@ -118,8 +118,9 @@ def plan_experiments(
     found = []
     for point in points:
         override_params(folder, point)
-        params, values = load_params(folder / PARAMS_FILE), read_yaml(folder / PARAMS_FILE)
+        values = read_yaml(folder / PARAMS_FILE)
         (folder / PARAMS_FILE).write_bytes(original)
+        params = check_params(values)
         hashed = partial(identity, stages, tree, values)
         keys = {trial: Keys(hashed(TRAINED, trial), hashed(EVALUATED, trial))
                 for trial in params.trials}  # fmt: skip

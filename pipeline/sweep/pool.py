@@ -12,6 +12,7 @@ from pipeline.sweep.task import Place, TrainingFailedError, train
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # a training asks for as much as `dvc repro`'s
 
 import ray
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from pipeline.core.files import project_root
 from pipeline.sweep import assemble, jobs
 from pipeline.sweep.estimate import Estimate, estimate
 from pipeline.sweep.jobs import Job
-from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, read_lock
+from pipeline.sweep.ledger import Ledger, Objects, Record, Stages
 from pipeline.sweep.plan import Experiment, Training, list_trainings, plan_experiments
 from pipeline.sweep.pool import local_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import describe_plan, follow
@@ -36,6 +37,7 @@ from pipeline.tracking.store import open_store, store_uri, without_password
 
 # A server that many machines ask at once may take its time, and is waited for.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
+QUESTIONS = 16  # at once to a remote
 Known = dict[str, Record]  # by the result's key
 
 
@@ -124,12 +126,10 @@ def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> N
     ledger = local_ledger(head.root)
     known |= look_up(ledger, Objects(local_storage(head.cache)), experiments)
     for experiment in experiments:
+        assemble.set_params(head.clone, head.snapshot, experiment.overrides)
+        if experiment.data not in head.prepared:
+            head.prepared[experiment.data] = assemble.prepare_data(head.clone, head.environment)
         unknown = [t for t, keys in experiment.keys.items() if keys.result not in known]
-        if not unknown and experiment.data in head.prepared:
-            continue
-        assemble.restore(head.clone, head.snapshot)
-        assemble.prepare_data(head.clone, experiment, head.environment)
-        head.prepared[experiment.data] = read_lock(head.clone)
         for trial in assemble.find_cached(head.clone, unknown, head.environment):
             key = experiment.keys[trial].result
             known[key] = ledger.add(key, read_record(head.clone, trial))
@@ -137,14 +137,18 @@ def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> N
 
 def look_up(ledger: Ledger, objects: Objects, experiments: Iterable[Experiment]) -> Known:
     """Return the results in a ledger; those whose files are gone are struck out."""
-    known: Known = {}
-    for key in {keys.result for e in experiments for keys in e.keys.values()}:
+
+    def find(key: str) -> Record | None:
         record = ledger.get(key)
         if record and objects.missing(record.stages):
             ledger.remove(key)  # `dvc gc` took them
-        elif record:
-            known[key] = record
-    return known
+            return None
+        return record
+
+    keys = list({keys.result for e in experiments for keys in e.keys.values()})
+    with ThreadPoolExecutor(QUESTIONS) as pool:
+        found = zip(keys, pool.map(find, keys), strict=True)
+        return {key: record for key, record in found if record}
 
 
 def train_here(

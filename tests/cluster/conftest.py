@@ -25,6 +25,7 @@ def shared(tmp_path_factory):
         "MLFLOW_TRACKING_USERNAME": services.USER,
         "MLFLOW_TRACKING_PASSWORD": services.PASSWORD,
         **services.ONE_THREAD,
+        "RAY_worker_niceness": "0",
     }
     before = dict(os.environ)
     os.environ.update(environment)

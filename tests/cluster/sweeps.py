@@ -10,6 +10,7 @@ from dvc.api import DVCFileSystem
 from mlflow import MlflowClient
 
 from tests.cluster.services import bucket
+from tests.conftest import obey_ctrl_c
 from tests.sweep.test_run import without_measured
 
 LABELS = ("baseline-dropblock-0", "baseline-dropblock-1")
@@ -20,7 +21,7 @@ def start_sweep(project, cluster, *overrides):
     return subprocess.Popen(
         ["python", "-u", "-m", "pipeline", "sweep", "--on", cluster.address, *overrides],
         cwd=project.folder, env=project.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=obey_ctrl_c,
     )  # fmt: skip
 
 

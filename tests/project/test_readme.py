@@ -17,6 +17,7 @@ DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "benchmarks/README.md",
+    "deploy/README.md",
     "reports/cifar100/README.md",
     "reports/digits/README.md",
 ]

@@ -20,6 +20,7 @@ import pathlib, signal, sys, time, os
 folder = pathlib.Path({folder!r})
 def end(*_):
     (folder / "ended").write_text("politely")
+    time.sleep({takes})
     if {obeys}:
         sys.exit(143)
 signal.signal(signal.SIGTERM, end)
@@ -52,8 +53,8 @@ def wait_for(condition, seconds=20):
         time.sleep(0.02)
 
 
-def training(folder, obeys=True):
-    return TRAINING.format(folder=str(folder), obeys=obeys)
+def training(folder, obeys=True, takes=0):
+    return TRAINING.format(folder=str(folder), obeys=obeys, takes=takes)
 
 
 def started_pid(folder):
@@ -107,14 +108,18 @@ def test_the_training_ends_also_when_the_workers_children_are_killed_with_it(tmp
     worker.wait()
 
 
-def test_an_interrupted_call_ends_the_training_before_it_returns(tmp_path):
+def test_a_call_that_is_interrupted_again_and_again_ends_the_training_before_it_returns(tmp_path):
     def interrupt():
         started_pid(tmp_path)
-        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.4)
 
-    threading.Thread(target=interrupt).start()
+    interrupts = threading.Thread(target=interrupt)
+    interrupts.start()
     with pytest.raises(KeyboardInterrupt):
-        run([sys.executable, "-c", training(tmp_path)], tmp_path)
+        run([sys.executable, "-c", training(tmp_path, takes=2)], tmp_path)
+    interrupts.join()
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
     assert (tmp_path / "ended").exists()
 

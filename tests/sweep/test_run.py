@@ -12,7 +12,7 @@ import psutil
 import pytest
 from dvc.api import DVCFileSystem
 
-from tests.conftest import environment_of_a_user, make_project, project_in, runs_of
+from tests.conftest import environment_of_a_user, make_project, obey_ctrl_c, project_in, runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -155,7 +155,7 @@ def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(start, tmp_p
     command = ["python", "-m", "pipeline", "sweep", *BLOCKS]
     process = subprocess.Popen(
         command, cwd=project.folder, env=environment_of_a_user(), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=obey_ctrl_c,
     )  # fmt: skip
     while not list(project.folder.glob(".training/*/epoch-00001")):
         assert process.poll() is None, process.stdout.read()
@@ -182,12 +182,13 @@ def _works_in(process, folder):
 
 def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start, tmp_path):
     project = clone_of(start, tmp_path / "failing")
-    rates = ["-S", "model.learning_rate=0.002,1e30", *BLOCKS[2:]]
-    done = sweep(project, *rates, check=False)
+    sizes = ["-S", "model.batch_size=50,5000", *BLOCKS[2:]]
+    done = sweep(project, *sizes, check=False)
     assert done.returncode == 1
-    assert "model-dropblock-0 of learning_rate-1e30" in done.stderr
-    assert "try a lower learning_rate" in done.stderr
+    assert re.search(r"model-dropblock-0 of batch_size-5000-\w+ failed:\n", done.stdout)
+    assert "model.batch_size = 5000: there are only" in done.stdout
+    assert "not recorded: batch_size-5000-" in done.stderr
     assert "Traceback" not in done.stderr
-    assert list(experiments(project)) == ["learning_rate-0.002"]
+    assert list(experiments(project)) == ["batch_size-50"]
     statuses = {run.info.status for run in runs_of(project)[1]}
     assert statuses == {"FINISHED", "FAILED"}
