@@ -20,10 +20,10 @@ from pipeline.core.errors import UserError
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Stages
 from pipeline.sweep.plan import Training
-from pipeline.sweep.pool import cluster_pool, slots, train_all
+from pipeline.sweep.pool import cluster_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import follow
 from pipeline.sweep.snapshot import Snapshot
-from pipeline.sweep.task import Place
+from pipeline.sweep.task import Place, thread_limits
 
 FILE = "sweep.pickle"
 TAG = "sweep"  # of a job's metadata: which trainings it is for
@@ -67,7 +67,7 @@ def run(address: str, job: Job, code: Path) -> None:
         running = [
             each.submission_id
             for each in client.list_jobs()
-            if each.metadata.get(TAG) == tag and not each.status.is_terminal()
+            if (each.metadata or {}).get(TAG) == tag and not each.status.is_terminal()
         ]
         name = running[0] if running else _submit(client, job, code, tag)
     except (ConnectionError, RuntimeError, requests.RequestException) as error:
@@ -135,7 +135,8 @@ def work(file: Path) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     estimates = {t.key: e for (t, _), e in zip(job.trainings, job.estimates, strict=True)}
     with cluster_pool():
-        place = Place(None, None, job.environment)
+        limits = {} if takes_gpu() else thread_limits(job.cpus)
+        place = Place(None, None, {**job.environment, **limits})
         follow(train_all(job.trainings, job.snapshot, place, job.cpus), estimates, slots(job.cpus))
 
 

@@ -1,5 +1,6 @@
 """One training of a sweep, in a clone of its own on whatever machine it lands on."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -195,7 +196,8 @@ def scratch_folder(root: Path | None) -> Iterator[Path]:
 
     Beside DVC's cache, so that files can be linked; without a root among temporary files.
     """
-    parent = Path(tempfile.gettempdir(), "sweep") if root is None else root / ".dvc/tmp/sweep"
+    own = Path(tempfile.gettempdir(), f"sweep-{os.getuid()}")  # other users have theirs
+    parent = own if root is None else root / ".dvc" / "tmp" / "sweep"
     parent.mkdir(parents=True, exist_ok=True)
     for lock in parent.glob("*.lock"):
         with suppress(filelock.Timeout), filelock.FileLock(lock, timeout=0):
