@@ -16,7 +16,7 @@ from typing import NamedTuple
 import requests
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, run_command
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Stages
 from pipeline.sweep.plan import Training
@@ -145,4 +145,4 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    work(Path(sys.argv[1]))
+    sys.exit(run_command(lambda: work(Path(sys.argv[1]))))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
+from pipeline.core.errors import UserError
 from pipeline.sweep.fence import GRACE
 from pipeline.sweep.ledger import Record, Stages
 from pipeline.sweep.plan import Training
@@ -54,9 +55,19 @@ def takes_gpu() -> bool:
 
 
 def slots(cpus: int) -> int:
-    """Return how many trainings run at once, of so many processors each where there is no GPU."""
+    """Return how many trainings run at once, of so many processors each where there is no GPU.
+
+    Raises:
+        UserError: not a single one.
+    """
     there = ray.cluster_resources()
-    return int(there["GPU"] if takes_gpu() else there["CPU"] // cpus)
+    if takes_gpu():
+        return int(there["GPU"])
+    if room := int(there.get("CPU", 0) // cpus):
+        return room
+    raise UserError(
+        f"--cpus-per-training {cpus}: there are {there.get('CPU', 0):.0f} processors in all"
+    )
 
 
 def train_all(
@@ -91,7 +102,7 @@ def train_all(
 def _outcome(reference: ray.ObjectRef) -> Outcome:
     try:
         return ray.get(reference)
-    except TrainingFailedError as error:  # Ray raises what the task raised, as a kind of it
-        return TrainingFailedError(str(error.cause))  # type: ignore[attr-defined]
+    except ray.exceptions.RayTaskError as error:
+        return TrainingFailedError(str(error.cause))
     except ray.exceptions.RayError as error:
-        return TrainingFailedError(f"its machine or process was lost too often: {error}")
+        return TrainingFailedError(f"its process or machine was lost too often: {error}")

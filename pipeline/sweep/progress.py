@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 
 from tqdm import tqdm
 
@@ -30,7 +31,9 @@ def describe(training: Training) -> str:
 
 
 def follow(
-    outcomes: Iterable[tuple[Training, Outcome]], estimates: dict[str, Estimate], slots: int
+    outcomes: Generator[tuple[Training, Outcome], None, None],
+    estimates: dict[str, Estimate],
+    slots: int,
 ) -> list[tuple[Training, list[Record]]]:
     """Say how each training ended; only the MLflow run whose result counts stays FINISHED.
 
@@ -43,14 +46,14 @@ def follow(
     """
     progress, good = Progress(estimates, slots), []
     print(f"{slots} at a time, about {progress.left()}", flush=True)
-    for training, outcome in outcomes:
-        if isinstance(outcome, Exception):
-            progress.advance(training.key, f"{describe(training)} failed:\n{outcome}\n")
-            continue
-        good.append((training, outcome))
-        end_other_runs(training.key, outcome[0].run_id)
-        progress.advance(training.key, describe(training))
-    progress.close()
+    with closing(outcomes), closing(progress):
+        for training, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                progress.advance(training.key, f"{describe(training)} failed:\n{outcome}\n")
+                continue
+            good.append((training, outcome))
+            end_other_runs(training.key, outcome[0].run_id)
+            progress.advance(training.key, describe(training))
     return good
 
 

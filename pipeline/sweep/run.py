@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -161,10 +160,9 @@ def train_here(
         asked = [(training, Stages()) for training in missing]
         by_key = dict(zip((t.key for t in missing), estimates, strict=True))
         outcomes = train_all(asked, head.snapshot, place, cpus)
-        with closing(outcomes):
-            for training, records in follow(outcomes, by_key, slots(cpus)):
-                keys = (evaluation.key for evaluation in training.evaluations)
-                known |= dict(zip(keys, records, strict=True))
+        for training, records in follow(outcomes, by_key, slots(cpus)):
+            keys = (evaluation.key for evaluation in training.evaluations)
+            known |= dict(zip(keys, records, strict=True))
 
 
 def train_there(

@@ -13,12 +13,12 @@ from typing import NamedTuple, TypeVar
 import filelock
 
 from pipeline.core.files import read_json
-from pipeline.core.params import PARAMS_FILE, read_yaml
+from pipeline.core.params import PARAMS_FILE
 from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import LOGGED_MODEL, METRICS
 from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.fence import run_fenced
-from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, write_lock
+from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, read_lock, write_lock
 from pipeline.sweep.plan import Evaluation, Training, override_params
 from pipeline.sweep.snapshot import Snapshot, dvc, unpack, user_environment
 from pipeline.sweep.storage import Storage, local_storage, remote_storage
@@ -165,7 +165,7 @@ def read_record(clone: Path, trial: Trial) -> Record:
     """Collect what the ledger keeps of an evaluated training."""
     label, folder = trial.label, clone / trial.evaluation_folder
     metrics = read_json(folder / METRICS)
-    stages = read_yaml(clone / "dvc.lock")["stages"]
+    stages = read_lock(clone)
     return Record(
         label,
         read_json(folder / LOGGED_MODEL)["run_id"],

@@ -46,7 +46,7 @@ def run(command, folder, **changes):
         return code, log.read()
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"

@@ -47,7 +47,7 @@ def test_each_end_is_said_failures_with_their_last_lines_and_only_one_run_counts
     record = Record("model-dropblock-0", "run-0", 1.0, 2.0, {})
     outcomes = [(training(0), [record]), (training(1), TrainingFailedError("loss is nan"))]
     estimates = {t.key: Estimate(1, 10) for t, _ in outcomes}
-    assert follow(outcomes, estimates, 2) == [(training(0), [record])]
+    assert follow((each for each in outcomes), estimates, 2) == [(training(0), [record])]
     said = capsys.readouterr().out
     assert "2 at a time, about 10 s" in said
     assert "[1/2] model-dropblock-0 of block-3-abc, about" in said

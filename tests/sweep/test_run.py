@@ -161,7 +161,7 @@ def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(start, tmp_p
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=600)[0]
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert output.endswith("interrupted\n")

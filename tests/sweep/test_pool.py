@@ -1,0 +1,196 @@
+"""Tasks on a real Ray of this machine; a stand-in for DVC waits until it is told to go on."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import ray
+
+from pipeline.core.errors import UserError
+from pipeline.core.trials import Trial
+from pipeline.sweep.plan import Evaluation, Training
+from pipeline.sweep.pool import local_pool, slots, train_all
+from pipeline.sweep.snapshot import git, take_snapshot, user_environment
+from pipeline.sweep.task import Place, TrainingFailedError, local_ledger
+from tests.conftest import REPOSITORY, obey_ctrl_c
+from tests.sweep.test_fence import wait_for
+
+pytestmark = pytest.mark.slow
+
+# In the clone's folder it is what `python -m dvc` finds.
+DVC = """
+import json, os, pathlib, signal, sys, time
+label = sys.argv[-1].split("@")[1]
+notes = pathlib.Path(os.environ["NOTES"])
+def end(*_):
+    (notes / f"{os.getpid()}.ended").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, end)
+(notes / f"{os.getpid()}.{label}").touch()
+while not (notes / "go").exists():
+    time.sleep(0.02)
+if label == "model-dropblock-13":
+    sys.exit("the loss is nan")
+folder = pathlib.Path("outputs/evaluation") / label
+folder.mkdir(parents=True)
+(folder / "metrics.json").write_text('{"pflop": 1.5, "training_seconds": 2.0}')
+(folder / "logged_model.json").write_text(json.dumps({"run_id": str(os.getpid())}))
+stages = {name: {"outs": []} for name in ("prepare", f"train@{label}", f"evaluate@{label}")}
+pathlib.Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+"""
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with local_pool():
+        yield
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A project with the stand-in; `started()` are its processes' numbers, `go()` lets them end."""
+    root, notes = tmp_path / "root", tmp_path / "notes"
+    notes.mkdir()
+    (root / ".dvc").mkdir(parents=True)
+    (root / ".dvc/config").touch()
+    (root / "params.yaml").write_text("model: {}\n")
+    (root / "dvc.py").write_text(DVC)
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "start")
+    environment = {**user_environment(), "NOTES": str(notes)}
+    return SimpleNamespace(
+        root=root,
+        snapshot=take_snapshot(root),
+        place=Place(root, root / "cache", environment),
+        started=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.model-*")],
+        ended=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.ended")],
+        go=(notes / "go").touch,
+    )
+
+
+def trainings(*seeds):
+    return [
+        Training(f"key-{s}", Trial("model", "dropblock", s), (Evaluation(f"result-{s}", "x", ()),))
+        for s in seeds
+    ]
+
+
+def start(work, *seeds):
+    asked = [(training, {}) for training in trainings(*seeds)]
+    return train_all(asked, work.snapshot, work.place, 1)
+
+
+def worker_of(pid):
+    """Return the Ray worker whose guard, a child of it, runs in the folder of a training."""
+    folder = psutil.Process(pid).cwd()
+    for process in psutil.process_iter():
+        try:
+            if "ray::train" in process.name() + "".join(process.cmdline()[:1]) and any(
+                child.cwd() == folder for child in process.children()
+            ):
+                return process
+        except psutil.Error:
+            continue
+    raise AssertionError("no worker")
+
+
+def test_each_result_is_recorded_once_and_not_made_again(pool, work):
+    work.go()
+    outcomes = {training.key: records for training, records in start(work, 0, 1, 2)}
+    assert set(outcomes) == {"key-0", "key-1", "key-2"}
+    for seed in range(3):
+        (record,) = outcomes[f"key-{seed}"]
+        assert (record.label, record.pflop) == (f"model-dropblock-{seed}", 1.5)
+        assert local_ledger(work.root).get(f"result-{seed}") == record
+    assert len(work.started()) == 3
+    assert {training.key: records for training, records in start(work, 0, 1, 2)} == outcomes
+    assert len(work.started()) == 3
+    assert list((work.root / ".dvc/tmp/sweep").iterdir()) == []
+
+
+def test_a_training_whose_worker_is_killed_ends_and_is_started_anew(pool, work):
+    ended = []
+
+    def fault():
+        wait_for(work.started)
+        (first,) = work.started()
+        worker_of(first).kill()
+        wait_for(lambda: first in work.ended() and not psutil.pid_exists(first))
+        wait_for(lambda: len(work.started()) == 2)
+        ended.append(first)
+        work.go()
+
+    # The generator starts its tasks when it is asked for the first outcome.
+    thread = threading.Thread(target=fault)
+    thread.start()
+    ((_, (record,)),) = list(start(work, 0))
+    thread.join()
+    assert record.run_id in {str(pid) for pid in work.started()} - {str(ended[0])}
+    assert local_ledger(work.root).get("result-0") == record
+
+
+def test_whoever_stops_asking_ends_all_trainings_before_going_on(pool, work):
+    outcomes = start(work, 0, 1, 2, 3)
+
+    def let_one_go():
+        wait_for(lambda: len(work.started()) == 2)
+        work.go()
+
+    thread = threading.Thread(target=let_one_go)
+    thread.start()
+    next(outcomes)
+    thread.join()
+    outcomes.close()
+    assert not [pid for pid in work.started() if psutil.pid_exists(pid)]
+
+
+def test_a_training_that_fails_says_why_and_the_others_go_on(pool, work):
+    work.go()
+    outcomes = {training.key: outcome for training, outcome in start(work, 13, 1)}
+    assert isinstance(outcomes["key-13"], TrainingFailedError)
+    assert str(outcomes["key-13"]) == "the loss is nan"
+    assert outcomes["key-1"][0].label == "model-dropblock-1"
+    assert len(work.started()) == 4  # three attempts, and the other
+    assert local_ledger(work.root).get("result-13") is None
+
+
+def test_more_processors_than_there_are_is_one_message(pool):
+    there = ray.cluster_resources()["CPU"]
+    assert slots(1) == there
+    with pytest.raises(UserError, match=rf"--cpus-per-training 999: there are {there:.0f}"):
+        slots(999)
+
+
+DRIVER = """
+import pathlib, pickle, sys
+from pipeline.sweep.pool import local_pool, train_all
+asked, snapshot, place = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+with local_pool():
+    for _ in train_all(asked, snapshot, place, 1):
+        pass
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_training_outlives_the_sweep(work, tmp_path, how):
+    asked = [(training, {}) for training in trainings(0, 1)]
+    (tmp_path / "asked").write_bytes(pickle.dumps((asked, work.snapshot, work.place)))
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path / "asked")], cwd=REPOSITORY,
+        env={**os.environ, "RAY_ADDRESS": ""}, start_new_session=True, preexec_fn=obey_ctrl_c,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: len(work.started()) == 2, 120)
+    sweep.send_signal(how)
+    sweep.wait(60)
+    if how != signal.SIGINT:  # at which it waits itself
+        wait_for(lambda: not any(map(psutil.pid_exists, work.started())), 60)
+    assert not any(map(psutil.pid_exists, work.started()))
+    assert sorted(work.ended()) == sorted(work.started())
