@@ -1,9 +1,12 @@
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
-from pipeline.sweep.snapshot import take_snapshot, unpack
+from pipeline.sweep.snapshot import git, take_snapshot, unpack, user_environment
+from pipeline.sweep.task import Place
 from tests.conftest import make_project
+from tests.sweep.stand_in import DVC
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,32 @@ def unpacked(project, tmp_path):
     snapshot = take_snapshot(project)
     unpack(snapshot, tmp_path / "clone", None)
     return snapshot, tmp_path / "clone"
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A project with the stand-in; `started()` are its processes' numbers, `go()` lets them end."""
+    root, notes = tmp_path / "root", tmp_path / "notes"
+    notes.mkdir()
+    (root / ".dvc").mkdir(parents=True)
+    (root / ".dvc/config").write_text(
+        f"[core]\n    remote = store\n['remote \"store\"']\n    url = {tmp_path}/remote\n"
+    )
+    (root / "params.yaml").write_text("model: {}\n")
+    (root / "dvc.py").write_text(DVC)
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "start")
+    environment = {**user_environment(), "NOTES": str(notes), "REMOTE": f"{tmp_path}/remote"}
+    return SimpleNamespace(
+        root=root,
+        snapshot=take_snapshot(root),
+        place=Place(root, root / "cache", environment),
+        elsewhere=Place(None, None, environment),
+        remote=tmp_path / "remote",
+        notes=notes,
+        started=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.model-*")],
+        resumed=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.resumed")],
+        ended=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.ended")],
+        go=(notes / "go").touch,
+    )

@@ -6,99 +6,25 @@ import signal
 import subprocess
 import sys
 import threading
-from types import SimpleNamespace
 
 import psutil
 import pytest
 import ray
 
 from pipeline.core.errors import UserError
-from pipeline.core.trials import Trial
-from pipeline.sweep.plan import Evaluation, Training
-from pipeline.sweep.pool import local_pool, slots, train_all
-from pipeline.sweep.snapshot import git, take_snapshot, user_environment
-from pipeline.sweep.task import Place, TrainingFailedError, local_ledger
+from pipeline.sweep.pool import local_pool, slots
+from pipeline.sweep.task import TrainingFailedError, local_ledger
 from tests.conftest import REPOSITORY, obey_ctrl_c
+from tests.sweep.stand_in import start, trainings, worker_of
 from tests.sweep.test_fence import wait_for
 
 pytestmark = pytest.mark.slow
-
-# In the clone's folder it is what `python -m dvc` finds.
-DVC = """
-import json, os, pathlib, signal, sys, time
-label = sys.argv[-1].split("@")[1]
-notes = pathlib.Path(os.environ["NOTES"])
-def end(*_):
-    (notes / f"{os.getpid()}.ended").touch()
-    sys.exit(143)
-signal.signal(signal.SIGTERM, end)
-(notes / f"{os.getpid()}.{label}").touch()
-while not (notes / "go").exists():
-    time.sleep(0.02)
-if label == "model-dropblock-13":
-    sys.exit("the loss is nan")
-folder = pathlib.Path("outputs/evaluation") / label
-folder.mkdir(parents=True)
-(folder / "metrics.json").write_text('{"pflop": 1.5, "training_seconds": 2.0}')
-(folder / "logged_model.json").write_text(json.dumps({"run_id": str(os.getpid())}))
-stages = {name: {"outs": []} for name in ("prepare", f"train@{label}", f"evaluate@{label}")}
-pathlib.Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
-"""
 
 
 @pytest.fixture(scope="module")
 def pool():
     with local_pool():
         yield
-
-
-@pytest.fixture
-def work(tmp_path):
-    """A project with the stand-in; `started()` are its processes' numbers, `go()` lets them end."""
-    root, notes = tmp_path / "root", tmp_path / "notes"
-    notes.mkdir()
-    (root / ".dvc").mkdir(parents=True)
-    (root / ".dvc/config").touch()
-    (root / "params.yaml").write_text("model: {}\n")
-    (root / "dvc.py").write_text(DVC)
-    git(root, "init", "-q")
-    git(root, "add", "-A")
-    git(root, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "start")
-    environment = {**user_environment(), "NOTES": str(notes)}
-    return SimpleNamespace(
-        root=root,
-        snapshot=take_snapshot(root),
-        place=Place(root, root / "cache", environment),
-        started=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.model-*")],
-        ended=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.ended")],
-        go=(notes / "go").touch,
-    )
-
-
-def trainings(*seeds):
-    return [
-        Training(f"key-{s}", Trial("model", "dropblock", s), (Evaluation(f"result-{s}", "x", ()),))
-        for s in seeds
-    ]
-
-
-def start(work, *seeds):
-    asked = [(training, {}) for training in trainings(*seeds)]
-    return train_all(asked, work.snapshot, work.place, 1)
-
-
-def worker_of(pid):
-    """Return the Ray worker whose guard, a child of it, runs in the folder of a training."""
-    folder = psutil.Process(pid).cwd()
-    for process in psutil.process_iter():
-        try:
-            if "ray::train" in process.name() + "".join(process.cmdline()[:1]) and any(
-                child.cwd() == folder for child in process.children()
-            ):
-                return process
-        except psutil.Error:
-            continue
-    raise AssertionError("no worker")
 
 
 def test_each_result_is_recorded_once_and_not_made_again(pool, work):
@@ -184,8 +110,8 @@ def test_no_training_outlives_the_sweep(work, tmp_path, how):
     (tmp_path / "asked").write_bytes(pickle.dumps((asked, work.snapshot, work.place)))
     sweep = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path / "asked")], cwd=REPOSITORY,
-        env={**os.environ, "RAY_ADDRESS": ""}, start_new_session=True, preexec_fn=obey_ctrl_c,
-        stderr=subprocess.DEVNULL,
+        env={**os.environ, "RAY_ADDRESS": "", "PYTHONPATH": str(REPOSITORY)},
+        start_new_session=True, preexec_fn=obey_ctrl_c, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_for(lambda: len(work.started()) == 2, 120)
     sweep.send_signal(how)

@@ -1,0 +1,72 @@
+"""A stand-in for DVC, which waits until it is told to go on, and what is done with it."""
+
+import psutil
+
+from pipeline.core.trials import Trial
+from pipeline.sweep.plan import Evaluation, Training
+from pipeline.sweep.pool import train_all
+
+# In the clone's folder it is what `python -m dvc` finds.
+DVC = """
+import hashlib, json, os, pathlib, signal, sys, time
+command, label = sys.argv[1], sys.argv[-1].split("@")[1]
+notes = pathlib.Path(os.environ["NOTES"])
+md5 = hashlib.md5(label.encode()).hexdigest()
+if command == "push":
+    if (notes / "lossy").exists():  # like DVC where objects are missing: exit code 0
+        (notes / "lossy").rename(notes / "was lossy")
+        sys.exit(0)
+    objects = pathlib.Path(os.environ["REMOTE"], "files/md5", md5[:2])
+    objects.mkdir(parents=True, exist_ok=True)
+    (objects / md5[2:]).touch()
+    sys.exit(0)
+def end(*_):
+    (notes / f"{os.getpid()}.ended").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, end)
+checkpoint = pathlib.Path(".training/own-key/epoch-00001")
+if checkpoint.exists():
+    (notes / f"{os.getpid()}.resumed").touch()
+else:
+    checkpoint.mkdir(parents=True)
+    for name in ("last.keras", "best.keras", "state.json", "../open_run.json"):
+        (checkpoint / name).write_text(name)
+(notes / f"{os.getpid()}.{label}").touch()
+while not (notes / "go").exists():
+    time.sleep(0.02)
+if label == "model-dropblock-13":
+    sys.exit("the loss is nan")
+folder = pathlib.Path("outputs/evaluation") / label
+folder.mkdir(parents=True)
+(folder / "metrics.json").write_text('{"pflop": 1.5, "training_seconds": 2.0}')
+(folder / "logged_model.json").write_text(json.dumps({"run_id": str(os.getpid())}))
+names = ("prepare", f"train@{label}", f"evaluate@{label}")
+stages = {name: {"outs": [{"md5": md5}]} for name in names}
+pathlib.Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+"""
+
+
+def trainings(*seeds):
+    return [
+        Training(f"key-{s}", Trial("model", "dropblock", s), (Evaluation(f"result-{s}", "x", ()),))
+        for s in seeds
+    ]
+
+
+def start(work, *seeds, place=None):
+    asked = [(training, {}) for training in trainings(*seeds)]
+    return train_all(asked, work.snapshot, place or work.place, 1)
+
+
+def worker_of(pid):
+    """Return the Ray worker whose guard, a child of it, runs in the folder of a training."""
+    folder = psutil.Process(pid).cwd()
+    for process in psutil.process_iter():
+        try:
+            if "ray::train" in process.name() + "".join(process.cmdline()[:1]) and any(
+                child.cwd() == folder for child in process.children()
+            ):
+                return process
+        except psutil.Error:
+            continue
+    raise AssertionError("no worker")

@@ -1,0 +1,102 @@
+"""Trainings on raylets that share DVC's remote only; a stand-in for DVC waits for its turn."""
+
+import threading
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from pipeline.sweep.storage import local_storage
+from pipeline.sweep.task import remote_ledger
+from tests.sweep.stand_in import start, worker_of
+from tests.sweep.test_fence import wait_for
+
+pytestmark = pytest.mark.slow
+
+STORE = 80 << 20
+
+
+@pytest.fixture
+def cluster():
+    """A head without processors, and two raylets with one each."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        made.add_node(num_cpus=1, num_gpus=0, object_store_memory=STORE)
+    ray.init(address=made.address, logging_level="ERROR", log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def kill_worker(cluster, worker):
+    worker.kill()
+
+
+def kill_raylet(cluster, worker):
+    worker.parent().kill()
+
+
+def remove_node(cluster, worker):
+    (node,) = [
+        node
+        for node in cluster.worker_nodes
+        if node.all_processes["raylet"][0].process.pid == worker.ppid()
+    ]
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def records_of(work):
+    return remote_ledger(local_storage(work.remote))
+
+
+@pytest.mark.parametrize("fault", [kill_worker, kill_raylet, remove_node])
+def test_a_lost_training_ends_there_and_goes_on_elsewhere_from_its_checkpoint(fault, cluster, work):
+    lost = []
+
+    def lose():
+        wait_for(work.started)
+        wait_for(lambda: list(work.remote.glob("sweep/key-0/own-key/epoch-00001/state.json")))
+        lost.extend(work.started())
+        fault(cluster, worker_of(lost[0]))
+        wait_for(lambda: not psutil.pid_exists(lost[0]))
+        wait_for(lambda: len(work.started()) == 2)
+        work.go()
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    ((_, (record,)),) = list(start(work, 0, place=work.elsewhere))
+    thread.join()
+    assert work.ended() == lost
+    (second,) = set(work.started()) - set(lost)
+    assert work.resumed() == [second]
+    assert record.run_id == str(second)
+    assert records_of(work).get("result-0") == record
+    assert not (work.remote / "sweep/key-0").exists()  # its checkpoints
+
+
+def test_of_two_sweeps_at_once_the_first_result_counts_for_both(cluster, work):
+    outcomes = []
+
+    def sweep():
+        outcomes.extend(start(work, 0, place=work.elsewhere))
+
+    threads = [threading.Thread(target=sweep) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(work.started()) == 2)
+    work.go()
+    for thread in threads:
+        thread.join()
+    (_, first), (_, second) = outcomes
+    assert first == second == [records_of(work).get("result-0")]
+
+
+def test_a_push_that_leaves_something_out_is_done_again(cluster, work):
+    (work.notes / "lossy").touch()
+    work.go()
+    ((_, (record,)),) = list(start(work, 0, place=work.elsewhere))
+    assert (work.notes / "was lossy").exists()
+    assert len(list(work.remote.glob("files/md5/*/*"))) == 1
+    assert records_of(work).get("result-0") == record
+    assert len(work.started()) == 1
