@@ -46,7 +46,7 @@ def run(command, folder, **changes):
         return code, log.read()
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"

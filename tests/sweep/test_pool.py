@@ -113,10 +113,13 @@ def test_no_training_outlives_the_sweep(work, tmp_path, how):
         env={**os.environ, "RAY_ADDRESS": "", "PYTHONPATH": str(REPOSITORY)},
         start_new_session=True, preexec_fn=obey_ctrl_c, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_for(lambda: len(work.started()) == 2, 120)
-    sweep.send_signal(how)
-    sweep.wait(60)
+    try:
+        wait_for(lambda: len(work.started()) == 2, 600)
+        sweep.send_signal(how)
+        sweep.wait(120)
+    finally:
+        sweep.kill()
     if how != signal.SIGINT:  # at which it waits itself
-        wait_for(lambda: not any(map(psutil.pid_exists, work.started())), 60)
+        wait_for(lambda: not any(map(psutil.pid_exists, work.started())))
     assert not any(map(psutil.pid_exists, work.started()))
     assert sorted(work.ended()) == sorted(work.started())
