@@ -38,14 +38,18 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C reaches the sweep only
     )
+    # Ray interrupts a task that it cancels without a signal, which ends no wait() of the system's,
+    # and again and again.
     try:
-        return guard.wait()
+        while guard.poll() is None:
+            time.sleep(LOOK)
     finally:
         assert guard.stdin is not None
         guard.stdin.close()
-        while guard.poll() is None:  # Ray interrupts again and again what it cancels
+        while guard.poll() is None:
             with suppress(KeyboardInterrupt):
-                guard.wait()
+                time.sleep(LOOK)
+    return guard.returncode
 
 
 def guard(command: list[str]) -> int:

@@ -32,7 +32,7 @@ else:
     for name in ("last.keras", "best.keras", "state.json", "../open_run.json"):
         (checkpoint / name).write_text(name)
 (notes / f"{os.getpid()}.{label}").touch()
-while not (notes / "go").exists():
+while not (notes / "go").exists() and not (notes / f"go {label}").exists():
     time.sleep(0.02)
 if label == "model-dropblock-13":
     sys.exit("the loss is nan")

@@ -63,18 +63,13 @@ def test_a_training_whose_worker_is_killed_ends_and_is_started_anew(pool, work):
 
 
 def test_whoever_stops_asking_ends_all_trainings_before_going_on(pool, work):
-    outcomes = start(work, 0, 1, 2, 3)
-
-    def let_one_go():
-        wait_for(lambda: len(work.started()) == 2)
-        work.go()
-
-    thread = threading.Thread(target=let_one_go)
-    thread.start()
-    next(outcomes)
-    thread.join()
+    (work.notes / "go model-dropblock-0").touch()
+    outcomes = start(work, 0, 1, 2)
+    assert next(outcomes)[0].key == "key-0"
+    wait_for(lambda: len(work.started()) > 1)
     outcomes.close()
-    assert not [pid for pid in work.started() if psutil.pid_exists(pid)]
+    assert not any(map(psutil.pid_exists, work.started()))
+    assert len(work.ended()) == len(work.started()) - 1
 
 
 def test_a_training_that_fails_says_why_and_the_others_go_on(pool, work):
