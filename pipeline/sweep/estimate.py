@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -80,11 +81,14 @@ def _estimate_all(
 def count_pflop(network: str, params: Params, folder: Path) -> float:
     """Return the compute of all epochs, in 1e15 floating-point operations."""
     from pipeline.networks.shared.models import build_model, training_pflop
+    from pipeline.training.schedules import image_size
 
     prepared, recipe = Prepared(folder / PREPARED), params.network(network)
     model = build_model(network, recipe, len(prepared.class_names))
     steps = len(prepared["train"]) // recipe.batch_size
-    return training_pflop(model, recipe.epochs * steps * recipe.batch_size)
+    sizes = Counter(image_size(recipe, epoch) for epoch in range(recipe.epochs))
+    images = steps * recipe.batch_size
+    return sum(training_pflop(model, epochs * images, size) for size, epochs in sizes.items())
 
 
 def measure(network: str, params: Params, folder: Path) -> float:
