@@ -20,7 +20,12 @@ from pathlib import Path
 from typing import IO
 
 LOOK = 0.2  # seconds between two looks at the training
+PARENT = os.getppid()  # in a worker, Ray's raylet: it may outlive that, and is taken for lost then
 GRACE = 30.0  # seconds between SIGTERM, at which a training closes its MLflow run, and SIGKILL
+
+
+class ParentLostError(RuntimeError):
+    """The work is done elsewhere by now, for Ray has lost sight of this process."""
 
 
 def run_fenced(command: list[str], folder: Path, environment: dict[str, str], log: IO) -> int:
@@ -28,6 +33,9 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
 
     Args:
         log: an open file that takes what the command says.
+
+    Raises:
+        ParentLostError: this process has lost its parent.
     """
     guard = subprocess.Popen(
         [sys.executable, __file__, *command],
@@ -42,6 +50,8 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
     # and again and again.
     try:
         while guard.poll() is None:
+            if os.getppid() != PARENT:
+                raise ParentLostError("the process that had started this one is gone")
             time.sleep(LOOK)
     finally:
         assert guard.stdin is not None

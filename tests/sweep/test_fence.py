@@ -108,6 +108,24 @@ def test_the_training_ends_also_when_the_workers_children_are_killed_with_it(tmp
     worker.wait()
 
 
+RAYLET = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", *sys.argv[1:]]).wait()
+"""
+
+
+def test_the_training_ends_also_where_the_worker_outlives_its_raylet(tmp_path):
+    raylet = subprocess.Popen(
+        [sys.executable, "-c", RAYLET, WORKER, training(tmp_path)], cwd=REPOSITORY,
+        start_new_session=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    pid = started_pid(tmp_path)
+    raylet.kill()  # and not waited for: a zombie, which Ray takes for alive
+    wait_for(lambda: not psutil.pid_exists(pid))
+    assert (tmp_path / "ended").read_text() == "politely"
+    raylet.wait()
+
+
 def test_a_call_that_is_interrupted_again_and_again_ends_the_training_before_it_returns(tmp_path):
     def interrupt():
         started_pid(tmp_path)
