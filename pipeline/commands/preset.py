@@ -136,6 +136,7 @@ def _set(section: CommentedMap, name: str, value: Any) -> None:
     old = section[name]
     if isinstance(value, list) and isinstance(old, list):  # keep the one-line style
         old[:] = value
+        old.fa.set_flow_style()  # which an empty list has lost
     elif old != value:
         section[name] = value
 

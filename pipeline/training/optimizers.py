@@ -52,8 +52,9 @@ class SGD(KernelDecay, keras.optimizers.SGD):
 
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> None:
         """Update one variable."""
-        factor = self.offset_factor if variable.name == "beta" else 1.0
-        super().update_step(gradient, variable, learning_rate * factor)
+        if _name(variable) == "beta":
+            learning_rate = self.offset_factor * learning_rate
+        super().update_step(gradient, variable, learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments, for saving."""
@@ -103,6 +104,11 @@ class Muon(SGD):
         """Return the arguments, for saving."""
         names = ("kernel_factor", "kernel_momentum", "kernel_decay")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _name(variable: Variable) -> str:
+    """Return the last part of a name, of Keras' variable or TensorFlow's (`norm/beta:0`)."""
+    return variable.name.rpartition("/")[2].partition(":")[0]
 
 
 def _is_convolution(variable: Variable) -> bool:

@@ -10,6 +10,7 @@ TRIAL = Trial("model", "dropblock", 0)
 ROWS = [
     {
         "epoch": epoch, "seconds": 2.5, "pflop": 0.25, "learning_rate": 0.1 / 3, "keep_prob": 0.9,
+        "image_size": 32,
         "train_loss": 1 / epoch, "train_accuracy": 0.1, "clean_train_loss": 2.0,
         "clean_train_accuracy": 0.2, "val_loss": 3.0, "val_accuracy": 0.3,
     }

@@ -118,7 +118,7 @@ def test_too_little_memory_fails_the_run_with_the_way_out(training, store, monke
     def allocate_too_much(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(loop, "fit", allocate_too_much)
+    monkeypatch.setattr(loop.Trainer, "fit", allocate_too_much)
     with pytest.raises(UserError, match=r"out of memory with model.batch_size = 50 and model.wid"):
         train(training)
     (run,) = store.search_runs(["1"])

@@ -22,7 +22,12 @@ def test_a_recipe_is_said_in_three_lines(params):
     )
     assert network.endswith("keep probability 1 falling to 0.8")
     assert training == (
-        "- Training: Adam, rate 0.002 x 0.98 an epoch, batches of 50, 12 epochs at most"
+        "- Training: adam, rate 0.002, times 0.98 an epoch, batches of 50, 12 epochs at most"
+    )
+    update = {"optimizer": "muon", "learning_rate": 0.1, "schedule": "one_cycle"}
+    recipe = params.model.model_copy(update=update)
+    assert "- Training: Muon, rate 0.05 (0.1 for the rest), one cycle, batches" in (
+        descriptions.describe_recipe(DATA, recipe, 1)
     )
     constant = descriptions.describe_recipe(DATA, params.baseline, 1)
     assert "keep probability 0.85\n" in constant

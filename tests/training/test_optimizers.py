@@ -38,7 +38,7 @@ def test_the_singular_values_come_near_one_and_the_vectors_stay():
     values = np.geomspace(1, 0.05, 16)
     kernel = (left * values @ right).reshape(3, 3, 8, 16).astype(np.float32)
     result = np.asarray(orthogonalise(kernel)).reshape(72, 16)
-    new = np.einsum("ij,ik,jk->j", left, result, right.T)
+    new = np.einsum("ij,ik,jk->j", left, result, right)
     assert ((new > 0.65) & (new < 1.25)).all(), new
     np.testing.assert_allclose(left * new @ right, result, atol=1e-4)
 

@@ -61,7 +61,7 @@ def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
         monkeypatch.setattr(time, "localtime", lambda *_, now=moment: now)
         model.save(tmp_path / f"{name}.keras")
         # As after a training that was cut off: it goes on with the network of a file.
-        model = load_network(tmp_path / f"{name}.keras")
+        model = load_network(tmp_path / f"{name}.keras", compiled=True)
         copy_network(tmp_path / f"{name}.keras", tmp_path / f"{name}-copy.keras")
     files = [(tmp_path / f"{name}.keras").read_bytes() for name in names]
     copies = [(tmp_path / f"{name}-copy.keras").read_bytes() for name in names]
