@@ -27,6 +27,7 @@ FOLDER = Path("reports/recipe")
 FULL = "full recipe"
 PREFIX = "recipe-"
 
+NAMES = {"other": "small residual networks of another shape"}
 NO_DROP_BLOCK = ["model.conv_keep_start=1.0", "model.conv_keep_step=0.0", "model.conv_keep_end=1.0"]
 # What is changed in the recipe, as `dvc exp run -S` takes it.
 PARTS = {
@@ -103,7 +104,7 @@ def plot_ablation(table: pd.DataFrame) -> Figure:
     axis.errorbar(
         means, places, xerr=[means - table["low"], table["high"] - means], fmt="o", capsize=3
     )
-    axis.set_yticks(places, [f"{part} ({row.seeds} seeds)" for part, row in table.iterrows()])
+    axis.set_yticks(places, [f"{part} ({int(row.seeds)} seeds)" for part, row in table.iterrows()])
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(xlabel="validation accuracy minus that of the full recipe, points")
     return figure
@@ -124,7 +125,7 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
     for network, rows in screened.groupby("network"):
         axis.scatter(
             rows["pflop"], 100 * rows["val_accuracy"], s=14, alpha=0.45, linewidth=0,
-            color=palette[network], label=f"{network}, screening (validation)",
+            color=palette[network], label=f"{NAMES.get(network, network)}, screening (validation)",
         )  # fmt: skip
     for network, rows in final.groupby("network"):
         axis.scatter(
@@ -136,8 +137,9 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
         label="published recipes, other networks (test)",
     )  # fmt: skip
     axis.axhline(70.7, color="grey", linewidth=0.8, linestyle="--")
-    axis.text(axis.get_xlim()[0], 71, " the tutorial's resnet, 46 PFLOP: 70.7 %", fontsize="small")
     axis.set(xscale="log", xlabel="training compute, PFLOP", ylabel="accuracy, %")
+    start = axis.get_xlim()[0]
+    axis.text(start, 71, "  the tutorial's resnet, 46 PFLOP: 70.7 %", fontsize="small")
     axis.legend(fontsize="small", loc="lower right")
     return figure
 
