@@ -7,8 +7,10 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 # In parallel, the tests of a file together; in their order, so that the long ones do not come last.
-PARALLEL = pytest -n auto --dist loadscope --no-loadscope-reorder
-OWN_PROCESS = pytest -m "own_process"
+# Those that start a Ray of their own belong to the tests of clusters.
+ON_RAY = tests/sweep/test_pool.py tests/sweep/test_raylets.py tests/sweep/test_run.py
+PARALLEL = pytest -n auto --dist loadscope --no-loadscope-reorder $(addprefix --ignore=,$(ON_RAY))
+OWN_PROCESS = pytest -m "own_process" $(addprefix --ignore=,$(ON_RAY))
 
 SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
 	  echo "Report: $(CURDIR)/reports/report.html"
@@ -43,7 +45,7 @@ test-all: setup  ## Run all tests: whole pipelines, kills and servers too
 
 test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S3 that fail on the way
 	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
-	@pytest tests/cluster -v $(if $(TESTS),-k '$(TESTS)')
+	@pytest tests/cluster $(ON_RAY) -v $(if $(TESTS),-k '$(TESTS)')
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup  ## Run all tests and show what none of them reaches
