@@ -42,7 +42,7 @@ class Cluster:
     """A head without processors and raylets with one each, of this machine, real processes."""
 
     def __init__(self, nodes):
-        self.port = free_port(0)
+        self.port = free_port()
         self.ray = RayCluster(
             initialize_head=True,
             head_node_args={

@@ -82,7 +82,7 @@ def start_postgres(folder):
         [program("initdb"), "-D", data, "-U", "tester", "--auth=trust", "--no-sync"],
         user=user, cwd=data, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    port = free_port(0)
+    port = free_port()
     options = ["-c", "fsync=off", "-c", f"listen_addresses={HOST}", "-k", data, "-p", port]
     log = folder / "postgres.log"
     uri = f"postgresql+psycopg2://tester@{HOST}:{port}/postgres"
@@ -122,7 +122,7 @@ def start_s3(folder):
     (folder / "s3").mkdir()
     ports = {}
     for name in ("master", "volume", "filer", "s3"):
-        while not 1024 < (port := free_port(0)) < 55000 or port in ports.values():
+        while not 1024 < (port := free_port()) < 55000 or port in ports.values():
             pass  # SeaweedFS takes the one 10,000 higher too
         ports[name] = port
     address = f"http://{HOST}:{ports['s3']}"
@@ -164,7 +164,7 @@ def _s3_answers(address):
 
 def start_mlflow(folder, database, s3):
     """Start MLflow's server on PostgreSQL and S3, for users with a password only."""
-    port = free_port(0)
+    port = free_port()
     (folder / "auth.ini").write_text(
         "[mlflow]\ndefault_permission = EDIT\n"
         f"database_uri = sqlite:///{folder}/auth.db\n"

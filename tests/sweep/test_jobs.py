@@ -9,6 +9,6 @@ from pipeline.sweep.snapshot import Snapshot
 
 def test_a_cluster_that_does_not_answer_is_one_message(tmp_path):
     job = Job([], [], Snapshot(b"", "", "", ("", ""), ""), {}, 1)
-    address = f"http://127.0.0.1:{free_port(0)}"
+    address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UserError, match=f"--on {address}: the cluster's job server: "):
         jobs.run(address, job, tmp_path)
