@@ -134,7 +134,7 @@ def _insert(section: CommentedMap, order: list[str], key: str, value: Any) -> No
 
 def _set(section: CommentedMap, name: str, value: Any) -> None:
     old = section[name]
-    if isinstance(value, list) and isinstance(old, list):  # keep the one-line style
+    if isinstance(value, list) and isinstance(old, CommentedSeq):  # keep the one-line style
         old[:] = value
         old.fa.set_flow_style()  # which an empty list has lost
     elif old != value:
