@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from scipy import stats
 
 from pipeline.core.files import PREPARED
 from pipeline.core.records import load_metadata
+from pipeline.reporting.comparison import t_interval
 from pipeline.reporting.experiments import compare_experiments
+from pipeline.training.schedules import CHANGES
 
 mpl.use("agg")
 FOLDER = Path("reports/recipe")
@@ -28,7 +29,7 @@ FULL = "full recipe"
 PREFIX = "recipe-"
 
 NAMES = {"other": "small residual networks of another shape"}
-NO_DROP_BLOCK = ["model.conv_keep_start=1.0", "model.conv_keep_step=0.0", "model.conv_keep_end=1.0"]
+NO_DROP_BLOCK = [f"model.{key}={value}" for key, value in CHANGES["nodrop"].items()]
 # What is changed in the recipe, as `dvc exp run -S` takes it.
 PARTS = {
     FULL: [],
@@ -56,15 +57,20 @@ def queue(seeds: list[int]) -> None:
     """Queue an experiment for each part, without DropBlock and without the test images."""
     common = ["train.networks=[model]", f"train.seeds={seeds}", "evaluate.test=false"]
     for part, changes in PARTS.items():
-        name = PREFIX + part.lower().replace(" ", "-").replace("'", "").replace(",", "")
         settings = [f"-S{change}" for change in [*common, *NO_DROP_BLOCK, *changes]]
-        subprocess.run(["dvc", "exp", "run", "--queue", "-n", name, *settings], check=True)
+        subprocess.run(
+            ["dvc", "exp", "run", "--queue", "-n", experiment_name(part), *settings], check=True
+        )
+
+
+def experiment_name(part: str) -> str:
+    """Return the name of a part's experiment."""
+    return PREFIX + part.lower().replace(" ", "-").replace("'", "").replace(",", "")
 
 
 def collect() -> None:
     """Write the validation accuracy of each part and seed, from the experiments of this folder."""
-    names = {PREFIX + part.lower().replace(" ", "-").replace("'", "").replace(",", ""): part
-             for part in PARTS}  # fmt: skip
+    names = {experiment_name(part): part for part in PARTS}
     rows = [
         {"part": names[found.name], "seed": int(seed), "val_accuracy": right / images}
         for found in compare_experiments(load_metadata(PREPARED)["digest"])
@@ -89,9 +95,8 @@ def contrast(accuracies: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for part in [p for p in accuracies["part"].unique() if p != FULL]:
         paired = (by_part[part] - by_part[FULL]).dropna()
-        half = stats.t.ppf(0.975, len(paired) - 1) * stats.sem(paired)
-        mean = paired.mean()
-        rows[part] = (len(paired), by_part[part].mean(), mean, mean - half, mean + half)
+        found = t_interval(paired.to_numpy())
+        rows[part] = (len(paired), by_part[part].mean(), found.mean, found.low, found.high)
     columns = ["seeds", "validation accuracy, %", "difference, points", "low", "high"]
     table = pd.DataFrame(rows, index=columns).T.astype({"seeds": int})
     return table.sort_values("difference, points").rename_axis("changed in the recipe")
