@@ -4,15 +4,16 @@ The training itself saves to a folder of its machine (training/checkpoint.py); h
 checkpoints are copied from there to shared storage, while it trains the next epoch.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from pipeline.core.repeat import repeated
 from pipeline.sweep.storage import Storage
+from pipeline.training.checkpoint import KEPT
 
 LOOK = 2.0  # seconds between two looks for a new checkpoint
-KEPT = 2  # as many as the training keeps
 CHECKPOINT = "*/epoch-*"  # of a training's folder
 NOTE = "open_run.json"  # the MLflow run to go on with
 STATE = "state.json"  # without it a checkpoint is not whole: copied last
@@ -26,20 +27,8 @@ def shared_checkpoints(folder: Path, storage: Storage) -> Iterator[None]:
     """
     with suppress(Exception):
         fetch(folder, storage)
-    ended = threading.Event()
-
-    def follow() -> None:
-        while not ended.wait(LOOK):
-            with suppress(Exception):  # tried again at the next look
-                send(folder, storage)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
+    with repeated(partial(send, folder, storage), LOOK, (Exception,)):
         yield
-    finally:
-        ended.set()
-        thread.join()
     with suppress(Exception):
         storage.files.rm(storage.root, recursive=True)
 

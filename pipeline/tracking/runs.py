@@ -3,10 +3,9 @@
 import os
 import re
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +22,7 @@ from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core.errors import Terminated, UserError
+from pipeline.core.repeat import repeated
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
 from pipeline.tracking.store import (
@@ -224,23 +224,13 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
         signal.signal(signal.SIGTERM, previous_handler)
 
 
-@contextmanager
-def heartbeat(client: MlflowClient, run_id: str) -> Iterator[None]:
+def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:
     """Renew the run's sign of life, by which other machines know that it goes on."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(context.BEAT):
-            with suppress(*REQUEST_ERRORS):  # the next one may come through
-                client.set_tag(run_id, context.HEARTBEAT, context.now())
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return repeated(
+        lambda: client.set_tag(run_id, context.HEARTBEAT, context.now()),
+        context.BEAT,
+        REQUEST_ERRORS,
+    )
 
 
 def sampling_interval(uri: str) -> int:
