@@ -11,10 +11,10 @@ from pipeline.core.params import PARAMS_FILE
 from pipeline.core.trials import Trial
 from pipeline.sweep.ledger import LOCK, Record, Stages, merge, read_lock, write_lock
 from pipeline.sweep.plan import Experiment, override_params
-from pipeline.sweep.snapshot import Snapshot, dvc, git
+from pipeline.sweep.snapshot import Snapshot, dvc, git, last_lines
+from pipeline.tracking.kept import experiment_ref
 
 EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/")
-TAIL = 12  # lines of what a failed command said
 
 
 def set_params(clone: Path, snapshot: Snapshot, overrides: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ def prepare_data(clone: Path, environment: dict[str, str]) -> Stages:
     """
     done = _run(clone, dvc("repro", "prepare"), environment)
     if done.returncode:
-        raise UserError("the data cannot be prepared:\n" + _tail(done))
+        raise UserError("the data cannot be prepared:\n" + last_lines(done.stdout))
     return read_lock(clone)
 
 
@@ -45,7 +45,7 @@ def push_data(clone: Path, prepared: Stages, environment: dict[str, str]) -> Non
     write_lock(clone, prepared)
     done = _run(clone, dvc("push", "prepare"), environment)
     if done.returncode:
-        raise UserError("the data cannot be pushed:\n" + _tail(done))
+        raise UserError("the data cannot be pushed:\n" + last_lines(done.stdout))
 
 
 def find_cached(clone: Path, trials: Sequence[Trial], environment: dict[str, str]) -> list[Trial]:
@@ -103,7 +103,7 @@ def record_experiment(
     command = dvc("exp", "run", "--name", experiment.name, *bring, *flags)
     done = _run(clone, command, environment)
     if done.returncode:
-        raise UserError(f"{experiment.name} cannot be recorded:\n" + _tail(done))
+        raise UserError(f"{experiment.name} cannot be recorded:\n" + last_lines(done.stdout))
     ref = experiment_ref(snapshot.head, experiment.name)
     git(root, "fetch", "--quiet", str(clone), f"{ref}:{ref}")
 
@@ -113,11 +113,6 @@ def fetch_experiments(clone: Path, root: Path) -> None:
     listed = git(root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     if refs := [ref for ref in listed if EXPERIMENT_REF.match(ref)]:
         git(clone, "fetch", "--quiet", str(root), *(f"+{ref}:{ref}" for ref in refs))
-
-
-def experiment_ref(head: str, name: str) -> str:
-    """Return the git reference under which DVC keeps an experiment."""
-    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
 
 
 def is_recorded(root: Path, head: str, name: str) -> bool:
@@ -137,7 +132,3 @@ def _run(
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def _tail(done: subprocess.CompletedProcess) -> str:
-    return "\n".join(done.stdout.splitlines()[-TAIL:])

@@ -12,6 +12,7 @@ from pipeline.core.errors import UserError
 
 REF = "refs/sweep/snapshot"
 CODE = ("pipeline", "dvc.yaml", "params.yaml")  # what an experiment is made of
+TAIL = 12  # lines of what a failed command said
 IDENTITY = ("user.name", "user.email")
 
 
@@ -107,6 +108,11 @@ def unpack(snapshot: Snapshot, folder: Path, cache: Path | None) -> None:
 def dvc(*arguments: str) -> list[str]:
     """Return the command line of DVC in this Python."""
     return [sys.executable, "-m", "dvc", *arguments]
+
+
+def last_lines(said: str) -> str:
+    """Return the end of what a failed command said."""
+    return "\n".join(said.splitlines()[-TAIL:])
 
 
 def user_environment() -> dict[str, str]:

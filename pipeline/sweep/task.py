@@ -20,13 +20,12 @@ from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.fence import run_fenced
 from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, read_lock, write_lock
 from pipeline.sweep.plan import Evaluation, Training, override_params
-from pipeline.sweep.snapshot import Snapshot, dvc, unpack, user_environment
+from pipeline.sweep.snapshot import Snapshot, dvc, last_lines, unpack, user_environment
 from pipeline.sweep.storage import Storage, local_storage, remote_storage
 from pipeline.tracking.context import SWEEP_TRAINING
 
 PAUSES = (5.0, 30.0)  # seconds before a training that failed is tried again: a server may be gone
 PUSH_PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # a result is worth waiting for
-TAIL = 12  # lines of what a failed command said
 Result = TypeVar("Result")
 
 
@@ -140,7 +139,7 @@ def _run(
             log.seek(0)
             said = log.read()
         if pause is None:
-            raise TrainingFailedError("\n".join(said.splitlines()[-TAIL:]))
+            raise TrainingFailedError(last_lines(said))
         time.sleep(pause)
 
 

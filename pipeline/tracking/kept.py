@@ -13,9 +13,6 @@ from pipeline.core.files import project_root
 from pipeline.tracking.store import first_line, warn
 
 LOCK = "dvc.lock"
-# DVC's references of experiments: the commit that they are of, its first 2 digits apart, the name.
-EXPERIMENT = "refs/exps/{}/{}/{}"
-EXPERIMENTS = EXPERIMENT.format("??", "?" * 38, "*")
 NAME = "repro-{}"
 _RESULT = re.compile(r"path: outputs/evaluation\n\s+hash: md5\n\s+md5: (\w+)")
 _AUTHOR = {
@@ -37,7 +34,10 @@ def keep_result() -> str | None:
     result = _result_of((root / LOCK).read_text())
     try:
         head = _git("rev-parse", "HEAD")
-        recorded = [head, *_git("for-each-ref", "--format=%(refname)", EXPERIMENTS).split()]
+        recorded = [
+            head,
+            *_git("for-each-ref", "--format=%(refname)", experiment_ref("?" * 40, "*")).split(),
+        ]
     except (OSError, subprocess.CalledProcessError):  # no git, or nothing committed yet
         return None
     if result is None or any(_result_of(_lock_of(revision)) == result for revision in recorded):
@@ -45,12 +45,17 @@ def keep_result() -> str | None:
     name = NAME.format(result[:7])
     try:
         commit = _commit_workspace(head, name)
-        _git("update-ref", EXPERIMENT.format(head[:2], head[2:], name), commit)
+        _git("update-ref", experiment_ref(head, name), commit)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or first_line(error)
         warn(f"this result is not kept as an experiment: {reason.strip()}")
         return None
     return name
+
+
+def experiment_ref(head: str, name: str) -> str:
+    """Return the git reference under which DVC keeps an experiment of a commit."""
+    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
 
 
 def _result_of(lock: str) -> str | None:
