@@ -27,6 +27,7 @@ from pipeline.tracking.context import trial_tags
 from pipeline.tracking.runs import tracked_run
 from pipeline.training.batches import make_eval_dataset
 from pipeline.training.checkpoint import discard_checkpoints
+from pipeline.training.loop import best_row
 from pipeline.training.machine import one_device
 
 WEIGHTS = ("best", "last")
@@ -69,8 +70,7 @@ def _evaluate(
     drawn = draw_figures(trial, metrics, history, log_probabilities, masks, prepared)
     run_id, uri = track(trial, facts, history, metrics, scores, exported, drawn, prepared, params)
     outputs.save_logged_model(trial, run_id, uri)
-    best = scores["best"][scored]
-    name = "test" if scored == "test" else "validation"
+    best, name = scores["best"][scored], plots.SPLIT_NAMES[scored]
     print(f"{facts['name']}: {name} accuracy {best['accuracy']:.4f}, loss {best['loss']:.4f}")
 
 
@@ -89,12 +89,17 @@ class Predictions:
 
 def predict_splits(model: keras.Model, prepared: Prepared, params: EvaluateParams) -> Predictions:
     """Predict each split that has images and may be read."""
-    splits = [s for s in SPLITS if len(prepared[s]) and (s != "test" or params.test)]
+    splits = splits_to_score(prepared, params)
     flipped = [split for split in splits if split != "train"] if params.flip else []
     return Predictions(
         {split: _predict(model, prepared[split], params.batch_size) for split in splits},
         {split: _predict(model, mirror(prepared[split]), params.batch_size) for split in flipped},
     )
+
+
+def splits_to_score(prepared: Prepared, params: EvaluateParams) -> list[Split]:
+    """Return the splits that have images, without test where evaluate.test is false."""
+    return [s for s in SPLITS if len(prepared[s]) and (s != "test" or params.test)]
 
 
 def _predict(model: keras.Model, records: np.ndarray, batch_size: int) -> np.ndarray:
@@ -128,7 +133,7 @@ def score_splits(predictions: Predictions, prepared: Prepared, top_k: int) -> di
 
 def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     """Collect what the report says of a training beside its scores."""
-    kept = best_epoch(history) if facts["watched"] == "val" else history.iloc[-1]
+    kept = best_row(history.to_dict("records"), facts["watched"])
     return {
         **{key: v for key, v in facts.items() if key not in ("run_id", "training_key")},
         "epochs": len(history),
@@ -138,12 +143,6 @@ def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
         "training_seconds": float(history["seconds"].sum()),
         "peak_memory_mb": float(history["peak_memory_mb"].max()),
     }
-
-
-def best_epoch(history: pd.DataFrame) -> pd.Series:
-    """Return the epoch that loop.is_best keeps: of the highest validation accuracy at full size."""
-    keys = ["image_size", "val_accuracy", "val_loss"]
-    return history.sort_values(keys, ascending=[False, False, True], kind="stable").iloc[0]
 
 
 def describe_images(prepared: Prepared, split: Split) -> outputs.EvaluationSet:
@@ -199,19 +198,19 @@ def track(
     the saved history.
     """
     source, digest = prepared.metadata["params"]["source"], prepared.digest
-    splits: list[Split] = ["test"]  # the others are with the run since its training
+    splits = splits_to_score(prepared, params.evaluate)
     with tracked_run(facts["name"], trial_tags(trial), facts["run_id"]) as run:
-        if run.run_id != facts["run_id"]:
+        if run.run_id == facts["run_id"]:  # it has the others since its training
+            splits = [split for split in splits if split == "test"]
+        else:
             print(f"MLflow has no run {facts['run_id']}; made {run.run_id} from the saved history")
             run.set_tags({"restored_from": facts["run_id"]})
-            splits = list(SPLITS)
         run.log_history(history.to_dict("records"))
         run.log_artifact(trial.history_file)
         settings = params.evaluate.model_dump()
         run.log_params({f"evaluate.{key}": value for key, value in settings.items()})
         for split in splits:
-            if len(prepared[split]) and (split != "test" or params.evaluate.test):
-                run.log_dataset(source, split, digest, prepared[split])
+            run.log_dataset(source, split, digest, prepared[split])
         run.log_metrics(single_scores(metrics, scores))
         run.log_table(scores_table(scores), "scores.csv")
         for file, figure in drawn.items():

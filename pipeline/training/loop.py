@@ -103,7 +103,6 @@ class EpochRecorder(keras.callbacks.Callback):
                 f"the training loss is {loss} in epoch {self._epoch + 1}, step {batch + 1};"
                 " try a lower learning_rate in params.yaml"
             )
-
         if batch + 1 == self.params["steps"]:
             self._trained = time.perf_counter()
 
@@ -146,20 +145,21 @@ def has_ended(rows: list[HistoryRow], params: Recipe, watched: Split | None) -> 
     return len(rows) >= params.epochs or schedules.should_stop(losses, params.stop_after_rising)
 
 
-def is_best(rows: list[HistoryRow], watched: Split | None) -> bool:
-    """Whether the last epoch is the one to keep.
+def best_row(rows: list[HistoryRow], watched: Split | None) -> HistoryRow:
+    """Return the epoch to keep.
 
     The highest validation accuracy at the full image size, at a tie the lowest validation loss,
     then the earliest. Where the test set is watched or nothing is, always the last epoch: choosing
     by the test set would flatter the result.
     """
     if watched != "val":
-        return True
+        return rows[-1]
+    return max(rows, key=lambda r: (r["image_size"], r["val_accuracy"], -r["val_loss"]))
 
-    def rank(row: HistoryRow) -> tuple[float, float, float]:
-        return row["image_size"], row["val_accuracy"], -row["val_loss"]
 
-    return all(rank(rows[-1]) > rank(row) for row in rows[:-1])
+def is_best(rows: list[HistoryRow], watched: Split | None) -> bool:
+    """Whether the last epoch is the one to keep."""
+    return best_row(rows, watched) is rows[-1]
 
 
 def check_batch_size(network: str, params: Recipe, images: int) -> None:

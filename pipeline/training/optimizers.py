@@ -127,8 +127,8 @@ def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     Returns:
         A tensor of the kernel's shape.
     """
-    rows, columns = ops.reshape(kernel, (-1, kernel.shape[-1])).shape
-    matrix = ops.reshape(kernel, (rows, columns))
+    matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
+    rows, columns = matrix.shape
     matrix = matrix / (ops.norm(matrix) + 1e-7)
     tall = rows >= columns
     gram = (

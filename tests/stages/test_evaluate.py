@@ -6,9 +6,10 @@ from scipy.special import softmax
 from pipeline.core.trials import load_facts
 from pipeline.evaluation import outputs
 from pipeline.networks.shared.models import load_network
-from pipeline.stages.evaluate import best_epoch, evaluate, scores_table, single_scores
+from pipeline.stages.evaluate import evaluate, scores_table, single_scores
 from pipeline.stages.train import train
 from pipeline.tracking.views import COLUMNS, SECTIONS
+from pipeline.training.loop import best_row
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss():
@@ -20,7 +21,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss()
             "val_loss": [0.1, 0.1, 0.6, 0.4, 0.4, 0.2],
         }
     )
-    assert best_epoch(history)["epoch"] == 3  # 0 is of small images
+    assert best_row(history.to_dict("records"), "val")["epoch"] == 3  # 0 is of small images
 
 
 SCORES = {"best": {"test": {"loss": 1.0}, "val": {"loss": 2.0}}, "last": {"test": {"loss": 3.0}}}
