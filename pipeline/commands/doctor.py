@@ -12,6 +12,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import COMMIT, WORKSPACE, TrackedResult, list_results
+from pipeline.tracking.context import HEARTBEAT
 from pipeline.tracking.runs import close_dead_runs, find_runs
 from pipeline.tracking.store import MlflowClient, open_store, store_uri, without_password
 
@@ -89,7 +90,7 @@ def running_elsewhere() -> list[str]:
     said = []
     for run in find_runs("attributes.status = 'RUNNING'"):
         host = run.data.tags.get("process.host", "an unknown machine")
-        if host != here and "process.heartbeat" not in run.data.tags:
+        if host != here and HEARTBEAT not in run.data.tags:
             begun = datetime.fromtimestamp(run.info.start_time / 1000).strftime("%Y-%m-%d %H:%M")
             said.append(
                 f"run {run.info.run_id} ({run.info.run_name}) is RUNNING on {host} since {begun}; "

@@ -13,6 +13,25 @@ def mean_and_spread(values: pd.Series, form: str) -> str:
     return mean if values.nunique() <= 1 else f"{mean} ± {form.format(values.std())}"
 
 
+Rows = dict[str, tuple[str, str, float]]  # label: column of the metrics, form, factor
+
+
+def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:
+    """Return a table with a column for each network: means and deviations over its seeds.
+
+    Rows whose column there is not are left out.
+    """
+    cells = {
+        label: {
+            name: mean_and_spread(results.of_network(name)[key] * scale, form)
+            for name in results.names
+        }
+        for label, (key, form, scale) in rows.items()
+        if key in results.metrics
+    }
+    return pd.DataFrame(cells).T.rename_axis("")
+
+
 def format_p(p_value: float) -> str:
     """Write a p-value with three digits, tiny ones as a bound."""
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

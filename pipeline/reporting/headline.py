@@ -94,7 +94,7 @@ def _certainty(comparison: Comparison) -> str:
 
 def training_cost(results: Results, name: str, seeds: int) -> str:
     """Say how many trainings more seeds of a network and the reference are, and how long."""
-    seconds = results.metrics.groupby("network")["training_seconds"].mean()
+    seconds = results.training_seconds
     minutes = seeds * (seconds[name] + seconds[results.reference]) / 60
     return f"{2 * seeds} trainings, about {minutes:,.0f} minutes one after the other"
 

@@ -99,6 +99,11 @@ class Results:
         """The seeds of a network, in order."""
         return sorted(self.of_network(name)["seed"].unique())
 
+    @property
+    def training_seconds(self) -> pd.Series:
+        """The mean seconds of a training, by network."""
+        return self.metrics.groupby("network")["training_seconds"].mean()
+
     def paired_seeds(self, *names: str) -> list[int]:
         """The seeds that the reference and all of these networks have results of."""
         return sorted(set.intersection(*(set(self.seeds(n)) for n in (self.reference, *names))))

@@ -78,18 +78,13 @@ def contrast_parts(findings: Findings) -> list[Part]:
     note = CONTRAST_NOTE.format(reference=found.reference, seeds=", ".join(map(str, found.seeds)))
     alt = f"Paired differences in test accuracy from {found.reference}, with intervals"
     parts: list[Part] = [
-        conclude(found, seconds_by_network(findings)),
+        conclude(found, findings.results.training_seconds.to_dict()),
         contrast_table(found.family),
     ]
     parts += [note, Drawing("contrasts", plot_contrasts(shown), alt)]
     if found.apart:
         parts += [APART_NOTE, contrast_table(found.apart)]
     return parts
-
-
-def seconds_by_network(findings: Findings) -> dict[str, float]:
-    """Return the mean seconds of a training of each network in this run."""
-    return findings.results.metrics.groupby("network")["training_seconds"].mean().to_dict()
 
 
 def conclude(found: Contrasts, seconds: dict[str, float]) -> str:

@@ -8,12 +8,12 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.evaluation.plots import SPLIT_NAMES, colours
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import listed, mean_and_spread
+from pipeline.reporting.formats import Rows, listed, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part
 from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
 
-ROWS = {
+ROWS: Rows = {
     "test accuracy, %": ("best_test_accuracy", "{:.1f}", 100),
     "test accuracy with mirror images, %": ("best_test_flip_accuracy", "{:.1f}", 100),
     "validation accuracy, %": ("best_val_accuracy", "{:.1f}", 100),
@@ -39,15 +39,7 @@ def make(findings: Findings) -> list[Part]:
 
 def key_table(results: Results) -> pd.DataFrame:
     """Return the few figures to know first, a column for each network."""
-    cells = {
-        label: {
-            name: mean_and_spread(results.of_network(name)[key] * scale, form)
-            for name in results.names
-        }
-        for label, (key, form, scale) in ROWS.items()
-        if key in results.metrics
-    }
-    return pd.DataFrame(cells).T.rename_axis("")
+    return side_by_side(results, ROWS)
 
 
 def plot_accuracy(history: pd.DataFrame, watched: str | None) -> Figure:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import describe_seeds, mean_and_spread
+from pipeline.reporting.formats import Rows, describe_seeds, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -46,7 +46,7 @@ def make(findings: Findings) -> Section:
 
 def summary_table(results: Results, top_k: int) -> pd.DataFrame:
     """Return the headline table, a column for each network: means and deviations over seeds."""
-    rows = {
+    rows: Rows = {
         "parameters": ("parameters", "{:,.0f}", 1),
         "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
         "training compute, PFLOP": ("pflop", "{:.4f}", 1),
@@ -63,15 +63,7 @@ def summary_table(results: Results, top_k: int) -> pd.DataFrame:
     rows["seconds per epoch"] = ("seconds_per_epoch", "{:.1f}", 1)
     rows["training images per second"] = ("images_per_second", "{:,.0f}", 1)
     rows["peak memory, MB"] = ("peak_memory_mb", "{:,.0f}", 1)
-    cells = {
-        label: {
-            name: mean_and_spread(results.of_network(name)[key] * scale, form)
-            for name in results.names
-        }
-        for label, (key, form, scale) in rows.items()
-        if key in results.metrics
-    }
-    return pd.DataFrame(cells).T.rename_axis("")
+    return side_by_side(results, rows)
 
 
 def published_table(results: Results, networks: list[str]) -> pd.DataFrame:
