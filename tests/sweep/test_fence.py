@@ -126,6 +126,15 @@ def test_the_training_ends_also_where_the_worker_outlives_its_raylet(tmp_path):
     raylet.wait()
 
 
+@pytest.fixture
+def obeying_ctrl_c():
+    """A process that a shell started in the background ignores Ctrl-C, and would wait for ever."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("obeying_ctrl_c")
 def test_a_call_that_is_interrupted_again_and_again_ends_the_training_before_it_returns(tmp_path):
     def interrupt():
         started_pid(tmp_path)
