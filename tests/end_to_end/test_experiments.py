@@ -195,7 +195,7 @@ def test_doctor_makes_new_runs_where_the_store_was_deleted(project, tmp_path):
     (folder / "mlflow.db").unlink()
     shutil.rmtree(folder / "mlartifacts")
     done = project.run("python", "-m", "pipeline", "doctor", check=False, cwd=folder)
-    assert "mended: made a new run for model-dropblock-0" in done.stdout
+    assert "mended: made a new run for resnet-dropblock-0" in done.stdout
     assert "left: runs of experiment temp-7 are not in this store" in done.stdout
     assert "from the saved history" in done.stdout
     with sqlite3.connect(folder / "mlflow.db") as database:

@@ -45,7 +45,7 @@ def changed(project):
 
 def shown(project):
     """Return what `make experiments` lists, as name -> block size."""
-    command = project.run("make", "-n", "-o", "setup", "experiments").stdout
+    command = project.run("make", "--no-print-directory", "-n", "-o", "setup", "experiments").stdout
     assert "--rev HEAD" in command
     script = command[command.index("dvc exp show") :].strip() + " --csv"
     table = pd.read_csv(io.StringIO(project.run("bash", "-c", script).stdout))

@@ -21,6 +21,7 @@ CARRIERS = {
     "pipeline/core/param_errors.py",
     "pipeline/core/params.py",
     "pipeline/core/progress.py",
+    "pipeline/core/repeat.py",
     "pipeline/stages/train.py",
     "pipeline/tracking",
 }
