@@ -1,0 +1,104 @@
+"""Time the training step in 16 bits against float32: what `train.precision: auto` should pick here.
+
+`mixed_bfloat16` is Keras' policy; `oneDNN bfloat16` leaves the network in float32 and lets oneDNN
+compute its convolutions in 16 bits (TF_SET_ONEDNN_FPMATH_MODE). Each in a process of its own, as
+the variable counts when TensorFlow is loaded; measured in turn.
+"""
+
+import argparse
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from benchmarks.measure import measure_paired, save, summarise
+
+# The precision, and the environment that it takes.
+CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
+    "float32": ("float32", {}),
+    "mixed_bfloat16": ("mixed_bfloat16", {}),
+    "oneDNN bfloat16": ("float32", {"TF_SET_ONEDNN_FPMATH_MODE": "BF16"}),
+}
+
+
+def work(
+    pipe: Connection, name: str, network: str, width: float, batch_size: int, seconds: float
+) -> None:
+    """Build the step of one contender, then measure it whenever the parent asks."""
+    precision, environment = CONTENDERS[name]
+    os.environ |= environment
+    from benchmarks import train_step
+    from pipeline.core.params import load_params
+    from pipeline.training.machine import configure_backend
+    from pipeline.training.optimizers import new_model
+
+    train_step.BATCH = batch_size
+    params = load_params()
+    train = params.train.model_copy(update={"precision": precision})
+    configure_backend(train, 0)
+    recipe = train_step.section(params, network, width)
+    model = new_model(network, recipe, train, 100)
+    step = train_step.keras_step(model, train_step.make_batch())
+    measure = train_step.images_per_second(step, seconds)
+    pipe.send(None)
+    while pipe.recv():
+        pipe.send(measure())
+
+
+def start(name: str, *options: object) -> tuple[Connection, Callable[[], float]]:
+    """Start a contender's process; return its pipe and a function that measures it once."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    context.Process(target=work, args=(theirs, name, *options), daemon=True).start()
+    theirs.close()  # so that a process that fails ends the wait
+    ours.recv()
+
+    def measure() -> float:
+        ours.send(True)
+        return ours.recv()
+
+    return ours, measure
+
+
+def plot(rows: pd.DataFrame) -> Figure:
+    """Plot each contender's images/s against float32's."""
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    rows = rows.assign(case=rows["network"] + ", width " + rows["width"].astype(str))
+    sns.barplot(rows, x="case", y="ratio to float32", hue="contender", errorbar=None, ax=axis)
+    axis.axhline(1, color="black", linewidth=0.8)
+    axis.set(xlabel="", ylabel="images/s, ratio to float32")
+    return figure
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=["baseline", "model"])
+    parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25])
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement, about")
+    arguments = parser.parse_args()
+    tables = []
+    for network in arguments.networks:
+        for width in arguments.widths:
+            options = (network, width, arguments.batch_size, arguments.seconds)
+            started = {name: start(name, *options) for name in CONTENDERS}
+            measures = {name: measure for name, (_, measure) in started.items()}
+            table = summarise(measure_paired(measures, arguments.rounds), "float32")
+            for pipe, _ in started.values():
+                pipe.send(False)
+            table.insert(0, "network", network)
+            table.insert(1, "width", width)
+            tables.append(table.reset_index())
+            print(tables[-1].to_string(float_format="%.3g"), flush=True)
+    save("precision", pd.concat(tables, ignore_index=True), plot, batch_size=arguments.batch_size)
+
+
+if __name__ == "__main__":
+    main()
