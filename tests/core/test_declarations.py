@@ -7,7 +7,7 @@ from pipeline.core.errors import UserError
 
 
 def test_the_networks_are_the_files_of_their_folder():
-    assert declarations.network_names() == ("baseline", "model")
+    assert declarations.network_names() == ("baseline", "model", "sprint")
     assert declarations.display_name("model") == "resnet"
 
 

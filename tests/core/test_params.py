@@ -70,7 +70,7 @@ def test_rules_over_several_keys(tmp_path, key, value, shown):
 @pytest.mark.parametrize(
     ("networks", "shown"),
     [
-        (["modle"], "'modle' is no network; there are baseline, model"),
+        (["modle"], "'modle' is no network; there are baseline, model, sprint"),
         (["shared"], "'shared' is no network"),
         ([], "= []: must be a list of 1 or more"),
         (["model", "model"], "each may stand in the list only once"),

@@ -1,0 +1,47 @@
+"""A small residual network made for few operations: few layers, wide where the maps are small.
+
+After the residual networks of the speed runs on CIFAR (reports/recipe/published.csv).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pipeline.core.declarations import ConvNetParams, Network
+
+
+class SprintParams(ConvNetParams):
+    """The network and its recipe."""
+
+    stem_filters: Annotated[int, Field(ge=1)]
+    activation: Literal["relu", "gelu"]
+
+
+def build(params: SprintParams, classes: int) -> Any:
+    """Build a stem, stages that halve the maps, each with one residual block, and their mean."""
+    from keras import layers
+
+    from pipeline.networks.shared import blocks
+
+    def activated(x: Any, name: str) -> Any:
+        return layers.Activation(params.activation, name=f"{name}_{params.activation}")(x)
+
+    def normed(x: Any, name: str) -> Any:
+        return activated(blocks.batch_norm(x, params, f"{name}_norm"), name)
+
+    inputs, x = blocks.normalised_input()
+    x = normed(blocks.convolution(x, params.stem_filters, 3, params, "stem_conv"), "stem")
+    for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
+        x = blocks.convolution(x, filters, kernel, params, f"stage{i}_conv")
+        x = normed(blocks.max_pool(x, params, f"stage{i}_pool"), f"stage{i}")
+        branch = blocks.convolution(x, filters, kernel, params, f"stage{i}_branch1_conv")
+        branch = normed(branch, f"stage{i}_branch1")
+        branch = blocks.convolution(branch, filters, kernel, params, f"stage{i}_branch2_conv")
+        branch = blocks.batch_norm(branch, params, f"stage{i}_branch2_norm")
+        x = activated(layers.Add(name=f"stage{i}_add")([x, branch]), f"stage{i}_out")
+        x = blocks.drop_block(x, params, f"stage{i}_dropblock")
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return blocks.classifier(inputs, x, params, classes, name=NETWORK.display_name)
+
+
+NETWORK = Network("sprint", SprintParams, build)
