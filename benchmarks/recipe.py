@@ -1,12 +1,15 @@
-"""The laptop preset's recipe for the resnet, one part of it changed at a time: what each is worth.
+"""How the recipe was chosen, and how far it goes.
 
-Choices are made on validation accuracy: no experiment here scores the test images. `queue` queues
-an experiment for each part, in a clone with the data at hand; after `dvc queue start`, `collect`
-writes their accuracies to reports/recipe/ablation.csv; without either, the table and the figures
-are drawn from what is in reports/recipe.
+`queue` queues the laptop preset's recipe for the resnet with one part of it changed at a time: what
+each is worth. Choices are made on validation accuracy: these experiments score no test image.
+`queue-final` queues the runs that do, which are named here before they start. Both in a clone with
+the data at hand, the first on the laptop preset, the second on the accurate one. After `dvc queue
+start`, `collect` and `collect-final` write what they found to reports/recipe; `draw` draws the table
+and the figures of that.
 """
 
 import argparse
+import json
 import subprocess
 from pathlib import Path
 
@@ -17,10 +20,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from pipeline.core.files import PREPARED
+from pipeline.core.declarations import display_name, network_names
+from pipeline.core.files import OUTPUTS, PREPARED
 from pipeline.core.records import load_metadata
 from pipeline.reporting.comparison import t_interval
-from pipeline.reporting.experiments import compare_experiments
+from pipeline.reporting.experiments import compare_experiments, list_results, open_revision
 from pipeline.training.schedules import CHANGES
 
 mpl.use("agg")
@@ -51,16 +55,39 @@ PARTS = {
         "model.conv_keep_end=0.97",
     ],
 }
+# The runs that score the test images once, as changes of the accurate preset: all 50,000 images for
+# training, a number of epochs fixed beforehand, in 16 bits.
+FINAL = {
+    "final-resnet-0.24": ["model.width=0.25", "model.epochs=9", "model.small_image_share=0.556"],
+    "final-resnet-0.57": ["model.epochs=10", "model.small_image_share=0.6"],
+    "final-baseline-0.15": ["baseline.width=0.5", "baseline.epochs=26",
+                            "baseline.small_image_share=0.654", "baseline.muon_weight_decay=0.03"],
+    "final-sprint-0.47": [],
+}  # fmt: skip
+FINAL_SEEDS = {"final-sprint-0.47": [0, 1, 2]}
 
 
 def queue(seeds: list[int]) -> None:
     """Queue an experiment for each part, without DropBlock and without the test images."""
     common = ["train.networks=[model]", f"train.seeds={seeds}", "evaluate.test=false"]
     for part, changes in PARTS.items():
-        settings = [f"-S{change}" for change in [*common, *NO_DROP_BLOCK, *changes]]
-        subprocess.run(
-            ["dvc", "exp", "run", "--queue", "-n", experiment_name(part), *settings], check=True
-        )
+        queue_experiment(experiment_name(part), [*common, *NO_DROP_BLOCK, *changes])
+
+
+def queue_final() -> None:
+    """Queue the final runs."""
+    names = {display_name(name): name for name in network_names()}
+    for name, changes in FINAL.items():
+        network = names[name.split("-")[1]]
+        seeds = FINAL_SEEDS.get(name, [0])
+        common = [f"train.networks=[{network}]", f"train.seeds={seeds}"]
+        queue_experiment(name, [*common, "train.precision=mixed_bfloat16", *changes])
+
+
+def queue_experiment(name: str, changes: list[str]) -> None:
+    """Queue an experiment of the workspace's params with some changes."""
+    settings = [f"-S{change}" for change in changes]
+    subprocess.run(["dvc", "exp", "run", "--queue", "-n", name, *settings], check=True)
 
 
 def experiment_name(part: str) -> str:
@@ -79,6 +106,23 @@ def collect() -> None:
         for seed, right in found.summary["accuracy"]["resnet"]["right"].items()
     ]
     pd.DataFrame(rows).to_csv(FOLDER / "ablation.csv", index=False)
+
+
+def collect_final() -> None:
+    """Write the test accuracy of each final run of this folder to reports/recipe/final.csv."""
+    known, rows = pd.read_csv(FOLDER / "final.csv"), []
+    for result in list_results():
+        if result.experiment in FINAL:
+            file = f"{OUTPUTS}/evaluation/{result.trial.label}/metrics.json"
+            facts = json.loads(open_revision(result.revision).read_text(file))
+            scores = facts["scores"]["last"]["test"]
+            run = result.experiment, result.trial.display_name, result.trial.seed, facts["pflop"]
+            rows.append([*run, scores["accuracy"], scores["flip_accuracy"]])
+    found = pd.DataFrame(rows, columns=known.columns)
+    kept = known[~known["name"].isin(found["name"])]
+    pd.concat([kept, found]).sort_values("pflop").to_csv(
+        FOLDER / "final.csv", index=False, float_format="%.4f"
+    )
 
 
 def contrast(accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -152,14 +196,25 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
 def main() -> None:
     """Queue or collect the experiments, or draw what is there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["queue", "collect", "draw"], nargs="?", default="draw")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "action", choices=["queue", "collect", "queue-final", "collect-final", "draw"]
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of queue")
     arguments = parser.parse_args()
     if arguments.action == "queue":
         queue(arguments.seeds)
-        return
-    if arguments.action == "collect":
-        collect()
+    elif arguments.action == "queue-final":
+        queue_final()
+    else:
+        if arguments.action == "collect":
+            collect()
+        if arguments.action == "collect-final":
+            collect_final()
+        draw()
+
+
+def draw() -> None:
+    """Draw table and figures of what is in reports/recipe."""
     table = contrast(pd.read_csv(FOLDER / "ablation.csv"))
     (FOLDER / "ablation.md").write_text(table.round(2).to_markdown() + "\n")
     plot_ablation(table).savefig(FOLDER / "ablation.png", dpi=110, metadata={"Software": None})
