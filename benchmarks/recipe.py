@@ -4,8 +4,8 @@
 each is worth. Choices are made on validation accuracy: these experiments score no test image.
 `queue-final` queues the runs that do, which are named here before they start. Both in a clone with
 the data at hand, the first on the laptop preset, the second on the accurate one. After `dvc queue
-start`, `collect` and `collect-final` write what they found to reports/recipe; `draw` draws the table
-and the figures of that.
+start`, `collect` and `collect-final` write what they found to reports/recipe; `draw` draws the
+table and the figures of that.
 """
 
 import argparse
