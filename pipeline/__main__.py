@@ -270,6 +270,24 @@ def lookup(name: str | None) -> None:
 
 
 @cli.command()
+@click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False
+)
+def verify(folder: Path | None) -> int:
+    """Hold the last run against the published results of the same params and data.
+
+    FOLDER is that of a published report, like reports/cifar100; usually the one that fits. Says of
+    each network whether its accuracy is as published, or farther off than other seeds would be; the
+    chance to say so wrongly is 5 % of all networks together. Exits with 1 where one is.
+    """
+    from pipeline.commands.verify import DISAGREES, verify
+
+    table, published = verify(folder)
+    print(f"{table.to_markdown(index=False)}\n\npublished in {published}")
+    return int(table["verdict"].eq(DISAGREES).any())
+
+
+@cli.command()
 @click.option("--close", metavar="RUN", multiple=True, help="Close this RUNNING run, by its id.")
 def doctor(close: tuple[str, ...]) -> int:
     """Find and mend what does not fit between DVC and MLflow.

@@ -44,7 +44,7 @@ def said(workspace, invoke):
 
 COMMANDS = [
     "prepare", "train", "evaluate", "report", "register",
-    "preset", "check", "sweep", "predict", "serve", "ui", "lookup", "doctor",
+    "preset", "check", "sweep", "predict", "serve", "ui", "lookup", "verify", "doctor",
 ]  # fmt: skip
 HELP = """
 import sys

@@ -1,0 +1,201 @@
+"""Whether the last run agrees with the published results of the same params on the same data."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import COMPARISON, REPORTS, read_json
+from pipeline.core.params import PARAMS_FILE, read_yaml
+from pipeline.reporting.comparison import LEVEL
+from pipeline.reporting.experiments import Flat, flatten
+
+LOCK_FILE = Path("dvc.lock")  # has the params with which the last report was made
+# Which trainings there are: it is theirs that are compared, not how many.
+LISTS = {"train.seeds", "train.networks", "train.variants"}
+AGREES, DISAGREES = "as published", "outside of what seeds explain"
+UNKNOWN = "one seed each: nothing says how far seeds differ"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A report's accuracies, and the params it was made with.
+
+    Attributes:
+        summary: what comparison.json holds.
+        params: by dotted key, without those of data and report.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    params: Flat
+
+    @property
+    def data(self) -> tuple[str, str | None]:
+        """The digest of the data, and which part of them was scored."""
+        return self.summary["digest"], self.summary.get("scored")
+
+    def accuracies(self, network: str) -> pd.Series:
+        """Return a network's accuracies from 0 to 1, by seed."""
+        return pd.Series(self.summary["accuracy"][network]["right"]) / self.summary["images"]
+
+    def params_of(self, networks: set[str]) -> Flat:
+        """Return what decides the trainings of these networks, given by their names for people."""
+        sections = {self.summary["sections"][name] for name in networks} | {"train", "augment"}
+        return {
+            key: value
+            for key, value in self.params.items()
+            if key.partition(".")[0] in sections and key not in LISTS
+        }
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A network's accuracies, 0 to 1, in two runs of the same recipe.
+
+    Attributes:
+        level: how often two runs whose seeds alone differ are taken for different.
+    """
+
+    network: str
+    here: pd.Series
+    published: pd.Series
+    level: float
+
+    @property
+    def difference(self) -> float:
+        """The mean here minus the published one."""
+        return float(self.here.mean() - self.published.mean())
+
+    @cached_property
+    def explained(self) -> float:
+        """How far the means of such seeds differ, by Student's t; NaN where no spread is known.
+
+        The variance is that of the seeds within both runs together.
+        """
+        groups = [self.here.to_numpy(), self.published.to_numpy()]
+        freedom = sum(len(group) - 1 for group in groups)
+        if freedom == 0:
+            return float("nan")
+        variance = sum(float(np.sum((group - group.mean()) ** 2)) for group in groups) / freedom
+        error = np.sqrt(variance * sum(1 / len(group) for group in groups))
+        return float(stats.t.ppf(1 - self.level / 2, freedom) * error)
+
+    @property
+    def verdict(self) -> str:
+        """What that says of the difference."""
+        if self.here.equals(self.published):
+            return f"{AGREES}, to the image"
+        if np.isnan(self.explained):
+            return UNKNOWN
+        return AGREES if abs(self.difference) <= self.explained else DISAGREES
+
+
+def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
+    """Hold the last run against published results.
+
+    Args:
+        folder: of a published report; None for the one with the same data and params.
+
+    Returns:
+        A row for each network that both have, and the published report's folder.
+
+    Raises:
+        UserError: there is no run here, or nothing published of the same data and params.
+    """
+    here = _last_run()
+    known = [read_published(folder)] if folder else list_published()
+    differing = {result.folder: _differences(here, result) for result in known}
+    published = min(known, key=lambda result: len(differing[result.folder]))
+    if different := differing[published.folder]:
+        raise UserError(
+            f"nothing of the same data and params is published; {published.folder} comes nearest "
+            f"and differs in {len(different)}:\n"
+            + "\n".join(f"  {line}" for line in different[:10])
+        )
+    return as_table(agreements(here, published)), published.folder
+
+
+def _last_run() -> Result:
+    if not LOCK_FILE.exists() or not COMPARISON.exists():
+        raise UserError("no results yet; run `dvc repro`")
+    stage = read_yaml(LOCK_FILE).get("stages", {}).get("report", {})
+    params = stage.get("params", {}).get(str(PARAMS_FILE), {})
+    return Result(REPORTS, read_json(COMPARISON), flatten(params))
+
+
+def list_published() -> list[Result]:
+    """Return the published reports: the folders of reports/ with their params.
+
+    Raises:
+        UserError: there are none.
+    """
+    folders = sorted(file.parent for file in REPORTS.glob(f"*/{PARAMS_FILE}"))
+    if not folders:
+        raise UserError(f"no published report in {REPORTS}/*/; `git checkout {REPORTS}` has them")
+    return [read_published(folder) for folder in folders]
+
+
+def read_published(folder: Path) -> Result:
+    """Read a published report.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    params = flatten(read_yaml(folder / PARAMS_FILE))
+    return Result(folder, read_json(folder / COMPARISON.name), params)
+
+
+def _differences(here: Result, published: Result) -> list[str]:
+    """Name what differs between two results beside their seeds."""
+    shared = _shared(here, published)
+    if not shared:
+        return ["no network in common"] * (len(here.params) + 1)  # the farthest of all
+    lines = [] if here.data == published.data else ["data: prepared from others, or another way"]
+    mine, theirs = here.params_of(shared), published.params_of(shared)
+    for key in sorted(mine | theirs):
+        if (ours := mine.get(key)) != (other := theirs.get(key)):
+            lines.append(f"{key}: {ours} here, {other} published")
+    return lines
+
+
+def _shared(here: Result, published: Result) -> set[str]:
+    return {
+        name
+        for name, section in here.summary["sections"].items()
+        if published.summary.get("sections", {}).get(name) == section
+    }
+
+
+def agreements(here: Result, published: Result) -> list[Agreement]:
+    """Compare each network that two results share, the level divided among them (Bonferroni)."""
+    shared = sorted(_shared(here, published))
+    return [
+        Agreement(name, here.accuracies(name), published.accuracies(name), LEVEL / len(shared))
+        for name in shared
+    ]
+
+
+def as_table(found: list[Agreement]) -> pd.DataFrame:
+    """Return a row for each network, accuracies in percent."""
+    return pd.DataFrame(
+        {
+            "network": one.network,
+            "here, %": _described(one.here),
+            "published, %": _described(one.published),
+            "difference, points": f"{100 * one.difference:+.2f}",
+            "seeds explain, points": f"{100 * one.explained:.2f}",
+            "verdict": one.verdict,
+        }
+        for one in found
+    )
+
+
+def _described(accuracies: pd.Series) -> str:
+    seeds = "seed" if len(accuracies) == 1 else "seeds"
+    return f"{100 * accuracies.mean():.2f} ({seeds} {', '.join(accuracies.index)})"

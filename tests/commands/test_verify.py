@@ -1,0 +1,126 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from scipy import stats
+
+from pipeline.__main__ import main
+from pipeline.commands.verify import AGREES, DISAGREES, UNKNOWN, verify
+from pipeline.core.errors import UserError
+
+IMAGES = 1000
+SIX = [580, 588, 592, 584, 586, 590]
+PARAMS = {
+    "data": {"path": "/a"},
+    "augment": {"policy": "translate"},
+    "model": {"epochs": 10},
+    "train": {"seeds": [0], "networks": ["model"], "watch": "none"},
+    "report": {"figure_dpi": 110},
+}
+
+
+def summary(right, **changes):
+    seeds = {str(seed): count for seed, count in enumerate(right)}
+    accuracy = {"right": seeds}
+    found = {"digest": "d", "scored": "test", "images": IMAGES, "sections": {"resnet": "model"},
+             "accuracy": {"resnet": accuracy}}  # fmt: skip
+    return found | changes
+
+
+def write(folder, right, params, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "comparison.json").write_text(json.dumps(summary(right, **changes)))
+    if params:
+        YAML().dump(params, folder / "params.yaml")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Leave the results of a run, and a published report of six seeds."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "reports/published", SIX, PARAMS)
+
+    def make(right, changes=None, **of_summary):
+        params = PARAMS | {"data": {"path": "/b"}} | (changes or {})
+        lock = {"stages": {"report": {"params": {"params.yaml": params}}}}
+        YAML().dump(lock, tmp_path / "dvc.lock")
+        write(tmp_path / "reports", right, None, **of_summary)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "right", [[575, 583], [560, 588], [570, 571, 569], [585, 586, 587], [600, 601, 602]]
+)
+def test_the_verdict_is_that_of_a_two_sample_t_test(run, right):
+    run(right)
+    table, folder = verify(None)
+    differ = stats.ttest_ind(right, SIX).pvalue < 0.05
+    assert str(folder) == "reports/published"
+    assert table["verdict"].tolist() == [DISAGREES if differ else AGREES]
+    mean = 100 * (np.mean(right) - np.mean(SIX)) / IMAGES
+    assert float(table["difference, points"][0]) == pytest.approx(mean, abs=0.006)
+
+
+def test_one_seed_is_held_against_the_spread_of_the_published_ones(run):
+    half = stats.t.ppf(0.975, 5) * np.std(SIX, ddof=1) * np.sqrt(1 + 1 / 6)
+    for inside, verdict in [(0.95, AGREES), (1.05, DISAGREES)]:
+        run([np.mean(SIX) + inside * half])
+        table, _ = verify(None)
+        assert table["verdict"].tolist() == [verdict]
+        assert float(table["seeds explain, points"][0]) == pytest.approx(half / 10, abs=0.006)
+
+
+def test_false_alarms_are_as_rare_as_said(run):
+    rng, folder, alarms = np.random.default_rng(0), Path("reports/published"), 0
+    for _ in range(400):
+        write(folder, rng.normal(580, 4, 6).tolist(), PARAMS)
+        run(rng.normal(580, 4, 2).tolist())
+        alarms += verify(folder)[0]["verdict"].eq(DISAGREES).any()
+    assert stats.binomtest(int(alarms), 400, 0.05).pvalue > 0.001
+
+
+def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
+    run(SIX)
+    assert verify(None)[0]["verdict"].tolist() == [f"{AGREES}, to the image"]
+    write(tmp_path / "reports/published", [580], PARAMS)
+    run([570])
+    assert verify(None)[0]["verdict"].tolist() == [UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("changes", "of_summary", "named"),
+    [
+        ({"model": {"epochs": 12}}, {}, "model.epochs: 12 here, 10 published"),
+        ({}, {"digest": "other"}, "data: prepared from others"),
+        ({}, {"scored": "val"}, "data: prepared from others"),
+    ],
+)
+def test_another_recipe_or_other_data_are_not_compared(run, changes, of_summary, named):
+    run([580, 590], changes, **of_summary)
+    with pytest.raises(UserError, match=re.escape(named)):
+        verify(None)
+
+
+def test_the_nearest_report_is_taken_and_seeds_and_paths_do_not_count(run, tmp_path):
+    write(tmp_path / "reports/another", SIX, PARAMS | {"model": {"epochs": 5}})
+    run([580, 590], {"train": {"seeds": [7, 8], "networks": ["model"], "watch": "none"}})
+    assert str(verify(None)[1]) == "reports/published"
+
+
+def test_without_results_the_way_out_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="run `dvc repro`"):
+        verify(None)
+
+
+def test_the_command_ends_with_1_where_a_network_is_off(run, capsys):
+    run([580, 588, 591])
+    assert main(["verify"]) == 0
+    assert "published in reports/published" in capsys.readouterr().out
+    run([480, 488, 491])
+    assert main(["verify", "reports/published"]) == 1
+    assert DISAGREES in capsys.readouterr().out
