@@ -18,7 +18,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmarks.measure import save
-from benchmarks.train_step import section
+from benchmarks.steps import section
 from pipeline.core.params import Params, load_params
 from pipeline.core.records import make_records
 from pipeline.training.batches import make_train_dataset
@@ -47,7 +47,7 @@ def epoch_seconds(params: Params, network: str, setting: dict[str, Any]) -> floa
     images = rng.integers(0, 256, (setting["images"], 32, 32, 3), np.uint8)
     labels = np.arange(setting["images"]) % 100
     records = make_records(images, labels, labels)
-    recipe = section(params, network, setting["width"])
+    recipe = section(params, network, setting["width"], setting["batch"])
     total = 0.0
     for seed in range(setting["seeds"]):
         configure_backend(params.train, seed)

@@ -20,7 +20,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmarks.measure import save
-from benchmarks.train_step import section
+from benchmarks.steps import section
 from pipeline.core.files import PREPARED
 from pipeline.core.params import Params, load_params
 from pipeline.core.records import Prepared
@@ -30,6 +30,7 @@ from pipeline.training.machine import configure_backend
 from pipeline.training.optimizers import new_model
 
 STEPS = 30
+BATCH = 250
 COMMANDS = {
     "report --help": [sys.executable, "-m", "pipeline", "report", "--help"],
     "prepare --help": [sys.executable, "-m", "pipeline", "prepare", "--help"],
@@ -40,7 +41,7 @@ COMMANDS = {
 
 def waiting_share(params: Params, network: str, prepared: Prepared, width: float) -> float:
     """Return the share of the training time, 0 to 1, in which the step waits for its batch."""
-    recipe = section(params, network, width)
+    recipe = section(params, network, width, BATCH)
     configure_backend(params.train, 0)
     model = new_model(network, recipe, params.train, len(prepared.class_names))
     batch_size = min(recipe.batch_size, len(prepared["train"]))

@@ -32,19 +32,18 @@ def work(
     """Build the step of one contender, then measure it whenever the parent asks."""
     precision, environment = CONTENDERS[name]
     os.environ |= environment
-    from benchmarks import train_step
+    from benchmarks.steps import images_per_second, keras_step, make_batch, section
     from pipeline.core.params import load_params
     from pipeline.training.machine import configure_backend
     from pipeline.training.optimizers import new_model
 
-    train_step.BATCH = batch_size
     params = load_params()
     train = params.train.model_copy(update={"precision": precision})
     configure_backend(train, 0)
-    recipe = train_step.section(params, network, width)
+    recipe = section(params, network, width, batch_size)
     model = new_model(network, recipe, train, 100)
-    step = train_step.keras_step(model, train_step.make_batch())
-    measure = train_step.images_per_second(step, seconds)
+    step = keras_step(model, make_batch(batch_size))
+    measure = images_per_second(step, batch_size, seconds)
     pipe.send(None)
     while pipe.recv():
         pipe.send(measure())

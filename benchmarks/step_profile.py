@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks.measure import save
-from benchmarks.train_step import contenders, section
+from benchmarks.steps import section
+from benchmarks.train_step import BATCH, contenders
 from pipeline.core.params import Params, load_params
 
 STEPS = 5
@@ -59,7 +60,7 @@ def kind_of(event: str) -> str | None:
 def profile_network(params: Params, network: str, width: float) -> pd.DataFrame:
     """Return the milliseconds of each kind of operation: a column for Keras and the project."""
     steps = dict(
-        contenders(network, section(params, network, width), params.train, [BEFORE, AFTER])
+        contenders(network, section(params, network, width, BATCH), params.train, [BEFORE, AFTER])
     )
     table = pd.DataFrame({name: operation_times(steps[name]) for name in (BEFORE, AFTER)}).fillna(0)
     keras.backend.clear_session()

@@ -1,6 +1,5 @@
 """Both networks and their training step in PyTorch, channels last: the peer of the benchmarks."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -141,11 +140,3 @@ def make_step(
 def count_parameters(params: ConvNetParams) -> int:
     """Count the trainable parameters, to hold against the other implementation."""
     return sum(p.numel() for p in build_network(params, 100).parameters())
-
-
-def seconds_of(step: Callable[[], None], steps: int) -> float:
-    """Return the mean seconds of a step."""
-    start = time.perf_counter()
-    for _ in range(steps):
-        step()
-    return (time.perf_counter() - start) / steps

@@ -7,13 +7,11 @@ matrix products alone would allow, forward and backward, timed in the same run.
 
 import argparse
 import os
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 import tensorflow as tf
@@ -22,8 +20,9 @@ from matplotlib.figure import Figure
 
 from benchmarks import torch_networks
 from benchmarks.measure import measure_paired, save, summarise
+from benchmarks.steps import images_per_second, keras_step, make_batch, section
 from pipeline.core.declarations import Recipe, network_names
-from pipeline.core.params import Params, TrainParams, load_params
+from pipeline.core.params import TrainParams, load_params
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import trainable_parameters
@@ -31,7 +30,6 @@ from pipeline.training.machine import configure_backend
 from pipeline.training.optimizers import compile_model, new_model
 
 BATCH = 250
-KEEP = 0.9  # DropBlock at work, as in the middle of the resnet's schedule
 
 
 class PlainDropBlock(keras.layers.Layer):
@@ -55,27 +53,6 @@ class PlainDropBlock(keras.layers.Layer):
         )
         mask = 1 - ops.max_pool(dropped, self.block, strides=1)
         return x * mask * (ops.cast(ops.size(mask), x.dtype) / ops.sum(mask))
-
-
-def make_batch() -> tuple[np.ndarray, np.ndarray]:
-    """Return random pixels (250, 32, 32, 3) float32 and labels."""
-    rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (BATCH, 32, 32, 3)).astype(np.float32)
-    return images, (np.arange(BATCH) % 100).astype(np.int32)
-
-
-def section(params: Params, network: str, width: float) -> Recipe:
-    """Return a network's recipe at another width, DropBlock at work from the first step on."""
-    recipe = params.model if network == "model" else params.baseline
-    keeps = {"conv_keep_start": KEEP, "conv_keep_step": 0.0, "conv_keep_end": KEEP}
-    return recipe.model_copy(update={"width": width, "batch_size": BATCH, **keeps})
-
-
-def keras_step(model: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> Callable[[], None]:
-    """Return a function that runs the step that `fit` runs."""
-    iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
-    model.make_train_function()
-    return lambda: float(model.train_function(iterator)["loss"]) and None
 
 
 def plain_copy(model: keras.Model) -> keras.Model:
@@ -141,7 +118,7 @@ def contenders(
     network: str, recipe: Recipe, train: TrainParams, names: list[str]
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield the name and the step of each contender."""
-    batch = make_batch()
+    batch = make_batch(BATCH)
     configure_backend(train, 0)
     model = new_model(network, recipe, train, 100)
     if "project" in names:
@@ -156,15 +133,6 @@ def contenders(
         yield "torch", torch_networks.make_step(recipe, train, *batch, threads)
     if "bound" in names:
         yield "bound", products_alone(model)
-
-
-def images_per_second(step: Callable[[], None], seconds: float) -> Callable[[], float]:
-    """Warm a step up; return a function that measures it for about `seconds`."""
-    step()  # traces and compiles
-    start = time.perf_counter()
-    step()
-    steps = max(1, round(seconds / (time.perf_counter() - start)))
-    return lambda: BATCH / torch_networks.seconds_of(step, steps)
 
 
 def main() -> None:
@@ -186,9 +154,9 @@ def main() -> None:
     params, tables = load_params(), []
     for network in arguments.networks:
         for width in arguments.widths:
-            steps = dict(contenders(network, section(params, network, width), params.train,
+            steps = dict(contenders(network, section(params, network, width, BATCH), params.train,
                                     arguments.contenders))  # fmt: skip
-            timed = {n: images_per_second(s, arguments.seconds) for n, s in steps.items()}
+            timed = {n: images_per_second(s, BATCH, arguments.seconds) for n, s in steps.items()}
             table = summarise(measure_paired(timed, arguments.rounds), "project")
             table["project's ratio to it"] = 1 / table.pop("ratio to project")
             table.insert(0, "network", network)

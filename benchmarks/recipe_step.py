@@ -1,0 +1,100 @@
+"""Time what each part of the recipe adds to a training step, against the same step of plain SGD.
+
+Images/s of the resnet by the laptop preset, whole steps of `fit` on pixels in memory.
+"""
+
+import argparse
+from typing import Any
+
+import keras
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from benchmarks.measure import measure_paired, save, summarise
+from benchmarks.steps import images_per_second, keras_step, make_batch, section
+from pipeline.commands.preset import PRESETS
+from pipeline.core.params import check_params, read_yaml
+from pipeline.networks.shared.models import at_size
+from pipeline.training.machine import configure_backend
+from pipeline.training.optimizers import compile_model, new_model
+
+PLAIN: dict[str, Any] = {
+    "optimizer": "sgd",
+    "weight_decay": 0.0,
+    "muon_weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "weight_average": 0.0,
+}
+PEER = "SGD"
+CONTENDERS: dict[str, dict[str, Any]] = {
+    PEER: {},
+    "SGD, weight decay": {"weight_decay": 0.005},
+    "SGD, label smoothing": {"label_smoothing": 0.1},
+    "SGD, weight average": {"weight_average": 0.99},
+    "Adam": {"optimizer": "adam", "learning_rate": 0.002},
+    "Muon": {"optimizer": "muon"},
+    "the preset: Muon, decay, smoothing": {
+        "optimizer": "muon",
+        "weight_decay": 0.005,
+        "muon_weight_decay": 0.1,
+        "label_smoothing": 0.1,
+    },
+}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe_step", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 32], help="of the images")
+    parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement, about")
+    arguments = parser.parse_args()
+    params = check_params(read_yaml(PRESETS / "laptop.yaml") | {"data": read_yaml_data()})
+    batch_size, tables = params.model.batch_size, []
+    images, labels = make_batch(batch_size)
+    configure_backend(params.train, 0)
+    for width in arguments.widths:
+        recipe = section(params, "model", width, batch_size)
+        for size in arguments.sizes:
+            timed = {}
+            for name, changes in CONTENDERS.items():
+                changed = recipe.model_copy(update=PLAIN | changes)
+                model = at_size(new_model("model", changed, params.train, 100), size)
+                step = keras_step(
+                    compile_model(model, changed, params.train), (images[:, :size, :size], labels)
+                )
+                timed[name] = images_per_second(step, batch_size, arguments.seconds)
+            table = summarise(measure_paired(timed, arguments.rounds), PEER)
+            table["time, ratio to SGD"] = 1 / table.pop(f"ratio to {PEER}")
+            table.insert(0, "width", width)
+            table.insert(1, "size", size)
+            tables.append(table.reset_index())
+            print(tables[-1].to_string(float_format="%.3g"), flush=True)
+            keras.backend.clear_session()
+    facts = {"rounds": arguments.rounds, "unit": "images/s", "batch": batch_size}
+    save("recipe_step", pd.concat(tables, ignore_index=True), plot, **facts)
+
+
+def read_yaml_data() -> dict[str, Any]:
+    """Return section data of the laptop preset with the key that presets leave to their users."""
+    return {**read_yaml(PRESETS / "laptop.yaml")["data"], "path": None}
+
+
+def plot(rows: pd.DataFrame) -> Figure:
+    """Plot each contender's time for a step against that of SGD."""
+    figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    case = "width " + rows["width"].astype(str) + ", " + rows["size"].astype(str) + " px"
+    sns.barplot(
+        rows.assign(case=case), y="contender", x="time, ratio to SGD", hue="case", errorbar=None,
+        ax=axis,
+    )  # fmt: skip
+    axis.axvline(1, color="black", linewidth=0.8)
+    axis.set(ylabel="", xlim=(0.9, None))
+    return figure
+
+
+if __name__ == "__main__":
+    main()

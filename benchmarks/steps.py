@@ -1,0 +1,50 @@
+"""The training step that `fit` runs, on random pixels in memory, to be timed."""
+
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.core.declarations import Recipe
+from pipeline.core.params import Params
+
+KEEP = 0.9  # DropBlock at work, as in the middle of the resnet's schedule
+Step = Callable[[], None]
+
+
+def make_batch(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return random pixels (size, 32, 32, 3) float32 and labels of 100 classes."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (size, 32, 32, 3)).astype(np.float32)
+    return images, (np.arange(size) % 100).astype(np.int32)
+
+
+def section(params: Params, network: str, width: float, batch_size: int) -> Recipe:
+    """Return a network's recipe at another width, DropBlock at work from the first step on."""
+    keeps = {"conv_keep_start": KEEP, "conv_keep_step": 0.0, "conv_keep_end": KEEP}
+    changes = {"width": width, "batch_size": batch_size, **keeps}
+    return params.network(network).model_copy(update=changes)
+
+
+def keras_step(model: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> Step:
+    """Return a function that runs the step that `fit` runs."""
+    iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    model.make_train_function()
+    return lambda: float(model.train_function(iterator)["loss"]) and None
+
+
+def images_per_second(step: Step, batch_size: int, seconds: float) -> Callable[[], float]:
+    """Warm a step up; return a function that measures it for about `seconds`."""
+    step()  # traces and compiles
+    steps = max(1, round(seconds / seconds_of(step, 1)))
+    return lambda: batch_size / seconds_of(step, steps)
+
+
+def seconds_of(step: Step, steps: int) -> float:
+    """Return the mean seconds of a step."""
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return (time.perf_counter() - start) / steps
