@@ -7,6 +7,7 @@ from contextlib import closing
 
 from tqdm import tqdm
 
+from pipeline.core.progress import duration
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Training
@@ -27,7 +28,7 @@ def describe_plan(trainings: Sequence[Training], estimates: Sequence[Estimate]) 
 
 def describe(training: Training) -> str:
     """Name a training and the first experiment that asks for it."""
-    return f"{training.trial.label} of {training.evaluations[0].experiment}"
+    return f"{training.trial.title} of {training.evaluations[0].experiment}"
 
 
 def follow(
@@ -89,10 +90,3 @@ class Progress:
     def close(self) -> None:
         """Take the bar away."""
         self._bar.close()
-
-
-def duration(seconds: float) -> str:
-    """Say a time in the unit that suits it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,11 +1,9 @@
-import pytest
-
 from pipeline.core.trials import Trial
 from pipeline.sweep import progress
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Evaluation, Training
-from pipeline.sweep.progress import Progress, describe_plan, duration, follow
+from pipeline.sweep.progress import Progress, describe_plan, follow
 from pipeline.sweep.task import TrainingFailedError
 
 
@@ -14,16 +12,9 @@ def training(seed):
     return Training(f"key-{seed}", Trial("model", "dropblock", seed), (evaluation,))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (5400, "1.5 h")]
-)
-def test_times_are_said_in_the_unit_that_suits_them(seconds, said):
-    assert duration(seconds) == said
-
-
 def test_the_plan_names_each_training_its_compute_and_the_sum():
     said = describe_plan([training(0), training(1)], [Estimate(1.5, 60), Estimate(2.5, 30)])
-    assert "model-dropblock-0 of block-3-abc: 1.5 PFLOP, about 60 s" in said
+    assert "resnet-dropblock-0 of block-3-abc: 1.5 PFLOP, about 60 s" in said
     assert said.endswith("together 4 PFLOP, one after the other about 2 min")
 
 
@@ -50,6 +41,6 @@ def test_each_end_is_said_failures_with_their_last_lines_and_only_one_run_counts
     assert follow((each for each in outcomes), estimates, 2) == [(training(0), [record])]
     said = capsys.readouterr().out
     assert "2 at a time, about 10 s" in said
-    assert "[1/2] model-dropblock-0 of block-3-abc, about" in said
-    assert "[2/2] model-dropblock-1 of block-3-abc failed:\nloss is nan\n, all done" in said
+    assert "[1/2] resnet-dropblock-0 of block-3-abc, about" in said
+    assert "[2/2] resnet-dropblock-1 of block-3-abc failed:\nloss is nan\n, all done" in said
     assert ended == [("key-0", "run-0")]

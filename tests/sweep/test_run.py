@@ -134,8 +134,8 @@ def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
     before = experiments(swept)
     said = sweep(swept, *larger, "--dry-run").stdout
     assert "4 trainings that differ, 2 done already, 2 to run" in said
-    assert "baseline-dropblock-1 of sweep-" in said and "model-dropblock-1 of sweep-" in said
-    assert "model-dropblock-0 of" not in said
+    assert "baseline-dropblock-1 of sweep-" in said and "resnet-dropblock-1 of sweep-" in said
+    assert "resnet-dropblock-0 of" not in said
     assert experiments(swept) == before
     assert len(runs_of(swept)[1]) == 3
 
@@ -185,7 +185,7 @@ def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start
     sizes = ["-S", "model.batch_size=50,5000", *BLOCKS[2:]]
     done = sweep(project, *sizes, check=False)
     assert done.returncode == 1
-    assert re.search(r"model-dropblock-0 of batch_size-5000-\w+ failed:\n", done.stdout)
+    assert re.search(r"resnet-dropblock-0 of batch_size-5000-\w+ failed:\n", done.stdout)
     assert "model.batch_size = 5000: there are only" in done.stdout
     assert "not recorded: batch_size-5000-" in done.stderr
     assert "Traceback" not in done.stderr
