@@ -89,7 +89,7 @@ def swept(start, tmp_path_factory):
 def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
     assert "2 experiments, 0 recorded already" in swept.output
     assert "3 trainings that differ, 0 done already, 3 to run\n" in swept.output
-    assert "[3/3] model-dropblock-0" in swept.output
+    assert "[3/3] resnet-dropblock-0" in swept.output
     records = [json.loads(f.read_text()) for f in swept.folder.glob(".training/sweep/*.json")]
     assert len(records) == 3
     for record in records:  # the estimate is what the training counted
