@@ -30,12 +30,13 @@ def describe_recipe(data: str, recipe: Recipe, parameters: int) -> str:
     keep = f"{recipe.conv_keep_start:g}"
     if recipe.conv_keep_end < recipe.conv_keep_start:
         keep += f" falling to {recipe.conv_keep_end:g}"
+    at_most = " at most" if recipe.stop_after_rising else ""
     lines = (
         f"Data: {data}",
         f"Network: {parameters:,} parameters, width {recipe.width:g}, dropped blocks of side "
         f"{recipe.drop_block_size}, keep probability {keep}",
         f"Training: {_optimizer(recipe)}, {_schedule(recipe)}, batches of {recipe.batch_size}, "
-        f"{recipe.epochs} epochs at most",
+        f"{recipe.epochs} epochs{at_most}",
     )
     return "\n".join(f"- {line}" for line in lines)
 

@@ -53,16 +53,20 @@ def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(tmp_path, key
         ("train.seeds", [1, 1], "train.seeds: each may stand in the list only once"),
         ("model.filters", [8, 8], "model: filters and kernel_sizes need the same number"),
         ("model.conv_keep_end", 1.0, ""),
-        ("baseline.conv_keep_end", 0.9, "baseline: conv_keep_end must not be above"),
+        ("baseline.conv_keep_end", 0.96, "baseline: conv_keep_end must not be above"),
+        ("model.cooldown", 0.9, "model: warmup and cooldown together must not be above 1"),
+        ("model.optimizer", "adam", ""),
         ("augment.dropout_grid_min", 0.5, "dropout_grid_min must not be above"),
     ],
 )
 def test_rules_over_several_keys(tmp_path, key, value, shown):
-    if not shown:  # the resnet's keep probability may stay at 1
+    if not shown:  # as the resnet's keep probability, which may stay at 1
         values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
-        values["model"]["conv_keep_end"] = value
+        section, name = key.split(".")
+        values[section][name] = value
         YAML().dump(values, tmp_path / "params.yaml")
-        assert load_params(tmp_path / "params.yaml").model.conv_keep_end == value
+        loaded = load_params(tmp_path / "params.yaml")
+        assert getattr(loaded.network(section), name) == value
     else:
         assert shown in error_after(tmp_path, key, value)
 

@@ -22,7 +22,7 @@ FIELDS = {
 }
 # Rules over several keys, which a value alone may break.
 TIED = ("conv_keep_start", "conv_keep_end", "dropout_grid_min", "dropout_grid_max", "filters",
-        "kernel_sizes")  # fmt: skip
+        "kernel_sizes", "warmup", "cooldown", "offset_rate_factor", "optimizer")  # fmt: skip
 LARGE = 10**6
 
 

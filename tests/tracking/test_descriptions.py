@@ -20,13 +20,18 @@ def test_a_recipe_is_said_in_three_lines(params):
     assert network.startswith(
         "- Network: 1,000,000 parameters, width 0.125, dropped blocks of side 5"
     )
-    assert network.endswith("keep probability 1 falling to 0.8")
+    assert network.endswith("keep probability 1 falling to 0.95")
     assert training == (
-        "- Training: adam, rate 0.002, times 0.98 an epoch, batches of 50, 12 epochs at most"
+        "- Training: Muon, rate 0.03 (0.05 for the rest), linear, batches of 50, 6 epochs"
+    )
+    update = {"optimizer": "adam", "learning_rate": 0.002, "schedule": "exponential"}
+    recipe = params.model.model_copy(update=update)
+    assert "- Training: adam, rate 0.002, times 0.98 an epoch, batches" in (
+        descriptions.describe_recipe(DATA, recipe, 1)
     )
     update = {"optimizer": "muon", "learning_rate": 0.1, "schedule": "one_cycle"}
     recipe = params.model.model_copy(update=update)
-    assert "- Training: Muon, rate 0.05 (0.1 for the rest), one cycle, batches" in (
+    assert "- Training: Muon, rate 0.03 (0.1 for the rest), one cycle, batches" in (
         descriptions.describe_recipe(DATA, recipe, 1)
     )
     constant = descriptions.describe_recipe(DATA, params.baseline, 1)

@@ -7,8 +7,19 @@ from pipeline.stages.prepare import prepare
 
 @pytest.fixture
 def tiny_params(tiny_params):
-    """One residual block and one hidden layer: seconds less to trace."""
-    small = {"filters": [128], "kernel_sizes": [3], "hidden_units": [1024]}
+    """One residual block and one hidden layer, seconds less to trace; Adam, as in the tutorial."""
+    small = {
+        "filters": [128],
+        "kernel_sizes": [3],
+        "hidden_units": [1024],
+        "optimizer": "adam",
+        "learning_rate": 0.002,
+        "muon_weight_decay": 0.0,
+        "schedule": "exponential",
+        "learning_rate_decay": 0.98,
+        "conv_keep_step": 0.02,
+        "conv_keep_end": 0.8,
+    }
     return tiny_params.model_copy(update={"model": tiny_params.model.model_copy(update=small)})
 
 

@@ -1,5 +1,6 @@
 """How the figures came about: data, splits, who chose the epoch, software, hardware, commit."""
 
+import json
 from typing import Any
 
 from pipeline.core.params import Params
@@ -88,11 +89,18 @@ def commits(results: Results) -> list[str]:
     return sorted(found)
 
 
+def _in_yaml(value: Any) -> str:
+    """Write a value as it stands in params.yaml."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def differences(params: Params) -> str:
     """Name all params that are not the tutorial's."""
     compared = {"data", "augment", "train", *params.train.networks}
     found = tutorial.differences(params.model_dump(include=compared))
     if not found:
         return "Every number is the tutorial's."
-    named = ", ".join(f"{key} {value} ({theirs})" for key, value, theirs in found)
+    named = ", ".join(
+        f"{key} {_in_yaml(value)} ({_in_yaml(theirs)})" for key, value, theirs in found
+    )
     return f"Different from the tutorial, whose value stands in brackets: {named}."

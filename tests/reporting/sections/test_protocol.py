@@ -17,7 +17,7 @@ def test_the_validation_images_are_said_to_have_chosen(workspace, params):
     said = " ".join(protocol(results, params))
     assert "The validation images chose the epoch" in said
     assert sizes(results, params) == (
-        "Widths: 0.125 (baseline), 0.125 (resnet); at most 16 and 12 epochs."
+        "Widths: 0.125 (baseline), 0.125 (resnet); at most 8 and 6 epochs."
     )
     assert commits(results) == ["abcdef0123"]
     assert "one fixed draw (`data.seed` 0)" in said
