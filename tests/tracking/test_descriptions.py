@@ -35,7 +35,7 @@ def test_a_recipe_is_said_in_three_lines(params):
         descriptions.describe_recipe(DATA, recipe, 1)
     )
     constant = descriptions.describe_recipe(DATA, params.baseline, 1)
-    assert "keep probability 0.85\n" in constant
+    assert "keep probability 0.95\n" in constant
 
 
 def test_a_version_says_what_it_is_on_what_and_how_good():
