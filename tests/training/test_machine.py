@@ -3,6 +3,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import pytest
+
 from pipeline.training import machine
 from tests.conftest import REPOSITORY, start_python
 
@@ -18,6 +20,25 @@ def test_a_processor_is_named_with_its_family(tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(CPU_INFO)
     monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
     assert machine.processor_name() == "AMD EPYC (family 25, model 17)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "gpus", "picked"),
+    [
+        ("avx2 fma avx512f", [], "float32"),
+        ("avx512f avx512_bf16", [], "mixed_bfloat16"),
+        ("avx512f amx_bf16 amx_tile", [], "mixed_bfloat16"),
+        ("avx512f amx_bf16", ["one"], "float32"),
+    ],
+)
+def test_auto_picks_16_bits_where_the_cpu_has_units_for_them(
+    tmp_path, monkeypatch, flags, gpus, picked
+):
+    (tmp_path / "cpuinfo").write_text(f"{CPU_INFO}flags\t\t: {flags}\n")
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine.tf.config, "list_physical_devices", lambda kind: gpus)
+    assert machine.resolve_precision("auto") == picked
+    assert machine.resolve_precision("mixed_float16") == "mixed_float16"
 
 
 def test_a_system_without_cpuinfo_gives_what_it_knows(tmp_path, monkeypatch):
