@@ -33,7 +33,7 @@ NOTE = (
     "`make report` refreshes this. Trainings of a network with the same numbers are one row, "
     "whichever experiments they were made in, with the parameters that are not the same in all. "
     "Means over the seeds with Student's t intervals (95 %); *whether two intervals overlap says "
-    "nothing of whether the settings differ*: that is the next table's."
+    "nothing of whether the settings differ*: that is the table above's."
 )
 CONTRAST_NOTE = (
     "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
