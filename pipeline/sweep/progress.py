@@ -1,7 +1,6 @@
 """What a sweep says: its plan, its progress with the time left, and what failed."""
 
 import sys
-import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
@@ -54,7 +53,7 @@ def follow(
                 continue
             good.append((training, outcome))
             end_other_runs(training.key, outcome[0].run_id)
-            progress.advance(training.key, describe(training))
+            progress.advance(training.key, describe(training), outcome[0].seconds)
     return good
 
 
@@ -63,7 +62,7 @@ class Progress:
 
     def __init__(self, estimates: dict[str, Estimate], slots: int) -> None:
         self._waiting, self._slots = dict(estimates), slots
-        self._total, self._done, self._begun = len(estimates), 0.0, time.perf_counter()
+        self._total, self._estimated, self._taken = len(estimates), 0.0, 0.0
         self._bar = tqdm(
             total=self._total,
             disable=not sys.stderr.isatty(),
@@ -74,13 +73,20 @@ class Progress:
         """Say how long the trainings that are not done will take."""
         seconds = [estimate.seconds for estimate in self._waiting.values()]
         left = max([sum(seconds) / self._slots, *seconds], default=0.0)
-        if self._done:  # the estimates may be of another pace
-            left *= (time.perf_counter() - self._begun) * self._slots / self._done
+        if self._estimated:  # the estimates may be of another pace
+            left *= self._taken / self._estimated
         return duration(left)
 
-    def advance(self, key: str, said: str) -> None:
-        """Note the end of a training."""
-        self._done += self._waiting.pop(key).seconds
+    def advance(self, key: str, said: str, seconds: float | None = None) -> None:
+        """Note the end of a training.
+
+        Args:
+            seconds: what it took; None of one that failed, which tells no pace.
+        """
+        estimate = self._waiting.pop(key)
+        if seconds is not None:
+            self._estimated += estimate.seconds
+            self._taken += seconds
         left = f"about {self.left()} left" if self._waiting else "all done"
         tqdm.write(f"[{self._total - len(self._waiting)}/{self._total}] {said}, {left}")
         sys.stdout.flush()

@@ -84,7 +84,8 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         unpack(snapshot, head.clone, head.cache)
         experiments = plan_experiments(snapshot, head.clone, overrides)
         todo = [e for e in experiments if not assemble.is_recorded(root, snapshot.head, e.name)]
-        print(f"{len(experiments)} experiments, {len(experiments) - len(todo)} recorded already")
+        recorded = len(experiments) - len(todo)
+        print(f"experiments: {len(experiments)}, recorded already: {recorded}")
         open_store()
         head.environment["MLFLOW_TRACKING_URI"] = store_uri()
         remote = remote_storage(head.clone) if cluster else None
@@ -93,7 +94,8 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         trainings = list_trainings(todo)
         missing = [t for t in trainings if any(e.key not in known for e in t.evaluations)]
         done = len(trainings) - len(missing)
-        print(f"{len(trainings)} trainings that differ, {done} done already, {len(missing)} to run")
+        total, to_run = len(trainings), len(missing)
+        print(f"trainings that differ: {total}, done already: {done}, to run: {to_run}")
         if missing:
             environment = {**head.environment, **thread_limits(cpus)}
             estimates = estimate(missing, todo, known.values(), head.clone, environment)

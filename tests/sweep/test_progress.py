@@ -18,14 +18,12 @@ def test_the_plan_names_each_training_its_compute_and_the_sum():
     assert said.endswith("together 4 PFLOP, one after the other about 2 min")
 
 
-def test_the_time_left_is_that_of_the_longest_or_of_all_over_the_slots(monkeypatch):
-    now = 100.0
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: now)
+def test_the_time_left_is_that_of_the_longest_or_of_all_over_the_slots():
     shown = Progress({str(i): Estimate(1, 20) for i in range(4)}, slots=2)
     assert shown.left() == "40 s"
-    now += 40  # twice as slow as estimated: two of 20 s took 40 s on two slots
-    shown.advance("0", "one")
-    shown.advance("1", "two")
+    shown.advance("0", "one", 40)  # twice as slow as estimated, whatever else has not ended yet
+    assert shown.left() == "60 s"
+    shown.advance("1", "two")  # failed at once, which is no pace
     assert shown.left() == "40 s"
     assert Progress({"a": Estimate(1, 50), "b": Estimate(1, 10)}, slots=2).left() == "50 s"
 

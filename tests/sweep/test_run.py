@@ -87,8 +87,8 @@ def swept(start, tmp_path_factory):
 
 
 def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
-    assert "2 experiments, 0 recorded already" in swept.output
-    assert "3 trainings that differ, 0 done already, 3 to run\n" in swept.output
+    assert "experiments: 2, recorded already: 0" in swept.output
+    assert "trainings that differ: 3, done already: 0, to run: 3\n" in swept.output
     assert "[3/3] resnet-dropblock-0" in swept.output
     records = [json.loads(f.read_text()) for f in swept.folder.glob(".training/sweep/*.json")]
     assert len(records) == 3
@@ -125,7 +125,7 @@ def test_it_ends_as_the_same_experiments_one_after_the_other(swept, start, tmp_p
 def test_the_same_command_again_does_nothing(swept):
     before = {run.info.run_id for run in runs_of(swept)[1]}
     said = sweep(swept, *BLOCKS).stdout
-    assert "2 experiments, 2 recorded already" in said
+    assert "experiments: 2, recorded already: 2" in said
     assert {run.info.run_id for run in runs_of(swept)[1]} == before
 
 
@@ -133,7 +133,7 @@ def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
     larger = ["-S", "model.drop_block_size=3", "-S", "train.seeds=[0,1]", *BLOCKS[2:]]
     before = experiments(swept)
     said = sweep(swept, *larger, "--dry-run").stdout
-    assert "4 trainings that differ, 2 done already, 2 to run" in said
+    assert "trainings that differ: 4, done already: 2, to run: 2" in said
     assert "baseline-dropblock-1 of sweep-" in said and "resnet-dropblock-1 of sweep-" in said
     assert "resnet-dropblock-0 of" not in said
     assert experiments(swept) == before
@@ -144,7 +144,7 @@ def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
     project = clone_of(start, tmp_path / "plain")
     project.run("dvc", "repro", "evaluate@baseline-dropblock-0")
     said = sweep(project, "-S", "model.drop_block_size=3").stdout
-    assert "2 trainings that differ, 1 done already, 1 to run" in said
+    assert "trainings that differ: 2, done already: 1, to run: 1" in said
     names = ["baseline block=1 seed=0", "resnet block=3 seed=0"]
     assert_one_finished_run_each(project, names)
     assert list(experiments(project)) == ["sweep"]
