@@ -12,6 +12,7 @@ import psutil
 import pytest
 from dvc.api import DVCFileSystem
 
+from pipeline.core.trials import Trial
 from tests.conftest import environment_of_a_user, make_project, obey_ctrl_c, project_in, runs_of
 
 pytestmark = pytest.mark.slow
@@ -93,7 +94,8 @@ def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
     records = [json.loads(f.read_text()) for f in swept.folder.glob(".training/sweep/*.json")]
     assert len(records) == 3
     for record in records:  # the estimate is what the training counted
-        planned = rf"  {record['label']} of \S+: {record['pflop']:.3g} PFLOP, about \d+ s\n"
+        title = Trial.parse(record["label"]).title
+        planned = rf"  {title} of \S+: {record['pflop']:.3g} PFLOP, about \d+ s\n"
         assert re.search(planned, swept.output)
     assert swept.run("git", "status", "--porcelain").stdout == ""
     assert list((swept.folder / ".dvc/tmp/sweep").iterdir()) == []
