@@ -63,7 +63,7 @@ def without_measured(values):
 
 
 def comparison(project, revision):
-    """Return an experiment's comparison, the names of others without what differs by who ran them."""
+    """Return an experiment's comparison, experiments named without what their runner added."""
     text = DVCFileSystem(str(project.folder), rev=revision).read_text("reports/comparison.json")
     return without_measured(json.loads(re.sub(r"(drop_block_size-\d)-\w+", r"\1", text)))
 
