@@ -20,7 +20,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmarks.measure import save
-from benchmarks.steps import section
+from benchmarks.steps import BATCH, section
 from pipeline.core.files import PREPARED
 from pipeline.core.params import Params, load_params
 from pipeline.core.records import Prepared
@@ -30,7 +30,6 @@ from pipeline.training.machine import configure_backend
 from pipeline.training.optimizers import new_model
 
 STEPS = 30
-BATCH = 250
 COMMANDS = {
     "report --help": [sys.executable, "-m", "pipeline", "report", "--help"],
     "prepare --help": [sys.executable, "-m", "pipeline", "prepare", "--help"],

@@ -16,9 +16,9 @@ from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import images_per_second, keras_step, make_batch, section
 from pipeline.commands.preset import PRESETS
 from pipeline.core.params import check_params, read_yaml
-from pipeline.networks.shared.models import at_size
+from pipeline.networks.shared.models import at_size, build_model
 from pipeline.training.machine import configure_backend
-from pipeline.training.optimizers import compile_model, new_model
+from pipeline.training.optimizers import compile_model
 
 PLAIN: dict[str, Any] = {
     "optimizer": "sgd",
@@ -52,7 +52,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement, about")
     arguments = parser.parse_args()
-    params = check_params(read_yaml(PRESETS / "laptop.yaml") | {"data": read_yaml_data()})
+    preset = read_yaml(PRESETS / "laptop.yaml")
+    preset["data"]["path"] = None  # which presets leave to their users
+    params = check_params(preset)
     batch_size, tables = params.model.batch_size, []
     images, labels = make_batch(batch_size)
     configure_backend(params.train, 0)
@@ -62,7 +64,7 @@ def main() -> None:
             timed = {}
             for name, changes in CONTENDERS.items():
                 changed = recipe.model_copy(update=PLAIN | changes)
-                model = at_size(new_model("model", changed, params.train, 100), size)
+                model = at_size(build_model("model", changed, 100), size)
                 step = keras_step(
                     compile_model(model, changed, params.train), (images[:, :size, :size], labels)
                 )
@@ -76,11 +78,6 @@ def main() -> None:
             keras.backend.clear_session()
     facts = {"rounds": arguments.rounds, "unit": "images/s", "batch": batch_size}
     save("recipe_step", pd.concat(tables, ignore_index=True), plot, **facts)
-
-
-def read_yaml_data() -> dict[str, Any]:
-    """Return section data of the laptop preset with the key that presets leave to their users."""
-    return {**read_yaml(PRESETS / "laptop.yaml")["data"], "path": None}
 
 
 def plot(rows: pd.DataFrame) -> Figure:

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks.measure import save
-from benchmarks.steps import section
-from benchmarks.train_step import BATCH, contenders
+from benchmarks.steps import BATCH, section
+from benchmarks.train_step import contenders
 from pipeline.core.params import Params, load_params
 
 STEPS = 5

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipeline.core.declarations import Recipe
 from pipeline.core.params import Params
 
+BATCH = 250  # of the benchmarks that do not vary it
 KEEP = 0.9  # DropBlock at work, as in the middle of the resnet's schedule
 Step = Callable[[], None]
 

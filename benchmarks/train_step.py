@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import torch_networks
 from benchmarks.measure import measure_paired, save, summarise
-from benchmarks.steps import images_per_second, keras_step, make_batch, section
+from benchmarks.steps import BATCH, images_per_second, keras_step, make_batch, section
 from pipeline.core.declarations import Recipe, network_names
 from pipeline.core.params import TrainParams, load_params
 from pipeline.networks.shared.batch_norm import BatchNorm
@@ -28,8 +28,6 @@ from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import trainable_parameters
 from pipeline.training.machine import configure_backend
 from pipeline.training.optimizers import compile_model, new_model
-
-BATCH = 250
 
 
 class PlainDropBlock(keras.layers.Layer):
