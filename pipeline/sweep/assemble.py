@@ -95,17 +95,41 @@ def record_experiment(
     Raises:
         UserError: it failed.
     """
+    if pull:
+        fetch_results(clone, snapshot, experiment, records, environment)
     restore(clone, snapshot)
     fetch_experiments(clone, root)
     write_lock(clone, merge(records))
     flags = [text for override in experiment.overrides for text in ("-S", override)]
-    bring = ["--pull", "--no-run-cache"] if pull else []
-    command = dvc("exp", "run", "--name", experiment.name, *bring, *flags)
-    done = _run(clone, command, environment)
+    done = _run(clone, dvc("exp", "run", "--name", experiment.name, *flags), environment)
     if done.returncode:
         raise UserError(f"{experiment.name} cannot be recorded:\n" + last_lines(done.stdout))
     ref = experiment_ref(snapshot.head, experiment.name)
     git(root, "fetch", "--quiet", str(clone), f"{ref}:{ref}")
+
+
+def fetch_results(
+    clone: Path,
+    snapshot: Snapshot,
+    experiment: Experiment,
+    records: Sequence[Record],
+    environment: dict[str, str],
+) -> None:
+    """Bring what the cache lacks of an experiment's trainings from DVC's remote.
+
+    `dvc exp run --pull` would bring the remote's whole run-cache with it, entry by entry.
+
+    Raises:
+        UserError: it failed.
+    """
+    set_params(clone, snapshot, experiment.overrides)
+    write_lock(clone, merge(records))
+    targets = [f"evaluate@{record.label}" for record in records]
+    done = _run(clone, dvc("fetch", "--with-deps", *targets), environment)
+    if done.returncode:
+        raise UserError(
+            f"the results of {experiment.name} cannot be fetched:\n" + last_lines(done.stdout)
+        )
 
 
 def fetch_experiments(clone: Path, root: Path) -> None:

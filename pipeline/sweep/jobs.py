@@ -134,7 +134,9 @@ def work(file: Path) -> None:
     os.environ.update(job.environment)
     signal.signal(signal.SIGTERM, _interrupt)
     estimates = {t.key: e for (t, _), e in zip(job.trainings, job.estimates, strict=True)}
-    with cluster_pool():
+    # Ray unpacks the job's folder anew for each raylet, for a second one of this machine too.
+    with tempfile.TemporaryDirectory() as folder, cluster_pool():
+        os.chdir(folder)
         limits = {} if takes_gpu() else thread_limits(job.cpus)
         place = Place(None, None, {**job.environment, **limits})
         follow(train_all(job.trainings, job.snapshot, place, job.cpus), estimates, slots(job.cpus))
