@@ -91,7 +91,7 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels, side = 3, 32
     for filters, kernel in zip(params.filters, params.kernel_sizes, strict=True):
-        wide = params.scaled(filters)
+        wide = max(1, round(filters * params.width))
         drop = DropBlock(params.drop_block_size, params.conv_keep_start)
         pool = SamePool(params.pool_size)
         if isinstance(params, ModelParams):
@@ -103,7 +103,7 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
     layers.append(nn.Flatten())
     units = channels * side * side
     for hidden in params.hidden_units:
-        wide = params.scaled(hidden)
+        wide = max(1, round(hidden * params.width))
         layers += [nn.Linear(units, wide, bias=False), norm(wide, flat=True), nn.ReLU()]
         layers.append(nn.Dropout(1 - params.dense_keep))
         units = wide

@@ -108,10 +108,6 @@ class ConvNetParams(Recipe):
     logits_norm: bool
     initializer: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
 
-    def scaled(self, count: int) -> int:
-        """Return how many of the filters or units there are at the network's width."""
-        return max(1, round(count * self.width))
-
     @model_validator(mode="after")
     def _blocks_match(self) -> "ConvNetParams":
         if len(self.filters) != len(self.kernel_sizes):

@@ -7,7 +7,7 @@ WIDTH_STEP = 0.005
 WIDEST = 16.0  # what params.yaml admits
 
 
-def plain_flops(params: ConvNetParams, classes: int) -> int:
+def plain_flops(params: ConvNetParams, width: float, classes: int) -> int:
     """Count the operations of one image's forward pass through networks/baseline.py.
 
     One convolution a block, then max-pooling; a multiply-add as two operations, as count_flops of
@@ -16,11 +16,11 @@ def plain_flops(params: ConvNetParams, classes: int) -> int:
     side, channels = IMAGE_SHAPE[0], IMAGE_SHAPE[2]
     flops = 0
     for filters, kernel in zip(params.filters, params.kernel_sizes, strict=True):
-        wide = params.scaled(filters)
+        wide = _scaled(filters, width)
         flops += 2 * kernel**2 * channels * wide * side**2
         side, channels = -(-side // params.pool_stride), wide
     units = channels * side**2
-    for hidden in [*(params.scaled(h) for h in params.hidden_units), classes]:
+    for hidden in [*(_scaled(h, width) for h in params.hidden_units), classes]:
         flops += 2 * units * hidden
         units = hidden
     return flops
@@ -35,12 +35,13 @@ def matching_width(params: Recipe, own: float, flops: float, classes: int) -> fl
     Returns:
         None for a network whose own cost is not that of a plain one, or where no width fits.
     """
-    if not isinstance(params, ConvNetParams) or plain_flops(params, classes) != own:
+    if not isinstance(params, ConvNetParams) or plain_flops(params, params.width, classes) != own:
         return None
     widths = [round(WIDTH_STEP * i, 3) for i in range(1, round(WIDEST / WIDTH_STEP) + 1)]
+    best = min(widths, key=lambda width: abs(plain_flops(params, width, classes) - flops))
+    close = abs(plain_flops(params, best, classes) / flops - 1) < 0.1
+    return best if close else None
 
-    def misses_by(width: float) -> float:
-        return abs(plain_flops(params.model_copy(update={"width": width}), classes) / flops - 1)
 
-    best = min(widths, key=misses_by)
-    return best if misses_by(best) < 0.1 else None
+def _scaled(count: int, width: float) -> int:
+    return max(1, round(count * width))

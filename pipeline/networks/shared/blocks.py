@@ -75,7 +75,7 @@ def batch_norm(x: Tensor, params: ConvNetParams, name: str, **kwargs: Any) -> Te
 def convolution(x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str) -> Tensor:
     """Convolve with stride 1 and SAME padding; a bias only where there is no batch norm."""
     return layers.Conv2D(
-        params.scaled(filters),
+        _scaled(filters, params.width),
         kernel,
         padding="same",
         use_bias=not params.batch_norm,
@@ -100,7 +100,9 @@ def drop_block(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
 
 def hidden_layer(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
     """Apply matmul, batch norm, ReLU and dropout; no dropout where all is kept."""
-    x = _dense(x, params.scaled(units), params, f"{name}_dense", use_bias=not params.batch_norm)
+    x = _dense(
+        x, _scaled(units, params.width), params, f"{name}_dense", use_bias=not params.batch_norm
+    )
     x = batch_norm(x, params, f"{name}_norm")
     x = relu(x, f"{name}_relu")
     if params.dense_keep == 1:
@@ -133,3 +135,7 @@ def classifier(
         x = batch_norm(x, params, "logits_norm", dtype="float32")
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+def _scaled(count: int, width: float) -> int:
+    return max(1, round(count * width))
