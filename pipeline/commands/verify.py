@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,45 +12,13 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json
 from pipeline.core.params import PARAMS_FILE, read_yaml
 from pipeline.reporting.comparison import LEVEL
-from pipeline.reporting.experiments import Flat, flatten
+from pipeline.reporting.contrasts import setting_of
+from pipeline.reporting.experiments import Experiment, flatten
 
 LOCK_FILE = Path("dvc.lock")  # has the params with which the last report was made
-# Which trainings there are: it is theirs that are compared, not how many.
-LISTS = {"train.seeds", "train.networks", "train.variants"}
 AGREES, DISAGREES = "as published", "outside of what seeds explain"
+OTHER_DATA = "data: prepared from others, or another way"
 UNKNOWN = "one seed each: nothing says how far seeds differ"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A report's accuracies, and the params it was made with.
-
-    Attributes:
-        summary: what comparison.json holds.
-        params: by dotted key, without those of data and report.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    params: Flat
-
-    @property
-    def data(self) -> tuple[str, str | None]:
-        """The digest of the data, and which part of them was scored."""
-        return self.summary["digest"], self.summary.get("scored")
-
-    def accuracies(self, network: str) -> pd.Series:
-        """Return a network's accuracies from 0 to 1, by seed."""
-        return pd.Series(self.summary["accuracy"][network]["right"]) / self.summary["images"]
-
-    def params_of(self, networks: set[str]) -> Flat:
-        """Return what decides the trainings of these networks, given by their names for people."""
-        sections = {self.summary["sections"][name] for name in networks} | {"train", "augment"}
-        return {
-            key: value
-            for key, value in self.params.items()
-            if key.partition(".")[0] in sections and key not in LISTS
-        }
 
 
 @dataclass(frozen=True)
@@ -90,7 +57,7 @@ class Agreement:
     def verdict(self) -> str:
         """What that says of the difference."""
         if self.here.equals(self.published):
-            return f"{AGREES}, to the image"
+            return f"{AGREES}, the same counts"
         if np.isnan(self.explained):
             return UNKNOWN
         return AGREES if abs(self.difference) <= self.explained else DISAGREES
@@ -110,27 +77,27 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     """
     here = _last_run()
     known = [read_published(folder)] if folder else list_published()
-    differing = {result.folder: _differences(here, result) for result in known}
-    published = min(known, key=lambda result: len(differing[result.folder]))
-    if different := differing[published.folder]:
+    differing = {result.name: _differences(here, result) for result in known}
+    published = min(known, key=lambda result: len(differing[result.name]))
+    if different := differing[published.name]:
         raise UserError(
-            f"nothing of the same data and params is published; {published.folder} comes nearest "
+            f"nothing of the same data and params is published; {published.name} comes nearest "
             f"and differs in {len(different)}:\n"
             + "\n".join(f"  {line}" for line in different[:10])
         )
-    return as_table(agreements(here, published)), published.folder
+    return as_table(agreements(here, published)), Path(published.name)
 
 
-def _last_run() -> Result:
+def _last_run() -> Experiment:
     if not LOCK_FILE.exists() or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
     stage = read_yaml(LOCK_FILE).get("stages", {}).get("report", {})
     params = stage.get("params", {}).get(str(PARAMS_FILE), {})
-    return Result(REPORTS, read_json(COMPARISON), flatten(params))
+    return Experiment(str(REPORTS), flatten(params), read_json(COMPARISON))
 
 
-def list_published() -> list[Result]:
-    """Return the published reports: the folders of reports/ with their params.
+def list_published() -> list[Experiment]:
+    """Return the published reports, each by the name of its folder in reports/.
 
     Raises:
         UserError: there are none.
@@ -141,30 +108,36 @@ def list_published() -> list[Result]:
     return [read_published(folder) for folder in folders]
 
 
-def read_published(folder: Path) -> Result:
+def read_published(folder: Path) -> Experiment:
     """Read a published report.
 
     Raises:
         UserError: the folder holds none.
     """
     params = flatten(read_yaml(folder / PARAMS_FILE))
-    return Result(folder, read_json(folder / COMPARISON.name), params)
+    return Experiment(str(folder), params, read_json(folder / COMPARISON.name))
 
 
-def _differences(here: Result, published: Result) -> list[str]:
+def _differences(here: Experiment, published: Experiment) -> list[str]:
     """Name what differs between two results beside their seeds."""
     shared = _shared(here, published)
     if not shared:
         return ["no network in common"] * (len(here.params) + 1)  # the farthest of all
-    lines = [] if here.data == published.data else ["data: prepared from others, or another way"]
-    mine, theirs = here.params_of(shared), published.params_of(shared)
+    lines = [] if _data(here) == _data(published) else [OTHER_DATA]
+    mine, theirs = ({k: v for name in shared for k, v in setting_of(one, name).items()}
+                    for one in (here, published))  # fmt: skip
     for key in sorted(mine | theirs):
         if (ours := mine.get(key)) != (other := theirs.get(key)):
             lines.append(f"{key}: {ours} here, {other} published")
     return lines
 
 
-def _shared(here: Result, published: Result) -> set[str]:
+def _data(result: Experiment) -> tuple[str, str | None]:
+    """Return the digest of the data, and which part of them was scored."""
+    return result.summary["digest"], result.summary.get("scored")
+
+
+def _shared(here: Experiment, published: Experiment) -> set[str]:
     return {
         name
         for name, section in here.summary["sections"].items()
@@ -172,13 +145,18 @@ def _shared(here: Result, published: Result) -> set[str]:
     }
 
 
-def agreements(here: Result, published: Result) -> list[Agreement]:
+def agreements(here: Experiment, published: Experiment) -> list[Agreement]:
     """Compare each network that two results share, the level divided among them (Bonferroni)."""
     shared = sorted(_shared(here, published))
     return [
-        Agreement(name, here.accuracies(name), published.accuracies(name), LEVEL / len(shared))
+        Agreement(name, _accuracies(here, name), _accuracies(published, name), LEVEL / len(shared))
         for name in shared
     ]
+
+
+def _accuracies(result: Experiment, network: str) -> pd.Series:
+    """Return a network's accuracies from 0 to 1, by seed."""
+    return pd.Series(result.summary["accuracy"][network]["right"]) / result.summary["images"]
 
 
 def as_table(found: list[Agreement]) -> pd.DataFrame:

@@ -16,8 +16,8 @@ SIX = [580, 588, 592, 584, 586, 590]
 PARAMS = {
     "data": {"path": "/a"},
     "augment": {"policy": "translate"},
-    "model": {"epochs": 10},
-    "train": {"seeds": [0], "networks": ["model"], "watch": "none"},
+    "model": {"epochs": 10, "drop_block_size": 5, "conv_keep_end": 0.9},
+    "train": {"seeds": [0], "networks": ["model"], "watch": "none", "variants": ["dropblock"]},
     "report": {"figure_dpi": 110},
 }
 
@@ -85,7 +85,7 @@ def test_false_alarms_are_as_rare_as_said(run):
 
 def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
     run(SIX)
-    assert verify(None)[0]["verdict"].tolist() == [f"{AGREES}, to the image"]
+    assert verify(None)[0]["verdict"].tolist() == [f"{AGREES}, the same counts"]
     write(tmp_path / "reports/published", [580], PARAMS)
     run([570])
     assert verify(None)[0]["verdict"].tolist() == [UNKNOWN]
@@ -95,6 +95,7 @@ def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
     ("changes", "of_summary", "named"),
     [
         ({"model": {"epochs": 12}}, {}, "model.epochs: 12 here, 10 published"),
+        ({"train": PARAMS["train"] | {"variants": ["nodrop"]}}, {}, "DropBlock: off here"),
         ({}, {"digest": "other"}, "data: prepared from others"),
         ({}, {"scored": "val"}, "data: prepared from others"),
     ],
@@ -107,8 +108,15 @@ def test_another_recipe_or_other_data_are_not_compared(run, changes, of_summary,
 
 def test_the_nearest_report_is_taken_and_seeds_and_paths_do_not_count(run, tmp_path):
     write(tmp_path / "reports/another", SIX, PARAMS | {"model": {"epochs": 5}})
-    run([580, 590], {"train": {"seeds": [7, 8], "networks": ["model"], "watch": "none"}})
+    run([580, 590], {"train": PARAMS["train"] | {"seeds": [7, 8]}})
     assert str(verify(None)[1]) == "reports/published"
+
+
+def test_numbers_that_do_not_decide_do_not_count(run, tmp_path):
+    off = {"model": PARAMS["model"] | {"conv_keep_end": 1, "drop_block_size": 5}}
+    write(tmp_path / "reports/published", SIX, PARAMS | off)
+    run(SIX, {"model": off["model"] | {"drop_block_size": 7}})
+    assert verify(None)[0]["verdict"].tolist() == [f"{AGREES}, the same counts"]
 
 
 def test_without_results_the_way_out_is_named(tmp_path, monkeypatch):
