@@ -1,0 +1,80 @@
+"""What was found of the recipe, as a table and as figures."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from pipeline.reporting.comparison import t_interval
+
+FULL = "full recipe"
+PUBLISHED = 0.707  # test accuracy of the tutorial's resnet
+NAMES = {"other": "small residual networks of another shape"}
+
+
+def contrast(accuracies: pd.DataFrame) -> pd.DataFrame:
+    """Set each part against the full recipe, paired over the seeds of both.
+
+    Args:
+        accuracies: part, seed and val_accuracy, 0 to 1.
+
+    Returns:
+        By part: seeds, mean validation accuracy in percent, the difference in points with a 95 %
+        interval by Student's t.
+    """
+    by_part = accuracies.pivot(index="seed", columns="part", values="val_accuracy") * 100
+    rows = {}
+    for part in [p for p in accuracies["part"].unique() if p != FULL]:
+        paired = (by_part[part] - by_part[FULL]).dropna()
+        found = t_interval(paired.to_numpy())
+        rows[part] = (len(paired), by_part[part].mean(), found.mean, found.low, found.high)
+    columns = ["seeds", "validation accuracy, %", "difference, points", "low", "high"]
+    table = pd.DataFrame(rows, index=columns).T.astype({"seeds": int})
+    return table.sort_values("difference, points").rename_axis("changed in the recipe")
+
+
+def plot_ablation(table: pd.DataFrame) -> Figure:
+    """Plot the differences with their intervals."""
+    figure, axis = plt.subplots(figsize=(8, 0.4 * len(table) + 1), layout="constrained")
+    places, means = np.arange(len(table)), table["difference, points"]
+    axis.errorbar(
+        means, places, xerr=[means - table["low"], table["high"] - means], fmt="o", capsize=3
+    )
+    axis.set_yticks(places, [f"{part} ({int(row.seeds)} seeds)" for part, row in table.iterrows()])
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set(xlabel="validation accuracy minus that of the full recipe, points")
+    return figure
+
+
+def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Plot accuracy against training compute.
+
+    Args:
+        screened: network, pflop, val_accuracy of each training that chose the recipe.
+        final: name, network, pflop, test_accuracy of the final runs.
+        published: name, pflop and test accuracy, of others' networks.
+    """
+    figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    networks = list(dict.fromkeys([*screened["network"], *final["network"]]))
+    palette = dict(zip(networks, sns.color_palette("colorblind", len(networks)), strict=True))
+    for network, rows in screened.groupby("network"):
+        axis.scatter(
+            rows["pflop"], 100 * rows["val_accuracy"], s=14, alpha=0.45, linewidth=0,
+            color=palette[network], label=f"{NAMES.get(network, network)}, screening (validation)",
+        )  # fmt: skip
+    for network, rows in final.groupby("network"):
+        axis.scatter(
+            rows["pflop"], 100 * rows["test_accuracy"], s=90, marker="*", edgecolor="black",
+            color=palette[network], label=f"{network}, final (test)", zorder=3,
+        )  # fmt: skip
+    axis.scatter(
+        published["pflop"], 100 * published["test_accuracy"], s=40, marker="x", color="black",
+        label="published recipes, other networks (test)",
+    )  # fmt: skip
+    axis.axhline(100 * PUBLISHED, color="grey", linewidth=0.8, linestyle="--")
+    axis.set(xscale="log", xlabel="training compute, PFLOP", ylabel="accuracy, %")
+    start = axis.get_xlim()[0]
+    axis.text(start, 71, f"  the tutorial's resnet, 46 PFLOP: {PUBLISHED:.1%}", fontsize="small")
+    axis.legend(fontsize="small", loc="lower right")
+    return figure
