@@ -86,6 +86,12 @@ class Muon(SGD):
         self.kernel_factor, self.kernel_momentum = kernel_factor, kernel_momentum
         self.kernel_decay = kernel_decay
 
+    def build(self, variables: list[Variable]) -> None:
+        """Make the velocities, those of the convolutions also where SGD's momentum is 0."""
+        super().build(variables)
+        if self.momentum == 0:
+            self.momentums = self.add_optimizer_variables(variables, "momentum")
+
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> None:
         """Update one variable."""
         if not _is_convolution(variable):

@@ -120,17 +120,17 @@ def baseline(images, weights, mode):
     return classifier(x, weights, mode)
 
 
-def resnet(images, weights, mode):
-    """Part 7."""
+def resnet(images, weights, mode, image_relu=True):
+    """Part 7; image_relu: whether the image goes through a ReLU too."""
 
-    def conv_block(x):
-        for _ in range(2):
-            x = convolve(relu(mode.batch_norm(x, *weights.norm())), weights.kernel())
+    def conv_block(x, first=relu):
+        for activation in (first, relu):
+            x = convolve(activation(mode.batch_norm(x, *weights.norm())), weights.kernel())
         return x
 
     x = (images.astype(np.float64) - 127.5) / 127.5
-    for _ in range(4):
-        h1 = relu(conv_block(x))
+    for i in range(4):
+        h1 = relu(conv_block(x, relu if i or image_relu else lambda image: image))
         h2 = conv_block(h1)
         x = max_pool(mode.drop_block(relu(h1 + h2)), 3)
     return classifier(x, weights, mode)

@@ -1,5 +1,7 @@
 """Same weights in, same logits out: the networks against float64 NumPy, inference and training."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -9,8 +11,17 @@ from pipeline.networks.shared.models import build_model
 from tests.networks import reference_networks as reference
 
 LARGEST_DIFFERENCE = 1e-4  # of the largest logit
-NETWORKS = {"baseline": reference.baseline, "model": reference.resnet, "sprint": reference.sprint}
-SPRINT = {"activation": "gelu", "logits_norm": True}
+NETWORKS = {
+    "baseline": reference.baseline,
+    "model": reference.resnet,
+    "model without the image's ReLU": partial(reference.resnet, image_relu=False),
+    "sprint": reference.sprint,
+}
+CHANGES = {
+    "model": {"image_relu": True},
+    "model without the image's ReLU": {"image_relu": False},
+    "sprint": {"activation": "gelu", "logits_norm": True},
+}
 
 
 def make_images(count):
@@ -22,10 +33,10 @@ def make_images(count):
     return np.concatenate([smooth, noise]).astype(np.float32)
 
 
-def make_model(params, network, **changes):
+def make_model(params, contender, **changes):
     """A network as if trained for a while: no norm is the identity."""
     keras.utils.set_random_seed(1)
-    changes |= SPRINT if network == "sprint" else {}
+    network, changes = contender.split()[0], changes | CHANGES.get(contender, {})
     model = build_model(network, params.network(network).model_copy(update=changes), classes=100)
     rng = np.random.default_rng(2)
     for layer in model.layers:
@@ -96,7 +107,7 @@ def test_training_mode_gives_the_logits_of_the_reference(params, network, width,
     """Batch statistics, DropBlock with its rescaling over the whole batch, dropout."""
     changes = {"width": width, "conv_keep_start": 0.8, "dense_keep": 0.6}
     model, images = make_model(params, network, **changes), make_images(count)
-    section = params.network(network).model_copy(update=changes)
+    section = params.network(network.split()[0]).model_copy(update=changes)
     mode, weights = training_mode(model, section, len(images)), weights_of(model)
     expected = NETWORKS[network](images, weights, mode)
     assert next(mode.noise, None) is None

@@ -95,9 +95,12 @@ def test_sgd_decays_kernels_alone_and_moves_offsets_by_their_own_rate(tiny_param
         np.testing.assert_allclose(after[name], expected, atol=1e-5, err_msg=name)
 
 
-def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(tiny_params):
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
+    tiny_params, momentum
+):
     recipe = recipe_of(
-        tiny_params, optimizer="muon", learning_rate=0.1, muon_learning_rate=0.05, momentum=0.9,
+        tiny_params, optimizer="muon", learning_rate=0.1, muon_learning_rate=0.05, momentum=momentum,
         muon_momentum=0.8, weight_decay=0.2, muon_weight_decay=0.4,
     )  # fmt: skip
     before, after, gradients = steps_of(tiny_params, recipe)
@@ -107,7 +110,9 @@ def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(ti
         step = newton_schulz((gradient["conv/kernel"] + 0.8 * velocity).reshape(-1, 4))
         kernel = kernel - 0.05 * (step.reshape(kernel.shape) + 0.4 * kernel)
     np.testing.assert_allclose(after["conv/kernel"], kernel, atol=1e-5)
-    dense = nesterov(before["dense/kernel"], [g["dense/kernel"] for g in gradients], 0.1, 0.9, 0.2)
+    dense = nesterov(
+        before["dense/kernel"], [g["dense/kernel"] for g in gradients], 0.1, momentum, 0.2
+    )
     np.testing.assert_allclose(after["dense/kernel"], dense, atol=1e-5)
 
 
