@@ -32,6 +32,7 @@ from pipeline.sweep.task import Place
 
 NODES = (1, 2, 4)
 EXPERIMENTS = (20, 100, 1_000)
+PLACE = Place("", None, None, {}, gpu=False)
 SLEEP = 2.0  # seconds of a training that sleeps
 TINY = ("data.limit=200", "baseline.width=0.03", "baseline.epochs=2", "train.networks=[baseline]")
 READERS = {
@@ -59,9 +60,9 @@ def trainings_a_minute(nodes: int) -> float:
         ]
         snapshot = Snapshot(b"", "", "", ("", ""), "")
         with mock.patch.object(pool, "train", sleep_instead):
-            list(pool.train_all(trainings[:nodes], snapshot, Place(None, None, {}), 1))  # warm up
+            list(pool.train_all(trainings[:nodes], snapshot, PLACE, 1))  # warm up
             start = time.perf_counter()
-            list(pool.train_all(trainings, snapshot, Place(None, None, {}), 1))
+            list(pool.train_all(trainings, snapshot, PLACE, 1))
             return 60 * len(trainings) / (time.perf_counter() - start)
     finally:
         ray.shutdown()

@@ -14,6 +14,8 @@ REPORTS = Path("reports")
 COMPARISON = REPORTS / "comparison.json"
 METRICS = REPORTS / "metrics.json"
 PREDICTIONS = REPORTS / "predictions.npz"
+# Set where a sweep gives each training a GPU, which must not train without one unnoticed.
+NEEDS_GPU = "PIPELINE_NEEDS_GPU"
 
 
 def project_root() -> Path:

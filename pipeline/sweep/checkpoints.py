@@ -1,7 +1,8 @@
 """Checkpoints where all machines see them: a training goes on where a lost machine left it.
 
 The training itself saves to a folder of its machine (training/checkpoint.py); here whole
-checkpoints are copied from there to shared storage, while it trains the next epoch.
+checkpoints are copied from there to shared storage, while it trains the next epoch. What says which
+MLflow run is open stays behind: the lost machine may still write to that one.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,6 @@ from pipeline.training.checkpoint import KEPT
 
 LOOK = 2.0  # seconds between two looks for a new checkpoint
 CHECKPOINT = "*/epoch-*"  # of a training's folder
-NOTE = "open_run.json"  # the MLflow run to go on with
 STATE = "state.json"  # without it a checkpoint is not whole: copied last
 
 
@@ -50,8 +50,9 @@ def send(folder: Path, storage: Storage) -> None:
     found = files.find(root, detail=True)
     there = {str(Path(path).relative_to(root)): known["size"] for path, known in found.items()}
     for checkpoint in sorted(folder.glob(CHECKPOINT))[-KEPT:]:
-        ordered = sorted(checkpoint.iterdir(), key=lambda path: path.name == STATE)
-        for path in (checkpoint.parent / NOTE, *ordered):
+        if str((checkpoint / STATE).relative_to(folder)) in there:
+            continue  # whole, by this machine or by another one that trains the same
+        for path in sorted(checkpoint.iterdir(), key=lambda path: path.name == STATE):
             name = str(path.relative_to(folder))
             if there.get(name) != path.stat().st_size:
                 files.makedirs(f"{root}/{Path(name).parent}", exist_ok=True)

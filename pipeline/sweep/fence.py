@@ -9,6 +9,7 @@ however the worker died.
 This file is run by its path and imports nothing of the project, to start at once.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -20,12 +21,17 @@ from pathlib import Path
 from typing import IO
 
 LOOK = 0.2  # seconds between two looks at the training
+SUBREAPER = 36  # of Linux' prctl: orphans among the descendants become children of this process
 PARENT = os.getppid()  # in a worker, Ray's raylet: it may outlive that, and is taken for lost then
 GRACE = 30.0  # seconds between SIGTERM, at which a training closes its MLflow run, and SIGKILL
+LAST = 5.0  # seconds after SIGKILL
 
 
-class ParentLostError(RuntimeError):
-    """The work is done elsewhere by now, for Ray has lost sight of this process."""
+class ParentLostError(BaseException):
+    """The work is done elsewhere by now, for Ray has lost sight of this process.
+
+    Not an Exception, so that nothing here tries again.
+    """
 
 
 def run_fenced(command: list[str], folder: Path, environment: dict[str, str], log: IO) -> int:
@@ -74,26 +80,35 @@ def guard(command: list[str]) -> int:
 
 def end_group(process: subprocess.Popen) -> None:
     """End all that is left of a process group, at first politely."""
-    deadline = time.monotonic() + GRACE
-    chosen = signal.SIGTERM
-    while True:
-        try:
+    for chosen, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, LAST)):
+        deadline = time.monotonic() + patience
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, chosen)
-        except ProcessLookupError:
-            return
         while process.poll() is None or _exists(process.pid):
             if time.monotonic() > deadline:
-                chosen = signal.SIGKILL
                 break
             time.sleep(LOOK)
+        else:
+            return
 
 
 def _exists(group: int) -> bool:
+    """Whether a group whose first process has ended has others; those that ended are buried."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
     return True
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants that lose theirs: the first process of a container may
+    bury none of them, and a group of the dead would seem to go on."""
+    with suppress(AttributeError, OSError):  # other systems than Linux
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
 
 
 def main() -> None:
@@ -102,6 +117,7 @@ def main() -> None:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os._exit(code if code >= 0 else 128 - code)
     os.setsid()
+    adopt_orphans()
     code = guard(sys.argv[1:])
     os._exit(code if code >= 0 else 128 - code)
 

@@ -1,6 +1,5 @@
 """A sweep as a job of a Ray cluster: handed over, followed, taken up again, stopped."""
 
-import hashlib
 import logging
 import os
 import pickle
@@ -14,6 +13,7 @@ from types import FrameType
 from typing import NamedTuple
 
 import requests
+from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.core.errors import UserError, run_command
@@ -29,6 +29,8 @@ FILE = "sweep.pickle"
 TAG = "sweep"  # of a job's metadata: which trainings it is for
 LOOK = 1.0  # seconds between two looks at the job
 ABSENT = 120.0  # seconds for which the head may not answer
+# What the client raises: of Ray's server, of a token that is missing or wrong, of the network.
+NO_ANSWER = (RuntimeError, RayError, requests.RequestException)
 
 
 class Job(NamedTuple):
@@ -36,6 +38,7 @@ class Job(NamedTuple):
 
     Attributes:
         trainings: each with dvc.lock's entry of its data, which are in DVC's remote.
+        ledger: names DVC's remote (see task.Place).
         environment: of each training, beside that of its machine.
         cpus: processors of a training where there is no GPU.
     """
@@ -43,25 +46,25 @@ class Job(NamedTuple):
     trainings: list[tuple[Training, Stages]]
     estimates: list[Estimate]
     snapshot: Snapshot
+    ledger: str
     environment: dict[str, str]
     cpus: int
 
 
-def run(address: str, job: Job, code: Path) -> None:
+def run(address: str, job: Job, tag: str, code: Path) -> None:
     """Have a cluster train, and say what it says; on Ctrl-C the job is stopped.
 
-    A job for the same trainings that still runs, after a lost connection, is taken up.
+    A job with the same tag that still runs, after a lost connection, is taken up.
 
     Args:
         address: of the job server, like http://127.0.0.1:8265.
+        tag: names what the sweep is for, whatever of it is done already.
         code: the folder whose `pipeline` runs there.
 
     Raises:
         UserError: the cluster cannot be reached, or is lost on the way.
     """
     logging.getLogger("ray").setLevel(logging.WARNING)
-    keys = sorted(training.key for training, _ in job.trainings)
-    tag = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
     try:
         client = JobSubmissionClient(address)
         running = [
@@ -70,17 +73,30 @@ def run(address: str, job: Job, code: Path) -> None:
             if (each.metadata or {}).get(TAG) == tag and not each.status.is_terminal()
         ]
         name = running[0] if running else _submit(client, job, code, tag)
-    except (ConnectionError, RuntimeError, requests.RequestException) as error:
+    except (ConnectionError, *NO_ANSWER) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"--on {address}: the cluster's job server: {reason}") from None
     print(f"job {name} on {address}", flush=True)
     try:
         _follow(client, name)
     except KeyboardInterrupt:
-        client.stop_job(name)
-        while not client.get_job_status(name).is_terminal():
-            time.sleep(LOOK)
+        _stop(client, name)
         raise
+
+
+def _stop(client: JobSubmissionClient, name: str) -> None:
+    """Stop a job and wait for its end; a head that does not answer is told of."""
+    try:
+        client.stop_job(name)
+        deadline = time.monotonic() + ABSENT
+        while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
+            time.sleep(LOOK)
+    except NO_ANSWER as error:
+        print(
+            f"the cluster does not answer ({str(error).splitlines()[0]}): job {name} may go on; "
+            f"`ray job stop {name}` ends it",
+            file=sys.stderr,
+        )
 
 
 def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
@@ -109,7 +125,7 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
             status = client.get_job_status(name)
             said = client.get_job_logs(name)
             answered = time.monotonic()
-        except (RuntimeError, requests.RequestException) as error:
+        except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
             if forgotten or time.monotonic() - answered > ABSENT:
                 raise UserError(
@@ -135,11 +151,12 @@ def work(file: Path) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     estimates = {t.key: e for (t, _), e in zip(job.trainings, job.estimates, strict=True)}
     # Ray unpacks the job's folder anew for each raylet, for a second one of this machine too.
-    with tempfile.TemporaryDirectory() as folder, cluster_pool():
+    with tempfile.TemporaryDirectory() as folder, cluster_pool(job.cpus):
         os.chdir(folder)
         limits = {} if takes_gpu() else thread_limits(job.cpus)
-        place = Place(None, None, {**job.environment, **limits})
-        follow(train_all(job.trainings, job.snapshot, place, job.cpus), estimates, slots(job.cpus))
+        place = Place(job.ledger, None, None, {**job.environment, **limits}, takes_gpu())
+        outcomes = train_all(job.trainings, job.snapshot, place, job.cpus)
+        follow(outcomes, place, estimates, slots(job.cpus))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """Trainings at the same time, by Ray: as many as there are GPUs, or processors for."""
 
 import os
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,16 +18,25 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # a training asks for as much
 
 import ray
 
+JOINING = 600.0  # seconds in which a cluster's machines may still be on their way
+LOOK = 2.0  # seconds between two looks for them
 RETRIES = 3  # of a training whose worker or machine is lost
 OBJECTS = 128 << 20  # bytes of Ray's store, which holds the snapshot only
 Outcome = list[Record] | TrainingFailedError
 
 
 @contextmanager
-def cluster_pool() -> Iterator[None]:
-    """Use the cluster that this process was started on as a job."""
+def cluster_pool(cpus: int) -> Iterator[None]:
+    """Use the cluster that this process was started on as a job, once it has a place to train.
+
+    Args:
+        cpus: processors of a training where there is no GPU.
+    """
     ray.init(address="auto", logging_level="ERROR", log_to_driver=False)
     try:
+        deadline = time.monotonic() + JOINING
+        while not count_slots(cpus) and time.monotonic() < deadline:
+            time.sleep(LOOK)
         yield
     finally:
         ray.shutdown()
@@ -60,14 +70,16 @@ def slots(cpus: int) -> int:
     Raises:
         UserError: not a single one.
     """
-    there = ray.cluster_resources()
-    if takes_gpu():
-        return int(there["GPU"])
-    if room := int(there.get("CPU", 0) // cpus):
+    if room := count_slots(cpus):
         return room
-    raise UserError(
-        f"--cpus-per-training {cpus}: there are {there.get('CPU', 0):.0f} processors in all"
-    )
+    there = ray.cluster_resources().get("CPU", 0)
+    raise UserError(f"--cpus-per-training {cpus}: there are {there:.0f} processors in all")
+
+
+def count_slots(cpus: int) -> int:
+    """Return how many trainings there is room for at once, 0 where none is."""
+    there = ray.cluster_resources()
+    return int(there["GPU"]) if takes_gpu() else int(there.get("CPU", 0) // cpus)
 
 
 def train_all(

@@ -6,23 +6,32 @@ from contextlib import closing
 
 from tqdm import tqdm
 
+from pipeline.core.errors import UserError
 from pipeline.core.progress import duration
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Training
 from pipeline.sweep.pool import Outcome
+from pipeline.sweep.task import Place
 from pipeline.tracking.runs import end_other_runs
+from pipeline.tracking.store import REQUEST_ERRORS, warn
 
 
 def describe_plan(trainings: Sequence[Training], estimates: Sequence[Estimate]) -> str:
     """List the trainings that are to run, with what each takes."""
     lines = [
-        f"  {describe(training)}: {estimate.pflop:.3g} PFLOP, about {duration(estimate.seconds)}"
+        f"  {describe(training)}: {_described(estimate)}"
         for training, estimate in zip(trainings, estimates, strict=True)
     ]
     seconds = duration(sum(estimate.seconds for estimate in estimates))
     pflop = sum(estimate.pflop for estimate in estimates)
     return "\n".join([*lines, f"  together {pflop:.3g} PFLOP, one after the other about {seconds}"])
+
+
+def _described(estimate: Estimate) -> str:
+    if not estimate.pflop:
+        return "cannot be estimated"
+    return f"{estimate.pflop:.3g} PFLOP, about {duration(estimate.seconds)}"
 
 
 def describe(training: Training) -> str:
@@ -32,12 +41,14 @@ def describe(training: Training) -> str:
 
 def follow(
     outcomes: Generator[tuple[Training, Outcome], None, None],
+    place: Place,
     estimates: dict[str, Estimate],
     slots: int,
 ) -> list[tuple[Training, list[Record]]]:
     """Say how each training ended; only the MLflow run whose result counts stays FINISHED.
 
     Args:
+        place: where the trainings run.
         estimates: by the training's key.
         slots: how many run at once.
 
@@ -45,16 +56,34 @@ def follow(
         The trainings that ended well, with their records.
     """
     progress, good = Progress(estimates, slots), []
-    print(f"{slots} at a time, about {progress.left()}", flush=True)
+    open_runs: list[tuple[str, str]] = []
+    each = "a GPU each" if place.gpu else "on processors"
+    print(f"{slots} at a time, {each}, about {progress.left()}", flush=True)
     with closing(outcomes), closing(progress):
         for training, outcome in outcomes:
             if isinstance(outcome, Exception):
                 progress.advance(training.key, f"{describe(training)} failed:\n{outcome}\n")
                 continue
             good.append((training, outcome))
-            end_other_runs(training.key, outcome[0].run_id)
+            open_runs = _end_runs([*open_runs, (place.mark(training), outcome[0].run_id)])
             progress.advance(training.key, describe(training), outcome[0].seconds)
+    if _end_runs(open_runs):
+        warn("MLflow does not answer: runs whose result does not count may stay FINISHED there")
     return good
+
+
+def _end_runs(asked: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """End the runs whose result does not count; return what is to be asked again later.
+
+    Args:
+        asked: the mark of each training and the run that counts.
+    """
+    for i, (mark, counted) in enumerate(asked):
+        try:
+            end_other_runs(mark, counted)
+        except (UserError, *REQUEST_ERRORS):
+            return asked[i:]
+    return []
 
 
 class Progress:

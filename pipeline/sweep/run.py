@@ -1,6 +1,7 @@
 """A sweep from its plan to its experiments."""
 
 import os
+import platform
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import project_root
+from pipeline.core.files import PREPARED, project_root
+from pipeline.core.records import load_metadata
 from pipeline.sweep import assemble, jobs
-from pipeline.sweep.estimate import Estimate, estimate
+from pipeline.sweep.estimate import Asked, Estimate, estimate
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.ledger import Ledger, Objects, Record, Stages
-from pipeline.sweep.plan import Experiment, Training, list_trainings, plan_experiments
+from pipeline.sweep.plan import (
+    Experiment,
+    Training,
+    digest,
+    list_trainings,
+    plan_experiments,
+)
 from pipeline.sweep.pool import local_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import describe_plan, follow
 from pipeline.sweep.snapshot import (
@@ -27,6 +35,7 @@ from pipeline.sweep.storage import Storage, local_storage, remote_storage
 from pipeline.sweep.task import (
     Place,
     local_ledger,
+    persist,
     read_record,
     remote_ledger,
     scratch_folder,
@@ -50,6 +59,7 @@ class Head:
         cache: DVC's, shared by both.
         environment: of DVC in the clone.
         prepared: dvc.lock's entries of the data, by the key of the data.
+        images: how many there are to train on, by the same key.
     """
 
     root: Path
@@ -58,6 +68,7 @@ class Head:
     snapshot: Snapshot
     environment: dict[str, str]
     prepared: dict[str, Stages] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
 
 
 def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | None) -> int:
@@ -89,25 +100,56 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         open_store()
         head.environment["MLFLOW_TRACKING_URI"] = store_uri()
         remote = remote_storage(head.clone) if cluster else None
-        known = look_up(remote_ledger(remote), Objects(remote), todo) if remote else {}
+        known = look_up_remote(remote, todo) if remote else {}
         find_known(head, todo, known)
-        trainings = list_trainings(todo)
-        missing = [t for t in trainings if any(e.key not in known for e in t.evaluations)]
-        done = len(trainings) - len(missing)
-        total, to_run = len(trainings), len(missing)
-        print(f"trainings that differ: {total}, done already: {done}, to run: {to_run}")
-        if missing:
-            environment = {**head.environment, **thread_limits(cpus)}
-            estimates = estimate(missing, todo, known.values(), head.clone, environment)
-            print(describe_plan(missing, estimates), flush=True)
+        missing = list_missing(todo, known)
+        estimates = estimate_missing(head, todo, missing, known, cpus)
         if dry_run:
             return 0
         if missing and cluster and remote:
             train_there(head, todo, missing, estimates, cluster, remote, cpus)
-            known |= look_up(remote_ledger(remote), Objects(remote), todo)
+            known |= persist(lambda: look_up(remote_ledger(remote), Objects(remote), todo))
         elif missing:
             train_here(head, missing, estimates, known, cpus)
         return finish(head, todo, known, pull=bool(cluster))
+
+
+def list_missing(experiments: Sequence[Experiment], known: Known) -> list[Training]:
+    """Return the trainings that are to run, and say how many."""
+    trainings = list_trainings(experiments)
+    missing = [t for t in trainings if any(e.key not in known for e in t.evaluations)]
+    done = len(trainings) - len(missing)
+    print(
+        f"trainings that differ: {len(trainings)}, done already: {done}, to run: {len(missing)}",
+        flush=True,
+    )
+    return missing
+
+
+def estimate_missing(
+    head: Head,
+    experiments: Sequence[Experiment],
+    missing: Sequence[Training],
+    known: Known,
+    cpus: int,
+) -> list[Estimate]:
+    """Estimate what is to run, and say it."""
+    if not missing:
+        return []
+    asked = []
+    for training in missing:
+        experiment = experiment_of(training, experiments)
+        images = head.images[experiment.data]
+        asked.append(Asked(training.trial.network, experiment.values, images))
+    environment = {**head.environment, **thread_limits(cpus)}
+    estimates = estimate(asked, known.values(), head.clone, environment)
+    print(describe_plan(missing, estimates), flush=True)
+    return estimates
+
+
+def experiment_of(training: Training, experiments: Iterable[Experiment]) -> Experiment:
+    """Return the first experiment that asks for a training."""
+    return next(e for e in experiments if e.name == training.evaluations[0].experiment)
 
 
 def check_store() -> None:
@@ -130,6 +172,7 @@ def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> N
         assemble.set_params(head.clone, head.snapshot, experiment.overrides)
         if experiment.data not in head.prepared:
             head.prepared[experiment.data] = assemble.prepare_data(head.clone, head.environment)
+            head.images[experiment.data] = load_metadata(head.clone / PREPARED)["images"]["train"]
         unknown = [t for t, keys in experiment.keys.items() if keys.result not in known]
         for trial in assemble.find_cached(head.clone, unknown, head.environment):
             key = experiment.keys[trial].result
@@ -152,24 +195,41 @@ def look_up(ledger: Ledger, objects: Objects, experiments: Iterable[Experiment])
         return {key: record for key, record in found if record}
 
 
+def look_up_remote(remote: Storage, experiments: Iterable[Experiment]) -> Known:
+    """Return the results in DVC's remote.
+
+    Raises:
+        UserError: it does not answer, or not to this user.
+    """
+    try:
+        return look_up(remote_ledger(remote), Objects(remote), experiments)
+    except Exception as error:  # of the network, of credentials: each storage has its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"DVC's remote {remote.root} cannot be read ({reason}); check its endpointurl, that it "
+            "runs, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from None
+
+
 def train_here(
     head: Head, missing: Sequence[Training], estimates: Sequence[Estimate], known: Known, cpus: int
 ) -> None:
     """Train on this machine; results are added to `known`."""
     with local_pool():
         limits = {} if takes_gpu() else thread_limits(cpus)
-        place = Place(head.root, head.cache, {**head.environment, **limits})
+        ledger = f"{platform.node()}:{head.root}"
+        place = Place(ledger, head.root, head.cache, {**head.environment, **limits}, takes_gpu())
         asked = [(training, Stages()) for training in missing]
         by_key = dict(zip((t.key for t in missing), estimates, strict=True))
         outcomes = train_all(asked, head.snapshot, place, cpus)
-        for training, records in follow(outcomes, by_key, slots(cpus)):
+        for training, records in follow(outcomes, place, by_key, slots(cpus)):
             keys = (evaluation.key for evaluation in training.evaluations)
             known |= dict(zip(keys, records, strict=True))
 
 
 def train_there(
     head: Head,
-    experiments: Iterable[Experiment],
+    experiments: Sequence[Experiment],
     missing: Sequence[Training],
     estimates: Sequence[Estimate],
     cluster: str,
@@ -177,20 +237,21 @@ def train_there(
     cpus: int,
 ) -> None:
     """Train on a cluster; results go to the ledger of DVC's remote."""
-    data = {experiment.name: experiment.data for experiment in experiments}
     for prepared in head.prepared.values():
         if Objects(remote).missing(prepared):
             assemble.push_data(head.clone, prepared, head.environment)
     environment = {"MLFLOW_TRACKING_URI": head.environment["MLFLOW_TRACKING_URI"], **PATIENCE}
     job = Job(
-        [(t, head.prepared[data[t.evaluations[0].experiment]]) for t in missing],
+        [(t, head.prepared[experiment_of(t, experiments).data]) for t in missing],
         list(estimates),
         # What is handed over can be read in Ray's dashboard: passwords take other ways.
         head.snapshot._replace(config=""),
+        remote.root,
         environment,
         cpus,
     )
-    jobs.run(cluster, job, head.clone)
+    whole = digest(sorted(training.key for training in list_trainings(experiments)))
+    jobs.run(cluster, job, whole, head.clone)
 
 
 def finish(head: Head, experiments: Sequence[Experiment], known: Known, pull: bool) -> int:
@@ -208,9 +269,16 @@ def finish(head: Head, experiments: Sequence[Experiment], known: Known, pull: bo
         if any(key not in known for key in results):
             lacking.append(experiment.name)
             continue
+        if assemble.is_recorded(head.root, head.snapshot.head, experiment.name):
+            continue  # by the same sweep, which ran at the same time
         records = [known[key] for key in results]
-        assemble.record_experiment(head.clone, head.root, head.snapshot, experiment, records,
-                                   head.environment, pull)  # fmt: skip
+        try:
+            assemble.record_experiment(head.clone, head.root, head.snapshot, experiment, records,
+                                       head.environment, pull)  # fmt: skip
+        except UserError as error:
+            print(error, file=sys.stderr)
+            lacking.append(experiment.name)
+            continue
         print(f"recorded {experiment.name}", flush=True)
     if lacking:
         names = ", ".join(lacking)

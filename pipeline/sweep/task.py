@@ -12,14 +12,14 @@ from typing import NamedTuple, TypeVar
 
 import filelock
 
-from pipeline.core.files import read_json
+from pipeline.core.files import NEEDS_GPU, read_json
 from pipeline.core.params import PARAMS_FILE
 from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import LOGGED_MODEL, METRICS
 from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.fence import run_fenced
 from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, read_lock, write_lock
-from pipeline.sweep.plan import Evaluation, Training, override_params
+from pipeline.sweep.plan import Evaluation, Training, digest, override_params
 from pipeline.sweep.snapshot import Snapshot, dvc, last_lines, unpack, user_environment
 from pipeline.sweep.storage import Storage, local_storage, remote_storage
 from pipeline.tracking.context import SWEEP_TRAINING
@@ -33,15 +33,23 @@ class Place(NamedTuple):
     """Where trainings run and where their results go.
 
     Attributes:
+        ledger: names where results are recorded, for one MLflow server may see several ledgers.
         root: the main repository, whose cache, store and checkpoints are shared; None on the
             machines of a cluster, which share DVC's remote only.
         cache: DVC's cache of the main repository.
         environment: of each training.
+        gpu: whether each is given a GPU.
     """
 
+    ledger: str
     root: Path | None
     cache: Path | None
     environment: dict[str, str]
+    gpu: bool
+
+    def mark(self, training: Training) -> str:
+        """Return what tags the MLflow runs of a training, of which one counts."""
+        return digest([self.ledger, training.key])
 
 
 class TrainingFailedError(Exception):
@@ -61,11 +69,13 @@ def train(training: Training, snapshot: Snapshot, place: Place, prepared: Stages
         clone = scratch / "clone"
         unpack(snapshot, clone, place.cache)
         if place.root is not None:
-            return _evaluate_all(training, snapshot, place, clone, local_ledger(place.root))
+            reproduce = partial(_reproduce, training, snapshot, place, clone)
+            return _evaluate_all(training, clone, local_ledger(place.root), reproduce)
         write_lock(clone, prepared)
         storage = remote_storage(clone)
+        reproduce = partial(_reproduce_once, training, snapshot, place, clone, storage)
         with shared_checkpoints(clone / ".training", storage.within("sweep", training.key)):
-            return _evaluate_all(training, snapshot, place, clone, remote_ledger(storage))
+            return _evaluate_all(training, clone, remote_ledger(storage), reproduce)
 
 
 def local_ledger(root: Path) -> Ledger:
@@ -79,7 +89,7 @@ def remote_ledger(storage: Storage) -> Ledger:
 
 
 def _evaluate_all(
-    training: Training, snapshot: Snapshot, place: Place, clone: Path, ledger: Ledger
+    training: Training, clone: Path, ledger: Ledger, reproduce: Callable[[Evaluation], Record]
 ) -> list[Record]:
     original = (clone / PARAMS_FILE).read_bytes()
     records = []
@@ -88,16 +98,53 @@ def _evaluate_all(
         if record is None:
             (clone / PARAMS_FILE).write_bytes(original)
             override_params(clone, evaluation.overrides)
-            _reproduce(training, evaluation, snapshot, place, clone)
-            new = read_record(clone, training.trial)
-            record = persist(partial(ledger.add, evaluation.key, new))
+            record = persist(partial(ledger.add, evaluation.key, reproduce(evaluation)))
         records.append(record)
     return records
 
 
+def _reproduce_once(
+    training: Training,
+    snapshot: Snapshot,
+    place: Place,
+    clone: Path,
+    storage: Storage,
+    evaluation: Evaluation,
+) -> Record:
+    """Evaluate the training that is in DVC's remote, or the first that comes there.
+
+    Another evaluation of it may have been asked for before, or at the same time elsewhere.
+    """
+    trained = Ledger(storage.within("sweep", "trained"))
+    first = persist(partial(trained.get, training.key))
+    if first and Objects(storage).missing(first.stages):
+        trained.remove(training.key)
+        first = None
+    if first:
+        take_training(clone, first)
+    new = _reproduce(training, snapshot, place, clone, evaluation)
+    first = persist(partial(trained.add, training.key, new))
+    if first.run_id == new.run_id:
+        return new
+    take_training(clone, first)
+    return _reproduce(training, snapshot, place, clone, evaluation)
+
+
+def take_training(clone: Path, record: Record) -> None:
+    """Have DVC take a record's training for the clone's, in place of any other."""
+    kept = {name: entry for name, entry in record.stages.items() if not name.startswith("evaluate")}
+    for out in (out for entry in kept.values() for out in entry["outs"]):
+        path = clone / out["path"]
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    write_lock(clone, {**read_lock(clone), **kept})
+
+
 def _reproduce(
-    training: Training, evaluation: Evaluation, snapshot: Snapshot, place: Place, clone: Path
-) -> None:
+    training: Training, snapshot: Snapshot, place: Place, clone: Path, evaluation: Evaluation
+) -> Record:
     """Train and evaluate in the clone, and push the result where the cache is not shared."""
     target = f"evaluate@{training.trial.label}"
     environment = {
@@ -106,22 +153,24 @@ def _reproduce(
         "DVC_EXP_NAME": evaluation.experiment,
         "DVC_EXP_BASELINE_REV": snapshot.head,
         "DVC_SITE_CACHE_DIR": str(clone.parent / "site"),
-        SWEEP_TRAINING: training.key,
+        SWEEP_TRAINING: place.mark(training),
+        **({NEEDS_GPU: "1"} if place.gpu else {}),
     }
     if place.root is not None:
         # As in `dvc exp run --queue`: the main repository's checkpoints, locks of GPUs, store.
         environment["DVC_ROOT"] = str(place.root)
         _run(dvc("repro", target), clone, environment, PAUSES)
-        return
+        return read_record(clone, training.trial)
     _run(dvc("repro", "--pull", "--no-run-cache", target), clone, environment, PAUSES)
-    stages = read_record(clone, training.trial).stages
+    record = read_record(clone, training.trial)
 
     def push() -> None:
         _run(dvc("push", "--with-deps", target), clone, environment, ())
-        if lost := Objects(remote_storage(clone)).missing(stages):
+        if lost := Objects(remote_storage(clone)).missing(record.stages):
             raise TrainingFailedError(f"`dvc push` left out {', '.join(lost)}")
 
     persist(push)
+    return record
 
 
 def _run(

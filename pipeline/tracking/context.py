@@ -13,7 +13,7 @@ from pipeline.core.trials import Trial
 
 HEARTBEAT = "process.heartbeat"
 BEAT, LEASE = 60.0, 600.0  # seconds between two heartbeats; without one for so long, it is dead
-SWEEP_TRAINING = "SWEEP_TRAINING"  # variable of the environment: a sweep's key of the training
+SWEEP_TRAINING = "SWEEP_TRAINING"  # variable of the environment: a sweep's mark of the training
 
 
 def trial_tags(trial: Trial) -> dict[str, str]:

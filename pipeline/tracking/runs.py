@@ -311,12 +311,17 @@ def close_dead_runs(client: MlflowClient) -> list[str]:
     return dead
 
 
-def end_other_runs(training: str, run_id: str) -> None:
-    """End as KILLED all runs of a sweep's training but the one that counts."""
+def end_other_runs(mark: str, counted: str) -> None:
+    """End as KILLED all runs of a sweep's training but the one that counts.
+
+    Args:
+        mark: tags the training's runs.
+        counted: the run's id.
+    """
     client = open_store()
-    for run in find_runs(f"tags.`sweep.training` = '{training}'"):
-        if run.info.run_id != run_id and run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
-            client.set_tag(run.info.run_id, "end_reason", f"run {run_id} had the result first")
+    for run in find_runs(f"tags.`sweep.training` = '{mark}'"):
+        if run.info.run_id != counted and run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
+            client.set_tag(run.info.run_id, "end_reason", f"run {counted} had the result first")
             client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -1,5 +1,6 @@
 """What a training runs on: precision and devices, and how much memory it takes."""
 
+import os
 import platform
 import resource
 import sys
@@ -14,6 +15,8 @@ import keras
 import psutil
 import tensorflow as tf
 
+from pipeline.core.errors import UserError
+from pipeline.core.files import NEEDS_GPU
 from pipeline.core.params import TrainParams
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -50,8 +53,16 @@ def one_device(folder: Path) -> Iterator[None]:
 
     Args:
         folder: holds the locks by which trainings at the same time find a GPU each.
+
+    Raises:
+        UserError: there is none, where a sweep has counted on one.
     """
     gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and os.environ.get(NEEDS_GPU):
+        raise UserError(
+            "the sweep gives this training a GPU, but TensorFlow finds none: CUDA's libraries come "
+            f"with `pip install 'tensorflow[and-cuda]=={tf.__version__}'`"
+        )
     with ExitStack() as held:
         if gpus:
             mine = gpus[hold_device(len(gpus), folder, held)]

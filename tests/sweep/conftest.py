@@ -47,8 +47,8 @@ def work(tmp_path):
     return SimpleNamespace(
         root=root,
         snapshot=take_snapshot(root),
-        place=Place(root, root / "cache", environment),
-        elsewhere=Place(None, None, environment),
+        place=Place("here", root, root / "cache", environment, gpu=False),
+        elsewhere=Place("remote", None, None, environment, gpu=False),
         remote=tmp_path / "remote",
         notes=notes,
         started=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.model-*")],

@@ -30,10 +30,10 @@ def names(folder):
 
 def whole(*epochs):
     files = ("best.keras", "last.keras", "state.json")
-    return [f"key/epoch-{e:05d}/{name}" for e in epochs for name in files] + ["key/open_run.json"]
+    return [f"key/epoch-{e:05d}/{name}" for e in epochs for name in files]
 
 
-def test_another_machine_gets_the_newest_two_and_the_run(storage, tmp_path):
+def test_another_machine_gets_the_newest_two_but_not_the_run(storage, tmp_path):
     for epoch in (1, 2, 3):
         save(tmp_path / "here", epoch)
         send(tmp_path / "here", storage)
@@ -46,11 +46,21 @@ def test_another_machine_gets_the_newest_two_and_the_run(storage, tmp_path):
 def test_a_checkpoint_that_was_cut_off_on_its_way_is_sent_again(storage, tmp_path):
     save(tmp_path / "here", 1)
     send(tmp_path / "here", storage)
-    cut = f"{storage.root}/key/epoch-00001/last.keras"
+    cut, state = (f"{storage.root}/key/epoch-00001/{n}" for n in ("last.keras", "state.json"))
     storage.files.rm_file(cut)
+    storage.files.rm_file(state)
     storage.files.pipe_file(cut, b"wei")
     send(tmp_path / "here", storage)
     assert storage.files.cat_file(cut) == b"weights 1"
+    assert storage.files.exists(state)
+
+
+def test_a_whole_checkpoint_of_another_machine_is_left_as_it_is(storage, tmp_path):
+    for name in ("here", "there"):
+        save(tmp_path / name, 1, name)
+        send(tmp_path / name, storage)
+    for name in ("last.keras", "state.json"):
+        assert storage.files.cat_file(f"{storage.root}/key/epoch-00001/{name}") == b"here 1"
 
 
 def test_where_there_is_nothing_nothing_is_fetched(storage, tmp_path):

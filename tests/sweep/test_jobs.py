@@ -8,7 +8,7 @@ from pipeline.sweep.snapshot import Snapshot
 
 
 def test_a_cluster_that_does_not_answer_is_one_message(tmp_path):
-    job = Job([], [], Snapshot(b"", "", "", ("", ""), ""), {}, 1)
+    job = Job([], [], Snapshot(b"", "", "", ("", ""), ""), "remote", {}, 1)
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UserError, match=f"--on {address}: the cluster's job server: "):
-        jobs.run(address, job, tmp_path)
+        jobs.run(address, job, "tag", tmp_path)

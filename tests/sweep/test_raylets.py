@@ -92,6 +92,33 @@ def test_of_two_sweeps_at_once_the_first_result_counts_for_both(cluster, work):
     assert first == second == [records_of(work).get("result-0")]
 
 
+def test_another_evaluation_of_a_training_does_not_train_again(cluster, work):
+    work.go()
+    ((_, (first,)),) = list(start(work, 0, place=work.elsewhere))
+    ((_, (second,)),) = list(start(work, 0, place=work.elsewhere, result="other"))
+    assert second.run_id == first.run_id
+    assert len(work.started()) == 1
+    assert records_of(work).get("other-0") == second
+
+
+def test_of_two_evaluations_at_once_both_are_of_the_first_training(cluster, work):
+    outcomes = []
+
+    def sweep(result):
+        outcomes.extend(start(work, 0, place=work.elsewhere, result=result))
+
+    threads = [threading.Thread(target=sweep, args=(name,)) for name in ("result", "other")]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(work.started()) == 2)
+    work.go()
+    for thread in threads:
+        thread.join()
+    (_, (first,)), (_, (second,)) = outcomes
+    assert first.run_id == second.run_id
+    assert records_of(work).get("result-0").run_id == records_of(work).get("other-0").run_id
+
+
 def test_a_push_that_leaves_something_out_is_done_again(cluster, work):
     (work.notes / "lossy").touch()
     work.go()

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.training import machine
 from tests.conftest import REPOSITORY, start_python
 
@@ -88,3 +89,10 @@ def test_the_first_free_gpu_is_the_only_one_that_is_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: None)
     with machine.one_device(tmp_path), machine.one_device(tmp_path):
         assert seen == [("gpu 0", "GPU"), ("gpu 1", "GPU")]
+
+
+def test_a_training_that_was_given_a_gpu_does_not_go_on_without(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setenv("PIPELINE_NEEDS_GPU", "1")
+    with pytest.raises(UserError, match=r"tensorflow\[and-cuda\]"), machine.one_device(tmp_path):
+        pass

@@ -100,8 +100,8 @@ def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
     tiny_params, momentum
 ):
     recipe = recipe_of(
-        tiny_params, optimizer="muon", learning_rate=0.1, muon_learning_rate=0.05, momentum=momentum,
-        muon_momentum=0.8, weight_decay=0.2, muon_weight_decay=0.4,
+        tiny_params, optimizer="muon", learning_rate=0.1, muon_learning_rate=0.05,
+        momentum=momentum, muon_momentum=0.8, weight_decay=0.2, muon_weight_decay=0.4,
     )  # fmt: skip
     before, after, gradients = steps_of(tiny_params, recipe)
     kernel, velocity = before["conv/kernel"], 0.0
