@@ -1,5 +1,8 @@
 import os
 import re
+import shutil
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +18,8 @@ from tests.conftest import TINY, make_project, project_in
 def shared(tmp_path_factory):
     """PostgreSQL, S3 and MLflow; their addresses are in this process's environment."""
     folder = tmp_path_factory.mktemp("services")
-    postgres, database = services.start_postgres(folder)
+    open_folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    postgres, database = services.start_postgres(open_folder)
     s3, s3_address = services.start_s3(folder)
     mlflow, address = services.start_mlflow(folder, database, s3_address)
     environment = {
@@ -36,6 +40,7 @@ def shared(tmp_path_factory):
     os.environ.update(before)
     for server in (mlflow, s3, postgres):
         server.stop()
+    shutil.rmtree(open_folder)
 
 
 class Cluster:
