@@ -95,7 +95,8 @@ def record_copies(folder: Path, count: int) -> None:
     params = git(folder, "show", f"{ref}:params.yaml")
     listed = git(folder, "ls-tree", ref)
     for i in range(count):
-        changed = re.sub(r"stop_after_rising: \d+", f"stop_after_rising: {i + 5}", params)
+        changed = re.sub(r"learning_rate: [\d.]+", f"learning_rate: {0.1 + i / 1e5:.5f}", params)
+        assert changed != params
         blob = _piped(folder, "hash-object", "-w", "--stdin", given=changed)
         entry = f"100644 blob {blob}\tparams.yaml"
         tree = _piped(

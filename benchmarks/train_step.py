@@ -29,6 +29,12 @@ from pipeline.networks.shared.models import trainable_parameters
 from pipeline.training.machine import configure_backend
 from pipeline.training.optimizers import compile_model, new_model
 
+# The peers have the tutorial's optimizer, loss and network.
+AS_THE_PEERS = {
+    "optimizer": "adam", "offset_rate_factor": 1.0, "weight_decay": 0.0, "weight_average": 0.0,
+    "label_smoothing": 0.0, "logits_norm": True, "image_relu": True, "skip_connections": True,
+}  # fmt: skip
+
 
 class PlainDropBlock(keras.layers.Layer):
     """DropBlock as one would write it: a random number a unit, blocks by a max-pool."""
@@ -118,6 +124,7 @@ def contenders(
     """Yield the name and the step of each contender."""
     batch = make_batch(BATCH)
     configure_backend(train, 0)
+    recipe = recipe.model_copy(update=AS_THE_PEERS)
     model = new_model(network, recipe, train, 100)
     if "project" in names:
         yield "project", keras_step(model, batch)

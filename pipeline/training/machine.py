@@ -35,8 +35,8 @@ def configure_backend(params: TrainParams, seed: int) -> None:
 def resolve_precision(wanted: str) -> str:
     """Return the precision that `auto` stands for on this machine; any other as it is.
 
-    On CPUs with units for 16 bits the networks train 1.1 to 1.4 times as fast in them
-    (reports/benchmarks/precision.md).
+    On a CPU with AVX512-BF16 the networks train 1.1 to 1.4 times as fast in 16 bits
+    (reports/benchmarks/precision.md); AMX, which is made for it, was not measured.
     """
     if wanted != "auto":
         return wanted

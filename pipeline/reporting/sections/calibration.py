@@ -13,9 +13,9 @@ from pipeline.reporting.section import Drawing, Section
 
 ERRORS_NOTE = (
     "In brackets the 95 % interval, over the seeds or, of a single one, over the test images. The "
-    "calibration error of one seed is never below zero and partly chance, so that the mean of the "
-    "seeds' errors, which the table of all scores has, is above that of their pooled answers, "
-    "which the figure shows."
+    "calibration error of one seed is never below zero and partly chance, so that the mean of "
+    "several seeds' errors, which the table of all scores has, is never below that of their pooled "
+    "answers, which the figure shows."
 )
 
 

@@ -20,7 +20,7 @@ CHANGE_NOTE = (
     " *Change* below zero: the other network takes the one class for the other less often. One "
     "test image of one seed is {one:.2g} points. **The pairs were picked because this network "
     "confuses them most, so that a part of each change is regression to the mean: both lists, "
-    "picked the same way, show mostly falls.**"
+    "picked the same way, tend to show falls.**"
 )
 
 

@@ -20,7 +20,7 @@ PROMISE = (
     "flips of their signs. In simulations with this code (`benchmarks/coverage`) that interval "
     "holds the truth in 93 to 97 % of cases with 2 to 10 seeds, and p is below 0.05 in at most 5 "
     "% of cases without a difference. *Other seeds and other test images*: the variance of the "
-    "images is added to that of the seeds; it holds the truth in 95 % or more. {images}"
+    "images is added to that of the seeds; it holds the truth in 94 % or more. {images}"
 )
 IMAGES_DOMINATE = (
     "Here the images are the larger part of the uncertainty: **about other images the first "

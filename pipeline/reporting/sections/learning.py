@@ -61,16 +61,21 @@ def _levels(results: Results, levels: list[float]) -> list[Part]:
         f"Epochs and seconds until the {SPLIT_NAMES[results.watched]} accuracy first reached each "
         "level, as means over the seeds that reached it with their range:",
         table,
-        f"{LEVELS_NOTE} {describe_tracing(results)}",
+        f"{LEVELS_NOTE} {describe_tracing(results)}".strip(),
     ]
 
 
 def describe_tracing(results: Results) -> str:
-    """Say how much longer the first epoch took than the others."""
-    seconds = results.history.groupby(["network", "seed"])["seconds"]
+    """Say how much longer the first epoch took than the others with images of its size."""
+    history = results.history
+    first = history.groupby(["network", "seed"])[["seconds", "image_size"]].transform("first")
+    alike = history[history["image_size"] == first["image_size"]]
+    seconds = alike.groupby(["network", "seed"])["seconds"]
     extra = (seconds.first() - seconds.median()).groupby("network").mean()
-    said = [f"{extra[name]:,.1f} s ({name})" for name in results.names]
-    return f"Here the first epoch took longer than the median one by {listed(said)}."
+    said = [f"{extra[name]:,.1f} s ({name})" for name in results.names if extra[name] >= 0.05]
+    if not said:
+        return ""
+    return f"Here the first epoch took longer than the median of its kind by {listed(said)}."
 
 
 def mean_curves(results: Results) -> pd.DataFrame:
