@@ -9,6 +9,7 @@ from pipeline.sweep.pool import train_all
 # In the clone's folder it is what `python -m dvc` finds.
 DVC = """
 import hashlib, json, os, pathlib, signal, sys, time
+from ruamel.yaml import YAML
 command, label = sys.argv[1], sys.argv[-1].split("@")[1]
 notes = pathlib.Path(os.environ["NOTES"])
 md5 = hashlib.md5(label.encode()).hexdigest()
@@ -32,7 +33,7 @@ def evaluate(run_id):
     lock.write_text(json.dumps({"schema": "2.0", "stages": stages}))
     sys.exit(0)
 lock = pathlib.Path("dvc.lock")
-known = json.loads(lock.read_text())["stages"] if lock.exists() else {}
+known = (YAML(typ="safe").load(lock) if lock.exists() else {}).get("stages", {})
 if trained := known.get(f"train@{label}"):
     evaluate(trained["cmd"])
 def end(*_):
