@@ -77,6 +77,11 @@ def describe_seeds(results: Results) -> str:
     return f"{kind} {listed}."
 
 
+def counted(count: int, what: str) -> str:
+    """Say how many of something: 1 seed, 2 seeds."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def listed(names: list[str], joint: str = "and") -> str:
     """Write `a`, `a and b`, or `a, b and c`."""
     *most, last = names

@@ -6,6 +6,7 @@ from pipeline.evaluation.outputs import EvaluationSet
 from pipeline.reporting.results import Results, load_results
 from tests.conftest import with_train
 from tests.made_up_results import write_results
+from tests.reporting.test_contrasts import counts, experiment
 
 
 @pytest.fixture
@@ -36,3 +37,13 @@ def results_of(predictions, labels, history=None):
         watched="val",
         scored="test",
     )
+
+
+@pytest.fixture
+def varied():
+    """This run, and two experiments with other block sizes, over six seeds each."""
+    return [
+        experiment("this run", counts(460, 1)),
+        experiment("block-1", counts(400, 2), drop_block_size=1),
+        experiment("block-11", counts(461, 3), drop_block_size=11),
+    ]

@@ -1,15 +1,8 @@
 """This run beside all experiments on the same data."""
 
-from collections import Counter
-from typing import Any
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pipeline.evaluation.plots import colours
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, t_interval
 from pipeline.reporting.contrasts import (
     DROP_BLOCK,
@@ -20,9 +13,10 @@ from pipeline.reporting.contrasts import (
     differing,
 )
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import between, format_p, listed
+from pipeline.reporting.formats import between, counted, format_p, listed
 from pipeline.reporting.power import seeds_for
 from pipeline.reporting.section import Drawing, Part, Section
+from pipeline.reporting.setting_plots import plot_contrasts, plot_settings
 
 ALONE = (
     "There are no other results on this data yet; `dvc exp run -S model.drop_block_size=7` makes "
@@ -102,7 +96,7 @@ def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
         smallest = min(c.p_value for c in found.family if c.p_value is not None)
         return (
             f"**No evidence that {varied} matters:** the smallest adjusted p of "
-            f"{_counted(len(found.family), 'contrast')} is {format_p(smallest)}, over {seeds} "
+            f"{counted(len(found.family), 'contrast')} is {format_p(smallest)}, over {seeds} "
             f"shared seeds. {_enough(found.family, seconds)}"
         )
     said = [
@@ -114,10 +108,6 @@ def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
     if len(certain) == len(found.family):
         only = "All differ" if len(certain) > 1 else "It differs"
     return f"**{only} from {found.reference}** over {seeds} shared seeds: {'; '.join(said)}."
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _enough(family: list[Contrast], seconds: dict[str, float]) -> str:
@@ -194,137 +184,3 @@ def _columns(settings: list[Setting]) -> list[str]:
 
 def _cell(setting: Setting, key: str) -> str:
     return str(setting.numbers.get(key, "on" if key == DROP_BLOCK else "-"))
-
-
-def value_of(setting: Setting, key: str) -> str:
-    """Return a setting's value of a param; `off` for a block size without DropBlock."""
-    if key.partition(".")[2] in DROP_KEYS and DROP_BLOCK in setting.numbers:
-        return "off" if setting.numbers[DROP_BLOCK] == "off" else "1"
-    return str(setting.numbers.get(key, "?"))
-
-
-def plot_settings(settings: list[Setting], x: str) -> Figure:
-    """Plot the test accuracy of all settings, with 95 % intervals, against a parameter.
-
-    Numbers stand to scale. A network with one setting alone is a line across. A setting with
-    another number of seeds than most says how many.
-
-    Args:
-        x: the parameter.
-    """
-    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    usual = Counter(len(s.right) for s in settings).most_common(1)[0][0]
-    networks = list(dict.fromkeys(s.network for s in settings))
-    of_network = {n: [s for s in settings if s.network == n] for n in networks}
-    varied = [n for n in networks if len(of_network[n]) > 1] or networks
-    places = scale([value_of(s, x) for n in varied for s in of_network[n]], axis)
-    for place, network in enumerate(networks):
-        mine = of_network[network]
-        if network in varied:
-            _plot_points(axis, mine, x, places, 0.008 * (place - len(networks) / 2), usual)
-        else:
-            _plot_line(axis, mine[0], usual)
-    axis.set(xlabel=x, ylabel="test accuracy, %")
-    axis.legend(title=f"{_counted(usual, 'seed')}, unless a point says otherwise", fontsize="small")
-    return figure
-
-
-def scale(values: list[str], axis: Axes) -> dict[str, float]:
-    """Return where each value stands, and label the axis; numbers to scale, words in their order.
-
-    `off` stands at 0 of a scale of numbers above 0. Over more than a factor of 30 the scale is
-    logarithmic.
-    """
-    numbers = {value: 0.0 if value == "off" else _number(value) for value in values}
-    if any(np.isnan(number) for number in numbers.values()):
-        places = {value: float(i) for i, value in enumerate(dict.fromkeys(values))}
-    else:
-        places = numbers
-    low, high = min(places.values()), max(places.values())
-    if places is numbers and low > 0 and high > 30 * low:
-        axis.set(xscale="log", xlim=(low / 1.3, high * 1.3))
-    else:
-        margin = 0.08 * (high - low) or 0.5
-        axis.set(xlim=(low - margin, high + margin))
-    axis.set_xticks(list(places.values()), labels=list(places))
-    axis.set_xticks([], minor=True)
-    return places
-
-
-def _colour(network: str) -> Any:
-    """Return a network's colour; grey for one that there is no more."""
-    return colours().get(network, "grey")
-
-
-def _number(value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        return float("nan")
-
-
-def _plot_points(
-    axis: Axes, settings: list[Setting], x: str, places: dict[str, float], dodge: float, usual: int
-) -> None:
-    """Plot a network's settings, those of one value side by side."""
-    colour, taken = _colour(settings[0].network), dict.fromkeys(places, 0)
-    for setting in settings:
-        value = value_of(setting, x)
-        place = _shift(axis, places[value], dodge + 0.02 * taken[value])
-        taken[value] += 1
-        found = t_interval(100 * setting.accuracies)
-        half = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
-        axis.errorbar(
-            place, found.mean, yerr=half, fmt="o", capsize=3, color=colour,
-            label=setting.network if setting is settings[0] else None,
-        )  # fmt: skip
-        if len(setting.right) != usual:
-            text = _counted(len(setting.right), "seed")
-            axis.annotate(
-                text, (place, found.mean), xytext=(5, 4), textcoords="offset points", size=8
-            )
-
-
-def _shift(axis: Axes, place: float, fraction: float) -> float:
-    """Return a place moved by a fraction of the axis."""
-    low, high = axis.get_xlim()
-    if axis.get_xscale() == "log":
-        return place * (high / low) ** fraction
-    return place + fraction * (high - low)
-
-
-def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
-    """Draw the one setting of a network across."""
-    found, colour = t_interval(100 * setting.accuracies), _colour(setting.network)
-    seeds = f", {_counted(len(setting.right), 'seed')}" if len(setting.right) != usual else ""
-    axis.axhline(found.mean, color=colour, label=f"{setting.network} (the same in all{seeds})")
-    if len(setting.right) > 1:
-        axis.axhspan(found.low, found.high, color=colour, alpha=0.15, linewidth=0)
-
-
-def plot_contrasts(contrasts: list[Contrast]) -> Figure:
-    """Plot each contrast's differences by seed, its mean and its interval, a line each."""
-    figure, axis = plt.subplots(figsize=(7, 1.3 + 0.5 * len(contrasts)), layout="constrained")
-    for place, c in enumerate(contrasts):
-        values = 100 * np.array(list(c.by_seed.values()))
-        colour, found = _colour(c.setting.network), c.difference
-        axis.plot(values, [place] * len(values), "|", color="grey", markersize=11)
-        half = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
-        axis.errorbar(
-            100 * found.mean, place, xerr=100 * half, fmt="o", capsize=4, color=colour, zorder=3
-        )
-    labels = [f"{c.setting.network}: {c.label}\n({_tested(c)})" for c in contrasts]
-    axis.set_yticks(range(len(contrasts)), labels=labels, fontsize="small")
-    axis.axvline(0, color="black", linewidth=0.8)
-    axis.set(
-        xlabel="test accuracy minus the reference's, points", ylim=(len(contrasts) - 0.5, -0.5)
-    )
-    axis.grid(visible=False, axis="y")
-    return figure
-
-
-def _tested(contrast: Contrast) -> str:
-    seeds = _counted(len(contrast.by_seed), "seed")
-    if contrast.p_value is None:
-        return f"{seeds}, not tested"
-    return f"{seeds}, adjusted p {format_p(contrast.p_value)}"

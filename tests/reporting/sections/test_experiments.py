@@ -1,22 +1,13 @@
 import numpy as np
-import pytest
 from scipy import stats
 
+from pipeline.reporting import setting_plots
 from pipeline.reporting.contrasts import contrast
 from pipeline.reporting.power import seeds_for
 from pipeline.reporting.sections import experiments as section
 from tests.reporting.test_contrasts import counts, experiment
 
 X = "model.drop_block_size"
-
-
-@pytest.fixture
-def varied():
-    return [
-        experiment("this run", counts(460, 1)),
-        experiment("block-1", counts(400, 2), drop_block_size=1),
-        experiment("block-11", counts(461, 3), drop_block_size=11),
-    ]
 
 
 def test_only_the_params_that_differ_are_columns(varied):
@@ -64,50 +55,6 @@ def test_too_few_shared_seeds_are_told_how_many_would_find_the_largest_differenc
     assert f"about {2 * (needed - 3)} minutes" in said
 
 
-def test_numbers_stand_to_scale_and_off_at_zero(varied):
-    off = experiment("off", counts(430, 5), conv_keep_end=1.0)
-    axis = section.plot_settings(contrast([*varied, off], None).settings, X).axes[0]
-    places = dict(zip([t.get_text() for t in axis.get_xticklabels()], axis.get_xticks(),
-                      strict=True))  # fmt: skip
-    assert places == {"off": 0, "1": 1, "5": 5, "11": 11}
-    drawn = sorted((c.lines[0].get_xdata()[0], c.lines[0].get_ydata()[0]) for c in axis.containers)
-    assert [x for x, _ in drawn] == pytest.approx([0, 1, 5, 11], abs=0.15)
-    assert drawn[1][1] == pytest.approx(np.mean(list(counts(400, 2).values())) / 10)
-
-
-def test_the_same_baseline_is_one_line_across(varied):
-    axis = section.plot_settings(contrast(varied, None).settings, X).axes[0]
-    labels = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert labels == ["baseline (the same in all)", "resnet"]
-    assert len(axis.containers) == 3
-
-
-def test_a_point_with_another_number_of_seeds_than_most_says_how_many(varied):
-    few = experiment("block-3", counts(440, 6, seeds=[0, 1]), drop_block_size=3)
-    axis = section.plot_settings(contrast([*varied, few], None).settings, X).axes[0]
-    assert sorted(t.get_text() for t in axis.texts) == ["2 seeds"]
-    assert not section.plot_settings(contrast(varied, None).settings, X).axes[0].texts
-
-
-def test_words_stand_in_their_order_and_wide_ranges_on_a_logarithmic_axis(varied):
-    settings = contrast(varied, None).settings
-    words = section.plot_settings(settings, "train.precision").axes[0]
-    assert [t.get_text() for t in words.get_xticklabels()] == ["float32"]
-    rates = [experiment(f"r{i}", counts(400, i), width=w) for i, w in enumerate([0.01, 0.1, 1.0])]
-    axis = section.plot_settings(contrast(rates, None).settings, "model.width").axes[0]
-    assert axis.get_xscale() == "log"
-
-
-def test_the_figure_of_contrasts_shows_each_seed_and_the_interval(varied):
-    family = contrast(varied, None).family
-    axis = section.plot_contrasts(family).axes[0]
-    seeds = [line for line in axis.lines if line.get_marker() == "|" and len(line.get_xdata()) == 6]
-    shown = sorted(seeds[0].get_xdata())
-    assert shown == pytest.approx(sorted(100 * d for d in family[0].by_seed.values()))
-    labels = [label.get_text() for label in axis.get_yticklabels()]
-    assert labels[0] == "resnet: drop_block_size 1\n(6 seeds, adjusted p 0.031)"
-
-
 def test_one_seed_has_no_interval():
     ones = [
         experiment("this run", {0: 460}),
@@ -119,8 +66,8 @@ def test_one_seed_has_no_interval():
     )
     assert section.contrast_table(found.family)["95 % interval"].tolist() == ["none of one seed"]
     assert "shows no spread" in section.conclude(found, {})
-    section.plot_contrasts(found.family)
-    section.plot_settings(found.settings, X)
+    setting_plots.plot_contrasts(found.family)
+    setting_plots.plot_settings(found.settings, X)
 
 
 def test_what_dropblock_that_is_off_leaves_undecided_is_no_column(varied):
