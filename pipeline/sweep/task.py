@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +66,8 @@ def train(training: Training, snapshot: Snapshot, place: Place, prepared: Stages
     Raises:
         TrainingFailedError: it failed, after some more attempts.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # inherited from a shell's background job
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # by which Ray cancels a task
     with held(place.root, training.key), scratch_folder(place.root) as scratch:
         clone = scratch / "clone"
         unpack(snapshot, clone, place.cache)
