@@ -40,7 +40,7 @@ run: setup  ## Train and compare both networks: the whole pipeline
 test: setup  ## Run the quick tests, minutes on two cores
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not slow and not own_process"
 
-test-all: setup  ## Run all tests: whole pipelines, kills and servers too
+test-all: setup  ## Run all tests of one machine: whole pipelines, kills and servers too
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
 
 test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S3 that fail on the way
@@ -48,7 +48,7 @@ test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S
 	@pytest tests/cluster $(ON_RAY) -v $(if $(TESTS),-k '$(TESTS)')
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
-coverage: setup  ## Run all tests and show what none of them reaches
+coverage: setup  ## Run all tests of one machine and show what none of them reaches
 	@$(OWN_PROCESS) --cov --cov-report= && $(PARALLEL) -m "not own_process" --cov --cov-append
 
 lint: setup  ## Check style, types and which room imports which
