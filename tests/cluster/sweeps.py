@@ -92,10 +92,11 @@ def wait_for(condition, seconds=300):
     return answer
 
 
-def wait_for_an_epoch(project):
-    """Return a training that has saved a checkpoint."""
+def wait_for_an_epoch(project, sweep):
+    """Return a training of a running sweep that has saved a checkpoint."""
 
     def trained():
+        assert sweep.poll() is None, sweep.stdout.read()
         for process in processes_of(project, "pipeline", "train"):
             try:
                 folder = process.cwd()

@@ -73,7 +73,7 @@ def remove_node(cluster, training):
 @pytest.mark.parametrize("fault", [kill_worker, kill_raylet, remove_node])
 def test_a_training_goes_on_elsewhere_after_its_last_epoch(fault, project, cluster, shared, serial):
     process = start_sweep(project, cluster)
-    training = wait_for_an_epoch(project)
+    training = wait_for_an_epoch(project, process)
     fault(cluster, training)
     wait_for(lambda: not training.is_running(), 60)
     end(process)
@@ -84,7 +84,7 @@ def test_a_job_whose_driver_is_killed_is_taken_up_by_the_same_command(
     project, cluster, shared, serial
 ):
     process = start_sweep(project, cluster)
-    training = wait_for_an_epoch(project)
+    training = wait_for_an_epoch(project, process)
     (driver,) = drivers()
     driver.kill()
     assert "FAILED" in end(process, code=1)
@@ -110,7 +110,7 @@ def test_a_command_that_is_killed_leaves_its_job_to_the_next(project, cluster, s
 
 def test_ctrl_c_stops_the_job_and_its_trainings(project, cluster, shared, serial):
     process = start_sweep(project, cluster)
-    training = wait_for_an_epoch(project)
+    training = wait_for_an_epoch(project, process)
     process.send_signal(signal.SIGINT)
     assert end(process, code=130).endswith("interrupted\n")
     wait_for(lambda: not training.is_running(), 60)
@@ -123,7 +123,7 @@ def test_after_a_restart_of_the_head_the_same_command_goes_on(project, shared, s
     first = Cluster(2)
     try:
         process = start_sweep(project, first)
-        training = wait_for_an_epoch(project)
+        training = wait_for_an_epoch(project, process)
     finally:
         first.stop()
     assert "the same command" in end(process, code=2)
@@ -139,7 +139,7 @@ def test_after_a_restart_of_the_head_the_same_command_goes_on(project, shared, s
 @pytest.mark.parametrize("name", ["s3", "mlflow"])
 def test_a_server_may_be_gone_for_a_while(name, project, cluster, shared, serial):
     process = start_sweep(project, cluster)
-    wait_for_an_epoch(project)
+    wait_for_an_epoch(project, process)
     server = getattr(shared, name)
     server.stop()
     time.sleep(AWAY)
