@@ -11,6 +11,7 @@ from ray.job_submission import JobSubmissionClient
 
 from pipeline.commands.servers import free_port
 from tests.cluster import services
+from tests.cluster.sweeps import wait_for
 from tests.conftest import TINY, make_project, project_in
 
 
@@ -59,10 +60,17 @@ class Cluster:
             },
         )
         self.nodes = [self.add() for _ in range(nodes)]
+        wait_for(self._answers)
 
     @property
     def address(self):
         return f"http://{services.HOST}:{self.port}"
+
+    def _answers(self):
+        try:
+            return self.jobs() is not None
+        except (ConnectionError, RuntimeError):
+            return False
 
     def add(self):
         return self.ray.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 << 20)
