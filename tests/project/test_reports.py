@@ -197,6 +197,24 @@ def test_the_table_of_the_recipes_parts_follows_from_the_screening():
         assert bounds == pytest.approx([100 * low, 100 * high], abs=0.06)
 
 
+def test_the_final_runs_of_the_pages_are_those_of_the_table():
+    final = pd.read_csv(REPOSITORY / "reports/recipe/final.csv")
+    final = final[final["name"] != "laptop"].assign(pflop=final["pflop"].round(3))
+    runs = final.groupby(["network", "pflop"])[["test_accuracy", "test_flip_accuracy"]]
+    page = (REPOSITORY / "reports/recipe/README.md").read_text().split("## The frontier")[1]
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(runs)
+    for network, _, pflop, seeds, accuracy, flipped, _ in rows:
+        found = runs.get_group((network.strip(), float(pflop)))
+        assert int(seeds) == len(found)
+        shown = [float(cell.split()[0]) for cell in (accuracy, flipped)]
+        assert shown == pytest.approx(100 * found.mean().to_numpy(), abs=0.051)
+    front = (REPOSITORY / "README.md").read_text()
+    best = 100 * final.groupby("network")["test_accuracy"].mean()["sprint"]
+    assert f"`sprint`, a third network, has **{best:.1f} %**" in front
+    assert f"{100 * final['test_accuracy'][final['pflop'] == 0.98].item():.1f} % test" in front
+
+
 def test_others_recipes_name_their_source():
     published = pd.read_csv(REPOSITORY / "reports/recipe/published.csv")
     assert published["source"].str.startswith("github.com/").all()
