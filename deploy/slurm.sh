@@ -1,7 +1,7 @@
 #!/bin/bash
 # A sweep on Slurm: `sbatch deploy/slurm.sh -S 'model.drop_block_size=1,3,5,7'`. The project's folder
-# with its .venv (`make setup-cluster`, with CUDA as deploy/README.md says) lies where all nodes see it. ray symmetric-run starts Ray on
-# each node, runs the sweep on the first and stops Ray again.
+# with its .venv (`make setup-cluster`, and CUDA as deploy/README.md says) lies where all nodes see it.
+# ray symmetric-run starts Ray on each node, runs the sweep on the first and stops Ray again.
 #SBATCH --job-name=sweep
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
