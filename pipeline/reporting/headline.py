@@ -4,7 +4,7 @@ from pipeline.evaluation.plots import SPLIT_NAMES
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
-from pipeline.reporting.formats import between, format_p, listed
+from pipeline.reporting.formats import between, counted, format_p, listed
 from pipeline.reporting.power import MOST_SEEDS, seeds_for
 from pipeline.reporting.results import Results
 
@@ -124,7 +124,7 @@ def verdict(comparison: Comparison, reference: str, name: str) -> str:
     if not comparison.enough_seeds:
         least = 2 / 2**seeds
         reason = (
-            f"with {seeds} paired seed{'s' if seeds > 1 else ''} the two-sided p-value of sign "
+            f"with {counted(seeds, 'paired seed')} the two-sided p-value of sign "
             f"flips cannot fall below {min(1.0, least):.3g}, and 0.05 takes {SEEDS_NEEDED}"
         )
         return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)

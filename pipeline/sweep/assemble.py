@@ -30,9 +30,7 @@ def prepare_data(clone: Path, environment: dict[str, str]) -> Stages:
     Raises:
         UserError: it failed.
     """
-    done = _run(clone, dvc("repro", "prepare"), environment)
-    if done.returncode:
-        raise UserError("the data cannot be prepared:\n" + last_lines(done.stdout))
+    _run_or_raise("the data cannot be prepared", clone, dvc("repro", "prepare"), environment)
     return read_lock(clone)
 
 
@@ -43,9 +41,7 @@ def push_data(clone: Path, prepared: Stages, environment: dict[str, str]) -> Non
         UserError: it failed.
     """
     write_lock(clone, prepared)
-    done = _run(clone, dvc("push", "prepare"), environment)
-    if done.returncode:
-        raise UserError("the data cannot be pushed:\n" + last_lines(done.stdout))
+    _run_or_raise("the data cannot be pushed", clone, dvc("push", "prepare"), environment)
 
 
 def find_cached(clone: Path, trials: Sequence[Trial], environment: dict[str, str]) -> list[Trial]:
@@ -101,9 +97,8 @@ def record_experiment(
     fetch_experiments(clone, root)
     write_lock(clone, merge(records))
     flags = [text for override in experiment.overrides for text in ("-S", override)]
-    done = _run(clone, dvc("exp", "run", "--name", experiment.name, *flags), environment)
-    if done.returncode:
-        raise UserError(f"{experiment.name} cannot be recorded:\n" + last_lines(done.stdout))
+    command = dvc("exp", "run", "--name", experiment.name, *flags)
+    _run_or_raise(f"{experiment.name} cannot be recorded", clone, command, environment)
     ref = experiment_ref(snapshot.head, experiment.name)
     git(root, "fetch", "--quiet", str(clone), f"{ref}:{ref}")
 
@@ -125,11 +120,8 @@ def fetch_results(
     set_params(clone, snapshot, experiment.overrides)
     write_lock(clone, merge(records))
     targets = [f"evaluate@{record.label}" for record in records]
-    done = _run(clone, dvc("fetch", "--with-deps", *targets), environment)
-    if done.returncode:
-        raise UserError(
-            f"the results of {experiment.name} cannot be fetched:\n" + last_lines(done.stdout)
-        )
+    problem = f"the results of {experiment.name} cannot be fetched"
+    _run_or_raise(problem, clone, dvc("fetch", "--with-deps", *targets), environment)
 
 
 def fetch_experiments(clone: Path, root: Path) -> None:
@@ -142,6 +134,15 @@ def fetch_experiments(clone: Path, root: Path) -> None:
 def is_recorded(root: Path, head: str, name: str) -> bool:
     """Whether the main repository has an experiment."""
     return bool(git(root, "rev-parse", "-q", "--verify", experiment_ref(head, name), check=False))
+
+
+def _run_or_raise(
+    problem: str, folder: Path, command: list[str], environment: dict[str, str]
+) -> None:
+    """Run a command, and raise a UserError of the problem and its last lines where it fails."""
+    done = _run(folder, command, environment)
+    if done.returncode:
+        raise UserError(f"{problem}:\n{last_lines(done.stdout)}")
 
 
 def _run(

@@ -24,6 +24,7 @@ from pipeline.sweep.pool import cluster_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import follow
 from pipeline.sweep.snapshot import Snapshot
 from pipeline.sweep.task import Place, thread_limits
+from pipeline.tracking.store import first_line
 
 FILE = "sweep.pickle"
 TAG = "sweep"  # of a job's metadata: which trainings it is for
@@ -74,7 +75,7 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
         ]
         name = running[0] if running else _submit(client, job, code, tag)
     except (ConnectionError, *NO_ANSWER) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"--on {address}: the cluster's job server: {reason}") from None
     print(f"job {name} on {address}", flush=True)
     try:
@@ -93,7 +94,7 @@ def _stop(client: JobSubmissionClient, name: str) -> None:
             time.sleep(LOOK)
     except NO_ANSWER as error:
         print(
-            f"the cluster does not answer ({str(error).splitlines()[0]}): job {name} may go on; "
+            f"the cluster does not answer ({first_line(error)}): job {name} may go on; "
             f"`ray job stop {name}` ends it",
             file=sys.stderr,
         )
@@ -129,7 +130,7 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
             if forgotten or time.monotonic() - answered > ABSENT:
                 raise UserError(
-                    f"the cluster has lost job {name} ({str(error).splitlines()[0]}); once it "
+                    f"the cluster has lost job {name} ({first_line(error)}); once it "
                     "answers, the same command goes on"
                 ) from None
             time.sleep(LOOK)

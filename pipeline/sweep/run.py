@@ -15,13 +15,7 @@ from pipeline.sweep import assemble, jobs
 from pipeline.sweep.estimate import Asked, Estimate, estimate
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.ledger import Ledger, Objects, Record, Stages
-from pipeline.sweep.plan import (
-    Experiment,
-    Training,
-    digest,
-    list_trainings,
-    plan_experiments,
-)
+from pipeline.sweep.plan import Experiment, Training, digest, list_trainings, plan_experiments
 from pipeline.sweep.pool import local_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import describe_plan, follow
 from pipeline.sweep.snapshot import (
@@ -41,7 +35,7 @@ from pipeline.sweep.task import (
     scratch_folder,
     thread_limits,
 )
-from pipeline.tracking.store import open_store, store_uri, without_password
+from pipeline.tracking.store import first_line, open_store, store_uri, without_password
 
 # A server that many machines ask at once may take its time, and is waited for.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
@@ -204,10 +198,9 @@ def look_up_remote(remote: Storage, experiments: Iterable[Experiment]) -> Known:
     try:
         return look_up(remote_ledger(remote), Objects(remote), experiments)
     except Exception as error:  # of the network, of credentials: each storage has its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"DVC's remote {remote.root} cannot be read ({reason}); check its endpointurl, that it "
-            "runs, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"DVC's remote {remote.root} cannot be read ({first_line(error)}); check its "
+            "endpointurl, that it runs, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from None
 
 

@@ -6,12 +6,11 @@ import time
 from pathlib import Path
 
 import psutil
-from dvc.api import DVCFileSystem
 from mlflow import MlflowClient
 
 from tests.cluster.services import bucket
 from tests.conftest import obey_ctrl_c
-from tests.sweep.test_run import without_measured
+from tests.sweep.test_run import comparison
 
 LABELS = ("baseline-dropblock-0", "baseline-dropblock-1")
 
@@ -46,11 +45,6 @@ def runs_of(project):
     client = MlflowClient()
     experiment = client.get_experiment_by_name("dropblock-comparison")
     return client.search_runs([experiment.experiment_id], f"tags.`git.commit` = '{project.commit}'")
-
-
-def comparison(project, revision):
-    files = DVCFileSystem(str(project.folder), rev=revision)
-    return without_measured(json.loads(files.read_text("reports/comparison.json")))
 
 
 def assert_all_is_well(project, shared, serial, labels=LABELS):

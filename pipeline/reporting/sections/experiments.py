@@ -87,9 +87,9 @@ def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
     seeds = len(found.seeds)
     if seeds < SEEDS_NEEDED:
         return (
-            f"**Not enough seeds to say whether {varied} matters:** over {seeds} shared "
-            f"seed{'s' if seeds > 1 else ''} no p can fall below {min(1.0, 2 / 2**seeds):.3g}, and "
-            f"{LEVEL} takes {SEEDS_NEEDED}. {_enough(found.family, seconds)}"
+            f"**Not enough seeds to say whether {varied} matters:** over "
+            f"{counted(seeds, 'shared seed')} no p can fall below {min(1.0, 2 / 2**seeds):.3g}, "
+            f"and {LEVEL} takes {SEEDS_NEEDED}. {_enough(found.family, seconds)}"
         )
     certain = [c for c in found.family if c.p_value is not None and c.p_value < LEVEL]
     if not certain:
