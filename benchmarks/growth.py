@@ -22,8 +22,8 @@ from benchmarks.steps import section
 from pipeline.core.params import Params, load_params
 from pipeline.core.records import make_records
 from pipeline.training.batches import make_train_dataset
+from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend
-from pipeline.training.optimizers import new_model
 
 MIDDLE = {"images": 2_000, "width": 0.125, "batch": 100, "seeds": 1}
 VARIED = {

@@ -24,10 +24,10 @@ from benchmarks.steps import BATCH, section
 from pipeline.core.files import PREPARED
 from pipeline.core.params import Params, load_params
 from pipeline.core.records import Prepared
-from pipeline.tracking.runs import tracked_run
+from pipeline.tracking.lifecycle import tracked_run
 from pipeline.training.batches import make_train_dataset
+from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend
-from pipeline.training.optimizers import new_model
 
 STEPS = 30
 COMMANDS = {

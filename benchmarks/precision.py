@@ -34,8 +34,8 @@ def work(
     os.environ |= environment
     from benchmarks.steps import images_per_second, keras_step, make_batch, section
     from pipeline.core.params import load_params
+    from pipeline.training.compiling import new_model
     from pipeline.training.machine import configure_backend
-    from pipeline.training.optimizers import new_model
 
     params = load_params()
     train = params.train.model_copy(update={"precision": precision})

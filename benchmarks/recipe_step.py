@@ -17,8 +17,8 @@ from benchmarks.steps import images_per_second, keras_step, make_batch, section
 from pipeline.commands.preset import PRESETS
 from pipeline.core.params import check_params, read_yaml
 from pipeline.networks.shared.models import at_size, build_model
+from pipeline.training.compiling import compile_model
 from pipeline.training.machine import configure_backend
-from pipeline.training.optimizers import compile_model
 
 PLAIN: dict[str, Any] = {
     "optimizer": "sgd",

@@ -26,8 +26,8 @@ from pipeline.core.params import TrainParams, load_params
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import trainable_parameters
+from pipeline.training.compiling import compile_model, new_model
 from pipeline.training.machine import configure_backend
-from pipeline.training.optimizers import compile_model, new_model
 
 # The peers have the tutorial's optimizer, loss and network.
 AS_THE_PEERS = {

@@ -13,8 +13,14 @@ from pipeline.core.files import project_root
 from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import COMMIT, WORKSPACE, TrackedResult, list_results
 from pipeline.tracking.context import HEARTBEAT
-from pipeline.tracking.runs import close_dead_runs, find_runs
-from pipeline.tracking.store import MlflowClient, open_store, store_uri, without_password
+from pipeline.tracking.lifecycle import close_dead_runs
+from pipeline.tracking.store import (
+    MlflowClient,
+    find_runs,
+    open_store,
+    store_uri,
+    without_password,
+)
 
 TAG = "dvc.experiments"
 NO_EXPERIMENT = (WORKSPACE, COMMIT)

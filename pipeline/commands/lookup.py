@@ -8,8 +8,7 @@ import pandas as pd
 
 from pipeline.core.errors import UserError
 from pipeline.reporting.experiments import TrackedResult, list_results
-from pipeline.tracking.runs import find_runs
-from pipeline.tracking.store import open_store
+from pipeline.tracking.store import find_runs, open_store
 
 
 def lookup(name: str | None) -> pd.DataFrame:

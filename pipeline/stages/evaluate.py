@@ -24,7 +24,7 @@ from pipeline.evaluation.masks import measure_drop_blocks
 from pipeline.evaluation.scores import Scores, calibration_table, score, superclass_confusion
 from pipeline.networks.shared.models import load_network
 from pipeline.tracking.context import trial_tags
-from pipeline.tracking.runs import tracked_run
+from pipeline.tracking.lifecycle import tracked_run
 from pipeline.training.batches import make_eval_dataset
 from pipeline.training.checkpoint import discard_checkpoints
 from pipeline.training.loop import best_row

@@ -36,16 +36,17 @@ from pipeline.networks.shared.models import (
 )
 from pipeline.tracking.context import context_tags, source_name, trial_tags
 from pipeline.tracking.descriptions import describe_data, describe_recipe, report_link
-from pipeline.tracking.runs import LOCK_FILE, TrackedRun, tracked_run
+from pipeline.tracking.lifecycle import tracked_run
+from pipeline.tracking.runs import LOCK_FILE, TrackedRun
 from pipeline.tracking.views import NOTE
 from pipeline.training import checkpoint, loop
+from pipeline.training.compiling import new_model
 from pipeline.training.machine import (
     configure_backend,
     describe_machine,
     one_device,
     resolve_precision,
 )
-from pipeline.training.optimizers import new_model
 from pipeline.training.schedules import of_variant
 
 PACKAGE = Path(__file__).parents[1]

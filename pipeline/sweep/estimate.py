@@ -108,9 +108,9 @@ def measure(network: str, params: Params, folder: Path) -> float:
     """Return the seconds a PFLOP of a few training steps on this machine, after one to warm up."""
     from pipeline.networks.shared.models import training_pflop
     from pipeline.training.batches import make_train_dataset
+    from pipeline.training.compiling import new_model
     from pipeline.training.loop import check_batch_size
     from pipeline.training.machine import configure_backend
-    from pipeline.training.optimizers import new_model
 
     prepared, recipe = Prepared(folder / PREPARED), params.network(network)
     configure_backend(params.train, 0)

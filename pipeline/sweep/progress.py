@@ -13,7 +13,7 @@ from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Training
 from pipeline.sweep.pool import Outcome
 from pipeline.sweep.task import Place
-from pipeline.tracking.runs import end_other_runs
+from pipeline.tracking.lifecycle import end_other_runs
 from pipeline.tracking.store import REQUEST_ERRORS, warn
 
 

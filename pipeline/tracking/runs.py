@@ -1,13 +1,9 @@
-"""One MLflow run per (network, variant, seed), never left RUNNING."""
+"""What a training's MLflow run is given: metrics, params, files, data sets, the model."""
 
-import os
 import re
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import mlflow
@@ -16,25 +12,11 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
-from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.core.errors import Terminated, UserError
-from pipeline.core.repeat import repeated
-from pipeline.tracking import context
-from pipeline.tracking.context import context_tags, is_dead, process_tags
-from pipeline.tracking.store import (
-    EXPERIMENT,
-    REQUEST_ERRORS,
-    first_line,
-    open_store,
-    store_problem,
-    store_uri,
-    warn,
-)
-from pipeline.tracking.views import NOTE, save_view
+from pipeline.tracking.store import REQUEST_ERRORS, first_line, open_store, run_exists, warn
+from pipeline.tracking.views import NOTE
 
 LOCK_FILE = "requirements.lock"
 CONTEXTS = {"train": "train", "val": "validation", "test": "test"}
@@ -184,63 +166,6 @@ def _split_and_step(key: str, epoch: int) -> tuple[str, int]:
     return "", 0
 
 
-@contextmanager
-def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> Iterator[TrackedRun]:
-    """Open a run, or the run with `run_id` again, and close it with the right status.
-
-    It ends FINISHED, or FAILED with the exception as tag `end_reason`, or KILLED on Ctrl-C and
-    SIGTERM. After kill -9 the next start closes it.
-
-    Raises:
-        UserError: the store cannot be used.
-    """
-    client = open_store()
-    close_dead_runs(client)
-    save_view(client)
-    if "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL" not in os.environ:
-        mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
-    previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
-    tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
-    try:
-        active = mlflow.start_run(
-            run_id=run_id if run_exists(client, run_id) else None,
-            run_name=name,
-            tags=tags,
-            log_system_metrics=True,
-        )
-        if "end_reason" in active.data.tags:  # of the time before it was opened again
-            client.delete_tag(active.info.run_id, "end_reason")
-        with heartbeat(client, active.info.run_id):
-            yield TrackedRun(client, active)
-    except (MlflowException, SQLAlchemyError) as error:
-        _end_run(client, *_end_status(error))
-        raise UserError(store_problem(store_uri(), error)) from None
-    except BaseException as error:
-        _end_run(client, *_end_status(error))
-        raise
-    else:
-        _end_run(client, "FINISHED", None)
-    finally:
-        signal.signal(signal.SIGTERM, previous_handler)
-
-
-def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:
-    """Renew the run's sign of life, by which other machines know that it goes on."""
-    return repeated(
-        lambda: client.set_tag(run_id, context.HEARTBEAT, context.now()),
-        context.BEAT,
-        REQUEST_ERRORS,
-    )
-
-
-def sampling_interval(uri: str) -> int:
-    """Return the seconds between two samples of the system metrics.
-
-    Each is two requests: a hundred runs at once then ask a server six times a second.
-    """
-    return 5 if uri.startswith("sqlite:") else 30
-
-
 def attach_files(run_ids: Sequence[str], paths: Sequence[Path], folder: str) -> None:
     """Copy files and folders into the artifacts of runs that have ended, where the store has them.
 
@@ -259,74 +184,3 @@ def attach_files(run_ids: Sequence[str], paths: Sequence[Path], folder: str) -> 
                     client.log_artifact(run_id, str(path), folder)
         except REQUEST_ERRORS as error:
             warn(f"MLflow did not take {folder} for run {run_id} ({first_line(error)})")
-
-
-def run_exists(client: MlflowClient, run_id: str | None) -> bool:
-    """Whether the store has this run and it is not deleted."""
-    if run_id is None:
-        return False
-    try:
-        return client.get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException:
-        return False
-
-
-def _end_status(error: BaseException) -> tuple[str, str]:
-    if isinstance(error, Terminated):
-        return "KILLED", "SIGTERM"
-    if isinstance(error, KeyboardInterrupt):
-        return "KILLED", "interrupted (Ctrl-C)"
-    return "FAILED", f"{type(error).__name__}: {error}"[:5000]
-
-
-def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:
-    active = mlflow.active_run()
-    if active is None:
-        return
-    try:
-        if reason:
-            client.set_tag(active.info.run_id, "end_reason", reason)
-        mlflow.end_run(status)
-    except REQUEST_ERRORS as error:
-        warn(
-            f"MLflow does not answer ({first_line(error)}); run {active.info.run_id} stays open "
-            "there until `python -m pipeline doctor` closes it"
-        )
-
-
-def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def close_dead_runs(client: MlflowClient) -> list[str]:
-    """Close as KILLED the runs that a dead process or a lost machine left RUNNING."""
-    dead = [
-        run.info.run_id
-        for run in find_runs("attributes.status = 'RUNNING'")
-        if is_dead(run.data.tags)
-    ]
-    for run_id in dead:
-        client.set_tag(run_id, "end_reason", "its process died (kill -9, power or memory)")
-        client.set_terminated(run_id, "KILLED")
-    return dead
-
-
-def end_other_runs(mark: str, counted: str) -> None:
-    """End as KILLED all runs of a sweep's training but the one that counts.
-
-    Args:
-        mark: tags the training's runs.
-        counted: the run's id.
-    """
-    client = open_store()
-    for run in find_runs(f"tags.`sweep.training` = '{mark}'"):
-        if run.info.run_id != counted and run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
-            client.set_tag(run.info.run_id, "end_reason", f"run {counted} had the result first")
-            client.set_terminated(run.info.run_id, "KILLED")
-
-
-def find_runs(filter_string: str = "") -> list[Run]:
-    """Return the runs of this project's experiment in the open store, the newest first."""
-    return mlflow.search_runs(
-        experiment_names=[EXPERIMENT], filter_string=filter_string, output_format="list"
-    )

@@ -10,6 +10,7 @@ import filelock
 import mlflow
 from alembic.util import CommandError
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from sqlalchemy import create_engine, text
@@ -93,6 +94,23 @@ def _create_experiment(client: MlflowClient, uri: str) -> None:
 def _artifact_location(uri: str) -> str | None:
     """Keep artifacts beside a local database; a server decides for itself."""
     return (project_root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+
+
+def run_exists(client: MlflowClient, run_id: str | None) -> bool:
+    """Whether the store has this run and it is not deleted."""
+    if run_id is None:
+        return False
+    try:
+        return client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException:
+        return False
+
+
+def find_runs(filter_string: str = "") -> list[Run]:
+    """Return the runs of this project's experiment in the open store, the newest first."""
+    return mlflow.search_runs(
+        experiment_names=[EXPERIMENT], filter_string=filter_string, output_format="list"
+    )
 
 
 def store_problem(uri: str, error: BaseException) -> str:

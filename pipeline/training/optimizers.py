@@ -1,4 +1,4 @@
-"""The optimizers, the loss, and a network compiled for training.
+"""The optimizers.
 
 Keras' own Adam and SGD, with weight decay on kernels alone; and Muon, because Keras' own sends
 every variable that is no matrix, so every convolution, to Adam.
@@ -11,7 +11,6 @@ from keras import ops
 
 from pipeline.core.declarations import Recipe
 from pipeline.core.params import TrainParams
-from pipeline.networks.shared.models import build_model
 
 Tensor = Any
 Variable = Any
@@ -154,33 +153,6 @@ def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     return ops.reshape(result, kernel.shape)
 
 
-@keras.saving.register_keras_serializable("pipeline")
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross entropy of logits with smoothed labels (Szegedy et al., arXiv 1512.00567).
-
-    Keras smooths labels in the form of vectors only; here they are (n,) integers.
-
-    Args:
-        label_smoothing: the probability that is spread over all classes.
-    """
-
-    def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.label_smoothing = label_smoothing
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the (n,) losses of (n,) labels and (n, classes) logits."""
-        classes = y_pred.shape[-1]
-        labels = ops.one_hot(ops.reshape(ops.cast(y_true, "int32"), (-1,)), classes)
-        return keras.losses.categorical_crossentropy(
-            labels, y_pred, from_logits=True, label_smoothing=self.label_smoothing
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments, for saving."""
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
-
-
 def make_optimizer(params: Recipe, train: TrainParams) -> keras.optimizers.Optimizer:
     """Make the optimizer of a recipe; the loop sets the learning rate of each step."""
     common: dict[str, Any] = {
@@ -207,27 +179,3 @@ def make_optimizer(params: Recipe, train: TrainParams) -> keras.optimizers.Optim
         kernel_decay=params.muon_weight_decay,
         **common,
     )
-
-
-def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> keras.Model:
-    """Give the model its optimizer and loss, and the metrics accuracy and cross_entropy.
-
-    `cross_entropy` is the loss without smoothing, which training and validation have in common.
-    """
-    cross_entropy = keras.metrics.SparseCategoricalCrossentropy(
-        from_logits=True, name="cross_entropy"
-    )
-    model.compile(
-        optimizer=make_optimizer(params, train),
-        loss=SmoothedCrossentropy(params.label_smoothing)
-        if params.label_smoothing
-        else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy", cross_entropy],
-        jit_compile=train.jit_compile,
-    )
-    return model
-
-
-def new_model(network: str, params: Recipe, train: TrainParams, classes: int) -> keras.Model:
-    """Build and compile an untrained network, by the name of its file in networks/."""
-    return compile_model(build_model(network, params, classes), params, train)

@@ -5,7 +5,7 @@ import pytest
 from pipeline.commands import doctor
 from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import TrackedResult
-from pipeline.tracking.runs import tracked_run
+from pipeline.tracking.lifecycle import tracked_run
 
 TRIAL = Trial("model", "dropblock", 0)
 

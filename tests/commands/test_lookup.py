@@ -4,7 +4,7 @@ from pipeline.commands import lookup as module
 from pipeline.core.errors import UserError
 from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import TrackedResult
-from pipeline.tracking.runs import tracked_run
+from pipeline.tracking.lifecycle import tracked_run
 
 
 @pytest.fixture

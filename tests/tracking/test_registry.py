@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.registry import Registry, load_model
-from pipeline.tracking.runs import tracked_run
 
 
 def log_small_model():

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.commands.servers import HOST, free_port
-from pipeline.tracking.runs import tracked_run
+from pipeline.tracking.lifecycle import tracked_run
 from tests.conftest import start_python, stop, wait_until_up
 from tests.tracking.test_runs import ROWS
 

@@ -8,6 +8,8 @@ from mlflow import MlflowClient
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import store
+from pipeline.tracking.lifecycle import tracked_run
+from pipeline.tracking.store import run_exists
 from tests.conftest import start_python
 
 
@@ -110,3 +112,12 @@ def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, mo
 )
 def test_passwords_are_masked(uri, masked):
     assert store.without_password(uri) == masked
+
+
+def test_a_deleted_or_unknown_run_does_not_exist(store):
+    with tracked_run("one", {}) as run:
+        assert run_exists(store, run.run_id)
+    store.delete_run(run.run_id)
+    assert not run_exists(store, run.run_id)
+    assert not run_exists(store, "f00d")
+    assert not run_exists(store, None)

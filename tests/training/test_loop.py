@@ -7,8 +7,8 @@ from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import training_pflop
 from pipeline.training import loop, schedules
 from pipeline.training.batches import make_train_dataset
+from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend
-from pipeline.training.optimizers import new_model
 
 
 def train(prepared, params, epochs, saved=None, network="model", rows=()):

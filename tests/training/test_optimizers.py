@@ -2,13 +2,12 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.training.compiling import compile_model
 from pipeline.training.optimizers import (
     NEWTON_SCHULZ,
     SGD,
     Adam,
     Muon,
-    SmoothedCrossentropy,
-    compile_model,
     make_optimizer,
     orthogonalise,
 )
@@ -151,12 +150,3 @@ def test_an_optimizer_goes_on_after_saving_as_if_it_had_not_been_saved(
         each.train_on_batch(x, y)
     for expected, weights in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected)
-
-
-def test_smoothed_cross_entropy_is_that_of_smoothed_labels():
-    logits = RNG.normal(size=(6, 4)).astype(np.float32)
-    labels = np.array([0, 1, 2, 3, 0, 1])
-    smooth = 0.7 * np.eye(4)[labels] + 0.3 / 4
-    log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    expected = -(smooth * log_p).sum(axis=1).mean()
-    assert float(SmoothedCrossentropy(0.3)(labels, logits)) == pytest.approx(expected, rel=1e-5)

@@ -10,7 +10,7 @@ from pipeline.networks.shared.models import (
     load_network,
     training_pflop,
 )
-from pipeline.training.optimizers import compile_model
+from pipeline.training.compiling import compile_model
 from tests.conftest import truncate
 
 

@@ -1,0 +1,140 @@
+"""One MLflow run per (network, variant, seed): opened, opened again, never left RUNNING."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.core.errors import Terminated, UserError
+from pipeline.core.repeat import repeated
+from pipeline.tracking import context
+from pipeline.tracking.context import context_tags, is_dead, process_tags
+from pipeline.tracking.runs import TrackedRun
+from pipeline.tracking.store import (
+    REQUEST_ERRORS,
+    find_runs,
+    first_line,
+    open_store,
+    run_exists,
+    store_problem,
+    store_uri,
+    warn,
+)
+from pipeline.tracking.views import save_view
+
+
+@contextmanager
+def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> Iterator[TrackedRun]:
+    """Open a run, or the run with `run_id` again, and close it with the right status.
+
+    It ends FINISHED, or FAILED with the exception as tag `end_reason`, or KILLED on Ctrl-C and
+    SIGTERM. After kill -9 the next start closes it.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    client = open_store()
+    close_dead_runs(client)
+    save_view(client)
+    if "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL" not in os.environ:
+        mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
+    previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
+    tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
+    try:
+        active = mlflow.start_run(
+            run_id=run_id if run_exists(client, run_id) else None,
+            run_name=name,
+            tags=tags,
+            log_system_metrics=True,
+        )
+        if "end_reason" in active.data.tags:  # of the time before it was opened again
+            client.delete_tag(active.info.run_id, "end_reason")
+        with heartbeat(client, active.info.run_id):
+            yield TrackedRun(client, active)
+    except (MlflowException, SQLAlchemyError) as error:
+        _end_run(client, *_end_status(error))
+        raise UserError(store_problem(store_uri(), error)) from None
+    except BaseException as error:
+        _end_run(client, *_end_status(error))
+        raise
+    else:
+        _end_run(client, "FINISHED", None)
+    finally:
+        signal.signal(signal.SIGTERM, previous_handler)
+
+
+def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:
+    """Renew the run's sign of life, by which other machines know that it goes on."""
+    return repeated(
+        lambda: client.set_tag(run_id, context.HEARTBEAT, context.now()),
+        context.BEAT,
+        REQUEST_ERRORS,
+    )
+
+
+def sampling_interval(uri: str) -> int:
+    """Return the seconds between two samples of the system metrics.
+
+    Each is two requests: a hundred runs at once then ask a server six times a second.
+    """
+    return 5 if uri.startswith("sqlite:") else 30
+
+
+def _end_status(error: BaseException) -> tuple[str, str]:
+    if isinstance(error, Terminated):
+        return "KILLED", "SIGTERM"
+    if isinstance(error, KeyboardInterrupt):
+        return "KILLED", "interrupted (Ctrl-C)"
+    return "FAILED", f"{type(error).__name__}: {error}"[:5000]
+
+
+def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:
+    active = mlflow.active_run()
+    if active is None:
+        return
+    try:
+        if reason:
+            client.set_tag(active.info.run_id, "end_reason", reason)
+        mlflow.end_run(status)
+    except REQUEST_ERRORS as error:
+        warn(
+            f"MLflow does not answer ({first_line(error)}); run {active.info.run_id} stays open "
+            "there until `python -m pipeline doctor` closes it"
+        )
+
+
+def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def close_dead_runs(client: MlflowClient) -> list[str]:
+    """Close as KILLED the runs that a dead process or a lost machine left RUNNING."""
+    dead = [
+        run.info.run_id
+        for run in find_runs("attributes.status = 'RUNNING'")
+        if is_dead(run.data.tags)
+    ]
+    for run_id in dead:
+        client.set_tag(run_id, "end_reason", "its process died (kill -9, power or memory)")
+        client.set_terminated(run_id, "KILLED")
+    return dead
+
+
+def end_other_runs(mark: str, counted: str) -> None:
+    """End as KILLED all runs of a sweep's training but the one that counts.
+
+    Args:
+        mark: tags the training's runs.
+        counted: the run's id.
+    """
+    client = open_store()
+    for run in find_runs(f"tags.`sweep.training` = '{mark}'"):
+        if run.info.run_id != counted and run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
+            client.set_tag(run.info.run_id, "end_reason", f"run {counted} had the result first")
+            client.set_terminated(run.info.run_id, "KILLED")

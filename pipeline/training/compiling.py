@@ -1,0 +1,31 @@
+"""A network with its optimizer, loss and metrics, ready to train."""
+
+import keras
+
+from pipeline.core.declarations import Recipe
+from pipeline.core.params import TrainParams
+from pipeline.networks.shared.models import build_model
+from pipeline.training.losses import make_loss
+from pipeline.training.optimizers import make_optimizer
+
+
+def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> keras.Model:
+    """Give the model its optimizer and loss, and the metrics accuracy and cross_entropy.
+
+    `cross_entropy` is the loss without smoothing, which training and validation have in common.
+    """
+    cross_entropy = keras.metrics.SparseCategoricalCrossentropy(
+        from_logits=True, name="cross_entropy"
+    )
+    model.compile(
+        optimizer=make_optimizer(params, train),
+        loss=make_loss(params.label_smoothing),
+        metrics=["accuracy", cross_entropy],
+        jit_compile=train.jit_compile,
+    )
+    return model
+
+
+def new_model(network: str, params: Recipe, train: TrainParams, classes: int) -> keras.Model:
+    """Build and compile an untrained network, by the name of its file in networks/."""
+    return compile_model(build_model(network, params, classes), params, train)

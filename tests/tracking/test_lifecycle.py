@@ -1,0 +1,181 @@
+import itertools
+import signal
+import time
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from pipeline.core.errors import UserError
+from pipeline.tracking import context
+from pipeline.tracking.lifecycle import (
+    close_dead_runs,
+    end_other_runs,
+    sampling_interval,
+    tracked_run,
+)
+from pipeline.tracking.store import EXPERIMENT
+from tests.conftest import start_python
+
+
+def tags_of(client, run_id):
+    return client.get_run(run_id).data.tags
+
+
+def test_a_deleted_run_is_replaced_by_a_new_one(store):
+    with tracked_run("one", {}) as first:
+        pass
+    store.delete_run(first.run_id)
+    with tracked_run("one", {}, first.run_id) as second:
+        pass
+    assert second.run_id != first.run_id
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("bad\nvalue"), "FAILED", "ValueError: bad\nvalue"),
+        (SystemExit(3), "FAILED", "SystemExit: 3"),
+        (KeyboardInterrupt(), "KILLED", "interrupted (Ctrl-C)"),
+    ],
+)
+def test_a_run_cut_off_by_an_error_says_so(store, error, status, reason):
+    def fail():
+        with tracked_run("one", {}) as run:
+            ids.append(run.run_id)
+            raise error
+
+    ids = []
+    with pytest.raises(type(error)):
+        fail()
+    assert store.get_run(ids[0]).info.status == status
+    assert tags_of(store, ids[0])["end_reason"] == reason
+
+
+SLEEPER = """
+import time
+from pipeline.tracking.lifecycle import tracked_run
+with tracked_run("sleeper", {}) as run:
+    print(run.run_id, flush=True)
+    time.sleep(120)
+"""
+
+
+def start_sleeper(folder):
+    process = start_python(folder, "-c", SLEEPER)
+    return process, process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "interrupted (Ctrl-C)")],
+)
+def test_a_signal_closes_the_run_as_killed(store, workspace, sent, reason):
+    process, run_id = start_sleeper(workspace)
+    process.send_signal(sent)
+    assert process.wait(30) != 0
+    assert store.get_run(run_id).info.status == "KILLED"
+    assert tags_of(store, run_id)["end_reason"] == reason
+
+
+def test_the_next_start_closes_a_run_after_kill_9_and_leaves_living_ones(store, workspace):
+    dead, dead_id = start_sleeper(workspace)
+    living, living_id = start_sleeper(workspace)
+    try:
+        dead.kill()
+        dead.wait()
+        assert store.get_run(dead_id).info.status == "RUNNING"
+        assert close_dead_runs(store) == [dead_id]
+        assert store.get_run(dead_id).info.status == "KILLED"
+        assert "its process died" in tags_of(store, dead_id)["end_reason"]
+        assert store.get_run(living_id).info.status == "RUNNING"
+    finally:
+        living.kill()
+        living.wait()
+
+
+def test_the_run_of_a_lost_machine_is_closed_whatever_its_name(store, monkeypatch):
+    lost, seen, namesake = (
+        store.create_run(store.get_experiment_by_name(EXPERIMENT).experiment_id, tags=tags)
+        for tags in (
+            {**context.process_tags(), "process.machine": "lost", context.HEARTBEAT: "1000"},
+            {**context.process_tags(), "process.machine": "other"},
+            # Its process has a number that is free here, on a machine with this one's name.
+            {**context.process_tags(), "process.machine": "other", "process.pid": "999999999"},
+        )
+    )
+    assert close_dead_runs(store) == [lost.info.run_id]
+    assert store.get_run(lost.info.run_id).info.status == "KILLED"
+    for run in (seen, namesake):
+        assert store.get_run(run.info.run_id).info.status == "RUNNING"
+
+
+def test_an_open_run_gives_signs_of_life(store, monkeypatch):
+    monkeypatch.setattr(context, "BEAT", 0.01)
+    counted = itertools.count()
+    monkeypatch.setattr(context, "now", lambda: str(next(counted)))
+    with tracked_run("one", {}) as run:
+        assert tags_of(store, run.run_id)[context.HEARTBEAT] == "0"
+        for _ in range(500):
+            if int(tags_of(store, run.run_id)[context.HEARTBEAT]) > 2:
+                break
+            time.sleep(0.02)
+        else:
+            raise AssertionError("no heartbeat in 10 s")
+    last = tags_of(store, run.run_id)[context.HEARTBEAT]
+    time.sleep(0.1)
+    assert tags_of(store, run.run_id)[context.HEARTBEAT] == last
+
+
+@pytest.mark.parametrize(("uri", "seconds"), [("sqlite:////a.db", 5), ("http://host:5000", 30)])
+def test_a_shared_store_is_sent_fewer_system_metrics(uri, seconds):
+    assert sampling_interval(uri) == seconds
+
+
+def test_of_a_training_done_twice_only_one_run_counts(store, monkeypatch):
+    monkeypatch.setenv("SWEEP_TRAINING", "key")
+    with tracked_run("counts", {}) as first:
+        pass
+    with tracked_run("late", {}) as second:
+        pass
+    monkeypatch.setenv("SWEEP_TRAINING", "another")
+    with tracked_run("other training", {}) as other:
+        pass
+    end_other_runs("key", first.run_id)
+    assert store.get_run(first.run_id).info.status == "FINISHED"
+    assert store.get_run(second.run_id).info.status == "KILLED"
+    assert first.run_id in tags_of(store, second.run_id)["end_reason"]
+    assert store.get_run(other.run_id).info.status == "FINISHED"
+
+
+def test_a_run_has_no_empty_tags_and_no_reason_of_an_earlier_end(store):
+    with pytest.raises(ValueError, match="bad"), tracked_run("one", {"empty": ""}) as run:
+        raise ValueError("bad")
+    assert "end_reason" in tags_of(store, run.run_id)
+    with tracked_run("one", {}, run.run_id):
+        pass
+    assert "end_reason" not in tags_of(store, run.run_id)
+    assert "" not in tags_of(store, run.run_id).values()
+
+
+def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with tracked_run("one", {}) as run:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            names = store.get_run(run.run_id).data.metrics
+            if "system/cpu_utilization_percentage" in names:
+                return
+            time.sleep(0.2)
+    pytest.fail(f"no system metrics among {sorted(names)}")
+
+
+def test_a_request_that_fails_in_a_run_names_the_store(store):
+    def fail():
+        with tracked_run("one", {}) as run:
+            ids.append(run.run_id)
+            raise MlflowException("no such table")
+
+    ids = []
+    with pytest.raises(UserError, match=r"mlflow.db cannot be used \(no such table\)"):
+        fail()
+    assert store.get_run(ids[0]).info.status == "FAILED"
