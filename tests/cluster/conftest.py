@@ -56,6 +56,7 @@ class Cluster:
                 "include_dashboard": True,
                 "dashboard_host": services.HOST,
                 "dashboard_port": self.port,
+                "dashboard_agent_listen_port": free_port(),  # another Ray here may have the usual
                 "object_store_memory": 80 << 20,
             },
         )

@@ -172,6 +172,7 @@ def start_mlflow(folder, database, s3):
         f"database_uri = sqlite:///{folder}/auth.db\n"
         f"admin_username = {USER}\nadmin_password = {PASSWORD}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "auth_cache_ttl_seconds = 60\n"
     )
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", port,

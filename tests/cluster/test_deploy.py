@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from pipeline.commands.servers import free_port
 from tests.cluster.sweeps import assert_all_is_well, runs_of
 from tests.conftest import REPOSITORY
@@ -17,6 +19,8 @@ STUBS = {
 
 
 def test_the_slurm_script_brings_ray_up_with_a_token_and_sweeps(project, shared, serial, tmp_path):
+    raylets = [p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == "raylet"]
+    assert not raylets, f"Ray runs here ({raylets}), and symmetric-run would end it: end it first"
     folder = project.folder
     shutil.copytree(REPOSITORY / "deploy", folder / "deploy")
     values = {k: v for k, v in shared.environment.items() if k.startswith(("AWS_", "MLFLOW_"))}
