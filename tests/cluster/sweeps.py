@@ -24,11 +24,14 @@ def start_sweep(project, cluster, *overrides):
     )  # fmt: skip
 
 
-def run_sweep(project, cluster, *overrides, code=0):
-    process = start_sweep(project, cluster, *overrides)
-    output = process.communicate(timeout=600)[0]
+def end(process, code=0):
+    output = process.communicate(timeout=900)[0]
     assert process.returncode == code, output
     return output
+
+
+def run_sweep(project, cluster, *overrides, code=0):
+    return end(start_sweep(project, cluster, *overrides), code)
 
 
 def ledger_of(project, shared):
