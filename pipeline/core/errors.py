@@ -17,13 +17,15 @@ class Terminated(BaseException):
 def run_command(command: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; what stops it is one line instead of a traceback.
 
-    Its own code, or 0 for None; 2 after a UserError, or a file or disk that fails; 130 after
+    Its own code, or 0 for None; 2 after a UserError, or a file, disk or connection that fails; 130 after
     Ctrl-C; 143 after SIGTERM.
     """
     try:
         return command() or 0
     except UserError as error:
         return _say(f"error: {error}", BAD_INPUT)
+    except ConnectionError as error:
+        return _say(f"error: {error}; check that it runs and can be reached", BAD_INPUT)
     except OSError as error:
         reason = f"{error.filename or 'a file'}: {error.strerror or error}"
         way_out = "check that it can be read and written, and that the disk is not full"

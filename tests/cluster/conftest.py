@@ -17,9 +17,10 @@ from tests.conftest import TINY, make_project, project_in
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
-    """PostgreSQL, S3 and MLflow; their addresses are in this process's environment."""
+    """PostgreSQL, S3, MLflow and a folder of Ray's; their addresses are in this process's environment."""
     folder = tmp_path_factory.mktemp("services")
     open_folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    ray_folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets take short names only
     postgres, database = services.start_postgres(open_folder)
     s3, s3_address = services.start_s3(folder)
     mlflow, address = services.start_mlflow(folder, database, s3_address)
@@ -31,6 +32,7 @@ def shared(tmp_path_factory):
         "MLFLOW_TRACKING_PASSWORD": services.PASSWORD,
         **services.ONE_THREAD,
         "RAY_worker_niceness": "0",
+        "RAY_TMPDIR": ray_folder,  # where a job looks up its cluster: other tests have theirs
     }
     before = dict(os.environ)
     os.environ.update(environment)
@@ -42,6 +44,7 @@ def shared(tmp_path_factory):
     for server in (mlflow, s3, postgres):
         server.stop()
     shutil.rmtree(open_folder)
+    shutil.rmtree(ray_folder, ignore_errors=True)
 
 
 class Cluster:

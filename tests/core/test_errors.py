@@ -16,6 +16,7 @@ def failing(error):
         (UserError("a.txt is empty"), 2, "error: a.txt is empty"),
         (FileNotFoundError(2, "No such file", "b.txt"), 2, "error: b.txt: No such file; check"),
         (OSError("disk"), 2, "error: a file: disk; check"),
+        (ConnectionError("no answer"), 2, "error: no answer; check that it runs"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (Terminated(), 143, "terminated"),
     ],
