@@ -43,13 +43,13 @@ test: setup  ## Run the quick tests, minutes on two cores
 test-all: setup  ## Run all tests of one machine: whole pipelines, kills and servers too
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
 
-# A Ray of Slurm's ends every other one of the machine: by itself, and first.
+# A Ray of Slurm's ends every other one of the machine: by itself, and first. Then the longest first.
 test-cluster: CHOSEN_TESTS = $(if $(TESTS),-k '$(TESTS)')
 test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S3 that fail on the way
 	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
 	@pytest tests/cluster/test_deploy.py -v $(CHOSEN_TESTS) || [ $$? = 5 ]  # 5: it was not chosen
-	@pytest tests/cluster $(ON_RAY) --ignore tests/cluster/test_deploy.py -n auto --dist loadfile -v \
-	  $(CHOSEN_TESTS)
+	@pytest tests/sweep/test_run.py tests/cluster $(ON_RAY) --ignore tests/cluster/test_deploy.py \
+	  -n auto --dist loadgroup -v $(CHOSEN_TESTS)
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup  ## Run all tests of one machine and show what none of them reaches

@@ -17,8 +17,8 @@ class Terminated(BaseException):
 def run_command(command: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; what stops it is one line instead of a traceback.
 
-    Its own code, or 0 for None; 2 after a UserError, or a file, disk or connection that fails; 130 after
-    Ctrl-C; 143 after SIGTERM.
+    Its own code, or 0 for None; 2 after a UserError, or a file, disk or connection that fails; 130
+    after Ctrl-C; 143 after SIGTERM.
     """
     try:
         return command() or 0

@@ -17,7 +17,7 @@ from tests.conftest import TINY, make_project, project_in
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
-    """PostgreSQL, S3, MLflow and a folder of Ray's; their addresses are in this process's environment."""
+    """PostgreSQL, S3, MLflow, a folder for Ray; this process's environment names them."""
     folder = tmp_path_factory.mktemp("services")
     open_folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     ray_folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets take short names only

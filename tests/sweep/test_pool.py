@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY, obey_ctrl_c
 from tests.sweep.stand_in import start, trainings, worker_of
 from tests.sweep.test_fence import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pool")]  # they share a Ray
 
 
 @pytest.fixture(scope="module")

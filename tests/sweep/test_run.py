@@ -15,7 +15,7 @@ from dvc.api import DVCFileSystem
 from pipeline.core.trials import Trial
 from tests.conftest import environment_of_a_user, make_project, obey_ctrl_c, project_in, runs_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]  # they share what was swept
 
 BLOCKS = ["-S", "model.drop_block_size=1,3", "-S", "train.deterministic=true"]
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
