@@ -3,13 +3,14 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
+from pipeline.evaluation.plots import colours
 from pipeline.reporting.comparison import t_interval
 
 FULL = "full recipe"
 PUBLISHED = 0.707  # test accuracy of the tutorial's resnet
+OTHERS = "grey"  # networks that are not of this project
 NAMES = {"other": "small residual networks of another shape"}
 
 
@@ -56,8 +57,7 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
         published: name, pflop and test accuracy, of others' networks.
     """
     figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    networks = list(dict.fromkeys([*screened["network"], *final["network"]]))
-    palette = dict(zip(networks, sns.color_palette("colorblind", len(networks)), strict=True))
+    palette = {**dict.fromkeys(screened["network"], OTHERS), **colours()}
     for network, rows in screened.groupby("network"):
         axis.scatter(
             rows["pflop"], 100 * rows["val_accuracy"], s=14, alpha=0.45, linewidth=0,

@@ -302,7 +302,7 @@ def doctor(close: tuple[str, ...]) -> int:
         print(close_run(run))
     mended, left = examine()
     for line in mended:
-        print(f"mended: {line}")
+        print(line)
     for line in left:
         print(f"left: {line}")
     if not mended and not left:

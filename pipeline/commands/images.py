@@ -35,7 +35,8 @@ def load_image(file: Path) -> np.ndarray:
         most = Image.MAX_IMAGE_PIXELS
         raise UserError(f"{file} has more than {most:,} pixels; make it smaller first") from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{file} cannot be read ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{file} cannot be read ({reason})") from None
 
 
 def _to_pixels(image: Image.Image) -> np.ndarray:

@@ -70,7 +70,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def apply(text: str, changes: dict[str, Any]) -> str:
     """Change dotted keys in the text of params.yaml; comments and layout stay."""
-    values = _yaml().load(text)
+    values = _load(text)
     for key, value in changes.items():
         section, _, name = key.rpartition(".")
         if name not in (values.get(section) or {}):
@@ -95,7 +95,7 @@ def bring_up_to_date(text: str, defaults: dict[str, Any]) -> str:
     Args:
         defaults: the values of what is new, by dotted key.
     """
-    values, known = _yaml().load(text), known_keys()
+    values, known = _load(text), known_keys()
     defaults = {"data.path": None, **defaults}
     for section in [name for name in values if name not in known]:
         del values[section]
@@ -136,9 +136,21 @@ def _set(section: CommentedMap, name: str, value: Any) -> None:
     old = section[name]
     if isinstance(value, list) and isinstance(old, CommentedSeq):  # keep the one-line style
         old[:] = value
-        old.fa.set_flow_style()  # which an empty list has lost
     elif old != value:
         section[name] = value
+
+
+def _load(text: str) -> CommentedMap:
+    """Read params.yaml; lists are in one line again, which `dvc exp run -S` has broken up."""
+    values = _yaml().load(text)
+    for section in (each for each in values.values() if isinstance(each, CommentedMap)):
+        for name, value in list(section.items()):
+            if isinstance(value, CommentedSeq) and not value.fa.flow_style():
+                section[name] = CommentedSeq(value)
+                section[name].fa.set_flow_style()
+                if comment := section.ca.items.get(name):
+                    comment[3] = None  # what stands between the key and the first line of the list
+    return values
 
 
 def _yaml() -> YAML:

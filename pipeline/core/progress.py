@@ -58,7 +58,8 @@ class Progress:
         known = [seconds[network] * n for network, n in self._waiting if network in seconds]
         left = duration(own * (self._epochs - epoch) + sum(known))
         untimed = len(self._waiting) - len(known)
-        return f"about {left} left" + (f", without {untimed} not timed yet" if untimed else "")
+        more = f" and {untimed} more, of a network not timed yet" if untimed else ""
+        return f"about {left} left{more}"
 
 
 def duration(seconds: float) -> str:

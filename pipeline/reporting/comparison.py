@@ -39,6 +39,11 @@ class Interval:
         """Whether zero lies outside."""
         return self.low > 0 or self.high < 0
 
+    def of_accuracy(self) -> "Interval":
+        """Return it within 0 and 1, beyond which Student's t reaches for an accuracy near them."""
+        low, high = np.clip([self.low, self.high], 0.0, 1.0)
+        return Interval(self.mean, float(low), float(high))
+
 
 @dataclass(frozen=True)
 class Comparison:

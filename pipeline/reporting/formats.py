@@ -1,5 +1,7 @@
 """How the report writes numbers: means with spread, intervals, p-values, lists of seeds."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -40,7 +42,7 @@ def format_p(p_value: float) -> str:
 def accuracy_with_interval(hits: np.ndarray) -> str:
     """Write the mean of (seeds, images) booleans of correct answers with its 95 % interval."""
     found = interval(hits)
-    return f"{100 * found.mean:.1f} % ({between(found, '.1f')})"
+    return f"{100 * found.mean:.1f} % ({between(found.of_accuracy(), '.1f')})"
 
 
 def difference_in_points(more: np.ndarray, less: np.ndarray) -> str:
@@ -77,6 +79,16 @@ def describe_seeds(results: Results) -> str:
     return f"{kind} {listed}."
 
 
+def counted_seeds(seeds: Iterable[int]) -> str:
+    """Say how many seeds, and which: `1 (seed 0)`, `6 (0 to 5)`, `3 (0, 2, 5)`."""
+    numbers = sorted(seeds)
+    if len(numbers) == 1:
+        return f"1 (seed {numbers[0]})"
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{len(numbers)} ({numbers[0]} to {numbers[-1]})"
+    return f"{len(numbers)} ({', '.join(map(str, numbers))})"
+
+
 def counted(count: int, what: str) -> str:
     """Say how many of something: 1 seed, 2 seeds."""
     return f"{count} {what}{'' if count == 1 else 's'}"
@@ -90,16 +102,11 @@ def listed(names: list[str], joint: str = "and") -> str:
 
 def cost(results: Results, name: str) -> str:
     """Say what a network costs beside the reference."""
-    mean = results.metrics.groupby("network")[
-        ["parameters", "flops", "seconds_per_epoch", "images_per_second"]
-    ].mean()
+    mean = results.metrics.groupby("network")[["parameters", "flops", "images_per_second"]].mean()
     mine, other = mean.loc[name], mean.loc[results.reference]
     ratio = mine / other
     return (
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "
-        f"{ratio['flops']:.1f} times the FLOPs, and takes "
-        f"{mine['seconds_per_epoch']:.1f} s an epoch instead of "
-        f"{other['seconds_per_epoch']:.1f} s "
-        f"({mine['images_per_second']:,.0f} against "
-        f"{other['images_per_second']:,.0f} images/s)"
+        f"{ratio['flops']:.1f} times the FLOPs, and trains on {mine['images_per_second']:,.0f} "
+        f"images a second instead of {other['images_per_second']:,.0f}"
     )

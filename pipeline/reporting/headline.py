@@ -35,8 +35,8 @@ def headline(findings: Findings) -> str:
     if not comparisons:
         return f"{start}; no comparison, see the warnings."
     ahead = [
-        f"{_ahead(comparison, results.reference, name)}, {_certainty(comparison)}"
-        for name, comparison in comparisons.items()
+        f"{_ahead(comparison, results, name)}, {_certainty(comparison)}"
+        for name, comparison in reversed(comparisons.items())
     ]
     return "; ".join([start, *ahead]) + "."
 
@@ -51,13 +51,15 @@ def _shown_seeds(findings: Findings) -> dict[str, list[int]]:
     return {name: results.seeds(name) for name in results.names}
 
 
-def _ahead(comparison: Comparison, reference: str, name: str) -> str:
-    mean = comparison.difference.mean
+def _ahead(comparison: Comparison, results: Results, name: str) -> str:
+    mean, reference, several = comparison.difference.mean, results.reference, len(results.names) > 2
     if mean == 0:
-        return f"no difference ({_intervals(comparison, sign=1)})"
-    better, sign = (name, 1) if mean > 0 else (reference, -1)
+        between_which = f" between the {reference} and the {name}" if several else ""
+        return f"no difference{between_which} ({_intervals(comparison, sign=1)})"
+    better, worse, sign = (name, reference, 1) if mean > 0 else (reference, name, -1)
+    of_which = f" of the {worse}" if several else ""
     points = f"{100 * abs(mean):.1f} points"
-    return f"the {better} is ahead by {points} ({_intervals(comparison, sign)})"
+    return f"the {better} is ahead{of_which} by {points} ({_intervals(comparison, sign)})"
 
 
 def _intervals(comparison: Comparison, sign: int) -> str:
@@ -114,6 +116,8 @@ def verdicts(findings: Findings) -> list[str]:
     }
     if len(results.networks) == 2:
         return list(said.values())
+    if len(set(said.values())) == 1:
+        return [f"Of each against the {results.reference}: {next(iter(said.values()))}"]
     return [f"{name} against {results.reference}: {text}" for name, text in said.items()]
 
 

@@ -24,8 +24,9 @@ def value_of(setting: Setting, key: str) -> str:
 def plot_settings(settings: list[Setting], x: str) -> Figure:
     """Plot the test accuracy of all settings, with 95 % intervals, against a parameter.
 
-    Numbers stand to scale. A network with one setting alone is a line across. A setting with
-    another number of seeds than most says how many.
+    Numbers stand to scale. A network with one setting alone is a line across; one with several that
+    do not have the parameter is left out. A setting with another number of seeds than most says how
+    many.
 
     Args:
         x: the parameter.
@@ -34,13 +35,14 @@ def plot_settings(settings: list[Setting], x: str) -> Figure:
     usual = Counter(len(s.right) for s in settings).most_common(1)[0][0]
     networks = list(dict.fromkeys(s.network for s in settings))
     of_network = {n: [s for s in settings if s.network == n] for n in networks}
-    varied = [n for n in networks if len(of_network[n]) > 1] or networks
+    having = [n for n in networks if any(value_of(s, x) != "?" for s in of_network[n])] or networks
+    varied = [n for n in having if len(of_network[n]) > 1] or having
     places = scale([value_of(s, x) for n in varied for s in of_network[n]], axis)
     for place, network in enumerate(networks):
         mine = of_network[network]
         if network in varied:
             _plot_points(axis, mine, x, places, 0.008 * (place - len(networks) / 2), usual)
-        else:
+        elif len(mine) == 1:
             _plot_line(axis, mine[0], usual)
     axis.set(xlabel=x, ylabel="test accuracy, %")
     axis.legend(title=f"{counted(usual, 'seed')}, unless a point says otherwise", fontsize="small")
@@ -55,7 +57,8 @@ def scale(values: list[str], axis: Axes) -> dict[str, float]:
     """
     numbers = {value: 0.0 if value == "off" else _number(value) for value in values}
     if any(np.isnan(number) for number in numbers.values()):
-        places = {value: float(i) for i, value in enumerate(dict.fromkeys(values))}
+        in_order = sorted(numbers, key=lambda v: (np.nan_to_num(numbers[v], nan=np.inf), v))
+        places = {value: float(i) for i, value in enumerate(in_order)}
     else:
         places = numbers
     low, high = min(places.values()), max(places.values())
@@ -134,9 +137,7 @@ def plot_contrasts(contrasts: list[Contrast]) -> Figure:
     labels = [f"{c.setting.network}: {c.label}\n({_tested(c)})" for c in contrasts]
     axis.set_yticks(range(len(contrasts)), labels=labels, fontsize="small")
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set(
-        xlabel="test accuracy minus the reference's, points", ylim=(len(contrasts) - 0.5, -0.5)
-    )
+    axis.set(xlabel="difference in test accuracy, points", ylim=(len(contrasts) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
     return figure
 

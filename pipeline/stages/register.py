@@ -86,8 +86,8 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
     if champion and float(champion.tags[f"{split}_accuracy"]) >= accuracy:
         return (
             f"{champion.tags['run_name']} stays champion of {registry.name}: {SPLIT_NAMES[split]} "
-            f"accuracy {float(champion.tags[f'{split}_accuracy']):.4f}, {best['name']} has "
-            f"{accuracy:.4f}"
+            f"accuracy {float(champion.tags[f'{split}_accuracy']):.4f}, the best of this run, "
+            f"{best['name']}, has {accuracy:.4f}"
         )
     said = []
     for alias, row in zip(ALIASES, ranked, strict=False):

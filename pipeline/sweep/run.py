@@ -105,7 +105,9 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
             known |= persist(lambda: look_up(remote_ledger(remote), Objects(remote), todo))
         elif missing:
             train_here(head, missing, estimates, known, cpus)
-        return finish(head, todo, known, pull=bool(cluster))
+        code = finish(head, todo, known, pull=bool(cluster))
+    print("`make experiments` lists all experiments, `make report` compares them")
+    return code
 
 
 def list_missing(experiments: Sequence[Experiment], known: Known) -> list[Training]:

@@ -94,11 +94,12 @@ def context_tags() -> dict[str, str]:
 
 
 def _git_state() -> tuple[str, list[str]]:
-    """Return the commit and the tracked files that differ from it; nothing without git."""
+    """Return the commit and what differs from it, code that it lacks too; nothing without git."""
     try:
         with Git() as repository:
-            staged, unstaged, _ = repository.status(untracked_files="no")
+            staged, unstaged, untracked = repository.status()
             changed = {file for files in staged.values() for file in files} | set(unstaged)
+            changed |= {file for file in untracked if file.startswith("pipeline/")}
             return repository.get_rev(), sorted(changed)
     except SCMError:
         return "", []

@@ -72,12 +72,13 @@ def _lock_of(revision: str) -> str:
 
 
 def _commit_workspace(head: str, message: str) -> str:
-    """Commit the tracked files as they are, and dvc.lock, on top of a commit but on no branch."""
+    """Commit tracked files as they are, new code and dvc.lock on a commit, but on no branch."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         _git("read-tree", head, **index)
         _git("add", "--update", ".", **index)
-        _git("add", LOCK, **index)
+        new = _git("ls-files", "-z", "--others", "--exclude-standard", "--", "pipeline", **index)
+        _git("add", "--", LOCK, *new.split("\0")[:-1], **index)
         tree = _git("write-tree", **index)
     return _git("commit-tree", tree, "-p", head, "-m", message, **_AUTHOR)
 

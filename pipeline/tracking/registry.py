@@ -33,8 +33,9 @@ class Registry:
         version = self.find(alias)
         if version is None:
             raise UserError(
-                f"MLflow's registry has no {alias} of {self.name} (the prepared data); run "
-                "`dvc repro`, or `python -m pipeline doctor` if the store was deleted"
+                f"{alias}: no training of this folder is called that, and MLflow's registry has no "
+                f"such version of {self.name}, the prepared data. `dvc repro` makes champion and "
+                "challenger; if the store was deleted, `python -m pipeline doctor`"
             )
         return version
 

@@ -2,6 +2,7 @@ import itertools
 import shlex
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from pipeline.commands import preset
 from pipeline.core.errors import UserError
@@ -54,6 +55,18 @@ def test_there_and_back_leaves_every_byte_in_place(project, invoke):
     invoke("preset", "quick", "data.path=null")
     assert (project / "params.yaml").read_text() == TEXT
     assert invoke("preset", "quick") == (0, "no change\n")
+
+
+def test_the_way_back_from_what_dvc_has_written(project, invoke):
+    """`dvc exp run -S` breaks up lists and takes `null` away."""
+    apply_overrides("params.yaml", ["model.drop_block_size=7", "train.seeds=[0,1]"])
+    broken_up = (project / "params.yaml").read_text()
+    assert "filters:      " in broken_up
+    code, printed = invoke("preset", "laptop", "data.pth=/data")
+    assert (code, printed.count("\n")) == (2, 1)
+    assert (project / "params.yaml").read_text() == broken_up
+    invoke("preset", "quick", "data.path=null")
+    assert (project / "params.yaml").read_text() == TEXT
 
 
 def test_flags_are_what_dvc_takes_and_leave_the_file_alone(project, invoke):

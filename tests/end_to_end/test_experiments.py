@@ -85,7 +85,7 @@ def test_the_lookup_goes_both_ways_also_for_cached_stages(project):
 
 def test_doctor_tags_cached_runs_with_all_their_experiments_and_then_finds_nothing(project):
     first = project.run("python", "-m", "pipeline", "doctor").stdout
-    assert "mended: tagged run" in first
+    assert "tagged run" in first
     _, runs = store(project)
     (baseline,) = [r for r in runs.values() if r.data.tags["network"] == "baseline"]
     assert "temp-7" in baseline.data.tags["dvc.experiments"]
@@ -195,7 +195,7 @@ def test_doctor_makes_new_runs_where_the_store_was_deleted(project, tmp_path):
     (folder / "mlflow.db").unlink()
     shutil.rmtree(folder / "mlartifacts")
     done = project.run("python", "-m", "pipeline", "doctor", check=False, cwd=folder)
-    assert "mended: made a new run for resnet-dropblock-0" in done.stdout
+    assert "made a new run for resnet-dropblock-0" in done.stdout
     assert "left: runs of experiment temp-7 are not in this store" in done.stdout
     assert "from the saved history" in done.stdout
     with sqlite3.connect(folder / "mlflow.db") as database:

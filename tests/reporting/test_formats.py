@@ -1,7 +1,7 @@
 import pandas as pd
 
 from pipeline.reporting.comparison import Interval
-from pipeline.reporting.formats import between, cost, listed, mean_and_spread
+from pipeline.reporting.formats import between, cost, counted_seeds, listed, mean_and_spread
 from pipeline.reporting.results import load_results
 from tests.made_up_results import write_results
 
@@ -17,11 +17,22 @@ def test_names_are_listed_with_a_joint():
     assert listed(["a", "b", "c"], "or") == "a, b or c"
 
 
+def test_seeds_are_counted_and_named():
+    assert counted_seeds([0]) == "1 (seed 0)"
+    assert counted_seeds([2, 0, 1]) == "3 (0 to 2)"
+    assert counted_seeds([5, 0]) == "2 (0, 5)"
+
+
+def test_an_interval_of_an_accuracy_ends_at_0_and_1():
+    assert between(Interval(0.99, 0.97, 1.01).of_accuracy(), ".1f") == "97.0 to 100.0"
+    assert between(Interval(0.01, -0.01, 0.03).of_accuracy(), ".1f") == "0.0 to 3.0"
+
+
 def test_a_network_is_said_to_cost_so_many_times_the_reference(workspace, params):
     write_results(workspace, seeds=[0])
     said = cost(load_results(params), "resnet")
     assert "1.0 times the parameters" in said
-    assert "takes 1.5 s an epoch instead of 1.5 s (60 against 60 images/s)" in said
+    assert "trains on 60 images a second instead of 60" in said
 
 
 def test_an_interval_is_turned_with_the_sign_of_what_it_is_of():

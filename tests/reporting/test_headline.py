@@ -71,6 +71,23 @@ def test_a_network_alone_is_compared_with_none(workspace, params):
     assert "was trained alone" in verdicts(findings_of(results))[0]
 
 
+def test_of_three_networks_it_is_said_of_whom_one_is_ahead(workspace, params):
+    write_results(workspace, seeds=[0], networks=["baseline", "model", "sprint"])
+    results = load_results(with_train(params, networks=["baseline", "model", "sprint"]))
+    found = {"resnet": made_up(-0.02, 1, 1.0), "sprint": made_up(0.03, 1, 1.0)}
+    said = headline(findings_of(results, **found))
+    assert said.index("sprint ") < said.index("resnet ") < said.index("baseline ")
+    first, second = (
+        said.index("the sprint is ahead of the baseline by 3.0"),
+        said.index("the baseline is ahead of the resnet by 2.0"),
+    )
+    assert first < second
+    (once,) = verdicts(findings_of(results, **found))
+    assert once.startswith("Of each against the baseline: **Not enough evidence")
+    found["sprint"] = made_up(0.05, 6, 0.03125)
+    assert len(verdicts(findings_of(results, **found))) == 2
+
+
 def test_each_verdict_names_its_networks():
     better = made_up(-0.05, 6, 0.03125)
     assert "**The sprint is the better method" in verdict(better, "sprint", "baseline")

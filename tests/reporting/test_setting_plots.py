@@ -50,3 +50,12 @@ def test_the_figure_of_contrasts_shows_each_seed_and_the_interval(varied):
     assert shown == pytest.approx(sorted(100 * d for d in family[0].by_seed.values()))
     labels = [label.get_text() for label in axis.get_yticklabels()]
     assert labels[0] == "resnet: drop_block_size 1\n(6 seeds, adjusted p 0.031)"
+
+
+def test_settings_without_the_parameter_are_left_out_and_words_are_sorted(varied):
+    settings = contrast(varied, None).settings
+    axis = setting_plots.plot_settings(settings, "baseline.width").axes[0]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["0.125"]
+    assert not axis.containers[0].lines[0].get_ydata()[0] > 100
+    places = setting_plots.scale(["b", "?", "5", "a", "1"], axis)
+    assert sorted(places, key=places.get) == ["1", "5", "?", "a", "b"]

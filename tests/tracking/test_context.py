@@ -42,6 +42,12 @@ def test_outside_of_an_experiment_the_commit_names_the_workspace(repository, wor
     assert (tags["git.dirty"], tags["git.changes"]) == ("true", "a.txt")
 
 
+def test_code_that_git_does_not_know_yet_is_a_change(repository, workspace):
+    (workspace / "pipeline").mkdir(exist_ok=True)
+    (workspace / "pipeline/new.py").write_text("")
+    assert context.context_tags()["git.changes"] == "pipeline/new.py"
+
+
 def test_without_git_there_is_no_commit(workspace):
     tags = context.context_tags()
     assert (tags["git.commit"], tags["git.dirty"]) == ("", "false")

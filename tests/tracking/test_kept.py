@@ -87,3 +87,13 @@ def test_a_git_that_refuses_costs_a_warning(repository, capsys):
     objects.write_text("a file in the way")
     assert keep_result() is None
     assert "this result is not kept as an experiment: " in capsys.readouterr().err
+
+
+def test_code_that_git_does_not_know_yet_is_kept_too(repository):
+    (repository / "pipeline/networks").mkdir(parents=True)
+    (repository / "pipeline/networks/a b.py").write_text("new")
+    (repository / "notes.txt").write_text("not code")
+    keep_result()
+    (kept,) = experiments()
+    assert git("show", f"{kept}:pipeline/networks/a b.py") == "new"
+    assert "notes.txt" not in git("ls-tree", "-r", "--name-only", kept)

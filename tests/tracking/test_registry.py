@@ -16,7 +16,9 @@ def log_small_model():
 
 
 def test_an_alias_that_nothing_has_is_a_clear_error(store):
-    with pytest.raises(UserError, match=r"no champion of digits-12345678 .*dvc repro"):
+    with pytest.raises(
+        UserError, match=r"champion: no training .* no such version of digits-12345678, .*dvc repro"
+    ):
         Registry("digits", "123456789").get("champion")
 
 

@@ -13,7 +13,7 @@ from pipeline.reporting.contrasts import (
     differing,
 )
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import between, counted, format_p, listed
+from pipeline.reporting.formats import between, counted, counted_seeds, format_p, listed
 from pipeline.reporting.power import seeds_for
 from pipeline.reporting.section import Drawing, Part, Section
 from pipeline.reporting.setting_plots import plot_contrasts, plot_settings
@@ -27,13 +27,13 @@ NOTE = (
     "`make report` refreshes this. Trainings of a network with the same numbers are one row, "
     "whichever experiments they were made in, with the parameters that are not the same in all. "
     "Means over the seeds with Student's t intervals (95 %); *whether two intervals overlap says "
-    "nothing of whether the settings differ*: that is the table above's."
+    "nothing of whether the settings differ*: that takes differences paired over the seeds."
 )
 CONTRAST_NOTE = (
     "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
     "of each seed, and as a mean with Student's t interval (95 %, of each contrast alone). The "
-    "adjusted p is of all contrasts at once: the signs of whole seeds flipped over the seeds "
-    "{seeds}, the largest statistic of each flip, step by step (max-T, Westfall and Young). "
+    "adjusted p is of all contrasts at once: the signs of whole seeds flipped, of those that all "
+    "share, {seeds}, the largest statistic of each flip, step by step (max-T, Westfall and Young). "
     "`report.reference` names another reference."
 )
 APART_NOTE = (
@@ -69,7 +69,7 @@ def contrast_parts(findings: Findings) -> list[Part]:
     if not found.family:
         return []
     shown = [*found.family, *found.apart]
-    note = CONTRAST_NOTE.format(reference=found.reference, seeds=", ".join(map(str, found.seeds)))
+    note = CONTRAST_NOTE.format(reference=found.reference, seeds=counted_seeds(found.seeds))
     alt = f"Paired differences in test accuracy from {found.reference}, with intervals"
     parts: list[Part] = [
         conclude(found, findings.results.training_seconds.to_dict()),
@@ -83,11 +83,12 @@ def contrast_parts(findings: Findings) -> list[Part]:
 
 def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
     """Say in a sentence which of the contrasts are more than chance."""
-    varied = listed(sorted({key for c in found.family for key in _changed_keys(c)})) or "the code"
+    keys = sorted({key for c in found.family for key in _changed_keys(c)})
+    varied, matter = listed(keys) if keys else "the code", "matter" if len(keys) > 1 else "matters"
     seeds = len(found.seeds)
     if seeds < SEEDS_NEEDED:
         return (
-            f"**Not enough seeds to say whether {varied} matters:** over "
+            f"**Not enough seeds to say whether {varied} {matter}:** over "
             f"{counted(seeds, 'shared seed')} no p can fall below {min(1.0, 2 / 2**seeds):.3g}, "
             f"and {LEVEL} takes {SEEDS_NEEDED}. {_enough(found.family, seconds)}"
         )
@@ -95,7 +96,7 @@ def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
     if not certain:
         smallest = min(c.p_value for c in found.family if c.p_value is not None)
         return (
-            f"**No evidence that {varied} matters:** the smallest adjusted p of "
+            f"**No evidence that {varied} {matter}:** the smallest adjusted p of "
             f"{counted(len(found.family), 'contrast')} is {format_p(smallest)}, over {seeds} "
             f"shared seeds. {_enough(found.family, seconds)}"
         )
@@ -141,7 +142,7 @@ def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
     rows = [
         {
             "setting": f"{c.setting.network}: {c.label}",
-            "seeds shared": ", ".join(map(str, c.by_seed)),
+            "seeds shared": counted_seeds(c.by_seed),
             "difference of each": ", ".join(f"{100 * d:+.1f}" for d in c.by_seed.values()),
             "mean": f"{100 * c.difference.mean:+.2f}",
             "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none of one seed",
@@ -165,9 +166,11 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
                     "network": network,
                     **{key: _cell(setting, key) for key in _columns(mine)},
                     "experiments": ", ".join(setting.experiments),
-                    "seeds": ", ".join(map(str, sorted(setting.right))),
+                    "seeds": counted_seeds(setting.right),
                     "test accuracy, %": f"{100 * found.mean:.1f}",
-                    "95 % interval": between(found, ".1f") if several else "none of one seed",
+                    "95 % interval": between(found.of_accuracy(), ".1f")
+                    if several
+                    else "none of one seed",
                 }
             )
     table = pd.DataFrame(rows).fillna("")

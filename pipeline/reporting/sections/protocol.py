@@ -16,9 +16,10 @@ TEST_WATCHED = (
     "stop, and the last epoch's weights are scored, so the test figures are flattered.**"
 )
 VALIDATION_WATCHED = (
-    "The validation images chose the epoch and stopped the training; the test images were read "
-    "once, at the end."
+    "The validation images chose the epoch whose weights are kept{stopped}; the test images were "
+    "read once, at the end."
 )
+AND_STOPPED = " and stopped the training"
 NOTHING_WATCHED = (
     "No images but those trained on were scored before the end of a training: the number of epochs "
     "was fixed beforehand, nothing was chosen by the test images, and the last epoch's weights are "
@@ -53,7 +54,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"training, {images['val']:,} validation, {images['test']:,} test images of "
         f"{len(metadata['class_names'])} classes.",
         *([_split(metadata["params"])] if images["val"] else []),
-        WATCHED[results.watched],
+        WATCHED[results.watched].format(stopped=AND_STOPPED if stops(params) else ""),
         f"{sizes(results, params)} {describe_seeds(results)}",
         f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
         f"{machine['python']}; precision {first['precision']}.",
@@ -61,6 +62,12 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"{machine['system']}; devices {', '.join(first['devices'])}.",
         f"Trained at git commit {', '.join(commits(results))}.",
     ]
+
+
+def stops(params: Params) -> bool:
+    """Whether a training may end before its last epoch."""
+    recipes = map(params.network, params.train.networks)
+    return any(recipe.stop_after_rising is not None for recipe in recipes)
 
 
 def _split(data: dict[str, Any]) -> str:
