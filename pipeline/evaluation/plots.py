@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -48,10 +49,18 @@ def plot_history(history: pd.DataFrame, watched: str | None) -> Figure:
         curves["images"] = curves["images"].map({f"{k}_{what}": v for k, v in kinds.items()})
         _plot_curves(curves, what, row, list(kinds.values()))
     axes[1, 0].set(ylabel="cross entropy, nats")
+    _cut_peaks(axes[1, 0], history)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     axes[0, 0].get_legend().remove()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     return figure
+
+
+def _cut_peaks(axis: Axes, history: pd.DataFrame) -> None:
+    """End a loss axis where the peaks of other images would press the training's curves flat."""
+    losses, training = history.filter(regex="_loss$").to_numpy(), history["train_loss"].max()
+    if np.nanmax(losses) > 4 * training:
+        axis.set(ylim=(0, 2 * training), title="higher peaks are cut")
 
 
 def _plot_curves(curves: pd.DataFrame, what: str, axes: np.ndarray, kinds: list[str]) -> None:

@@ -158,23 +158,24 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
     rows = []
     for network in dict.fromkeys(s.network for s in settings):
         mine = [s for s in settings if s.network == network]
-        for setting in mine:
+        shown = _columns(mine)
+        for setting in sorted(mine, key=lambda s: [_place(_cell(s, key)) for key in shown]):
             found = t_interval(setting.accuracies)
             several = len(setting.right) > 1
             rows.append(
                 {
                     "network": network,
-                    **{key: _cell(setting, key) for key in _columns(mine)},
-                    "experiments": ", ".join(setting.experiments),
+                    **{key: _cell(setting, key) for key in shown},
                     "seeds": counted_seeds(setting.right),
                     "test accuracy, %": f"{100 * found.mean:.1f}",
                     "95 % interval": between(found.of_accuracy(), ".1f")
                     if several
                     else "none of one seed",
+                    "experiments": ", ".join(setting.experiments),
                 }
             )
     table = pd.DataFrame(rows).fillna("")
-    last = ["experiments", "seeds", "test accuracy, %", "95 % interval"]
+    last = ["seeds", "test accuracy, %", "95 % interval", "experiments"]
     return table[[c for c in table if c not in last] + last].set_index("network")
 
 
@@ -187,3 +188,11 @@ def _columns(settings: list[Setting]) -> list[str]:
 
 def _cell(setting: Setting, key: str) -> str:
     return str(setting.numbers.get(key, "on" if key == DROP_BLOCK else "-"))
+
+
+def _place(cell: str) -> tuple[float, str]:
+    """Return where a cell stands among its column's: numbers by their size, then words."""
+    try:
+        return float(cell), ""
+    except ValueError:
+        return float("inf"), cell

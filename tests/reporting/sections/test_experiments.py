@@ -13,9 +13,10 @@ X = "model.drop_block_size"
 def test_only_the_params_that_differ_are_columns(varied):
     table = section.settings_table(contrast(varied, None).settings)
     assert list(table.columns) == [
-        X, "experiments", "seeds", "test accuracy, %", "95 % interval",
+        X, "seeds", "test accuracy, %", "95 % interval", "experiments",
     ]  # fmt: skip
     assert len(table.loc[["baseline"]]) == 1
+    assert list(table.loc["resnet", X]) == ["1", "5", "11"]
     one = table.loc["resnet"].set_index(X).loc["1"]
     right = np.array(list(counts(400, 2).values())) / 10
     assert one["test accuracy, %"] == f"{right.mean():.1f}"
