@@ -1,5 +1,6 @@
 """What a sweep consists of: its experiments, and the trainings that differ."""
 
+import difflib
 import hashlib
 import json
 import re
@@ -14,7 +15,7 @@ from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.core.errors import UserError
-from pipeline.core.params import PARAMS_FILE, check_params, read_yaml
+from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yaml
 from pipeline.core.trials import Trial
 from pipeline.sweep.snapshot import Snapshot, git
 
@@ -96,8 +97,19 @@ def override_params(folder: Path, overrides: Sequence[str]) -> None:
         if overrides:
             apply_overrides(folder / PARAMS_FILE, list(overrides))
     except DvcException as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = _unknown_key(overrides) or str(error.__cause__ or error).splitlines()[0]
         raise UserError(f"-S {' -S '.join(overrides)}: {reason}") from None
+
+
+def _unknown_key(overrides: Sequence[str]) -> str | None:
+    """Say which override is of no key of params.yaml, and which key may be meant."""
+    known = [f"{section}.{key}" for section, keys in known_keys().items() for key in keys]
+    for key in (override.partition("=")[0] for override in overrides):
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"; do you mean {near[0]}?" if near else ""
+            return f"{key} is no key of {PARAMS_FILE}{meant}"
+    return None
 
 
 def plan_experiments(
