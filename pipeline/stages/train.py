@@ -83,7 +83,8 @@ class Training:
             dropped = "single units"  # tells it from a network whose own recipe is the same
         elif not self.recipe.drops:
             dropped = "without DropBlock"
-        return f"{self.trial.display_name} {dropped} seed={self.trial.seed}"
+        skipless = "" if getattr(self.recipe, "skip_connections", True) else "without skips "
+        return f"{self.trial.display_name} {skipless}{dropped} seed={self.trial.seed}"
 
     @property
     def digest(self) -> str:

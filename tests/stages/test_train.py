@@ -33,6 +33,8 @@ def test_a_run_is_named_for_people(training):
     assert switched_off.name == "resnet without DropBlock seed=0"
     units = Training(training.params, TRIAL._replace(variant="unitdrop"), training.prepared)
     assert units.name == "resnet single units seed=0"
+    skipless = changed(training, "model", skip_connections=False)
+    assert skipless.name == "resnet without skips block=5 seed=0"
 
 
 def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch):
