@@ -32,7 +32,7 @@ def test_the_time_left_is_that_of_this_training_and_of_those_to_come(clock):
     assert told.place == "training 3 of 6"
     # The first epoch is no measure: 8 more epochs and 5 of the next at 60 s, 4 at 30 s.
     assert lines(told, clock, [500, 60]) == [
-        None, "training 3 of 6, about 15 min left, without 1 not timed yet",
+        None, "training 3 of 6, about 15 min left and 1 more, of a network not timed yet",
     ]  # fmt: skip
 
 
