@@ -5,12 +5,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.evaluation.plots import colours
+from pipeline.evaluation.plots import colour_of
 from pipeline.reporting.comparison import t_interval
 
 FULL = "full recipe"
 PUBLISHED = 0.707  # test accuracy of the tutorial's resnet
-OTHERS = "grey"  # networks that are not of this project
 NAMES = {"other": "small residual networks of another shape"}
 
 
@@ -57,16 +56,16 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
         published: name, pflop and test accuracy, of others' networks.
     """
     figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    palette = {**dict.fromkeys(screened["network"], OTHERS), **colours()}
     for network, rows in screened.groupby("network"):
         axis.scatter(
             rows["pflop"], 100 * rows["val_accuracy"], s=14, alpha=0.45, linewidth=0,
-            color=palette[network], label=f"{NAMES.get(network, network)}, screening (validation)",
+            color=colour_of(network),
+            label=f"{NAMES.get(network, network)}, screening (validation)",
         )  # fmt: skip
     for network, rows in final.groupby("network"):
         axis.scatter(
             rows["pflop"], 100 * rows["test_accuracy"], s=90, marker="*", edgecolor="black",
-            color=palette[network], label=f"{network}, final (test)", zorder=3,
+            color=colour_of(network), label=f"{network}, final (test)", zorder=3,
         )  # fmt: skip
     axis.scatter(
         published["pflop"], 100 * published["test_accuracy"], s=40, marker="x", color="black",

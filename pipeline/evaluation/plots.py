@@ -26,6 +26,11 @@ def colours() -> dict[str, tuple[float, float, float]]:
     return {display_name(name): colour for name, colour in zip(names, palette, strict=True)}
 
 
+def colour_of(network: str) -> Any:
+    """Return a network's colour; grey for one that is not, or no longer, of this project."""
+    return colours().get(network, "grey")
+
+
 def plot_history(history: pd.DataFrame, watched: str | None) -> Figure:
     """Plot accuracy and loss against epochs, compute and time: all networks and seeds.
 

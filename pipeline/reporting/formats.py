@@ -89,6 +89,14 @@ def counted_seeds(seeds: Iterable[int]) -> str:
     return f"{len(numbers)} ({', '.join(map(str, numbers))})"
 
 
+def by_size(value: str) -> tuple[float, str]:
+    """Return what sorts values of a param: numbers by their size, `off` as 0, then words."""
+    try:
+        return (0.0 if value == "off" else float(value)), value
+    except ValueError:
+        return float("inf"), value
+
+
 def counted(count: int, what: str) -> str:
     """Say how many of something: 1 seed, 2 seeds."""
     return f"{count} {what}{'' if count == 1 else 's'}"

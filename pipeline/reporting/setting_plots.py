@@ -1,17 +1,16 @@
 """Figures of settings and of their contrasts: accuracies and differences with intervals."""
 
 from collections import Counter
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.evaluation.plots import colours
+from pipeline.evaluation.plots import colour_of
 from pipeline.reporting.comparison import t_interval
 from pipeline.reporting.contrasts import DROP_BLOCK, DROP_KEYS, Contrast, Setting
-from pipeline.reporting.formats import counted, format_p
+from pipeline.reporting.formats import by_size, counted, format_p
 
 
 def value_of(setting: Setting, key: str) -> str:
@@ -55,10 +54,9 @@ def scale(values: list[str], axis: Axes) -> dict[str, float]:
     `off` stands at 0 of a scale of numbers above 0. Over more than a factor of 30 the scale is
     logarithmic.
     """
-    numbers = {value: 0.0 if value == "off" else _number(value) for value in values}
-    if any(np.isnan(number) for number in numbers.values()):
-        in_order = sorted(numbers, key=lambda v: (np.nan_to_num(numbers[v], nan=np.inf), v))
-        places = {value: float(i) for i, value in enumerate(in_order)}
+    numbers = {value: by_size(value)[0] for value in values}
+    if any(np.isinf(number) for number in numbers.values()):
+        places = {value: float(i) for i, value in enumerate(sorted(numbers, key=by_size))}
     else:
         places = numbers
     low, high = min(places.values()), max(places.values())
@@ -72,23 +70,11 @@ def scale(values: list[str], axis: Axes) -> dict[str, float]:
     return places
 
 
-def _colour(network: str) -> Any:
-    """Return a network's colour; grey for one that there is no more."""
-    return colours().get(network, "grey")
-
-
-def _number(value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        return float("nan")
-
-
 def _plot_points(
     axis: Axes, settings: list[Setting], x: str, places: dict[str, float], dodge: float, usual: int
 ) -> None:
     """Plot a network's settings, those of one value side by side."""
-    colour, taken = _colour(settings[0].network), dict.fromkeys(places, 0)
+    colour, taken = colour_of(settings[0].network), dict.fromkeys(places, 0)
     for setting in settings:
         value = value_of(setting, x)
         place = _shift(axis, places[value], dodge + 0.02 * taken[value])
@@ -116,7 +102,7 @@ def _shift(axis: Axes, place: float, fraction: float) -> float:
 
 def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
     """Draw the one setting of a network across."""
-    found, colour = t_interval(100 * setting.accuracies), _colour(setting.network)
+    found, colour = t_interval(100 * setting.accuracies), colour_of(setting.network)
     seeds = f", {counted(len(setting.right), 'seed')}" if len(setting.right) != usual else ""
     axis.axhline(found.mean, color=colour, label=f"{setting.network} (the same in all{seeds})")
     if len(setting.right) > 1:
@@ -128,7 +114,7 @@ def plot_contrasts(contrasts: list[Contrast]) -> Figure:
     figure, axis = plt.subplots(figsize=(7, 1.3 + 0.5 * len(contrasts)), layout="constrained")
     for place, c in enumerate(contrasts):
         values = 100 * np.array(list(c.by_seed.values()))
-        colour, found = _colour(c.setting.network), c.difference
+        colour, found = colour_of(c.setting.network), c.difference
         axis.plot(values, [place] * len(values), "|", color="grey", markersize=11)
         half = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
         axis.errorbar(

@@ -83,11 +83,10 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
     """Take the aliases of a worse champion and its challenger; leave a better one's."""
     best, champion, split = ranked[0], registry.find("champion"), deciding(ranked[0])
     accuracy = best[f"best_{split}_accuracy"]
-    if champion and float(champion.tags[f"{split}_accuracy"]) >= accuracy:
+    if champion and (present := float(champion.tags[f"{split}_accuracy"])) >= accuracy:
         return (
             f"{champion.tags['run_name']} stays champion of {registry.name}: {SPLIT_NAMES[split]} "
-            f"accuracy {float(champion.tags[f'{split}_accuracy']):.4f}, the best of this run, "
-            f"{best['name']}, has {accuracy:.4f}"
+            f"accuracy {present:.4f}, the best of this run, {best['name']}, has {accuracy:.4f}"
         )
     said = []
     for alias, row in zip(ALIASES, ranked, strict=False):

@@ -1,7 +1,14 @@
 import pandas as pd
 
 from pipeline.reporting.comparison import Interval
-from pipeline.reporting.formats import between, cost, counted_seeds, listed, mean_and_spread
+from pipeline.reporting.formats import (
+    between,
+    by_size,
+    cost,
+    counted_seeds,
+    listed,
+    mean_and_spread,
+)
 from pipeline.reporting.results import load_results
 from tests.made_up_results import write_results
 
@@ -21,6 +28,12 @@ def test_seeds_are_counted_and_named():
     assert counted_seeds([0]) == "1 (seed 0)"
     assert counted_seeds([2, 0, 1]) == "3 (0 to 2)"
     assert counted_seeds([5, 0]) == "2 (0, 5)"
+
+
+def test_values_are_sorted_by_their_size_and_words_come_last():
+    assert sorted(["relu", "10", "-", "2", "off", "0.5"], key=by_size) == [
+        "off", "0.5", "2", "10", "-", "relu",
+    ]  # fmt: skip
 
 
 def test_an_interval_of_an_accuracy_ends_at_0_and_1():

@@ -13,7 +13,7 @@ from pipeline.reporting.contrasts import (
     differing,
 )
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import between, counted, counted_seeds, format_p, listed
+from pipeline.reporting.formats import between, by_size, counted, counted_seeds, format_p, listed
 from pipeline.reporting.power import seeds_for
 from pipeline.reporting.section import Drawing, Part, Section
 from pipeline.reporting.setting_plots import plot_contrasts, plot_settings
@@ -159,7 +159,7 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
     for network in dict.fromkeys(s.network for s in settings):
         mine = [s for s in settings if s.network == network]
         shown = _columns(mine)
-        for setting in sorted(mine, key=lambda s: [_place(_cell(s, key)) for key in shown]):
+        for setting in sorted(mine, key=lambda s: [by_size(_cell(s, key)) for key in shown]):
             found = t_interval(setting.accuracies)
             several = len(setting.right) > 1
             rows.append(
@@ -188,11 +188,3 @@ def _columns(settings: list[Setting]) -> list[str]:
 
 def _cell(setting: Setting, key: str) -> str:
     return str(setting.numbers.get(key, "on" if key == DROP_BLOCK else "-"))
-
-
-def _place(cell: str) -> tuple[float, str]:
-    """Return where a cell stands among its column's: numbers by their size, then words."""
-    try:
-        return float(cell), ""
-    except ValueError:
-        return float("inf"), cell
