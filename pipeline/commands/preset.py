@@ -11,7 +11,7 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pipeline.core.errors import UserError
-from pipeline.core.param_errors import UPGRADE
+from pipeline.core.param_errors import UPGRADE, unknown_key
 from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yaml
 
 PRESETS = Path("presets")
@@ -81,9 +81,10 @@ def apply(text: str, changes: dict[str, Any]) -> str:
 
 def _absent(key: str) -> str:
     section, _, name = key.rpartition(".")
-    if name in known_keys().get(section, []):
+    known = known_keys()
+    if name in known.get(section, []):
         return f"{key} is missing in {PARAMS_FILE}. {UPGRADE}"
-    return f"{key} is not a key of {PARAMS_FILE}"
+    return unknown_key(key, known)
 
 
 def bring_up_to_date(text: str, defaults: dict[str, Any]) -> str:

@@ -14,6 +14,11 @@ class Terminated(BaseException):
     """SIGTERM arrived; not an Exception, so that nothing swallows it."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return an error's first line, or its type where it has no text."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def run_command(command: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; what stops it is one line instead of a traceback.
 

@@ -46,11 +46,31 @@ def explain(details: Any, schema: Schema) -> str:
     location = details["loc"]
     key = _dotted(location)
     if details["type"] == "extra_forbidden":
-        return _unknown_key(location, schema)
+        sections = schema["properties"]
+        known = {name: list(_lookup(schema, (name,))["properties"]) for name in sections}
+        return unknown_key(key, known)
     if _is_own_rule(details["type"]):
         return f"{key}: {details['msg']}" if key else details["msg"]
     expected = describe(_lookup(schema, location))
     return f"{key} = {details['input']!r}: must be {expected}{_hint(details)}"
+
+
+def unknown_key(key: str, known: dict[str, list[str]]) -> str:
+    """Say that params.yaml has no such key, and which may be meant.
+
+    Args:
+        key: with its section and a dot.
+        known: the keys of each section.
+    """
+    section, _, name = key.rpartition(".")
+    if section in known:
+        near = [f"{section}.{n}" for n in difflib.get_close_matches(name, known[section], n=1)]
+    else:
+        dotted = [f"{section}.{name}" for section, names in known.items() for name in names]
+        near = difflib.get_close_matches(key, [*known, *dotted], n=1)
+    others = ", ".join(known.get(section, known))
+    hint = f"did you mean {near[0]}?" if near else f"known here: {others}"
+    return f"{key} is not a key of params.yaml; {hint}"
 
 
 def describe(field: Schema) -> str:
@@ -87,13 +107,6 @@ def _lookup(schema: Schema, location: tuple[int | str, ...]) -> Schema:
 
 def _dotted(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
-
-
-def _unknown_key(location: tuple[int | str, ...], schema: Schema) -> str:
-    keys = list(_lookup(schema, location[:-1])["properties"])
-    near = difflib.get_close_matches(str(location[-1]), keys, n=1)
-    known = f"did you mean {near[0]}?" if near else f"known here: {', '.join(keys)}"
-    return f"{_dotted(location)} is not a key of params.yaml; {known}"
 
 
 def _hint(details: Any) -> str:

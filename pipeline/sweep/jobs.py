@@ -16,7 +16,7 @@ import requests
 from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from pipeline.core.errors import UserError, run_command
+from pipeline.core.errors import UserError, first_line, run_command
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Stages
 from pipeline.sweep.plan import Training
@@ -24,7 +24,6 @@ from pipeline.sweep.pool import cluster_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import follow
 from pipeline.sweep.snapshot import Snapshot
 from pipeline.sweep.task import Place, thread_limits
-from pipeline.tracking.store import first_line
 
 FILE = "sweep.pickle"
 TAG = "sweep"  # of a job's metadata: which trainings it is for

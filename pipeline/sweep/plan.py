@@ -1,6 +1,5 @@
 """What a sweep consists of: its experiments, and the trainings that differ."""
 
-import difflib
 import hashlib
 import json
 import re
@@ -14,7 +13,8 @@ from dvc.exceptions import DvcException
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
+from pipeline.core.param_errors import unknown_key
 from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yaml
 from pipeline.core.trials import Trial
 from pipeline.sweep.snapshot import Snapshot, git
@@ -81,7 +81,7 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
         points = get_hydra_sweeps(by_file)
     except Exception as error:  # Hydra's own errors and DVC's
         raise UserError(
-            f"-S {' -S '.join(overrides)}: {str(error).splitlines()[0]}; write "
+            f"-S {' -S '.join(overrides)}: {first_line(error)}; write "
             "-S 'model.drop_block_size=1,3' for several values, -S 'train.seeds=[0,1]' for a list"
         ) from None
     return [tuple(point.get(str(PARAMS_FILE), ())) for point in points]
@@ -97,18 +97,17 @@ def override_params(folder: Path, overrides: Sequence[str]) -> None:
         if overrides:
             apply_overrides(folder / PARAMS_FILE, list(overrides))
     except DvcException as error:
-        reason = _unknown_key(overrides) or str(error.__cause__ or error).splitlines()[0]
+        reason = _unknown_key(overrides) or first_line(error.__cause__ or error)
         raise UserError(f"-S {' -S '.join(overrides)}: {reason}") from None
 
 
 def _unknown_key(overrides: Sequence[str]) -> str | None:
     """Say which override is of no key of params.yaml, and which key may be meant."""
-    known = [f"{section}.{key}" for section, keys in known_keys().items() for key in keys]
+    known = known_keys()
     for key in (override.partition("=")[0] for override in overrides):
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            meant = f"; do you mean {near[0]}?" if near else ""
-            return f"{key} is no key of {PARAMS_FILE}{meant}"
+        section, _, name = key.rpartition(".")
+        if name not in known.get(section, []):
+            return unknown_key(key, known)
     return None
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import PREPARED, project_root
 from pipeline.core.records import load_metadata
 from pipeline.sweep import assemble, jobs
@@ -35,7 +35,7 @@ from pipeline.sweep.task import (
     scratch_folder,
     thread_limits,
 )
-from pipeline.tracking.store import first_line, open_store, store_uri, without_password
+from pipeline.tracking.store import open_store, store_uri, without_password
 
 # A server that many machines ask at once may take its time, and is waited for.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}

@@ -8,7 +8,7 @@ from dvc.repo import Repo
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 
 
 class Storage(NamedTuple):
@@ -41,8 +41,8 @@ def remote_storage(folder: Path) -> Storage:
                 return local_storage(Path(root))
             return Storage(objects.fs.fs, root)
     except DvcException as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"DVC's remote cannot be used ({reason}); the machines of a cluster share results by "
-            "it: `dvc remote add --default store s3://bucket/path`, and `make setup-cluster` for S3"
+            f"DVC's remote cannot be used ({first_line(error)}); the machines of a cluster "
+            "share results by it: `dvc remote add --default store s3://bucket/path`, and "
+            "`make setup-cluster` for S3"
         ) from None

@@ -9,8 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from pipeline.core.errors import first_line
 from pipeline.core.files import project_root
-from pipeline.tracking.store import first_line, warn
+from pipeline.tracking.store import warn
 
 LOCK = "dvc.lock"
 NAME = "repro-{}"

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.core.errors import Terminated, UserError
+from pipeline.core.errors import Terminated, UserError, first_line
 from pipeline.core.repeat import repeated
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
@@ -19,7 +19,6 @@ from pipeline.tracking.runs import TrackedRun
 from pipeline.tracking.store import (
     REQUEST_ERRORS,
     find_runs,
-    first_line,
     open_store,
     run_exists,
     store_problem,

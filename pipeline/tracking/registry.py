@@ -6,8 +6,8 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from pipeline.core.errors import UserError
-from pipeline.tracking.store import REQUEST_ERRORS, first_line, open_store
+from pipeline.core.errors import UserError, first_line
+from pipeline.tracking.store import REQUEST_ERRORS, open_store
 
 
 class Registry:

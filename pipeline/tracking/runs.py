@@ -15,7 +15,8 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.tracking.store import REQUEST_ERRORS, first_line, open_store, run_exists, warn
+from pipeline.core.errors import first_line
+from pipeline.tracking.store import REQUEST_ERRORS, open_store, run_exists, warn
 from pipeline.tracking.views import NOTE
 
 LOCK_FILE = "requirements.lock"

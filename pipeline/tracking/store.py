@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root, work_folder
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -129,11 +129,6 @@ def without_password(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     host = rest.rpartition("@")[2] if "@" in rest.split("/")[0] else rest
     return uri if host == rest else f"{scheme}{separator}***@{host}"
-
-
-def first_line(error: BaseException) -> str:
-    """Return an error's first line, or its type where it has no text."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def warn(message: str) -> None:

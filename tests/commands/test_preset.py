@@ -83,7 +83,7 @@ def test_flags_are_what_dvc_takes_and_leave_the_file_alone(project, invoke):
     ("override", "message"),
     [
         ("model.wdth=1", "model.wdth is not a key of params.yaml"),
-        ("width=1", "width is not a key"),
+        ("width=1", "width is not a key of params.yaml; did you mean model.width?"),
         ("model.width", "give overrides as key=value"),
         ("model.width=0", "model.width = 0: must be a number above 0"),
         ("data.path=[", "data.path=[: [ is no value in YAML"),
@@ -113,7 +113,7 @@ def test_an_older_params_file_is_named_as_a_whole_and_brought_up_to_date(project
     code, said = invoke("prepare")
     assert code == 2
     assert "train.networks, train.deterministic, evaluate.top_k are missing" in said
-    assert "evaluate.topk is not a key of params.yaml; did you mean top_k?" in said
+    assert "evaluate.topk is not a key of params.yaml; did you mean evaluate.top_k?" in said
     assert "`python -m pipeline preset quick --upgrade`" in said
     assert invoke("preset", "quick", "--upgrade")[0] == 0
     values = read_yaml(project / "params.yaml")

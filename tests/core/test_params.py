@@ -108,9 +108,10 @@ def test_two_networks_with_one_name_for_people_are_refused(tmp_path, monkeypatch
 
 def test_a_misspelt_key_gets_the_nearest_one(tmp_path):
     message = error_after(tmp_path, "model.drop_blok_size", 5)
-    assert "model.drop_blok_size is not a key of params.yaml; did you mean drop_block_size?" in (
-        message
-    )
+    said = "model.drop_blok_size is not a key of params.yaml; did you mean model.drop_block_size?"
+    assert said in message
+    message = error_after(tmp_path, "model.nothing_like_it", 5)
+    assert "model.nothing_like_it is not a key of params.yaml; known here: width, drop" in message
 
 
 def test_all_wrong_keys_are_named_at_once(tmp_path):

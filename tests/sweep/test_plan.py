@@ -107,7 +107,10 @@ def test_params_of_the_clone_are_left_as_they_were(unpacked):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.drop_block_sise=3", "is no key of params.yaml; do you mean model.drop_block_size?"),
+        (
+            "model.drop_block_sise=3",
+            "not a key of params.yaml; did you mean model.drop_block_size?",
+        ),
         ("model.drop_block_size=0", "model.drop_block_size"),
         ("model.drop_block_size=[", r"-S 'train.seeds=\[0,1\]' for a list"),
         ("train.seeds=0,1", "train.seeds"),
