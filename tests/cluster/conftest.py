@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 from ray.cluster_utils import Cluster as RayCluster
 from ray.job_submission import JobSubmissionClient
 
@@ -104,13 +105,16 @@ PARAMS = {
 
 
 @pytest.fixture(scope="session")
-def committed(tmp_path_factory):
+def committed(shared_folder):
     """A project of two tiny trainings without results."""
-    project = make_project(tmp_path_factory.mktemp("committed") / "project")
-    values = [f"{key}={value}" for key, value in PARAMS.items()]
-    project.run("python", "-m", "pipeline", "preset", "quick", *values)
-    project.run("git", "commit", "-qam", "two trainings")
-    return project
+    folder = shared_folder / "committed"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            project = make_project(folder)
+            values = [f"{key}={value}" for key, value in PARAMS.items()]
+            project.run("python", "-m", "pipeline", "preset", "quick", *values)
+            project.run("git", "commit", "-qam", "two trainings")
+    return project_in(folder)
 
 
 def clone_of(committed, folder, environment):
@@ -123,12 +127,13 @@ def clone_of(committed, folder, environment):
 
 
 @pytest.fixture(scope="session")
-def serial(committed, shared, tmp_path_factory):
-    """The same project after `dvc repro` on this machine, with a store of its own."""
-    folder = tmp_path_factory.mktemp("serial") / "project"
-    project = clone_of(committed, folder, services.ONE_THREAD)
-    project.run("dvc", "repro")
-    return project
+def serial(committed, shared_folder):
+    """The same project after `dvc repro` on this machine, with a store of its own; to be read."""
+    folder = shared_folder / "serial"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            clone_of(committed, folder, services.ONE_THREAD).run("dvc", "repro")
+    return project_in(folder)
 
 
 @pytest.fixture
