@@ -53,14 +53,15 @@ class Comparison:
         difference: over the paired seeds, on these test images. Of a single seed: of these two
             fitted models, over the test images.
         new_images: the same for other test images of the same kind too; None for a single seed.
-        images_dominate: whether the choice of test images is the larger part of that uncertainty.
+        image_error: the standard error that the choice of test images adds, whatever the seeds; 0
+            for a single seed.
         by_seed: of each seed.
         p_value: two-sided, of sign flips over the seeds, on these test images.
     """
 
     difference: Interval
     new_images: Interval | None
-    images_dominate: bool
+    image_error: float
     by_seed: dict[int, float]
     p_value: float
 
@@ -74,6 +75,11 @@ class Comparison:
         """The standard deviation of the seeds' differences; NaN for a single one."""
         values = list(self.by_seed.values())
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+    @property
+    def images_dominate(self) -> bool:
+        """Whether the choice of test images is the larger part of the uncertainty about others."""
+        return self.seeds > 1 and self.image_error > self.spread / self.seeds**0.5
 
     @property
     def enough_seeds(self) -> bool:
@@ -95,21 +101,22 @@ def compare(reference: np.ndarray, other: np.ndarray, seeds: list[int]) -> Compa
     >>> round(found.difference.mean, 2), found.p_value, found.significant
     (0.1, 0.03125, True)
     """
-    differences = other.astype(np.int8) - reference.astype(np.int8)
-    by_seed = differences.mean(axis=1)
-    new_images, images_dominate = None, False
-    if len(seeds) > 1:
-        seed_part, image_part = variances_of_mean(differences)
-        new_images = crossed_interval(differences)
-        images_dominate = image_part > seed_part
+    paired = paired_differences(reference, other)
+    by_seed = paired.mean(axis=1)
+    several = len(seeds) > 1
     return Comparison(
-        interval(differences),
-        new_images,
-        images_dominate,
+        interval(paired),
+        crossed_interval(paired) if several else None,
+        variances_of_mean(paired)[1] ** 0.5 if several else 0.0,
         dict(zip(seeds, by_seed.tolist(), strict=True)),
         # In whole images, whose sums are exact: flips that tie would else depend on the order.
-        sign_flip_p_value(differences.sum(axis=1)),
+        sign_flip_p_value(paired.sum(axis=1)),
     )
+
+
+def paired_differences(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return -1, 0 or 1 for each seed and image: the other's booleans minus the reference's."""
+    return other.astype(np.int8) - reference.astype(np.int8)
 
 
 def interval(values: np.ndarray) -> Interval:

@@ -6,7 +6,7 @@ made in; settings are compared over the seeds that they share, all of them at on
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,6 +75,17 @@ class Contrast:
         return describe_change(self.setting.numbers, self.reference.numbers)
 
 
+class Lead(NamedTuple):
+    """One network's setting minus another network's, both of the same experiment.
+
+    Attributes:
+        changed: what is other in the two than in the reference; nothing where all is the same.
+    """
+
+    changed: str
+    contrast: Contrast
+
+
 @dataclass(frozen=True)
 class Contrasts:
     """All contrasts with the reference.
@@ -85,6 +96,7 @@ class Contrasts:
         seeds: those that all contrasts of the family share.
         family: the contrasts that are tested at once.
         apart: those with fewer seeds.
+        leads: of the other networks over the first one, in each experiment; all tested at once too.
         unlike: the experiments whose results differ from another's of the same setting and seed.
     """
 
@@ -93,6 +105,7 @@ class Contrasts:
     seeds: list[int] = field(default_factory=list)
     family: list[Contrast] = field(default_factory=list)
     apart: list[Contrast] = field(default_factory=list)
+    leads: list[Lead] = field(default_factory=list)
     unlike: list[str] = field(default_factory=list)
 
 
@@ -123,12 +136,52 @@ def contrast(experiments: list[Experiment], reference: str | None) -> Contrasts:
         for s in settings
         if s.network in of_reference and s is not of_reference[s.network]
     ]
-    return _family(settings, pairs, chosen, unlike)
+    seeds, made = contrast_at_once(pairs)
+    return Contrasts(
+        settings,
+        chosen,
+        seeds,
+        [c for c in made if c.p_value is not None],
+        [c for c in made if c.p_value is None and c.by_seed],
+        _leads(ordered, settings, of_reference),
+        unlike,
+    )
 
 
-def _family(
-    settings: list[Setting], pairs: list[tuple[Setting, Setting]], chosen: str, unlike: list[str]
-) -> Contrasts:
+def _leads(
+    experiments: list[Experiment], settings: list[Setting], of_reference: dict[str, Setting]
+) -> list[Lead]:
+    """Hold the other networks' settings against the first network's, of each experiment."""
+    pairs: dict[str, tuple[Setting, Setting]] = {}
+    for experiment in experiments:
+        mine = {s.network: s for s in settings if experiment.name in s.experiments}
+        first = mine.get(experiment.summary["reference"])
+        if first and mine.keys() <= of_reference.keys():
+            for other in mine.values():
+                if other is not first:
+                    said = _describe_pair(first, other, of_reference)
+                    pairs.setdefault(f"{other.network}, {said}", (other, first))
+    made = contrast_at_once(list(pairs.values()))[1]
+    return [
+        Lead(said.partition(", ")[2], c) for said, c in zip(pairs, made, strict=True) if c.by_seed
+    ]
+
+
+def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setting]) -> str:
+    """Say what is other in two settings than in the reference; nothing where all is the same."""
+    return "; ".join(
+        f"{s.network} with {describe_change(s.numbers, of_reference[s.network].numbers)}"
+        for s in (first, other)
+        if s is not of_reference[s.network]
+    )
+
+
+def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> tuple[list[int], list[Contrast]]:
+    """Contrast each setting with its reference, p-values adjusted for all that are looked at.
+
+    Returns:
+        The seeds that those share, and a contrast of each pair; one with fewer seeds has no p.
+    """
     shared = [sorted(set(s.right) & set(r.right)) for s, r in pairs]
     seeds = largest_common(shared)
     family = [i for i, common in enumerate(shared) if seeds and set(seeds) <= set(common)]
@@ -138,18 +191,10 @@ def _family(
         counts = [[s.right[seed] - r.right[seed] for s, r in (pairs[i] for i in family)]
                   for seed in seeds]  # fmt: skip
         p_values = dict(zip(family, max_t_p_values(np.array(counts)).tolist(), strict=True))
-    made = [
+    return seeds, [
         Contrast(s, r, _by_seed(s, r, seeds if i in p_values else shared[i]), p_values.get(i))
         for i, (s, r) in enumerate(pairs)
     ]
-    return Contrasts(
-        settings,
-        chosen,
-        seeds,
-        [c for c in made if c.p_value is not None],
-        [c for c in made if c.p_value is None and c.by_seed],
-        unlike,
-    )
 
 
 def largest_common(shared: list[list[int]]) -> list[int]:

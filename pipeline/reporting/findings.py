@@ -8,7 +8,7 @@ from pipeline.core.params import Params
 from pipeline.reporting import experiments
 from pipeline.reporting.audit import THIS_RUN, Answers, answers_of
 from pipeline.reporting.comparison import Comparison, compare, interval
-from pipeline.reporting.contrasts import Contrasts, contrast
+from pipeline.reporting.contrasts import Contrast, Contrasts, contrast
 from pipeline.reporting.results import Results, load_results
 
 
@@ -132,12 +132,28 @@ def describe_contrasts(found: Contrasts) -> dict[str, Any]:
                 "experiments": c.setting.experiments,
                 "reference": c.reference.experiments,
                 "label": c.label,
-                "by_seed": {str(seed): value for seed, value in c.by_seed.items()},
-                **{key: value for key, value in vars(c.difference).items() if value == value},
-                "adjusted_p": c.p_value,
+                **describe_contrast(c),
             }
             for c in [*found.family, *found.apart]
         ],
+        "leads": [
+            {
+                "network": lead.contrast.setting.network,
+                "reference": lead.contrast.reference.network,
+                "changed": lead.changed,
+                **describe_contrast(lead.contrast),
+            }
+            for lead in found.leads
+        ],
+    }
+
+
+def describe_contrast(contrast: Contrast) -> dict[str, Any]:
+    """Return a contrast's difference of each seed, its mean with its interval, and its p-value."""
+    return {
+        "by_seed": {str(seed): value for seed, value in contrast.by_seed.items()},
+        **{key: value for key, value in vars(contrast.difference).items() if value == value},
+        "adjusted_p": contrast.p_value,
     }
 
 

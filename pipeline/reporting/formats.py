@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from pipeline.reporting.comparison import Interval, compare, interval
+from pipeline.reporting.comparison import Interval, interval
 from pipeline.reporting.results import Results
 
 
@@ -45,9 +45,9 @@ def accuracy_with_interval(hits: np.ndarray) -> str:
     return f"{100 * found.mean:.1f} % ({between(found.of_accuracy(), '.1f')})"
 
 
-def difference_in_points(more: np.ndarray, less: np.ndarray) -> str:
-    """Write `more` minus `less`, paired (seeds, images) booleans, with its 95 % interval."""
-    found = compare(less, more, list(range(len(more)))).difference
+def in_points(differences: np.ndarray) -> str:
+    """Write the mean of (seeds, images) differences in accuracy with its 95 % interval."""
+    found = interval(differences)
     return f"{100 * found.mean:+.1f} points ({between(found)})"
 
 

@@ -42,8 +42,7 @@ def headline(findings: Findings) -> str:
 
 
 def _shown_seeds(findings: Findings) -> dict[str, list[int]]:
-    """Return the seeds of each network's mean: of two that are compared, those of the "
-    "comparison."""
+    """Return the seeds of each network's mean: of two that are compared, the paired ones."""
     results = findings.results
     if len(results.names) == 2 and findings.comparisons:
         paired = results.paired_seeds(*findings.comparisons)

@@ -83,6 +83,17 @@ def smallest_t_ratio(seeds: int) -> float:
     return float(optimize.brentq(lambda r: t_power(r, seeds) - POWER, 1e-3, 20, xtol=1e-4))
 
 
+def smallest_of_images(error: float) -> float:
+    """Return the difference that any number of seeds takes to show about other images too.
+
+    With 80 % power; where the seeds' own share of the uncertainty has gone, the images' is left.
+
+    Args:
+        error: the standard error that the images add.
+    """
+    return float(error * (stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER)))
+
+
 @cache
 def smallest_verdict_ratio(seeds: int) -> float | None:
     """Return the smallest difference, in spreads, that gets a verdict with 80 % power.

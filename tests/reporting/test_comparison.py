@@ -84,6 +84,8 @@ def test_it_is_named_where_the_images_are_the_larger_part():
     other[0, :3] ^= True
     found = comparison.compare(np.repeat(~images, 4, axis=0), other, list(range(4)))
     assert found.images_dominate
+    differences = other.astype(float) - ~images
+    assert found.image_error**2 == pytest.approx(two_way_parts(differences)[1], rel=1e-4)
     assert found.new_images.high > found.difference.high
 
 

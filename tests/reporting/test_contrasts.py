@@ -23,6 +23,7 @@ def experiment(name, resnet, baseline=BASELINE, variants=("dropblock",), width=0
     right = {"baseline": shared, "resnet": resnet}
     summary = {
         "images": 1_000,
+        "reference": "baseline",
         "sections": {"baseline": "baseline", "resnet": "model"},
         "accuracy": {
             name: {"right": {str(s): n for s, n in counts.items()}}
@@ -108,6 +109,31 @@ def test_the_family_has_the_most_seeds_and_then_the_most_contrasts():
     assert largest_common([[3, 4], [0, 1], [0, 1]]) == [0, 1]
     assert largest_common([[], []]) == []
     assert largest_common([]) == []
+
+
+def test_the_lead_in_each_experiment_is_between_its_own_two_settings(experiments):
+    wide = experiment("wide", counts(460, 1), {s: 430 + s for s in SEEDS})
+    wide.params["baseline.width"] = 0.5
+    leads = contrast([*experiments, wide], None).leads
+    changed = {lead.changed: lead.contrast for lead in leads}
+    assert list(changed) == [
+        "", "resnet with drop_block_size 1", "resnet with drop_block_size 7",
+        "resnet with drop_block_size 9", "baseline with width 0.5",
+    ]  # fmt: skip
+    right = counts(460, 1)
+    wider = changed["baseline with width 0.5"]
+    assert wider.by_seed == {s: (right[s] - 430 - s) / 1_000 for s in SEEDS}
+    pairs = [(counts(460, 1), BASELINE), (counts(400, 2), BASELINE), (counts(461, 3), BASELINE),
+             (right, {s: 430 + s for s in SEEDS})]  # fmt: skip
+    expected = max_t_p_values(np.array([[a[s] - b[s] for a, b in pairs] for s in SEEDS]))
+    tested = [c.p_value for c in changed.values() if c.p_value is not None]
+    assert tested == pytest.approx(expected.tolist())
+    assert changed["resnet with drop_block_size 9"].p_value is None  # of two seeds
+
+
+def test_experiments_that_differ_in_nothing_have_one_lead(experiments):
+    again = experiment("again", counts(460, 1))
+    assert len(contrast([experiments[0], again], None).leads) == 1
 
 
 def test_an_experiment_alone_has_no_contrast(experiments):

@@ -23,7 +23,8 @@ def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
     low, high = mean - 0.01 if low is None else low, mean + 0.01 if high is None else high
     by_seed = {seed: mean + 0.01 * (-1) ** seed for seed in range(seeds)}
     difference, elsewhere = Interval(mean, low, high), Interval(mean, low - 0.03, high + 0.03)
-    return Comparison(difference, elsewhere if seeds > 1 else None, dominate, by_seed, p_value)
+    image_error = 1.0 if dominate else 0.0
+    return Comparison(difference, elsewhere if seeds > 1 else None, image_error, by_seed, p_value)
 
 
 @pytest.mark.parametrize(

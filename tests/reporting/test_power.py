@@ -20,6 +20,12 @@ def test_the_verdicts_power_is_how_often_both_of_its_rules_are_met(seeds):
     assert power.verdict_power(1.3, seeds) == pytest.approx(np.mean(met), abs=0.06)
 
 
+def test_without_the_seeds_spread_the_images_alone_hide_smaller_differences():
+    smallest = power.smallest_of_images(0.3)
+    draws = np.random.default_rng(0).normal(smallest, 0.3, 20_000)
+    assert (np.abs(draws) > 1.96 * 0.3).mean() == pytest.approx(0.8, abs=0.01)
+
+
 def test_no_verdict_has_any_power_below_six_seeds():
     assert power.verdict_power(100.0, 5) == 0
     assert power.smallest_verdict_ratio(5) is None

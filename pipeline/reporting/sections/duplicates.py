@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import difference_in_points, interval_note
+from pipeline.reporting.formats import in_points, interval_note
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -65,7 +66,9 @@ def duplicates_table(results: Results, others: list[str]) -> pd.DataFrame:
             table[label] = {
                 **{name: f"{100 * hits[name].mean():.2f} %" for name in names},
                 **{
-                    f"{name} minus {reference}": difference_in_points(hits[name], hits[reference])
+                    f"{name} minus {reference}": in_points(
+                        paired_differences(hits[reference], hits[name])
+                    )
                     for name in others
                 },
             }

@@ -36,6 +36,10 @@ CONTRAST_NOTE = (
     "share, {seeds}, the largest statistic of each flip, step by step (max-T, Westfall and Young). "
     "`report.reference` names another reference."
 )
+LEADS_NOTE = (
+    "Test accuracy of one network minus the other's, both as they are in the same experiment, "
+    "paired over the seeds; intervals of each row alone, the adjusted p of all rows."
+)
 APART_NOTE = (
     "With fewer seeds in common than the others, and so apart: paired intervals of their own, no "
     "adjusted p."
@@ -53,6 +57,8 @@ def make(findings: Findings) -> Section | None:
         return None
     x = findings.params.report.experiments_x
     parts: list[Part] = contrast_parts(findings)
+    if any(lead.changed for lead in found.leads):
+        parts += ["### The lead in each experiment", leads_table(found), LEADS_NOTE]
     parts += ["### All settings", settings_table(found.settings), NOTE]
     if len(found.settings) == len({s.network for s in found.settings}):
         parts.append(ALONE)
@@ -139,9 +145,22 @@ def _changed_keys(contrast: Contrast) -> list[str]:
 
 def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
     """Return a row for each contrast, in points."""
+    labels = [f"{c.setting.network}: {c.label}" for c in contrasts]
+    return _in_points(contrasts).set_axis(pd.Index(labels, name="setting"))
+
+
+def leads_table(found: Contrasts) -> pd.DataFrame:
+    """Return a row for each lead of a network over the first one, in points."""
+    contrasts = [lead.contrast for lead in found.leads]
+    changed = [lead.changed or f"as in {found.reference}" for lead in found.leads]
+    table = _in_points(contrasts).set_axis(pd.Index(changed, name="experiments"))
+    table.insert(0, "lead", [f"{c.setting.network} minus {c.reference.network}" for c in contrasts])
+    return table
+
+
+def _in_points(contrasts: list[Contrast]) -> pd.DataFrame:
     rows = [
         {
-            "setting": f"{c.setting.network}: {c.label}",
             "seeds shared": counted_seeds(c.by_seed),
             "difference of each": ", ".join(f"{100 * d:+.1f}" for d in c.by_seed.values()),
             "mean": f"{100 * c.difference.mean:+.2f}",
@@ -150,7 +169,7 @@ def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
         }
         for c in contrasts
     ]
-    return pd.DataFrame(rows).set_index("setting")
+    return pd.DataFrame(rows)
 
 
 def settings_table(settings: list[Setting]) -> pd.DataFrame:

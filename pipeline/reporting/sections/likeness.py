@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from pipeline.core.declarations import Recipe
 from pipeline.core.trials import Variant
 from pipeline.evaluation.plots import SPLIT_NAMES, colours
+from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import (
     accuracy_with_interval,
     cost,
-    difference_in_points,
+    in_points,
     interval_note,
     listed,
 )
@@ -30,9 +31,9 @@ LABELS: dict[Variant, str] = {
 }
 TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. What a network is ahead of the {reference} "
-    "*without DropBlock* is what the architecture contributes, depth and skip connections "
-    "together; `dvc exp run -S model.skip_connections=false` takes the skip connections alone "
-    "away."
+    "*without DropBlock* is what the rest of the two recipes is worth: architecture, width, epochs "
+    "and compute. `dvc exp run -S model.skip_connections=false` takes the skip connections alone "
+    "away. The last corner: by how much more that network loses by its DropBlock."
 )
 NO_TABLE = (
     "What DropBlock contributes, and what the architecture does where both drop alike: `dvc exp "
@@ -41,11 +42,11 @@ NO_TABLE = (
 )
 BUDGET_NOTE = (
     "The best {watched} accuracy that a training had reached by then, as a mean over the seeds "
-    "with their range; *too little* stands for less than one epoch. A training that ended earlier "
-    "keeps what it reached. These are readings on the way of longer trainings, whose learning "
-    "rate is still high then and whose images may still be small: **a training made for the "
-    "smaller budget does better in it, often by much.** Only the ends are like with like; the "
-    "others show who learns faster."
+    "with their range; *too little* stands for less than one epoch, *ended* for trainings that "
+    "were through by then, for less. These are readings on the way of longer trainings, whose "
+    "learning rate is still high then and whose images may still be small: **a training made for "
+    "the smaller budget does better in it, often by much.** They show who learns faster; none is "
+    "of two trainings that were made for the same cost."
 )
 BUDGETS = 6  # rows of the table of each kind
 UNITS = {"pflop": "training compute, PFLOP", "minutes": "minutes of training"}
@@ -62,7 +63,7 @@ def make(findings: Findings) -> Section:
             plot_budgets(results.history, watched),
             f"Best {watched} accuracy so far against compute and minutes",
         )
-        parts += ["### At equal compute and at equal time", drawing]
+        parts += ["### On the way: by compute and by time", drawing]
         parts += [budget_table(results, column) for column in UNITS]
         parts.append(BUDGET_NOTE.format(watched=watched))
     return Section("Like with like", [*parts, *as_expensive(findings)])
@@ -129,8 +130,8 @@ def ablation_table(results: Results) -> pd.DataFrame:
         LABELS[variant]: {
             **{name: accuracy_with_interval(hits[name, variant]) for name in names},
             **{
-                f"{name} minus {reference}": difference_in_points(
-                    hits[name, variant], hits[reference, variant]
+                f"{name} minus {reference}": in_points(
+                    paired_differences(hits[reference, variant], hits[name, variant])
                 )
                 for name in names[1:]
             },
@@ -140,9 +141,13 @@ def ablation_table(results: Results) -> pd.DataFrame:
     if "nodrop" in seeds:
         for variant in ("dropblock", "unitdrop"):
             if seeds.get(variant) == seeds["nodrop"]:
+                gained = {n: paired_differences(hits[n, "nodrop"], hits[n, variant]) for n in names}
                 table[f"{LABELS[variant]}, minus without"] = {
-                    name: difference_in_points(hits[name, variant], hits[name, "nodrop"])
-                    for name in names
+                    **{name: in_points(gained[name]) for name in names},
+                    **{
+                        f"{name} minus {reference}": in_points(gained[name] - gained[reference])
+                        for name in names[1:]
+                    },
                 }
     return pd.DataFrame(table).T.fillna("").rename_axis("")
 
@@ -166,8 +171,7 @@ def budget_table(results: Results, column: str) -> pd.DataFrame:
     budgets = np.geomspace(curves[column].min(), curves[column].max(), BUDGETS)
     rows: list[dict[str, Any]] = []
     for budget in budgets:
-        found = {name: best_within(curves, name, column, budget) for name in results.names}
-        cells = {f"{name}, %": _range(values) for name, values in found.items()}
+        cells = {f"{n}, %": _reached(curves, n, column, budget) for n in results.names}
         rows.append({UNITS[column]: f"{budget:,.3g}", **cells})
     return pd.DataFrame(rows).set_index(UNITS[column])
 
@@ -183,9 +187,17 @@ def best_within(curves: pd.DataFrame, name: str, column: str, budget: float) -> 
     return within.to_numpy() if complete else np.array([])
 
 
-def _range(values: np.ndarray) -> str:
+def _reached(curves: pd.DataFrame, name: str, column: str, budget: float) -> str:
+    """Write what a network had reached within a budget, and whether its trainings were over."""
+    values = best_within(curves, name, column, budget)
     if not len(values):
         return "too little"
+    # The next budget of the row may be the very end of the longest training.
+    ended = budget > curves.loc[curves["network"] == name, column].max() * (1 + 1e-9)
+    return _range(values) + (", ended" if ended else "")
+
+
+def _range(values: np.ndarray) -> str:
     spread = f" ({100 * values.min():.1f} to {100 * values.max():.1f})" if len(values) > 1 else ""
     return f"{100 * values.mean():.1f}{spread}"
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipeline.reporting.sections import likeness
 from tests.reporting.conftest import predicting, results_of
@@ -12,6 +13,24 @@ def test_the_table_sets_the_same_seeds_with_and_without_dropblock_side_by_side(l
     assert table.loc["each its own DropBlock", "resnet"].startswith(f"{100 * with_block:.1f} %")
     added = table.loc["each its own DropBlock, minus without", "resnet"]
     assert added.startswith(f"{100 * (with_block - without):+.1f} points")
+
+
+def test_the_last_corner_is_how_much_more_a_network_gains_than_the_reference(loaded):
+    gained = {
+        (name, variant): loaded.of(variant).hits(name, [0, 1]).mean(axis=1)
+        for name in ("baseline", "resnet")
+        for variant in ("dropblock", "nodrop")
+    }
+    lead, lead_without = (
+        gained["resnet", variant] - gained["baseline", variant] for variant in loaded.variants
+    )
+    by_seed = 100 * (lead - lead_without)
+    half = stats.t.ppf(0.975, 1) * by_seed.std(ddof=1) / 2**0.5
+    shown = likeness.ablation_table(loaded).loc[
+        "each its own DropBlock, minus without", "resnet minus baseline"
+    ]
+    mean = by_seed.mean()
+    assert shown == f"{mean:+.1f} points ({mean - half:+.1f} to {mean + half:+.1f})"
 
 
 def test_how_a_network_drops_is_said_in_words(params):
@@ -46,7 +65,8 @@ def test_the_best_within_each_budget_is_shown(column):
     table = likeness.budget_table(curves(), column)
     first, last = table.iloc[0], table.iloc[-1]
     assert (first["baseline, %"], first["resnet, %"]) == ("31.0 (30.0 to 32.0)", "too little")
-    assert last["baseline, %"] == "41.0 (40.0 to 42.0)"
+    assert last["baseline, %"] == "41.0 (40.0 to 42.0), ended"
+    assert not table["resnet, %"].str.contains("ended").any()  # the last budget is its own end
 
 
 def test_a_budget_that_one_seed_does_not_reach_is_too_little():

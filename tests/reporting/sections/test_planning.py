@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.reporting.comparison import compare
+from pipeline.reporting.sections import planning
 from pipeline.reporting.sections.planning import planning_table
 from tests.reporting.conftest import predicting, results_of
 
@@ -25,3 +26,16 @@ def test_more_seeds_show_smaller_differences_and_cost_more(results):
     assert shown[3] == pytest.approx(100 * compared.spread * 3.264, rel=0.01)
     assert table["verdict from, points"].tolist()[:3] == ["never"] * 3
     assert table.loc[6, ["trainings", "minutes"]].tolist() == [12, "30.0"]
+
+
+def test_the_note_says_what_the_images_hide_however_many_the_seeds(results):
+    images = np.random.default_rng(0).random((1, 500)) < 0.5
+    agreed = np.repeat(images, 3, axis=0)  # whatever the seed
+    other = agreed.copy()
+    other[:, :20] = True
+    other[0, 20] ^= True
+    compared = compare(agreed, other, [0, 1, 2])
+    _, note = planning._of_network(results, "resnet", compared)
+    floor = 100 * 2.802 * compared.image_error  # 1.960 + 0.842
+    assert f"no number of seeds shows less than {floor:.2f} points" in note
+    assert floor > 0.5
