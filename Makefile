@@ -7,8 +7,8 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 # In parallel, the tests of a file together; in their order, so that the long ones do not come last.
-# Those that start a Ray of their own belong to the tests of clusters.
-ON_RAY = tests/sweep/test_pool.py tests/sweep/test_raylets.py tests/sweep/test_run.py
+# Those that start a Ray of their own would get in each other's way there.
+ON_RAY = tests/sweep/test_run.py tests/sweep/test_raylets.py tests/sweep/test_pool.py
 PARALLEL = pytest -n auto --dist loadscope --no-loadscope-reorder $(addprefix --ignore=,$(ON_RAY))
 OWN_PROCESS = pytest -m "own_process" $(addprefix --ignore=,$(ON_RAY))
 
@@ -43,13 +43,18 @@ test: setup  ## Run the quick tests, minutes on two cores
 test-all: setup  ## Run all tests of one machine: whole pipelines, kills and servers too
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
 
-# A Ray of Slurm's ends every other one of the machine: by itself, and first. Then the longest first.
-test-cluster: CHOSEN_TESTS = $(if $(TESTS),-k '$(TESTS)')
+CHOSEN = $(if $(TESTS),-k '$(TESTS)')
+
+test-sweep: setup  ## Run sweeps by a Ray of this machine
+	@pytest $(ON_RAY) -n auto --dist loadscope --no-loadscope-reorder -v $(CHOSEN)
+
+# A Ray of Slurm's ends every other one of the machine: by itself, and first. Then three tests at once
+# for two processors, as they wait a lot.
 test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S3 that fail on the way
 	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
-	@pytest tests/cluster/test_deploy.py -v $(CHOSEN_TESTS) || [ $$? = 5 ]  # 5: it was not chosen
-	@pytest tests/sweep/test_run.py tests/cluster $(ON_RAY) --ignore tests/cluster/test_deploy.py \
-	  -n auto --dist loadgroup -v $(CHOSEN_TESTS)
+	@pytest tests/cluster/test_deploy.py -v $(CHOSEN) || [ $$? = 5 ]  # 5: it was not chosen
+	@pytest tests/cluster --ignore tests/cluster/test_deploy.py \
+	  -n $$(( ($$(nproc) * 3 + 1) / 2 )) --dist worksteal -v $(CHOSEN)
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup  ## Run all tests of one machine and show what none of them reaches
@@ -96,4 +101,4 @@ lock: setup  ## Write requirements.lock anew from pyproject.toml
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  -o requirements-cluster.lock
 
-.PHONY: help setup setup-cluster run test test-all test-cluster coverage lint format benchmarks experiments report ui serve doctor audit lock
+.PHONY: help setup setup-cluster run test test-all test-sweep test-cluster coverage lint format benchmarks experiments report ui serve doctor audit lock

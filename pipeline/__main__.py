@@ -296,7 +296,8 @@ def doctor(close: tuple[str, ...]) -> int:
     run with all DVC experiments that hold its result, makes new runs where the store lost them, and
     reports runs of other machines and a second store. Exits with 1 where something is left for you.
     """
-    from pipeline.commands.doctor import close_run, examine
+    from pipeline.commands.doctor import examine
+    from pipeline.tracking.lifecycle import close_run
 
     for run in close:
         print(close_run(run))

@@ -8,16 +8,16 @@ from datetime import datetime
 from dvc.repo import Repo
 
 from pipeline.commands.dvc_locks import release_dead_locks
-from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import COMMIT, WORKSPACE, TrackedResult, list_results
 from pipeline.tracking.context import HEARTBEAT
 from pipeline.tracking.lifecycle import close_dead_runs
+from pipeline.tracking.runs import tag_run
 from pipeline.tracking.store import (
-    MlflowClient,
     find_runs,
     open_store,
+    store_errors,
     store_uri,
     without_password,
 )
@@ -26,6 +26,7 @@ TAG = "dvc.experiments"
 NO_EXPERIMENT = (WORKSPACE, COMMIT)
 
 
+@store_errors()
 def examine() -> tuple[list[str], list[str]]:
     """Mend what can be mended.
 
@@ -45,7 +46,7 @@ def examine() -> tuple[list[str], list[str]]:
         mended += restore_runs(trials)
         results = list_results()
         lost = missing_results(results)
-    mended += tag_experiments(client, results)
+    mended += tag_experiments(results)
     # The last commit's results are restored with the workspace's.
     others = {r.experiment for r in lost if not r.experiment.startswith(NO_EXPERIMENT)}
     left = running_elsewhere() + other_stores()
@@ -57,7 +58,7 @@ def examine() -> tuple[list[str], list[str]]:
     return mended, left
 
 
-def tag_experiments(client: MlflowClient, results: list[TrackedResult]) -> list[str]:
+def tag_experiments(results: list[TrackedResult]) -> list[str]:
     """Tag each run with the names of all experiments that hold its result; say which were new."""
     experiments = defaultdict(set)
     for result in results:
@@ -67,7 +68,7 @@ def tag_experiments(client: MlflowClient, results: list[TrackedResult]) -> list[
     for run in find_runs():
         names = ", ".join(sorted(experiments[run.info.run_id]))
         if names and run.data.tags.get(TAG) != names:
-            client.set_tag(run.info.run_id, TAG, names)
+            tag_run(run.info.run_id, TAG, names)
             said.append(f"tagged run {run.info.run_id} ({run.info.run_name}) with {names}")
     return said
 
@@ -103,27 +104,6 @@ def running_elsewhere() -> list[str]:
                 f"if that has ended, `python -m pipeline doctor --close {run.info.run_id[:8]}`"
             )
     return said
-
-
-def close_run(start: str) -> str:
-    """Close a run that is RUNNING as KILLED, whatever machine it was on; say which.
-
-    Args:
-        start: the run's id, or how it begins.
-
-    Raises:
-        UserError: none or several that are RUNNING begin like that.
-    """
-    client = open_store()
-    running = find_runs("attributes.status = 'RUNNING'")
-    found = [run for run in running if run.info.run_id.startswith(start)]
-    if len(found) != 1:
-        known = ", ".join(run.info.run_id[:8] for run in running) or "none"
-        raise UserError(f"--close {start}: {len(found)} runs are meant; RUNNING are: {known}")
-    (run,) = found
-    client.set_tag(run.info.run_id, "end_reason", "closed by hand")
-    client.set_terminated(run.info.run_id, "KILLED")
-    return f"closed run {run.info.run_id} ({run.info.run_name})"
 
 
 def other_stores() -> list[str]:

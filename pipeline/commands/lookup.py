@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.core.errors import UserError
 from pipeline.reporting.experiments import TrackedResult, list_results
-from pipeline.tracking.store import find_runs, open_store
+from pipeline.tracking.store import find_runs, open_store, store_errors
 
 
 def lookup(name: str | None) -> pd.DataFrame:
@@ -35,6 +35,7 @@ def _is_named(result: TrackedResult, name: str) -> bool:
     return name == result.experiment or of_revision or result.run_id.startswith(name)
 
 
+@store_errors()
 def as_table(results: list[TrackedResult]) -> pd.DataFrame:
     """Return a row for each result."""
     open_store()

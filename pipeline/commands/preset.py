@@ -186,5 +186,5 @@ def parse_override(argument: str) -> tuple[str, Any]:
 
 
 def as_override(value: Any) -> str:
-    """Write a value as `dvc exp run -S` takes it, without spaces or quotes."""
+    """Write a value as `dvc exp run -S` takes it, without spaces."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

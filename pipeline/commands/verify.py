@@ -11,11 +11,12 @@ from scipy import stats
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json
 from pipeline.core.params import PARAMS_FILE, read_yaml
+from pipeline.core.repository import LOCK
 from pipeline.reporting.comparison import LEVEL
 from pipeline.reporting.contrasts import setting_of
 from pipeline.reporting.experiments import Experiment, flatten
+from pipeline.reporting.formats import listed
 
-LOCK_FILE = Path("dvc.lock")  # has the params with which the last report was made
 AGREES, DISAGREES = "as published", "outside of what seeds explain"
 OTHER_DATA = "data: prepared from others, or another way"
 UNKNOWN = "one seed each: nothing says how far seeds differ"
@@ -77,8 +78,14 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     """
     here = _last_run()
     known = [read_published(folder)] if folder else list_published()
-    differing = {result.name: _differences(here, result) for result in known}
-    published = min(known, key=lambda result: len(differing[result.name]))
+    alike = [result for result in known if _shared(here, result)]
+    if not alike:
+        raise UserError(
+            f"nothing is published of {listed(list(here.summary['sections']), 'or')}, which this "
+            f"run trained; there are {', '.join(result.name for result in known)}"
+        )
+    differing = {result.name: _differences(here, result) for result in alike}
+    published = min(alike, key=lambda result: len(differing[result.name]))
     if different := differing[published.name]:
         raise UserError(
             f"nothing of the same data and params is published; {published.name} comes nearest "
@@ -89,9 +96,10 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
 
 
 def _last_run() -> Experiment:
-    if not LOCK_FILE.exists() or not COMPARISON.exists():
+    if not Path(LOCK).exists() or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
-    stage = read_yaml(LOCK_FILE).get("stages", {}).get("report", {})
+    # With the params of the last report, whatever params.yaml has become since.
+    stage = read_yaml(Path(LOCK)).get("stages", {}).get("report", {})
     params = stage.get("params", {}).get(str(PARAMS_FILE), {})
     return Experiment(str(REPORTS), flatten(params), read_json(COMPARISON))
 
@@ -121,8 +129,6 @@ def read_published(folder: Path) -> Experiment:
 def _differences(here: Experiment, published: Experiment) -> list[str]:
     """Name what differs between two results beside their seeds."""
     shared = _shared(here, published)
-    if not shared:
-        return ["no network in common"] * (len(here.params) + 1)  # the farthest of all
     lines = [] if _data(here) == _data(published) else [OTHER_DATA]
     mine, theirs = ({k: v for name in shared for k, v in setting_of(one, name).items()}
                     for one in (here, published))  # fmt: skip

@@ -14,12 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from pipeline.core.arithmetic import keep_prob
 from pipeline.core.errors import UserError
 from pipeline.core.records import IMAGE_SIZE
 
 NETWORKS_PACKAGE = "pipeline.networks"
 NETWORKS_FOLDER = Path(__file__).parents[1] / "networks"
 
+WIDEST = 16.0  # times the tutorial's filters and hidden units
 Probability = Annotated[float, Field(ge=0, le=1)]
 KeepProbability = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -36,7 +38,7 @@ class Section(BaseModel):
 class Recipe(Section):
     """What the section of every network holds: how large it is, and how it is trained."""
 
-    width: Annotated[float, Field(gt=0, le=16)]
+    width: Annotated[float, Field(gt=0, le=WIDEST)]
     drop_block_size: Count
     drop_block_oversize: Literal["skip", "clamp"]
     conv_keep_start: KeepProbability
@@ -88,10 +90,19 @@ class Recipe(Section):
             )
         return self
 
+    def keep_prob(self, epoch: int) -> float:
+        """Return DropBlock's keep probability in an epoch, counted from 0."""
+        return keep_prob(self.conv_keep_start, self.conv_keep_step, self.conv_keep_end, epoch)
+
+    @property
+    def last_keep_prob(self) -> float:
+        """DropBlock's keep probability in the last epoch that there may be: the lowest."""
+        return self.keep_prob(self.epochs - 1)
+
     @property
     def drops(self) -> bool:
         """Whether DropBlock is on: whether it keeps less than everything at any time."""
-        return self.conv_keep_end < 1
+        return self.last_keep_prob < 1
 
 
 class ConvNetParams(Recipe):

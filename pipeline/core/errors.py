@@ -32,7 +32,9 @@ def run_command(command: Callable[[], int | None]) -> int:
     except ConnectionError as error:
         return _say(f"error: {error}; check that it runs and can be reached", BAD_INPUT)
     except OSError as error:
-        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+        if error.errno is None:  # as of an HTTP request: no word of the operating system's
+            return _say(f"error: {first_line(error)}; check the server and try again", BAD_INPUT)
+        reason = f"{error.filename or 'a file'}: {error.strerror}"
         way_out = "check that it can be read and written, and that the disk is not full"
         return _say(f"error: {reason}; {way_out}", BAD_INPUT)
     except KeyboardInterrupt:

@@ -36,11 +36,14 @@ def work_folder() -> Path:
     return folder
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path, *needed: str) -> dict[str, Any]:
     """Read a JSON object that a stage wrote.
 
+    Args:
+        needed: keys that it must have.
+
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing or damaged, or lacks a key.
     """
     try:
         values = json.loads(file.read_text())
@@ -50,6 +53,9 @@ def read_json(file: Path) -> dict[str, Any]:
         raise unreadable(file, error) from None
     if not isinstance(values, dict):
         raise unreadable(file, "it holds no JSON object")
+    for key in needed:
+        if key not in values:
+            raise unreadable(file, f"it has no {key}")
     return values
 
 

@@ -51,7 +51,7 @@ def explain(details: Any, schema: Schema) -> str:
         return unknown_key(key, known)
     if _is_own_rule(details["type"]):
         return f"{key}: {details['msg']}" if key else details["msg"]
-    expected = describe(_lookup(schema, location))
+    expected = describe_values(_lookup(schema, location))
     return f"{key} = {details['input']!r}: must be {expected}{_hint(details)}"
 
 
@@ -73,15 +73,15 @@ def unknown_key(key: str, known: dict[str, list[str]]) -> str:
     return f"{key} is not a key of params.yaml; {hint}"
 
 
-def describe(field: Schema) -> str:
+def describe_values(field: Schema) -> str:
     """Say in words which values a field admits."""
     if "anyOf" in field:
-        return " or ".join(describe(option) for option in field["anyOf"])
+        return " or ".join(describe_values(option) for option in field["anyOf"])
     if "enum" in field:
         return "one of " + ", ".join(field["enum"])
     if field.get("type") == "array":
         least = field.get("minItems", 0)
-        return f"a list of {least} or more values, each {describe(field['items'])}"
+        return f"a list of {least} or more values, each {describe_values(field['items'])}"
     if "pattern" in field:
         return field["description"]
     bounds = [text.format(field[name]) for name, text in _BOUNDS.items() if name in field]

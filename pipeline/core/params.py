@@ -178,6 +178,16 @@ class Params(Section):
             raise PydanticCustomError(
                 "rule_test", "evaluate.test: false needs data.validation_fraction above 0"
             )
+        if not self.evaluate.test and self.train.watch == "test":
+            raise PydanticCustomError(
+                "rule_test", "evaluate.test: false leaves the test images alone, train.watch: test "
+                "scores them after each epoch; take train.watch: validation",
+            )  # fmt: skip
+        if not self.evaluate.test and self.data.split_by_seed and len(self.train.seeds) > 1:
+            raise PydanticCustomError(
+                "rule_test", "evaluate.test: false compares on the validation images, which are "
+                "others for each seed with data.split_by_seed: true; take false, or one seed",
+            )  # fmt: skip
         return self
 
     def network(self, name: str) -> Recipe:

@@ -13,12 +13,11 @@ _STDERR = 2
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Load TensorFlow in here: what it says below an error is left out, here and later.
+    """Load TensorFlow in here: what it says below an error is left out.
 
-    It writes to the process's stderr before it can be told how much to write, hence the filter; a
-    process of its own, so that the last words of a load that crashes arrive too.
+    It writes to the process's stderr before TF_CPP_MIN_LOG_LEVEL tells it how much to write, hence
+    the filter; a process of its own, so that the last words of a load that crashes arrive too.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only, once it is loaded
     if "tensorflow" in sys.modules:
         yield
         return

@@ -17,6 +17,7 @@ from pipeline.core.errors import UserError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+SPLIT_NAMES: dict[str, str] = {"train": "train", "val": "validation", "test": "test"}  # for people
 
 FOLDS = "folds.npy"
 IMAGE_SIZE = 32

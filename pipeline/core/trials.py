@@ -137,7 +137,7 @@ def load_facts(trial: Trial, digest: str) -> Facts:
     Raises:
         UserError: the file is missing or damaged, or the data were not those of `digest`.
     """
-    facts = read_json(trial.facts_file)
+    facts = read_json(trial.facts_file, "digest", "run_id", "training_key", "watched", "name")
     if facts["digest"] != digest:
         raise UserError(
             f"{trial.facts_file}: the network was trained on data "

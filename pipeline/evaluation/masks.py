@@ -25,7 +25,7 @@ def measure_drop_blocks(
     masks = {}
     for layer in (layer for layer in network.layers if isinstance(layer, DropBlock2D)):
         _, height, width, channels = layer.output.shape
-        block = layer.effective_block_size
+        block = layer.block_size_on(height, width)
         mask = np.ones((SAMPLES, height, width, channels), np.float32)
         if block:
             layer.keep_prob.assign(keep)

@@ -143,4 +143,4 @@ def load_logged_model(trial: Trial) -> dict[str, str]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return read_json(trial.evaluation_folder / LOGGED_MODEL)
+    return read_json(trial.evaluation_folder / LOGGED_MODEL, "run_id", "model_uri")

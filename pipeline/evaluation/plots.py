@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.declarations import display_name, network_names
+from pipeline.core.records import SPLIT_NAMES
 
 mpl.use("agg")
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
-
-SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
 def colours() -> dict[str, tuple[float, float, float]]:
@@ -142,11 +141,12 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def plot_calibration(tables: dict[str, pd.DataFrame]) -> Figure:
+def plot_calibration(tables: dict[str, pd.DataFrame], scored: str) -> Figure:
     """Plot accuracy against confidence, and how often each confidence comes up.
 
     Args:
         tables: of each network, confidence, accuracy and count of each bin.
+        scored: the split that the images are of.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     axes[0].plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
@@ -155,7 +155,8 @@ def plot_calibration(tables: dict[str, pd.DataFrame]) -> Figure:
         axes[0].plot(table["confidence"], table["accuracy"], **options)
         axes[1].plot(table["confidence"], 100 * table["count"] / table["count"].sum(), **options)
     axes[0].set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    axes[1].set(xlabel="confidence", ylabel="test images, %", xlim=(0, 1), ylim=(0, None))
+    axes[1].set(xlabel="confidence", xlim=(0, 1), ylim=(0, None))
+    axes[1].set(ylabel=f"{SPLIT_NAMES[scored]} images, %")
     axes[0].legend()
     return figure
 

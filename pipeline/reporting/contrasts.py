@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.core.arithmetic import keep_prob
 from pipeline.core.errors import UserError
 from pipeline.reporting.comparison import Interval, max_t_p_values, t_interval
 from pipeline.reporting.experiments import Experiment, Flat
@@ -155,7 +156,7 @@ def _leads(
     pairs: dict[str, tuple[Setting, Setting]] = {}
     for experiment in experiments:
         mine = {s.network: s for s in settings if experiment.name in s.experiments}
-        first = mine.get(experiment.summary["reference"])
+        first = mine.get(experiment.summary.get("reference", ""))
         if first and mine.keys() <= of_reference.keys():
             for other in mine.values():
                 if other is not first:
@@ -254,11 +255,15 @@ def setting_of(experiment: Experiment, network: str) -> Flat:
 def drop_state(params: Flat, section: str) -> str:
     """Say `off` or `single units` where the keys of DropBlock do not decide, else nothing."""
     variant = (params.get("train.variants") or ["dropblock"])[0]
-    if variant == "nodrop" or (
-        variant == "dropblock" and params.get(f"{section}.conv_keep_end") == 1
-    ):
+    if variant == "nodrop" or (variant == "dropblock" and _keeps_all(params, section)):
         return "off"
     return "single units" if variant == "unitdrop" else ""
+
+
+def _keeps_all(params: Flat, section: str) -> bool:
+    """Whether a network drops nothing in any epoch (Recipe.drops, of params of any version)."""
+    start, step, end = (params.get(f"{section}.{key}", 0) for key in DROP_KEYS[2:])
+    return keep_prob(start, step, end, params.get(f"{section}.epochs", 1) - 1) == 1
 
 
 def differing(settings: list[Flat]) -> list[str]:

@@ -96,7 +96,8 @@ def compare_experiments(digest: str) -> list[Experiment]:
             params = YAML(typ="safe", pure=True).load(files.read_text(str(PARAMS_FILE)))
         except (OSError, ValueError, YAMLError, DataIndexDirError):  # in no cache, or of before
             continue
-        summary.pop("contrasts", None)
+        for written_beside in ("headline", "contrasts"):
+            summary.pop(written_beside, None)
         if summary.get("digest") == digest and "sections" in summary:
             answers = of_experiment(_read_answers(files), name)
             found.append(Experiment(name, flatten(params), summary, answers))
@@ -123,7 +124,8 @@ def flatten(params: dict[str, Any]) -> Flat:
 def list_results() -> list[TrackedResult]:
     """List the results of the workspace, the last commit and all experiments.
 
-    A revision whose results are in no cache here, as after a clone, is named and passed over.
+    A revision whose results are in no cache here, as after a clone, or damaged, is named and passed
+    over.
 
     Raises:
         UserError: this is no DVC repository.
@@ -139,5 +141,10 @@ def _read_results(experiment: str, revision: str | None) -> Iterator[TrackedResu
                 run_id = json.loads(files.read_text(path))["run_id"]
                 yield TrackedResult(experiment, (revision or "")[:7], trial, run_id)
     except (FileNotFoundError, DataIndexDirError):  # known to dvc.lock, in no cache here
-        way_out = "`dvc pull` or `dvc repro` brings them"
-        print(f"{experiment}: its results are in no cache here; {way_out}", file=sys.stderr)
+        _pass_over(experiment, "its results are in no cache here; `dvc pull` or `dvc repro` brings")
+    except (ValueError, KeyError) as error:
+        _pass_over(experiment, f"its results are damaged ({error!r}); `dvc repro` mends")
+
+
+def _pass_over(experiment: str, reason: str) -> None:
+    print(f"{experiment}: {reason} them", file=sys.stderr)

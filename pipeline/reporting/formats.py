@@ -8,6 +8,8 @@ import pandas as pd
 from pipeline.reporting.comparison import Interval, interval
 from pipeline.reporting.results import Results
 
+UNEVEN = 0.1  # standard deviation of the speed, by its mean, beyond which minutes mislead
+
 
 def mean_and_spread(values: pd.Series, form: str) -> str:
     """Write a mean with its standard deviation, where there are several different values."""
@@ -116,5 +118,14 @@ def cost(results: Results, name: str) -> str:
     return (
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "
         f"{ratio['flops']:.1f} times the FLOPs, and trains on {mine['images_per_second']:,.0f} "
-        f"images a second instead of {other['images_per_second']:,.0f}"
+        f"images a second instead of {other['images_per_second']:,.0f}{_uneven_speed(results)}"
     )
+
+
+def _uneven_speed(results: Results) -> str:
+    """Warn where the same network trained at different speeds: on a busy machine, or on several."""
+    speeds = results.metrics.groupby("network")["images_per_second"]
+    varied = (speeds.std() / speeds.mean()).max()
+    if not varied > UNEVEN:
+        return ""
+    return f" (at speeds that varied by {100 * varied:.0f} %: compare the FLOPs, not the minutes)"

@@ -1,6 +1,6 @@
 """What the report says first: who is ahead, how sure that is, and what keeps it from being sure."""
 
-from pipeline.evaluation.plots import SPLIT_NAMES
+from pipeline.core.records import SPLIT_NAMES
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags

@@ -1,10 +1,10 @@
-"""How wide a plain network has to be to cost so much: its FLOPs, counted from its section."""
+"""The width at which a plain network costs as many FLOPs as another, counted from its section."""
 
-from pipeline.core.declarations import ConvNetParams, Recipe
+from pipeline.core.arithmetic import scaled
+from pipeline.core.declarations import WIDEST, ConvNetParams, Recipe
 from pipeline.core.records import IMAGE_SHAPE
 
 WIDTH_STEP = 0.005
-WIDEST = 16.0  # what params.yaml admits
 
 
 def plain_flops(params: ConvNetParams, width: float, classes: int) -> int:
@@ -16,11 +16,11 @@ def plain_flops(params: ConvNetParams, width: float, classes: int) -> int:
     side, channels = IMAGE_SHAPE[0], IMAGE_SHAPE[2]
     flops = 0
     for filters, kernel in zip(params.filters, params.kernel_sizes, strict=True):
-        wide = _scaled(filters, width)
+        wide = scaled(filters, width)
         flops += 2 * kernel**2 * channels * wide * side**2
         side, channels = -(-side // params.pool_stride), wide
     units = channels * side**2
-    for hidden in [*(_scaled(h, width) for h in params.hidden_units), classes]:
+    for hidden in [*(scaled(h, width) for h in params.hidden_units), classes]:
         flops += 2 * units * hidden
         units = hidden
     return flops
@@ -41,7 +41,3 @@ def matching_width(params: Recipe, own: float, flops: float, classes: int) -> fl
     best = min(widths, key=lambda width: abs(plain_flops(params, width, classes) - flops))
     close = abs(plain_flops(params, best, classes) / flops - 1) < 0.1
     return best if close else None
-
-
-def _scaled(count: int, width: float) -> int:
-    return max(1, round(count * width))

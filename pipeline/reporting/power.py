@@ -3,6 +3,7 @@
 A difference and the spread of the seeds' differences (its standard deviation) are in one unit.
 """
 
+from bisect import bisect_left
 from functools import cache
 
 import numpy as np
@@ -68,13 +69,8 @@ def seeds_for(difference: float, spread: float) -> int | None:
             return seeds
     if t_power(ratio, MOST_SEEDS) < POWER:
         return None
-    # The power rises with the seeds: the first number that has enough, by halving.
-    counts = range(SIMULATED + 1, MOST_SEEDS + 1)
-    low, high = counts[0], counts[-1]
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if t_power(ratio, middle) >= POWER else (middle + 1, high)
-    return low
+    counts = range(SIMULATED + 1, MOST_SEEDS + 1)  # with which the power rises
+    return counts[bisect_left(counts, POWER, key=lambda seeds: t_power(ratio, seeds))]
 
 
 @cache

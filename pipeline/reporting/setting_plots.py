@@ -12,12 +12,14 @@ from pipeline.reporting.comparison import t_interval
 from pipeline.reporting.contrasts import DROP_BLOCK, DROP_KEYS, Contrast, Setting
 from pipeline.reporting.formats import by_size, counted, format_p
 
+ABSENT = "?"  # in place of a value: the network has no such param
+
 
 def value_of(setting: Setting, key: str) -> str:
     """Return a setting's value of a param; `off` for a block size without DropBlock."""
     if key.partition(".")[2] in DROP_KEYS and DROP_BLOCK in setting.numbers:
         return "off" if setting.numbers[DROP_BLOCK] == "off" else "1"
-    return str(setting.numbers.get(key, "?"))
+    return str(setting.numbers.get(key, ABSENT))
 
 
 def plot_settings(settings: list[Setting], x: str) -> Figure:
@@ -34,7 +36,8 @@ def plot_settings(settings: list[Setting], x: str) -> Figure:
     usual = Counter(len(s.right) for s in settings).most_common(1)[0][0]
     networks = list(dict.fromkeys(s.network for s in settings))
     of_network = {n: [s for s in settings if s.network == n] for n in networks}
-    having = [n for n in networks if any(value_of(s, x) != "?" for s in of_network[n])] or networks
+    values = {n: {value_of(s, x) for s in of_network[n]} for n in networks}
+    having = [n for n in networks if values[n] != {ABSENT}] or networks
     varied = [n for n in having if len(of_network[n]) > 1] or having
     places = scale([value_of(s, x) for n in varied for s in of_network[n]], axis)
     for place, network in enumerate(networks):
@@ -44,7 +47,8 @@ def plot_settings(settings: list[Setting], x: str) -> Figure:
         elif len(mine) == 1:
             _plot_line(axis, mine[0], usual)
     axis.set(xlabel=x, ylabel="test accuracy, %")
-    axis.legend(title=f"{counted(usual, 'seed')}, unless a point says otherwise", fontsize="small")
+    title = f"{counted(usual, 'seed')}, unless a point says otherwise"
+    figure.legend(title=title, loc="outside upper center", ncols=len(having), fontsize="small")
     return figure
 
 

@@ -15,7 +15,7 @@ from scipy.special import log_softmax
 
 from pipeline.core.files import PREPARED, hash_file, work_folder
 from pipeline.core.params import EvaluateParams, Params
-from pipeline.core.records import SPLITS, Prepared, Split
+from pipeline.core.records import SPLIT_NAMES, SPLITS, Prepared, Split
 from pipeline.core.trials import Facts, Trial, label_history, load_facts, load_history
 from pipeline.data.duplicates import mark_duplicates
 from pipeline.evaluation import outputs, plots
@@ -33,6 +33,49 @@ from pipeline.training.machine import one_device
 WEIGHTS = ("best", "last")
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated, and how.
+
+    Attributes:
+        facts, history: what the training left.
+        settings: the section evaluate of params.yaml.
+    """
+
+    trial: Trial
+    facts: Facts
+    history: pd.DataFrame
+    prepared: Prepared
+    settings: EvaluateParams
+
+    @property
+    def scored(self) -> Split:
+        """The split whose predictions are kept and compared."""
+        return "test" if self.settings.test else "val"
+
+    @property
+    def splits(self) -> list[Split]:
+        """The splits that have images, without test where evaluate.test is false."""
+        return [s for s in SPLITS if len(self.prepared[s]) and (s != "test" or self.settings.test)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes of an evaluation.
+
+    Attributes:
+        metrics: what the report says of the training beside its scores.
+        scores: by weights and split.
+        log_probabilities: (n, classes), of the images of the scored split, by the best weights.
+        masks: of each DropBlock layer.
+    """
+
+    metrics: dict[str, Any]
+    scores: dict[str, dict[Split, Scores]]
+    log_probabilities: np.ndarray
+    masks: dict[str, np.ndarray]
+
+
 def evaluate(params: Params, trial: Trial) -> None:
     """Score a training, write what evaluation/outputs.py names, and extend its MLflow run.
 
@@ -42,36 +85,41 @@ def evaluate(params: Params, trial: Trial) -> None:
     prepared = Prepared(PREPARED, trial.seed)
     facts = load_facts(trial, prepared.digest)
     history = load_history(trial, facts["watched"])
+    asked = Evaluation(trial, facts, history, prepared, params.evaluate)
     with one_device(work_folder()):
-        _evaluate(params, trial, prepared, facts, history)
+        models = {w: load_network(trial.models_folder / f"{w}.keras") for w in WEIGHTS}
+        outcome = score_weights(asked, models)
+        save(asked, outcome)
+        exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
+        outputs.save_logged_model(trial, *track(asked, outcome, exported))
     discard_checkpoints(work_folder(), facts["training_key"])
-
-
-def _evaluate(
-    params: Params, trial: Trial, prepared: Prepared, facts: Facts, history: pd.DataFrame
-) -> None:
-    models = {w: load_network(trial.models_folder / f"{w}.keras") for w in WEIGHTS}
-    predictions = {"last": predict_splits(models["last"], prepared, params.evaluate)}
-    same = len({hash_file(trial.models_folder / f"{w}.keras") for w in WEIGHTS}) == 1
-    predictions["best"] = (
-        predictions["last"] if same else predict_splits(models["best"], prepared, params.evaluate)
-    )
-    top_k = params.evaluate.top_k
-    scores = {w: score_splits(values, prepared, top_k) for w, values in predictions.items()}
-    drop_blocks, masks = measure_drop_blocks(models["last"], history["keep_prob"].iloc[-1])
-    scored: Split = "test" if params.evaluate.test else "val"
-    metrics = {**summarise(history, facts), "drop_blocks": drop_blocks, "scored": scored}
-    log_probabilities = predictions["best"].plain[scored]
-
-    outputs.save_metrics(trial, metrics, scores)
-    outputs.save_predictions(trial, log_probabilities, describe_images(prepared, scored))
-    outputs.save_masks(trial, masks)
-    exported = export_model(models["best"], prepared.metadata["params"]["sharpen"])
-    drawn = draw_figures(trial, metrics, history, log_probabilities, masks, prepared)
-    run_id, uri = track(trial, facts, history, metrics, scores, exported, drawn, prepared, params)
-    outputs.save_logged_model(trial, run_id, uri)
-    best, name = scores["best"][scored], plots.SPLIT_NAMES[scored]
+    best, name = outcome.scores["best"][asked.scored], SPLIT_NAMES[asked.scored]
     print(f"{facts['name']}: {name} accuracy {best['accuracy']:.4f}, loss {best['loss']:.4f}")
+
+
+def score_weights(asked: Evaluation, models: dict[str, keras.Model]) -> Outcome:
+    """Score the best and the last weights, and measure what DropBlock drops in the network."""
+    predictions = {"last": predict_splits(models["last"], asked)}
+    files = (asked.trial.models_folder / f"{weights}.keras" for weights in WEIGHTS)
+    same = len({hash_file(file) for file in files}) == 1
+    predictions["best"] = predictions["last"] if same else predict_splits(models["best"], asked)
+    keep = asked.history["keep_prob"].iloc[-1]
+    drop_blocks, masks = measure_drop_blocks(models["last"], keep)
+    facts = summarise(asked.history, asked.facts)
+    return Outcome(
+        {**facts, "drop_blocks": drop_blocks, "scored": asked.scored},
+        {weights: score_splits(found, asked) for weights, found in predictions.items()},
+        predictions["best"].plain[asked.scored],
+        masks,
+    )
+
+
+def save(asked: Evaluation, outcome: Outcome) -> None:
+    """Write the outcome to where DVC takes it up."""
+    images = describe_images(asked.prepared, asked.scored)
+    outputs.save_metrics(asked.trial, outcome.metrics, outcome.scores)
+    outputs.save_predictions(asked.trial, outcome.log_probabilities, images)
+    outputs.save_masks(asked.trial, outcome.masks)
 
 
 @dataclass(frozen=True)
@@ -87,19 +135,14 @@ class Predictions:
     flipped: dict[Split, np.ndarray]
 
 
-def predict_splits(model: keras.Model, prepared: Prepared, params: EvaluateParams) -> Predictions:
+def predict_splits(model: keras.Model, asked: Evaluation) -> Predictions:
     """Predict each split that has images and may be read."""
-    splits = splits_to_score(prepared, params)
-    flipped = [split for split in splits if split != "train"] if params.flip else []
+    prepared, size = asked.prepared, asked.settings.batch_size
+    flipped = [split for split in asked.splits if split != "train"] if asked.settings.flip else []
     return Predictions(
-        {split: _predict(model, prepared[split], params.batch_size) for split in splits},
-        {split: _predict(model, mirror(prepared[split]), params.batch_size) for split in flipped},
+        {split: _predict(model, prepared[split], size) for split in asked.splits},
+        {split: _predict(model, mirror(prepared[split]), size) for split in flipped},
     )
-
-
-def splits_to_score(prepared: Prepared, params: EvaluateParams) -> list[Split]:
-    """Return the splits that have images, without test where evaluate.test is false."""
-    return [s for s in SPLITS if len(prepared[s]) and (s != "test" or params.test)]
 
 
 def _predict(model: keras.Model, records: np.ndarray, batch_size: int) -> np.ndarray:
@@ -114,14 +157,15 @@ def mirror(records: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-def score_splits(predictions: Predictions, prepared: Prepared, top_k: int) -> dict[Split, Scores]:
+def score_splits(predictions: Predictions, asked: Evaluation) -> dict[Split, Scores]:
     """Score the predictions of each split.
 
     `flip_accuracy` is that of the mean of an image's and its mirror image's probabilities.
     """
+    prepared = asked.prepared
     superclass_of = np.array(prepared.metadata["superclass_of"])
     scores = {
-        split: score(values, prepared[split]["label"], superclass_of, top_k)
+        split: score(values, prepared[split]["label"], superclass_of, asked.settings.top_k)
         for split, values in predictions.plain.items()
     }
     for split, mirrored in predictions.flipped.items():
@@ -155,76 +199,59 @@ def describe_images(prepared: Prepared, split: Split) -> outputs.EvaluationSet:
     )
 
 
-def draw_figures(
-    trial: Trial,
-    metrics: dict[str, Any],
-    history: pd.DataFrame,
-    log_probabilities: np.ndarray,
-    masks: dict[str, np.ndarray],
-    prepared: Prepared,
-) -> dict[str, Figure]:
+def draw_figures(asked: Evaluation, outcome: Outcome) -> dict[str, Figure]:
     """Draw this training's curves, and its confusion and calibration on the scored images."""
-    name, labels = trial.display_name, prepared[metrics["scored"]]["label"]
-    curves = label_history(history, trial, metrics["watched"])
-    predicted = log_probabilities.argmax(axis=1)
-    confusion = superclass_confusion(predicted, labels, prepared.metadata)
+    metrics, prepared, name = outcome.metrics, asked.prepared, asked.trial.display_name
+    labels, log_probabilities = prepared[asked.scored]["label"], outcome.log_probabilities
+    curves = label_history(asked.history, asked.trial, metrics["watched"])
+    confusion = superclass_confusion(log_probabilities.argmax(axis=1), labels, prepared.metadata)
+    calibration = {name: calibration_table(log_probabilities, labels)}
     drawn = {
         "learning_curves.png": plots.plot_history(curves, metrics["watched"]),
         "schedules.png": plots.plot_schedules(curves),
         "confusion.png": plots.plot_confusion({metrics["name"]: confusion}),
-        "calibration.png": plots.plot_calibration(
-            {name: calibration_table(log_probabilities, labels)}
-        ),
+        "calibration.png": plots.plot_calibration(calibration, asked.scored),
     }
-    if masks:
-        drawn["dropblock.png"] = plots.plot_masks({name: (metrics["drop_blocks"], masks)})
+    if outcome.masks:
+        layers = {name: (metrics["drop_blocks"], outcome.masks)}
+        drawn["dropblock.png"] = plots.plot_masks(layers)
     return drawn
 
 
-def track(
-    trial: Trial,
-    facts: Facts,
-    history: pd.DataFrame,
-    metrics: dict[str, Any],
-    scores: dict[str, dict[Split, Scores]],
-    exported: keras.Model,
-    drawn: dict[str, Figure],
-    prepared: Prepared,
-    params: Params,
-) -> tuple[str, str]:
+def track(asked: Evaluation, outcome: Outcome, exported: keras.Model) -> tuple[str, str]:
     """Add scores and model to the training's MLflow run; return its id and the model's URI.
 
     Where the store no longer has the run, as after a move or a clean-up, a new one is made from
     the saved history.
     """
-    source, digest = prepared.metadata["params"]["source"], prepared.digest
-    splits = splits_to_score(prepared, params.evaluate)
+    trial, facts, prepared = asked.trial, asked.facts, asked.prepared
+    source, digest, splits = prepared.metadata["params"]["source"], prepared.digest, asked.splits
     with tracked_run(facts["name"], trial_tags(trial), facts["run_id"]) as run:
         if run.run_id == facts["run_id"]:  # it has the others since its training
             splits = [split for split in splits if split == "test"]
         else:
             print(f"MLflow has no run {facts['run_id']}; made {run.run_id} from the saved history")
             run.set_tags({"restored_from": facts["run_id"]})
-        run.log_history(history.to_dict("records"))
+        run.log_history(asked.history.to_dict("records"))
         run.log_artifact(trial.history_file)
-        settings = params.evaluate.model_dump()
-        run.log_params({f"evaluate.{key}": value for key, value in settings.items()})
+        # Tags, as another evaluation of the same training may change them.
+        settings = asked.settings.model_dump()
+        run.set_tags({f"evaluate.{key}": str(value) for key, value in settings.items()})
         for split in splits:
             run.log_dataset(source, split, digest, prepared[split])
-        run.log_metrics(single_scores(metrics, scores))
-        run.log_table(scores_table(scores), "scores.csv")
-        for file, figure in drawn.items():
+        run.log_metrics(single_scores(outcome))
+        run.log_table(scores_table(outcome.scores), "scores.csv")
+        for file, figure in draw_figures(asked, outcome).items():
             run.log_figure(figure, f"figures/{file}")
         uri = run.log_model(exported, facts["name"])
-        run.link_scores(uri, source, digest, metrics["best_epoch"])
+        run.link_scores(uri, source, digest, outcome.metrics["best_epoch"])
         return run.run_id, uri
 
 
-def single_scores(
-    metrics: dict[str, Any], scores: dict[str, dict[Split, Scores]]
-) -> dict[str, float]:
+def single_scores(outcome: Outcome) -> dict[str, float]:
     """Return the few numbers that a list of runs shows beside the curves of the epochs."""
-    test = {f"test_{name}": value for name, value in scores["best"].get("test", {}).items()}
+    metrics, best = outcome.metrics, outcome.scores["best"]
+    test = {f"test_{name}": value for name, value in best.get("test", {}).items()}
     return {
         **test,
         "training_epochs": metrics["epochs"],

@@ -42,7 +42,10 @@ def prepare(params: DataParams, folder: Path = PREPARED) -> str:
 
 
 def unused(params: DataParams) -> set[str]:
-    """Name what says nothing: data prepared without folds are those of before there were any."""
+    """Name the keys that the metadata leave out: `split_by_seed` where it is off.
+
+    Data that were prepared before there was that key keep their trainings so.
+    """
     return set() if params.split_by_seed else {"split_by_seed"}
 
 

@@ -13,11 +13,18 @@ from typing import Any
 import filelock
 import pandas as pd
 
-from pipeline.core.files import OUTPUTS, PREPARED, REPORTS, work_folder, write_json
+from pipeline.core.files import (
+    COMPARISON,
+    OUTPUTS,
+    PREPARED,
+    REPORTS,
+    read_json,
+    work_folder,
+    write_json,
+)
 from pipeline.core.params import Params
-from pipeline.core.records import Split, load_metadata
+from pipeline.core.records import SPLIT_NAMES, Split, load_metadata
 from pipeline.evaluation.outputs import load_logged_model, metrics_table
-from pipeline.evaluation.plots import SPLIT_NAMES
 from pipeline.tracking.descriptions import (
     describe_data,
     describe_experiment,
@@ -56,7 +63,7 @@ def describe_comparison(params: Params, run_id: str) -> None:
     """Say on the page of MLflow's experiment what was compared last, and link the report."""
     data = describe_data(load_metadata(PREPARED))
     trials = [trial.title for trial in params.trials]
-    headline = (REPORTS / "report.md").read_text().splitlines()[2]
+    headline = f"**{read_json(COMPARISON, 'headline')['headline']}**"
     save_description(
         lambda experiment_id: describe_experiment(
             data, trials, headline, report_link(experiment_id, run_id)
@@ -92,7 +99,7 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
     for alias, row in zip(ALIASES, ranked, strict=False):
         uri = load_logged_model(row["trial"])["model_uri"]
         said_of_it = describe_version(row, describe_data(metadata))
-        registry.register(uri, alias, describe(row, metadata), said_of_it)
+        registry.register(uri, alias, version_tags(row, metadata), said_of_it)
         said.append(f"{row['name']} {row[f'best_{split}_accuracy']:.4f}")
     registry.describe(describe_registered(describe_data(metadata)))
     challenger = f", challenger {said[1]}" if len(said) > 1 else ""
@@ -117,7 +124,7 @@ def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
     return ordered.drop_duplicates("network").to_dict("records")
 
 
-def describe(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
+def version_tags(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
     """Return what a registered version needs to be compared and used."""
     validation = {}
     if deciding(row) == "val":

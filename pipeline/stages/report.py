@@ -20,7 +20,7 @@ def write_report(params: Params) -> str:
     """
     findings = find(params)
     shown = make_page(findings)
-    write_json(COMPARISON, findings.compared)
+    write_json(COMPARISON, {"headline": shown.headline, **findings.compared})
     save_answers(PREDICTIONS, findings.answers)
     write_json(METRICS, collect_metrics(findings))
     write_plot_data(shown.sections, REPORTS / "plots")

@@ -3,7 +3,6 @@
 Leaves the best and the last weights, the history of the epochs and the facts of the run.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ import tensorflow as tf
 
 from pipeline.core.declarations import Recipe
 from pipeline.core.errors import UserError
-from pipeline.core.files import PREPARED, read_json, work_folder
+from pipeline.core.files import PREPARED, read_json, work_folder, write_json
 from pipeline.core.params import PARAMS_FILE, Params, Watch
 from pipeline.core.progress import Progress
 from pipeline.core.records import Prepared, Split
@@ -52,7 +51,7 @@ from pipeline.training.schedules import of_variant
 PACKAGE = Path(__file__).parents[1]
 # The files and folders whose code decides the outcome, with the network's own file: a checkpoint of
 # other code is not resumed. All are dependencies of the stage in dvc.yaml too.
-CODE = ("core/records.py", "networks/shared", "training")
+CODE = ("core/arithmetic.py", "core/records.py", "networks/shared", "training")
 
 WATCHED: dict[Watch, Split | None] = {"validation": "val", "test": "test", "none": None}
 
@@ -109,8 +108,8 @@ class Training:
     def is_done(self) -> bool:
         """Whether this folder has the training's outputs, of just these params, data and code."""
         try:
-            return read_json(self.trial.facts_file)["training_key"] == self.key()
-        except (UserError, KeyError):
+            return read_json(self.trial.facts_file, "training_key")["training_key"] == self.key()
+        except UserError:
             return False
 
     def key(self) -> str:
@@ -140,7 +139,7 @@ def train(training: Training) -> None:
     ):
         model, rows = start_or_resume(training, folder)
         loop.check_image_size(training.trial.network, training.recipe, model)
-        facts = describe(training, model, run, folder)
+        facts = collect_facts(training, model, run, folder)
         progress = place_among_all(training)
         size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
         print(f"{progress.place}: {training.name}, {size}, MLflow run {run.run_id}", flush=True)
@@ -181,14 +180,16 @@ def seconds_per_epoch(trials: list[Trial]) -> dict[str, float]:
 def open_run(training: Training, folder: Path) -> Iterator[TrackedRun]:
     """Open the MLflow run of a training, the one of its checkpoint where there is one."""
     note = folder / "open_run.json"
-    resumed = json.loads(note.read_text())["run_id"] if note.exists() else None
+    resumed = None
+    with suppress(UserError):  # none yet, or cut off while it was written: a new run then
+        resumed = read_json(note, "run_id")["run_id"]
     tags = {
         **trial_tags(training.trial),
         "training.key": folder.name,
         "mlflow.source.name": source_name(training.trial),
     }
     with tracked_run(training.name, tags, resumed) as run:
-        note.write_text(json.dumps({"run_id": run.run_id}))
+        write_json(note, {"run_id": run.run_id})
         log_settings(training, run)
         yield run
 
@@ -263,7 +264,6 @@ def run_epochs(
         training.trial.seed,
         training.params.train.reshuffle,
         watched,
-        training.params.evaluate.batch_size,
     )
     trainer.fit(model, rows, after_epoch, verbose=1 if sys.stdout.isatty() else 2)
 
@@ -275,7 +275,7 @@ def describe_training(training: Training, parameters: int, run: TrackedRun) -> s
     return f"{recipe}\n\n{report_link(run.experiment_id, run.run_id)}"
 
 
-def describe(training: Training, model: keras.Model, run: TrackedRun, folder: Path) -> Facts:
+def collect_facts(training: Training, model: keras.Model, run: TrackedRun, folder: Path) -> Facts:
     """Collect the facts that evaluation and report need beside the history."""
     context = context_tags()
     return {

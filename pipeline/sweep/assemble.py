@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.params import PARAMS_FILE
+from pipeline.core.repository import LOCK, experiment_ref, git
 from pipeline.core.trials import Trial
-from pipeline.sweep.ledger import LOCK, Record, Stages, merge, read_lock, write_lock
+from pipeline.sweep.ledger import Record, Stages, merge, read_lock, write_lock
 from pipeline.sweep.plan import Experiment, override_params
-from pipeline.sweep.snapshot import Snapshot, dvc, git, last_lines
-from pipeline.tracking.kept import experiment_ref
+from pipeline.sweep.snapshot import Snapshot, dvc, last_lines
 
 EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/")
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pipeline.core.files import PREPARED
 from pipeline.core.params import Params, check_params
 from pipeline.core.records import Prepared
+from pipeline.core.trials import Trial
 from pipeline.sweep.ledger import Record
 
 OVERHEAD = 20.0  # seconds that a training takes beside its epochs: clone, imports, evaluation
@@ -45,15 +46,15 @@ def estimate(
     takes too much memory here or cannot be trained, has no operations.
 
     Args:
-        known: results of the same machine.
+        known: results of the machines that will train.
         folder: holds prepared data.
         environment: of a training.
     """
     speeds: dict[str, list[float]] = {}
     for record in known:
-        if record.pflop:
-            network = record.label.rsplit("-", 2)[0]
-            speeds.setdefault(network, []).append(record.seconds / record.pflop)
+        trial = Trial.parse(record.label)
+        if trial and record.pflop:
+            speeds.setdefault(trial.network, []).append(record.seconds / record.pflop)
     speed = {network: median(seen) for network, seen in speeds.items()}
     try:
         with ProcessPoolExecutor(1, get_context("spawn"), _start, (environment,)) as pool:

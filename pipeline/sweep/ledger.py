@@ -11,9 +11,9 @@ from fsspec.implementations.local import LocalFileSystem
 from ruamel.yaml import YAML
 
 from pipeline.core.params import read_yaml
+from pipeline.core.repository import LOCK
 from pipeline.sweep.storage import Storage
 
-LOCK = "dvc.lock"
 Stages = dict[str, dict[str, Any]]
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.param_errors import unknown_key
 from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yaml
+from pipeline.core.repository import git
 from pipeline.core.trials import Trial
-from pipeline.sweep.snapshot import Snapshot, git
+from pipeline.sweep.snapshot import Snapshot
 
 DVC_FILE = Path("dvc.yaml")
 # The stages behind the data, a training and its result.
@@ -125,7 +126,7 @@ def plan_experiments(
     points = expand(overrides)
     original = (folder / PARAMS_FILE).read_bytes()
     stages = read_yaml(folder / DVC_FILE)["stages"]
-    tree = partial(tree_of, folder, snapshot.state, {})
+    tree = cache(partial(tree_of, folder, snapshot.state))
     found = []
     for point in points:
         override_params(folder, point)
@@ -180,11 +181,9 @@ def _value(values: Any, key: str) -> Any:
     return values
 
 
-def tree_of(folder: Path, commit: str, known: dict[str, str], path: str) -> str:
+def tree_of(folder: Path, commit: str, path: str) -> str:
     """Return git's hash of a file or folder in a commit, empty where it isn't in git."""
-    if path not in known:
-        known[path] = git(folder, "rev-parse", "--verify", "-q", f"{commit}:{path}", check=False)
-    return known[path]
+    return git(folder, "rev-parse", "--verify", "-q", f"{commit}:{path}", check=False)
 
 
 def digest(values: Any) -> str:

@@ -20,7 +20,7 @@ from pipeline.tracking.store import REQUEST_ERRORS, warn
 def describe_plan(trainings: Sequence[Training], estimates: Sequence[Estimate]) -> str:
     """List the trainings that are to run, with what each takes."""
     lines = [
-        f"  {describe(training)}: {_described(estimate)}"
+        f"  {title_of(training)}: {_described(estimate)}"
         for training, estimate in zip(trainings, estimates, strict=True)
     ]
     seconds = duration(sum(estimate.seconds for estimate in estimates))
@@ -34,7 +34,7 @@ def _described(estimate: Estimate) -> str:
     return f"{estimate.pflop:.3g} PFLOP, about {duration(estimate.seconds)}"
 
 
-def describe(training: Training) -> str:
+def title_of(training: Training) -> str:
     """Name a training and the first experiment that asks for it."""
     return f"{training.trial.title} of {training.evaluations[0].experiment}"
 
@@ -55,18 +55,18 @@ def follow(
     Returns:
         The trainings that ended well, with their records.
     """
-    progress, good = Progress(estimates, slots), []
+    progress, good = SweepProgress(estimates, slots), []
     open_runs: list[tuple[str, str]] = []
     each = "a GPU each" if place.gpu else "on processors"
     print(f"{slots} at a time, {each}, about {progress.left()}", flush=True)
     with closing(outcomes), closing(progress):
         for training, outcome in outcomes:
             if isinstance(outcome, Exception):
-                progress.advance(training.key, f"{describe(training)} failed:\n{outcome}\n")
+                progress.advance(training.key, f"{title_of(training)} failed:\n{outcome}\n")
                 continue
             good.append((training, outcome))
             open_runs = _end_runs([*open_runs, (place.mark(training), outcome[0].run_id)])
-            progress.advance(training.key, describe(training), outcome[0].seconds)
+            progress.advance(training.key, title_of(training), outcome[0].seconds)
     if _end_runs(open_runs):
         warn("MLflow does not answer: runs whose result does not count may stay FINISHED there")
     return good
@@ -86,7 +86,7 @@ def _end_runs(asked: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return []
 
 
-class Progress:
+class SweepProgress:
     """A bar over trainings, with the time left by the work that is left."""
 
     def __init__(self, estimates: dict[str, Estimate], slots: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.core.errors import UserError
+from pipeline.core.repository import LOCK, git
 
 REF = "refs/sweep/snapshot"
 CODE = ("pipeline", "dvc.yaml", "params.yaml")  # what an experiment is made of
@@ -32,18 +33,6 @@ class Snapshot(NamedTuple):
     state: str
     identity: tuple[str, str]
     config: str
-
-
-def git(folder: Path, *arguments: str, check: bool = True) -> str:
-    """Run git and return what it says.
-
-    Raises:
-        UserError: it failed.
-    """
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
-    if check and done.returncode:
-        raise UserError(f"git {' '.join(arguments[:2])} failed in {folder}: {done.stderr.strip()}")
-    return done.stdout.strip()
 
 
 def take_snapshot(root: Path) -> Snapshot:
@@ -95,7 +84,7 @@ def unpack(snapshot: Snapshot, folder: Path, cache: Path | None) -> None:
     for key, name in zip(IDENTITY, snapshot.identity, strict=True):
         git(folder, "config", key, name)
     # A stale one would stand before what the caches know.
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    (folder / LOCK).unlink(missing_ok=True)
     config = configparser.ConfigParser(interpolation=None)
     config.read_string(snapshot.config)
     if cache is not None:

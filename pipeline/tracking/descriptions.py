@@ -27,14 +27,16 @@ def describe_recipe(data: str, recipe: Recipe, parameters: int) -> str:
         recipe: the network's section of params.yaml.
         parameters: how many the network has.
     """
-    keep = f"{recipe.conv_keep_start:g}"
-    if recipe.conv_keep_end < recipe.conv_keep_start:
-        keep += f" falling to {recipe.conv_keep_end:g}"
+    dropped = "nothing dropped"
+    if recipe.drops:
+        keep = f"{recipe.conv_keep_start:g}"
+        if recipe.last_keep_prob < recipe.conv_keep_start:
+            keep += f" falling to {recipe.last_keep_prob:.2g}"
+        dropped = f"dropped blocks of side {recipe.drop_block_size}, keep probability {keep}"
     at_most = " at most" if recipe.stop_after_rising else ""
     lines = (
         f"Data: {data}",
-        f"Network: {parameters:,} parameters, width {recipe.width:g}, dropped blocks of side "
-        f"{recipe.drop_block_size}, keep probability {keep}",
+        f"Network: {parameters:,} parameters, width {recipe.width:g}, {dropped}",
         f"Training: {_optimizer(recipe)}, {_schedule(recipe)}, batches of {recipe.batch_size}, "
         f"{recipe.epochs} epochs{at_most}",
     )

@@ -5,15 +5,15 @@
 
 import os
 import re
-import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from pipeline.core.errors import first_line
+from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
+from pipeline.core.repository import LOCK, experiment_ref, git
 from pipeline.tracking.store import warn
 
-LOCK = "dvc.lock"
 NAME = "repro-{}"
 _RESULT = re.compile(r"path: outputs/evaluation\n\s+hash: md5\n\s+md5: (\w+)")
 _AUTHOR = {
@@ -33,30 +33,23 @@ def keep_result() -> str | None:
     if os.environ.get("DVC_EXP_NAME") or not (root / LOCK).exists():
         return None
     result = _result_of((root / LOCK).read_text())
+    references = ("for-each-ref", "--format=%(refname)", experiment_ref("?" * 40, "*"))
     try:
-        head = _git("rev-parse", "HEAD")
-        recorded = [
-            head,
-            *_git("for-each-ref", "--format=%(refname)", experiment_ref("?" * 40, "*")).split(),
-        ]
-    except (OSError, subprocess.CalledProcessError):  # no git, or nothing committed yet
+        head = git(root, "rev-parse", "HEAD")
+        recorded = [head, *git(root, *references).split()]
+    except (OSError, UserError):  # no git, or nothing committed yet
         return None
-    if result is None or any(_result_of(_lock_of(revision)) == result for revision in recorded):
+    # A revision may have no lock at all.
+    locks = (git(root, "show", f"{revision}:./{LOCK}", check=False) for revision in recorded)
+    if result is None or any(_result_of(lock) == result for lock in locks):
         return None
     name = NAME.format(result[:7])
     try:
-        commit = _commit_workspace(head, name)
-        _git("update-ref", experiment_ref(head, name), commit)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or first_line(error)
-        warn(f"this result is not kept as an experiment: {reason.strip()}")
+        git(root, "update-ref", experiment_ref(head, name), _commit_workspace(root, head, name))
+    except (OSError, UserError) as error:
+        warn(f"this result is not kept as an experiment: {error}")
         return None
     return name
-
-
-def experiment_ref(head: str, name: str) -> str:
-    """Return the git reference under which DVC keeps an experiment of a commit."""
-    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
 
 
 def _result_of(lock: str) -> str | None:
@@ -65,32 +58,13 @@ def _result_of(lock: str) -> str | None:
     return found[1] if found else None
 
 
-def _lock_of(revision: str) -> str:
-    try:
-        return _git("show", f"{revision}:./{LOCK}")
-    except subprocess.CalledProcessError:  # it has none
-        return ""
-
-
-def _commit_workspace(head: str, message: str) -> str:
+def _commit_workspace(root: Path, head: str, message: str) -> str:
     """Commit tracked files as they are, new code and dvc.lock on a commit, but on no branch."""
     with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        _git("read-tree", head, **index)
-        _git("add", "--update", ".", **index)
-        new = _git("ls-files", "-z", "--others", "--exclude-standard", "--", "pipeline", **index)
-        _git("add", "--", LOCK, *new.split("\0")[:-1], **index)
-        tree = _git("write-tree", **index)
-    return _git("commit-tree", tree, "-p", head, "-m", message, **_AUTHOR)
-
-
-def _git(*arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=project_root(),
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+        staged = partial(git, root, environment={"GIT_INDEX_FILE": str(Path(folder) / "index")})
+        staged("read-tree", head)
+        staged("add", "--update", ".")
+        new = staged("ls-files", "-z", "--others", "--exclude-standard", "--", "pipeline")
+        staged("add", "--", LOCK, *new.split("\0")[:-1])
+        tree = staged("write-tree")
+    return git(root, "commit-tree", tree, "-p", head, "-m", message, environment=_AUTHOR)

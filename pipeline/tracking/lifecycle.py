@@ -21,6 +21,7 @@ from pipeline.tracking.store import (
     find_runs,
     open_store,
     run_exists,
+    store_errors,
     store_problem,
     store_uri,
     warn,
@@ -39,8 +40,9 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
         UserError: the store cannot be used.
     """
     client = open_store()
-    close_dead_runs(client)
-    save_view(client)
+    with store_errors():
+        close_dead_runs(client)
+        save_view(client)
     if "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL" not in os.environ:
         mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
     previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
@@ -120,9 +122,34 @@ def close_dead_runs(client: MlflowClient) -> list[str]:
         if is_dead(run.data.tags)
     ]
     for run_id in dead:
-        client.set_tag(run_id, "end_reason", "its process died (kill -9, power or memory)")
-        client.set_terminated(run_id, "KILLED")
+        _kill(client, run_id, "its process died (kill -9, power or memory)")
     return dead
+
+
+def _kill(client: MlflowClient, run_id: str, reason: str) -> None:
+    client.set_tag(run_id, "end_reason", reason)
+    client.set_terminated(run_id, "KILLED")
+
+
+@store_errors()
+def close_run(start: str) -> str:
+    """Close a run that is RUNNING as KILLED, whatever machine it was on; say which.
+
+    Args:
+        start: the run's id, or how it begins.
+
+    Raises:
+        UserError: none or several that are RUNNING begin like that, or the store cannot be used.
+    """
+    client = open_store()
+    running = find_runs("attributes.status = 'RUNNING'")
+    found = [run for run in running if run.info.run_id.startswith(start)]
+    if len(found) != 1:
+        known = ", ".join(run.info.run_id[:8] for run in running) or "none"
+        raise UserError(f"--close {start}: {len(found)} runs are meant; RUNNING are: {known}")
+    (run,) = found
+    _kill(client, run.info.run_id, "closed by hand")
+    return f"closed run {run.info.run_id} ({run.info.run_name})"
 
 
 def end_other_runs(mark: str, counted: str) -> None:
@@ -135,5 +162,4 @@ def end_other_runs(mark: str, counted: str) -> None:
     client = open_store()
     for run in find_runs(f"tags.`sweep.training` = '{mark}'"):
         if run.info.run_id != counted and run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
-            client.set_tag(run.info.run_id, "end_reason", f"run {counted} had the result first")
-            client.set_terminated(run.info.run_id, "KILLED")
+            _kill(client, run.info.run_id, f"run {counted} had the result first")

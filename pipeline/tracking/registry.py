@@ -7,7 +7,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError, first_line
-from pipeline.tracking.store import REQUEST_ERRORS, open_store
+from pipeline.tracking.store import REQUEST_ERRORS, is_absent, open_store, store_errors
 
 
 class Registry:
@@ -18,11 +18,18 @@ class Registry:
         self._client = open_store()
 
     def find(self, alias: str) -> ModelVersion | None:
-        """Return the version with an alias, or None."""
-        try:
-            return self._client.get_model_version_by_alias(self.name, alias)
-        except MlflowException:
-            return None
+        """Return the version with an alias, or None.
+
+        Raises:
+            UserError: the store does not answer.
+        """
+        with store_errors():
+            try:
+                return self._client.get_model_version_by_alias(self.name, alias)
+            except MlflowException as error:
+                if not is_absent(error):
+                    raise
+                return None
 
     def get(self, alias: str) -> ModelVersion:
         """Return the version with an alias.

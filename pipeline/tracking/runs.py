@@ -16,11 +16,11 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.core.errors import first_line
+from pipeline.core.records import SPLIT_NAMES
 from pipeline.tracking.store import REQUEST_ERRORS, open_store, run_exists, warn
 from pipeline.tracking.views import NOTE
 
 LOCK_FILE = "requirements.lock"
-CONTEXTS = {"train": "train", "val": "validation", "test": "test"}
 # Columns of the history that say how fast the machine was, in the UI's section of such metrics.
 SYSTEM = {name: f"system/{name}" for name in ("seconds", "images_per_second", "peak_memory_mb")}
 NO_STEP = -1  # MLflow copies what a run has at this step to a model that is logged: here nothing
@@ -98,7 +98,7 @@ class TrackedRun:
                 name=dataset_name(source, split),
                 digest=dataset_digest(digest),
             ),
-            context=CONTEXTS[split],
+            context=SPLIT_NAMES[split],
             tags={"sha256": digest},
         )
 
@@ -150,7 +150,7 @@ class TrackedRun:
 
 def dataset_name(source: str, split: str) -> str:
     """Name a split of the data in MLflow, like `digits train`."""
-    return f"{source} {CONTEXTS[split]}"
+    return f"{source} {SPLIT_NAMES[split]}"
 
 
 def dataset_digest(digest: str) -> str:
@@ -167,6 +167,11 @@ def _split_and_step(key: str, epoch: int) -> tuple[str, int]:
     return "", 0
 
 
+def tag_run(run_id: str, key: str, value: str) -> None:
+    """Tag a run of the open store, whether it has ended or not."""
+    MlflowClient().set_tag(run_id, key, value)
+
+
 def attach_files(run_ids: Sequence[str], paths: Sequence[Path], folder: str) -> None:
     """Copy files and folders into the artifacts of runs that have ended, where the store has them.
 
@@ -174,10 +179,10 @@ def attach_files(run_ids: Sequence[str], paths: Sequence[Path], folder: str) -> 
     """
     client = open_store()
     for run_id in run_ids:
-        if not run_exists(client, run_id):
-            warn(f"MLflow has no run {run_id}; `python -m pipeline doctor` makes a new one")
-            continue
         try:
+            if not run_exists(client, run_id):
+                warn(f"MLflow has no run {run_id}; `python -m pipeline doctor` makes a new one")
+                continue
             for path in paths:
                 if path.is_dir():
                     client.log_artifacts(run_id, str(path), f"{folder}/{path.name}")

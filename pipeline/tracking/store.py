@@ -12,7 +12,12 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -23,6 +28,8 @@ from pipeline.core.files import project_root, work_folder
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 EXPERIMENT = "dropblock-comparison"
+# What MLflow answers for a run, and for an alias, that there is not.
+_ABSENT = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
 REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
 
@@ -67,6 +74,20 @@ def open_store() -> MlflowClient:
 
 
 @contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what goes wrong between here and the store into a UserError that names it."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise UserError(store_problem(store_uri(), error)) from None
+
+
+def is_absent(error: MlflowException) -> bool:
+    """Whether an answer says that there is no such thing, and not that the store has failed."""
+    return error.error_code in _ABSENT
+
+
+@contextmanager
 def _database_lock(uri: str) -> Iterator[None]:
     """Keep other machines from making the same tables, where they speak to the database itself."""
     if not uri.startswith("postgresql"):
@@ -97,12 +118,18 @@ def _artifact_location(uri: str) -> str | None:
 
 
 def run_exists(client: MlflowClient, run_id: str | None) -> bool:
-    """Whether the store has this run and it is not deleted."""
+    """Whether the store has this run and it is not deleted.
+
+    Raises:
+        MlflowException: the store does not answer.
+    """
     if run_id is None:
         return False
     try:
         return client.get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException:
+    except MlflowException as error:
+        if not is_absent(error):
+            raise
         return False
 
 

@@ -21,13 +21,14 @@ from pipeline.training import schedules
 from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
 from pipeline.training.machine import peak_memory
 
+SCORED_AT_ONCE = 500  # images; without gradients they take less memory than a batch of training
 EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 
 # The networks take smaller images too, as long as their last maps are as large; Keras would refuse.
 ANY_SIZE = keras.InputSpec(shape=(None, None, None, 3))
 
 
-class Settings(keras.callbacks.Callback):
+class ScheduleSetter(keras.callbacks.Callback):
     """Sets keep probability and seeds of all dropout each epoch, the learning rate each step."""
 
     def __init__(self, params: Recipe, seed: int, steps: int) -> None:
@@ -39,7 +40,7 @@ class Settings(keras.callbacks.Callback):
         self._epoch = epoch
         for number, layer in enumerate(self.model.layers):
             if isinstance(layer, DropBlock2D):
-                layer.keep_prob.assign(schedules.keep_prob(self._recipe, epoch))
+                layer.keep_prob.assign(self._recipe.keep_prob(epoch))
             if isinstance(layer, DropBlock2D | keras.layers.Dropout):
                 words = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
                 layer.seed_generator.state.assign(words)
@@ -117,7 +118,7 @@ class EpochRecorder(keras.callbacks.Callback):
             {
                 **row,
                 "learning_rate": schedules.learning_rate(self._recipe, epoch),
-                "keep_prob": schedules.keep_prob(self._recipe, epoch),
+                "keep_prob": self._recipe.keep_prob(epoch),
                 "image_size": schedules.image_size(self._recipe, epoch),
                 "pflop": self._pflop + (self._rows[-1]["pflop"] if self._rows else 0.0),
                 "images_per_second": self._images / (self._trained - self._start),
@@ -194,7 +195,6 @@ class Trainer:
         seed: of the order of the images, their augmentation and all dropout.
         reshuffle: as in make_train_dataset.
         watched: the split that is scored after each epoch, or none.
-        eval_batch_size: images a step where they are scored.
     """
 
     prepared: Prepared
@@ -203,7 +203,6 @@ class Trainer:
     seed: int
     reshuffle: bool
     watched: Split | None
-    eval_batch_size: int
 
     def fit(
         self, model: keras.Model, rows: list[HistoryRow], after_epoch: EpochHook, verbose: int
@@ -245,7 +244,7 @@ class Trainer:
             epochs=last_epoch,
             steps_per_epoch=steps,
             callbacks=[
-                Settings(self.recipe, self.seed, steps),
+                ScheduleSetter(self.recipe, self.seed, steps),
                 *([AverageWeights(resumed=bool(rows))] if self.recipe.weight_average else []),
                 EpochRecorder(
                     self.recipe,
@@ -263,4 +262,4 @@ class Trainer:
     def _scored(self, records: np.ndarray | None, size: int) -> tf.data.Dataset | None:
         if records is None:
             return None
-        return make_eval_dataset(records, self.eval_batch_size, size)
+        return make_eval_dataset(records, SCORED_AT_ONCE, size)

@@ -23,7 +23,7 @@ CHANGES: dict[Variant, dict[str, float]] = {
 
 
 def of_variant(params: Recipe, variant: Variant) -> Recipe:
-    """Return a network's recipe as a variant has it: the same DropBlock in all, or none."""
+    """Return a network's recipe with the variant's DropBlock settings."""
     return params.model_copy(update=CHANGES[variant])
 
 
@@ -50,11 +50,6 @@ def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> 
         fall = (done - params.warmup) / (1 - params.warmup)
         return params.learning_rate * (1 + math.cos(math.pi * fall)) / 2
     return params.learning_rate * min(1.0, (1 - done) / params.cooldown)
-
-
-def keep_prob(params: Recipe, epoch: int) -> float:
-    """Return DropBlock's keep probability: it falls by a constant step down to its end."""
-    return max(params.conv_keep_end, params.conv_keep_start - params.conv_keep_step * epoch)
 
 
 def image_size(params: Recipe, epoch: int) -> int:

@@ -12,8 +12,8 @@ from ray.job_submission import JobSubmissionClient
 
 from pipeline.commands.servers import free_port
 from tests.cluster import services
-from tests.cluster.sweeps import wait_for
 from tests.conftest import TINY, make_project, project_in
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="session")

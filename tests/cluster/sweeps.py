@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -10,7 +9,8 @@ from mlflow import MlflowClient
 
 from tests.cluster.services import bucket
 from tests.conftest import obey_ctrl_c
-from tests.sweep.test_run import comparison
+from tests.sweep.compared import comparison
+from tests.waiting import wait_for
 
 LABELS = ("baseline-dropblock-0", "baseline-dropblock-1")
 
@@ -78,15 +78,6 @@ def processes_of(project, *words):
         except psutil.Error:
             continue
     return found
-
-
-def wait_for(condition, seconds=300):
-    """Return what a condition returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
-    return answer
 
 
 def wait_for_an_epoch(project, sweep):

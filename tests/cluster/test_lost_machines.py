@@ -16,10 +16,10 @@ from tests.cluster.sweeps import (
     run_sweep,
     runs_of,
     start_sweep,
-    wait_for,
     wait_for_an_epoch,
     worker_of,
 )
+from tests.waiting import wait_for
 
 
 def node_of(cluster, training):

@@ -18,9 +18,9 @@ from tests.cluster.sweeps import (
     run_sweep,
     runs_of,
     start_sweep,
-    wait_for,
     wait_for_an_epoch,
 )
+from tests.waiting import wait_for
 
 AWAY = 30  # seconds for which a server is gone
 

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.commands.predict import load_classifier, top_classes
 from pipeline.tracking.registry import Registry
 from tests.made_up_results import DIGEST, write_results
-from tests.tracking.test_registry import log_small_model
+from tests.small_model import log_small_model
 
 
 def test_the_most_probable_classes_come_first():

@@ -119,6 +119,13 @@ def test_numbers_that_do_not_decide_do_not_count(run, tmp_path):
     assert verify(None)[0]["verdict"].tolist() == [f"{AGREES}, the same counts"]
 
 
+def test_networks_that_nothing_published_has_are_named(run):
+    sections = {"pyramid": "pyramid"}
+    run(SIX, sections=sections, accuracy={"pyramid": {"right": {"0": 580}}})
+    with pytest.raises(UserError, match=r"nothing is published of pyramid.* reports/published$"):
+        verify(None)
+
+
 def test_without_results_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="run `dvc repro`"):

@@ -1,4 +1,5 @@
 import pytest
+from requests import HTTPError
 
 from pipeline.core.errors import Terminated, UserError, run_command
 
@@ -15,7 +16,8 @@ def failing(error):
     [
         (UserError("a.txt is empty"), 2, "error: a.txt is empty"),
         (FileNotFoundError(2, "No such file", "b.txt"), 2, "error: b.txt: No such file; check"),
-        (OSError("disk"), 2, "error: a file: disk; check"),
+        (OSError(28, "No space left"), 2, "error: a file: No space left; check"),
+        (HTTPError("500 for url: http://a/b"), 2, "error: 500 for url: http://a/b; check the serv"),
         (ConnectionError("no answer"), 2, "error: no answer; check that it runs"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (Terminated(), 143, "terminated"),

@@ -52,23 +52,38 @@ def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(tmp_path, key
     [
         ("train.seeds", [1, 1], "train.seeds: each may stand in the list only once"),
         ("model.filters", [8, 8], "model: filters and kernel_sizes need the same number"),
-        ("model.conv_keep_end", 1.0, ""),
         ("baseline.conv_keep_end", 0.96, "baseline: conv_keep_end must not be above"),
         ("model.cooldown", 0.9, "model: warmup and cooldown together must not be above 1"),
-        ("model.optimizer", "adam", ""),
         ("augment.dropout_grid_min", 0.5, "dropout_grid_min must not be above"),
     ],
 )
-def test_rules_over_several_keys(tmp_path, key, value, shown):
-    if not shown:  # as the resnet's keep probability, which may stay at 1
-        values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
-        section, name = key.split(".")
-        values[section][name] = value
-        YAML().dump(values, tmp_path / "params.yaml")
-        loaded = load_params(tmp_path / "params.yaml")
-        assert getattr(loaded.network(section), name) == value
-    else:
-        assert shown in error_after(tmp_path, key, value)
+def test_what_breaks_a_rule_over_several_keys_is_refused(tmp_path, key, value, shown):
+    assert shown in error_after(tmp_path, key, value)
+
+
+@pytest.mark.parametrize(("key", "value"), [("conv_keep_end", 1.0), ("optimizer", "adam")])
+def test_what_comes_close_to_breaking_one_is_taken(params, key, value):
+    values = params.model_dump()
+    values["model"][key] = value
+    assert getattr(check_params(values).network("model"), key) == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"data": {"validation_fraction": 0.0}}, "needs data.validation_fraction above 0"),
+        ({"train": {"watch": "test"}}, "train.watch: test scores them after each epoch"),
+        ({"data": {"split_by_seed": True}, "train": {"seeds": [0, 1]}}, "others for each seed"),
+    ],
+)
+def test_without_the_test_images_all_seeds_need_the_same_validation_images(params, changes, shown):
+    values = params.model_dump()
+    values["evaluate"]["test"] = False
+    values["train"]["watch"] = "none"
+    for section, keys in changes.items():
+        values[section] |= keys
+    with pytest.raises(UserError, match=f"evaluate.test: false .*{shown}"):
+        check_params(values)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,11 @@ def test_text_in_place_of_a_number_is_named(workspace):
 def test_facts_of_other_data_are_refused(workspace):
     with pytest.raises(UserError, match="cannot be read"):
         trials.load_facts(TRIAL, "new-data")
-    trials.save_facts(TRIAL, {"digest": "old-data", "epochs": 3})
+    trials.save_facts(TRIAL, {"digest": "old-data"})
+    with pytest.raises(UserError, match="it has no run_id"):
+        trials.load_facts(TRIAL, "old-data")
+    needed = dict.fromkeys(("run_id", "training_key", "watched", "name"), "x")
+    trials.save_facts(TRIAL, {**needed, "digest": "old-data", "epochs": 3})
     assert trials.load_facts(TRIAL, "old-data")["epochs"] == 3
     with pytest.raises(UserError, match=r"was trained on data old-data, .* holds new-data"):
         trials.load_facts(TRIAL, "new-data")

@@ -46,7 +46,7 @@ def test_each_training_has_one_finished_run_with_everything(project):
     run_id = run.info.run_id
     assert run.info.status == "FINISHED"
     assert {"width", "drop_block_size", "train.clip_norm", "data.sharpen", "augment.crop_pixels",
-            "evaluate.top_k", "tensorflow", "seed"} <= set(run.data.params)  # fmt: skip
+            "tensorflow", "seed"} <= set(run.data.params)  # fmt: skip
     history = pd.read_csv(project.folder / "outputs/history/model-dropblock-0.csv")
     points = client.get_metric_history(run_id, "val_accuracy")
     assert [(m.step, m.value) for m in points] == list(

@@ -72,11 +72,14 @@ def training_mode(model, section, count):
     """The random numbers that the model's next training call will draw."""
     noise, kept = [], []
     for layer in model.layers:
-        if isinstance(layer, DropBlock2D) and (block := layer.effective_block_size):
+        if isinstance(layer, DropBlock2D):
             _, height, width, channels = layer.output.shape
-            shape = (count, height - block + 1, width - block + 1, channels)
-            generator = copy_of(layer.seed_generator)
-            noise.append(np.asarray(keras.random.uniform(shape, dtype="float32", seed=generator)))
+            if block := layer.block_size_on(height, width):
+                shape = (count, height - block + 1, width - block + 1, channels)
+                drawn = keras.random.uniform(
+                    shape, dtype="float32", seed=copy_of(layer.seed_generator)
+                )
+                noise.append(np.asarray(drawn))
         if isinstance(layer, keras.layers.Dropout):
             ones = np.ones((count, layer.output.shape[1]), layer.compute_dtype)
             dropped = keras.random.dropout(ones, layer.rate, seed=copy_of(layer.seed_generator))

@@ -131,8 +131,7 @@ def test_contrasts_of_experiments_follow_from_the_committed_predictions(folder):
 
 
 def contrast_of(right, said):
-    """(seeds, images) answers of a setting minus the reference's, of any experiment with the "
-    "seed."""
+    """(seeds, images) answers of a setting minus the reference's, of any experiment."""
 
     def answers(experiments, seed):
         ends = f"/{said['network']}/", f"/{seed}"

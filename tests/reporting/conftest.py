@@ -5,8 +5,8 @@ import pytest
 from pipeline.evaluation.outputs import EvaluationSet
 from pipeline.reporting.results import Results, load_results
 from tests.conftest import with_train
+from tests.made_up_experiments import counts, experiment
 from tests.made_up_results import write_results
-from tests.reporting.test_contrasts import counts, experiment
 
 
 @pytest.fixture

@@ -5,37 +5,7 @@ from scipy import stats
 from pipeline.core.errors import UserError
 from pipeline.reporting.comparison import max_t_p_values
 from pipeline.reporting.contrasts import contrast, describe_change, largest_common, setting_of
-from pipeline.reporting.experiments import Experiment, flatten
-
-SEEDS = range(6)
-BASELINE = {seed: 380 + seed for seed in SEEDS}
-
-
-def experiment(name, resnet, baseline=BASELINE, variants=("dropblock",), width=0.125, **model):
-    """An experiment of 1,000 test images, with the correct ones of each seed."""
-    model = {"drop_block_size": 5, "conv_keep_end": 0.8, "width": width, **model}
-    params = {
-        "baseline": {"width": 0.125}, "model": model, "augment": {"crop_pixels": 4},
-        "train": {"networks": ["baseline", "model"], "variants": list(variants),
-                  "seeds": list(resnet), "precision": "float32"},
-    }  # fmt: skip
-    shared = {seed: baseline[seed] for seed in resnet if seed in baseline}
-    right = {"baseline": shared, "resnet": resnet}
-    summary = {
-        "images": 1_000,
-        "reference": "baseline",
-        "sections": {"baseline": "baseline", "resnet": "model"},
-        "accuracy": {
-            name: {"right": {str(s): n for s, n in counts.items()}}
-            for name, counts in right.items()
-        },
-    }
-    return Experiment(name, flatten(params), summary)
-
-
-def counts(mean, seed=0, seeds=SEEDS):
-    rng = np.random.default_rng(seed)
-    return {s: int(mean + rng.integers(-8, 9)) for s in seeds}
+from tests.made_up_experiments import BASELINE, SEEDS, counts, experiment
 
 
 @pytest.fixture
@@ -99,6 +69,10 @@ def test_dropblock_that_is_off_is_one_setting_whatever_its_numbers():
     off = experiment("off", counts(450), conv_keep_end=1.0)
     ablation = experiment("ablation", counts(450), variants=["nodrop"], drop_block_size=7)
     assert setting_of(off, "resnet") == setting_of(ablation, "resnet")
+    start = {"conv_keep_start": 1.0, "conv_keep_step": 0.0, "epochs": 6}  # never falls
+    assert setting_of(experiment("never", counts(450), **start), "resnet")["DropBlock"] == "off"
+    falls = {**start, "conv_keep_step": 0.01}
+    assert "DropBlock" not in setting_of(experiment("falls", counts(450), **falls), "resnet")
     on = setting_of(experiment("on", counts(450)), "resnet")
     assert describe_change(setting_of(off, "resnet"), on) == "without DropBlock"
     assert describe_change(on, setting_of(off, "resnet")).startswith("drop_block_size 5")

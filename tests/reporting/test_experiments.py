@@ -81,6 +81,15 @@ def test_results_of_the_workspace_are_found_with_their_runs(repository):
     ]
 
 
+@pytest.mark.parametrize("content", ["", "{}"])
+def test_a_damaged_result_is_named_and_passed_over(repository, capsys, content):
+    folder = repository / "outputs/evaluation/model-dropblock-0"
+    folder.mkdir(parents=True)
+    (folder / "logged_model.json").write_text(content)
+    assert experiments.list_results() == []
+    assert "workspace: its results are damaged" in capsys.readouterr().err
+
+
 def test_a_revision_whose_results_are_in_no_cache_is_named_and_passed_over(repository, capsys):
     (repository / "dvc.yaml").write_text(STAGES)
     (repository / "dvc.lock").write_text(LOCK)

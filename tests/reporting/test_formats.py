@@ -10,6 +10,7 @@ from pipeline.reporting.formats import (
     mean_and_spread,
 )
 from pipeline.reporting.results import load_results
+from tests.conftest import with_train
 from tests.made_up_results import write_results
 
 
@@ -51,3 +52,14 @@ def test_a_network_is_said_to_cost_so_many_times_the_reference(workspace, params
 def test_an_interval_is_turned_with_the_sign_of_what_it_is_of():
     assert between(Interval(-0.042, -0.067, -0.017)) == "-6.7 to -1.7"
     assert between(Interval(-0.042, -0.067, -0.017), ".1f", -1) == "1.7 to 6.7"
+
+
+def test_speeds_that_vary_from_training_to_training_are_a_warning(workspace, params):
+    write_results(workspace, seeds=[0, 1, 2])
+    results = load_results(with_train(params, seeds=[0, 1, 2]))
+    assert "compare the FLOPs" not in cost(results, "resnet")
+    slow = results.metrics["network"].eq("baseline") & results.metrics["seed"].eq(1)
+    results.metrics.loc[slow, "images_per_second"] /= 2
+    varied = results.of_network("baseline")["images_per_second"]
+    share = 100 * varied.std() / varied.mean()
+    assert f"(at speeds that varied by {share:.0f} %: compare the FLOPs" in cost(results, "resnet")

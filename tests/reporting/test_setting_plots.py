@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.reporting import setting_plots
 from pipeline.reporting.contrasts import contrast
-from tests.reporting.test_contrasts import counts, experiment
+from tests.made_up_experiments import counts, experiment
 
 X = "model.drop_block_size"
 
@@ -20,10 +20,10 @@ def test_numbers_stand_to_scale_and_off_at_zero(varied):
 
 
 def test_the_same_baseline_is_one_line_across(varied):
-    axis = setting_plots.plot_settings(contrast(varied, None).settings, X).axes[0]
-    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    figure = setting_plots.plot_settings(contrast(varied, None).settings, X)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["baseline (the same in all)", "resnet"]
-    assert len(axis.containers) == 3
+    assert len(figure.axes[0].containers) == 3
 
 
 def test_a_point_with_another_number_of_seeds_than_most_says_how_many(varied):

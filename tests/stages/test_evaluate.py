@@ -6,7 +6,7 @@ from scipy.special import softmax
 from pipeline.core.trials import load_facts
 from pipeline.evaluation import outputs
 from pipeline.networks.shared.models import load_network
-from pipeline.stages.evaluate import evaluate, scores_table, single_scores
+from pipeline.stages.evaluate import Outcome, evaluate, scores_table, single_scores
 from pipeline.stages.train import train
 from pipeline.tracking.views import COLUMNS, SECTIONS
 from pipeline.training.loop import best_row
@@ -29,7 +29,7 @@ SCORES = {"best": {"test": {"loss": 1.0}, "val": {"loss": 2.0}}, "last": {"test"
 
 def test_single_numbers_are_few_and_do_not_collide_with_the_curves():
     metrics = {"epochs": 5, "best_epoch": 4, "training_seconds": 90.0}
-    assert single_scores(metrics, SCORES) == {
+    assert single_scores(Outcome(metrics, SCORES, np.array([]), {})) == {
         "test_loss": 1.0, "training_epochs": 5, "training_best_epoch": 4, "training_minutes": 1.5,
     }  # fmt: skip
 
@@ -84,6 +84,8 @@ def test_without_the_test_images_validation_is_scored_also_mirrored(training, st
     metrics = outputs.load_metrics(training.trial, training.prepared.digest)
     assert metrics["scored"] == "val"
     assert not [key for key in metrics if "_test_" in key]
+    run_id = outputs.load_logged_model(training.trial)["run_id"]
+    assert store.get_run(run_id).data.tags["evaluate.test"] == "False"
 
     validation = training.prepared["val"]
     log_probabilities, images = outputs.load_predictions(training.trial)
@@ -93,6 +95,10 @@ def test_without_the_test_images_validation_is_scored_also_mirrored(training, st
     both = np.exp(log_probabilities) + softmax(mirrored, axis=1)
     hits = both.argmax(axis=1) == validation["label"]
     assert metrics["best_val_flip_accuracy"] == pytest.approx(hits.mean())
+
+    evaluate(training.params, training.trial)  # again, with the test images
+    run = store.get_run(run_id).data
+    assert run.tags["evaluate.test"] == "True" and "test_accuracy" in run.metrics
 
 
 def check_the_models_page(model, run):

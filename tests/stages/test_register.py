@@ -9,7 +9,7 @@ from pipeline.stages.register import choose_champion, rank
 from pipeline.tracking.registry import Registry
 from tests.conftest import with_train
 from tests.made_up_results import DIGEST, write_results
-from tests.tracking.test_registry import log_small_model
+from tests.small_model import log_small_model
 
 
 @pytest.fixture

@@ -6,9 +6,17 @@ import pytest
 import tensorflow as tf
 
 from pipeline.core.errors import UserError
+from pipeline.core.files import work_folder
 from pipeline.core.trials import Trial, load_facts
 from pipeline.stages.prepare import prepare
-from pipeline.stages.train import Training, place_among_all, seconds_per_epoch, train
+from pipeline.stages.train import (
+    PACKAGE,
+    Training,
+    open_run,
+    place_among_all,
+    seconds_per_epoch,
+    train,
+)
 from pipeline.training import checkpoint, loop
 from tests.conftest import with_train
 
@@ -37,7 +45,7 @@ def test_a_run_is_named_for_people(training):
     assert skipless.name == "resnet without skips block=5 seed=0"
 
 
-def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch):
+def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch, tmp_path):
     others = [
         changed(training, "model", learning_rate=0.5),
         changed(training, "augment", flip_probability=0.5),
@@ -47,6 +55,16 @@ def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch
     ]
     keys = {training.key(), *(other.key() for other in others)}
     assert len(keys) == 1 + len(others)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.stages.train.versions", lambda: {"keras": "0.0"})
+        assert training.key() not in keys
+    with monkeypatch.context() as patch:
+        package = shutil.copytree(PACKAGE, tmp_path / "pipeline")
+        patch.setattr("pipeline.stages.train.PACKAGE", package)
+        assert training.key() in keys
+        with (package / "training/losses.py").open("a") as code:
+            code.write("# another\n")
+        assert training.key() not in keys
     training.prepared.metadata["digest"] = "f00d"
     assert training.key() not in keys
 
@@ -111,6 +129,16 @@ def test_a_kill_before_dvc_has_recorded_the_outputs_costs_nothing(
     assert [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")] == [1, 2]
     checkpoint.discard_checkpoints(workspace / ".training", facts["training_key"])
     assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"run'])
+def test_a_note_of_the_open_run_that_was_cut_off_is_no_obstacle(training, store, content):
+    folder = work_folder() / training.key()
+    folder.mkdir()
+    (folder / "open_run.json").write_text(content)
+    with open_run(training, folder) as run:
+        pass
+    assert json.loads((folder / "open_run.json").read_text()) == {"run_id": run.run_id}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.sweep.snapshot import git, take_snapshot, unpack, user_environment
+from pipeline.core.repository import git
+from pipeline.sweep.snapshot import take_snapshot, unpack, user_environment
 from pipeline.sweep.task import Place
 from tests.conftest import make_project
 from tests.sweep.stand_in import DVC

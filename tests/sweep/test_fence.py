@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.sweep import fence
 from tests.conftest import REPOSITORY
+from tests.waiting import wait_for
 
 # A child of its own, like DVC's training, that notes when it is ended.
 TRAINING = """
@@ -44,13 +45,6 @@ def run(command, folder, **changes):
         code = fence.run_fenced(command, folder, {**os.environ, **changes}, log)
         log.seek(0)
         return code, log.read()
-
-
-def wait_for(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def training(folder, obeys=True, takes=0):

@@ -1,9 +1,10 @@
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.core.repository import git
 from pipeline.core.trials import Trial
 from pipeline.sweep.plan import expand, list_trainings, plan_experiments
-from pipeline.sweep.snapshot import git, take_snapshot, unpack
+from pipeline.sweep.snapshot import take_snapshot, unpack
 
 BLOCKS = "model.drop_block_size=1,3,5,7"
 

@@ -16,9 +16,9 @@ from pipeline.sweep.pool import local_pool, slots
 from pipeline.sweep.task import TrainingFailedError, local_ledger
 from tests.conftest import REPOSITORY, obey_ctrl_c
 from tests.sweep.stand_in import start, trainings, worker_of
-from tests.sweep.test_fence import wait_for
+from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pool")]  # they share a Ray
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pipeline.sweep import progress
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Evaluation, Training
-from pipeline.sweep.progress import Progress, describe_plan, follow
+from pipeline.sweep.progress import SweepProgress, describe_plan, follow
 from pipeline.sweep.task import Place, TrainingFailedError
 
 PLACE = Place("here", None, None, {}, gpu=False)
@@ -27,13 +27,13 @@ def test_what_cannot_be_estimated_is_said_so():
 
 
 def test_the_time_left_is_that_of_the_longest_or_of_all_over_the_slots():
-    shown = Progress({str(i): Estimate(1, 20) for i in range(4)}, slots=2)
+    shown = SweepProgress({str(i): Estimate(1, 20) for i in range(4)}, slots=2)
     assert shown.left() == "40 s"
     shown.advance("0", "one", 40)  # twice as slow as estimated, whatever else has not ended yet
     assert shown.left() == "60 s"
     shown.advance("1", "two")  # failed at once, which is no pace
     assert shown.left() == "40 s"
-    assert Progress({"a": Estimate(1, 50), "b": Estimate(1, 10)}, slots=2).left() == "50 s"
+    assert SweepProgress({"a": Estimate(1, 50), "b": Estimate(1, 10)}, slots=2).left() == "50 s"
 
 
 def test_each_end_is_said_failures_with_their_last_lines_and_only_one_run_counts(

@@ -10,7 +10,7 @@ from ray.cluster_utils import Cluster
 from pipeline.sweep.storage import local_storage
 from pipeline.sweep.task import remote_ledger
 from tests.sweep.stand_in import start, worker_of
-from tests.sweep.test_fence import wait_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -10,17 +10,15 @@ import time
 import pandas as pd
 import psutil
 import pytest
-from dvc.api import DVCFileSystem
 
 from pipeline.core.trials import Trial
 from tests.conftest import environment_of_a_user, make_project, obey_ctrl_c, project_in, runs_of
+from tests.sweep.compared import comparison
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]  # they share what was swept
+pytestmark = pytest.mark.slow
 
 BLOCKS = ["-S", "model.drop_block_size=1,3", "-S", "train.deterministic=true"]
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-# What differs between two runs of the same training.
-MEASURED = {"seconds", "images_per_second", "memory", "run_id", "machine", "git"}
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +50,6 @@ def shown(project):
 def experiments(project):
     listed = project.run("dvc", "exp", "list", "--name-only").stdout.split()
     return {name.rsplit("-", 1)[0]: name for name in listed}
-
-
-def without_measured(values):
-    """Return JSON without times, memory and what names a run."""
-    if isinstance(values, dict):
-        kept = {k: v for k, v in values.items() if not any(m in k for m in MEASURED)}
-        return {k: without_measured(v) for k, v in kept.items()}
-    return [without_measured(v) for v in values] if isinstance(values, list) else values
-
-
-def comparison(project, revision):
-    """Return an experiment's comparison, experiments named without what their runner added."""
-    text = DVCFileSystem(str(project.folder), rev=revision).read_text("reports/comparison.json")
-    return without_measured(json.loads(re.sub(r"(drop_block_size-\d)-\w+", r"\1", text)))
 
 
 def assert_one_finished_run_each(project, names):

@@ -34,6 +34,10 @@ def test_a_recipe_is_said_in_three_lines(params):
     assert "- Training: Muon, rate 0.03 (0.1 for the rest), one cycle, batches" in (
         descriptions.describe_recipe(DATA, recipe, 1)
     )
+    slow = params.model.model_copy(update={"conv_keep_step": 0.005, "conv_keep_end": 0.5})
+    assert "keep probability 1 falling to 0.97\n" in descriptions.describe_recipe(DATA, slow, 1)
+    never = params.model.model_copy(update={"conv_keep_step": 0.0})
+    assert "width 0.125, nothing dropped\n" in descriptions.describe_recipe(DATA, never, 1)
     constant = descriptions.describe_recipe(DATA, params.baseline, 1)
     assert "keep probability 0.95\n" in constant
 

@@ -6,7 +6,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
-from pipeline.tracking import context
+from pipeline.tracking import context, lifecycle
 from pipeline.tracking.lifecycle import (
     close_dead_runs,
     end_other_runs,
@@ -15,6 +15,7 @@ from pipeline.tracking.lifecycle import (
 )
 from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import start_python
+from tests.waiting import wait_for
 
 
 def tags_of(client, run_id):
@@ -93,6 +94,15 @@ def test_the_next_start_closes_a_run_after_kill_9_and_leaves_living_ones(store, 
         living.wait()
 
 
+def test_a_store_that_fails_before_a_run_is_open_is_one_message(store, monkeypatch):
+    def fail(_):
+        raise MlflowException("database is locked")
+
+    monkeypatch.setattr(lifecycle, "close_dead_runs", fail)
+    with pytest.raises(UserError, match="database is locked"), tracked_run("one", {}):
+        pass
+
+
 def test_the_run_of_a_lost_machine_is_closed_whatever_its_name(store, monkeypatch):
     lost, seen, namesake = (
         store.create_run(store.get_experiment_by_name(EXPERIMENT).experiment_id, tags=tags)
@@ -115,12 +125,7 @@ def test_an_open_run_gives_signs_of_life(store, monkeypatch):
     monkeypatch.setattr(context, "now", lambda: str(next(counted)))
     with tracked_run("one", {}) as run:
         assert tags_of(store, run.run_id)[context.HEARTBEAT] == "0"
-        for _ in range(500):
-            if int(tags_of(store, run.run_id)[context.HEARTBEAT]) > 2:
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("no heartbeat in 10 s")
+        wait_for(lambda: int(tags_of(store, run.run_id)[context.HEARTBEAT]) > 2)
     last = tags_of(store, run.run_id)[context.HEARTBEAT]
     time.sleep(0.1)
     assert tags_of(store, run.run_id)[context.HEARTBEAT] == last

@@ -1,18 +1,13 @@
 import keras
 import numpy as np
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.registry import Registry, load_model
-
-
-def log_small_model():
-    """Log a model that was not trained; return run id and URI."""
-    inputs = keras.Input((4,), dtype="uint8")
-    model = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.cast(inputs, "float32")))
-    with tracked_run("small", {}) as run:
-        return run.run_id, run.log_model(model, "small")
+from tests.small_model import log_small_model
 
 
 def test_an_alias_that_nothing_has_is_a_clear_error(store):
@@ -20,6 +15,16 @@ def test_an_alias_that_nothing_has_is_a_clear_error(store):
         UserError, match=r"champion: no training .* no such version of digits-12345678, .*dvc repro"
     ):
         Registry("digits", "123456789").get("champion")
+
+
+def test_a_registry_that_fails_is_no_registry_without_a_champion(store, monkeypatch):
+    def fail(*_):
+        raise MlflowException("503 Service Unavailable")
+
+    registry = Registry("digits", "123456789")
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", fail)
+    with pytest.raises(UserError, match="503"):
+        registry.find("champion")
 
 
 def test_a_registered_model_is_found_by_its_alias_and_loads_again(store):

@@ -5,11 +5,12 @@ from contextlib import closing
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import store
 from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.store import run_exists
+from pipeline.tracking.store import run_exists, store_errors
 from tests.conftest import start_python
 
 
@@ -121,3 +122,14 @@ def test_a_deleted_or_unknown_run_does_not_exist(store):
     assert not run_exists(store, run.run_id)
     assert not run_exists(store, "f00d")
     assert not run_exists(store, None)
+
+
+def test_a_store_that_fails_does_not_say_that_a_run_is_not_there(store, monkeypatch):
+    def fail(*_):
+        raise MlflowException("503 Service Unavailable")
+
+    monkeypatch.setattr(store, "get_run", fail)
+    with pytest.raises(MlflowException, match="503"):
+        run_exists(store, "f00d")
+    with pytest.raises(UserError, match=r"MLflow's store .* cannot be used \(503"), store_errors():
+        run_exists(store, "f00d")

@@ -24,7 +24,7 @@ def train(prepared, params, epochs, saved=None, network="model", rows=()):
 
 
 def trainer(prepared, recipe, params, seed=0, watched="val"):
-    return loop.Trainer(prepared, recipe, params.augment, seed, True, watched, 100)
+    return loop.Trainer(prepared, recipe, params.augment, seed, True, watched)
 
 
 def without_times(rows):
@@ -139,7 +139,7 @@ def test_the_history_holds_what_each_epoch_used(prepared, tiny_params):
     assert [row["epoch"] for row in rows] == [1, 2]
     for epoch, row in enumerate(rows):
         assert row["learning_rate"] == schedules.learning_rate(recipe, epoch)
-        assert row["keep_prob"] == schedules.keep_prob(recipe, epoch)
+        assert row["keep_prob"] == recipe.keep_prob(epoch)
         seen = (epoch + 1) * (len(prepared["train"]) // recipe.batch_size) * recipe.batch_size
         assert row["pflop"] == pytest.approx(training_pflop(model, seen))
         assert row["images_per_second"] > 0
@@ -159,13 +159,13 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
     model = new_model("model", recipe, tiny_params.train, 10)
     data = make_train_dataset(prepared["train"], 60, tiny_params.augment, 0)
     model.fit(data, steps_per_epoch=1, epochs=2, verbose=0, shuffle=False,
-              callbacks=[loop.Settings(recipe, 0, 1), Spy()])  # fmt: skip
+              callbacks=[loop.ScheduleSetter(recipe, 0, 1), Spy()])  # fmt: skip
     assert seen == [pytest.approx((0.002, 1.0)), pytest.approx((0.00196, 0.98))]
 
 
 def seeds_of_dropout(model, recipe, seed, epoch):
     """The states of all random layers as they are set before an epoch."""
-    settings = loop.Settings(recipe, seed, 1)
+    settings = loop.ScheduleSetter(recipe, seed, 1)
     settings.set_model(model)
     settings.on_epoch_begin(epoch)
     layers = [x for x in model.layers if isinstance(x, DropBlock2D | keras.layers.Dropout)]

@@ -22,14 +22,14 @@ BASELINE_TABLE = {0: 5.0e-4, 1: 4.95e-4, 10: 4.52191e-4, 50: 3.02503e-4, 99: 1.8
 def test_part_7_follows_the_table(published, epoch):
     rate, keep = RESNET_TABLE[epoch]
     assert schedules.learning_rate(published.model, epoch) == pytest.approx(rate, rel=1e-5)
-    assert schedules.keep_prob(published.model, epoch) == pytest.approx(keep)
+    assert published.model.keep_prob(epoch) == pytest.approx(keep)
 
 
 @pytest.mark.parametrize("epoch", BASELINE_TABLE)
 def test_part_6_follows_the_table(published, epoch):
     expected = pytest.approx(BASELINE_TABLE[epoch], rel=1e-5)
     assert schedules.learning_rate(published.baseline, epoch) == expected
-    assert schedules.keep_prob(published.baseline, epoch) == 0.85
+    assert published.baseline.keep_prob(epoch) == 0.85
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_images_are_small_first_and_full_at_the_end(published, share, epochs, sm
 def test_unitdrop_drops_the_same_way_in_every_network_and_all_epochs(params):
     recipes = [schedules.of_variant(r, "unitdrop") for r in (params.baseline, params.model)]
     for epoch in (0, 5, 50):
-        assert {schedules.keep_prob(recipe, epoch) for recipe in recipes} == {0.85}
+        assert {recipe.keep_prob(epoch) for recipe in recipes} == {0.85}
     assert {recipe.drop_block_size for recipe in recipes} == {1}
     kept = {"drop_block_size", "conv_keep_start", "conv_keep_step", "conv_keep_end"}
     assert recipes[1].model_dump(exclude=kept) == params.model.model_dump(exclude=kept)

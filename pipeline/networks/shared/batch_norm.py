@@ -19,7 +19,7 @@ LANES = 1024  # channels times groups: how many sums the kernel keeps side by si
 
 @keras.saving.register_keras_serializable("pipeline")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras' layer with other arithmetic where a CPU trains it; the same arguments and weights.
+    """Keras' layer with other arithmetic where a CPU trains it; with scale and offset.
 
     Input and output: (batch, channels) or (batch, height, width, channels), the channels last. On
     a GPU, whose kernels add up in a tree, and at inference it is Keras' layer.

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from pipeline.core.arithmetic import scaled
 from pipeline.core.declarations import ConvNetParams
 from pipeline.core.records import IMAGE_SHAPE
 from pipeline.networks.shared.batch_norm import BatchNorm
@@ -75,7 +76,7 @@ def batch_norm(x: Tensor, params: ConvNetParams, name: str, **kwargs: Any) -> Te
 def convolution(x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str) -> Tensor:
     """Convolve with stride 1 and SAME padding; a bias only where there is no batch norm."""
     return layers.Conv2D(
-        _scaled(filters, params.width),
+        scaled(filters, params.width),
         kernel,
         padding="same",
         use_bias=not params.batch_norm,
@@ -90,8 +91,8 @@ def max_pool(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
 
 
 def drop_block(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
-    """Drop blocks, at first with the keep probability of the first epoch; nothing at 1 for good."""
-    if params.conv_keep_end == 1:
+    """Drop blocks, at first with the first epoch's keep probability; nothing at 1 for good."""
+    if params.conv_keep_end == 1:  # whatever the number of epochs: the network is the same
         return x
     return DropBlock2D(
         params.conv_keep_start, params.drop_block_size, params.drop_block_oversize, name=name
@@ -101,7 +102,7 @@ def drop_block(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
 def hidden_layer(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
     """Apply matmul, batch norm, ReLU and dropout; no dropout where all is kept."""
     x = _dense(
-        x, _scaled(units, params.width), params, f"{name}_dense", use_bias=not params.batch_norm
+        x, scaled(units, params.width), params, f"{name}_dense", use_bias=not params.batch_norm
     )
     x = batch_norm(x, params, f"{name}_norm")
     x = relu(x, f"{name}_relu")
@@ -135,7 +136,3 @@ def classifier(
         x = batch_norm(x, params, "logits_norm", dtype="float32")
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
-
-
-def _scaled(count: int, width: float) -> int:
-    return max(1, round(count * width))

@@ -65,13 +65,12 @@ class DropBlock2D(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Fix the block size for this map and make the keep probability's variable."""
+        """Make the keep probability's variable."""
         if len(input_shape) != 4 or input_shape[1] is None or input_shape[2] is None:
             raise ValueError(
                 f"{self.name} needs (batch, height, width, channels) with known height and width, "
                 f"got {input_shape}"
             )
-        self.effective_block_size = self._fit_block(input_shape[1], input_shape[2])
         self.keep_prob = self.add_weight(
             shape=(),
             initializer=keras.initializers.Constant(self.initial_keep_prob),
@@ -81,8 +80,8 @@ class DropBlock2D(keras.layers.Layer):
             name="keep_prob",
         )
 
-    def _fit_block(self, height: int, width: int) -> int:
-        """Return the side of the blocks dropped on this map, 0 where nothing is dropped."""
+    def block_size_on(self, height: int, width: int) -> int:
+        """Return the side of the blocks dropped on such a map, 0 where nothing is dropped."""
         if self.block_size <= min(height, width):
             return self.block_size
         if self.oversize == "clamp":
@@ -93,7 +92,7 @@ class DropBlock2D(keras.layers.Layer):
         """Drop blocks in training; return the inputs otherwise."""
         if not training:
             return inputs
-        if self._fit_block(*inputs.shape[1:3]) == 0:
+        if self.block_size_on(*inputs.shape[1:3]) == 0:
             self._say_that_nothing_is_dropped(inputs.shape)
             return inputs
         mask = self.sample_mask(ops.shape(inputs))
@@ -116,7 +115,7 @@ class DropBlock2D(keras.layers.Layer):
     def sample_mask(self, shape: tuple[Any, ...]) -> Any:
         """Draw a float32 mask of `shape` (n, h, w, c): 0 in dropped blocks, 1 elsewhere."""
         count, height, width, channels = shape
-        block = self._fit_block(height, width)
+        block = self.block_size_on(height, width)
         rows, columns = height - block + 1, width - block + 1
         gamma = (1.0 - self.keep_prob) * (height * width / (block**2 * rows * columns))
         noise = keras.random.uniform(

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from pipeline.core.declarations import Recipe, find_network
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 from pipeline.core.records import IMAGE_SHAPE, IMAGE_SIZE
 
 # Registered with Keras by their import, so that files with these layers can be loaded.
@@ -50,8 +50,9 @@ def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
     try:
         return keras.saving.load_model(path, safe_mode=True, compile=compiled)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} cannot be loaded ({reason}); run `dvc repro` to train") from None
+        raise UserError(
+            f"{path} cannot be loaded ({first_line(error)}); run `dvc repro` to train"
+        ) from None
 
 
 def at_size(model: keras.Model, size: int) -> keras.Model:

@@ -24,7 +24,7 @@ def make(findings: Findings) -> Section:
     results = findings.results
     tables = calibration_by_network(results)
     alt = "Accuracy against confidence, and the distribution of confidence"
-    drawing = Drawing("calibration", plot_calibration(tables), alt)
+    drawing = Drawing("calibration", plot_calibration(tables, results.scored), alt)
     return Section("Calibration", [describe_calibration(results, tables), drawing])
 
 

@@ -16,7 +16,7 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import between, by_size, counted, counted_seeds, format_p, listed
 from pipeline.reporting.power import seeds_for
 from pipeline.reporting.section import Drawing, Part, Section
-from pipeline.reporting.setting_plots import plot_contrasts, plot_settings
+from pipeline.reporting.setting_plots import ABSENT, plot_contrasts, plot_settings, value_of
 
 ALONE = (
     "There are no other results on this data yet; `dvc exp run -S model.drop_block_size=7` makes "
@@ -55,7 +55,7 @@ def make(findings: Findings) -> Section | None:
     found = findings.contrasts
     if not found.settings:
         return None
-    x = findings.params.report.experiments_x
+    x = horizontal(found.settings, findings.params.report.experiments_x)
     parts: list[Part] = contrast_parts(findings)
     if any(lead.changed for lead in found.leads):
         parts += ["### The lead in each experiment", leads_table(found), LEADS_NOTE]
@@ -67,6 +67,19 @@ def make(findings: Findings) -> Section | None:
     figure = plot_settings(found.settings, x)
     drawing = Drawing("experiments", figure, f"Test accuracy of all experiments against {x}")
     return Section("Across experiments", [*parts, drawing])
+
+
+def horizontal(settings: list[Setting], wanted: str) -> str:
+    """Return the param to plot against: the wanted one, or one that varies where it does not."""
+    if len({value_of(setting, wanted) for setting in settings} - {ABSENT}) > 1:
+        return wanted
+    varying = [
+        key
+        for network in dict.fromkeys(setting.network for setting in settings)
+        for key in differing([s.numbers for s in settings if s.network == network])
+        if key != DROP_BLOCK
+    ]
+    return varying[0] if varying else wanted
 
 
 def contrast_parts(findings: Findings) -> list[Part]:
@@ -90,11 +103,12 @@ def contrast_parts(findings: Findings) -> list[Part]:
 def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
     """Say in a sentence which of the contrasts are more than chance."""
     keys = sorted({key for c in found.family for key in _changed_keys(c)})
-    varied, matter = listed(keys) if keys else "the code", "matter" if len(keys) > 1 else "matters"
+    varied, change = listed(keys) if keys else "the code", "change" if len(keys) > 1 else "changes"
+    effect = f"{varied} {change} the mean test accuracy"
     seeds = len(found.seeds)
     if seeds < SEEDS_NEEDED:
         return (
-            f"**Not enough seeds to say whether {varied} {matter}:** over "
+            f"**Not enough seeds to say whether {effect}:** over "
             f"{counted(seeds, 'shared seed')} no p can fall below {min(1.0, 2 / 2**seeds):.3g}, "
             f"and {LEVEL} takes {SEEDS_NEEDED}. {_enough(found.family, seconds)}"
         )
@@ -102,7 +116,7 @@ def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
     if not certain:
         smallest = min(c.p_value for c in found.family if c.p_value is not None)
         return (
-            f"**No evidence that {varied} {matter}:** the smallest adjusted p of "
+            f"**No evidence that {effect}:** the smallest adjusted p of "
             f"{counted(len(found.family), 'contrast')} is {format_p(smallest)}, over {seeds} "
             f"shared seeds. {_enough(found.family, seconds)}"
         )

@@ -6,7 +6,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.evaluation.plots import SPLIT_NAMES, colours
+from pipeline.core.records import SPLIT_NAMES
+from pipeline.evaluation.plots import colours
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import mean_and_spread
 from pipeline.reporting.results import Results

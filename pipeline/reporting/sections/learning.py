@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.plots import SPLIT_NAMES, plot_history, plot_schedules
+from pipeline.core.records import SPLIT_NAMES
+from pipeline.evaluation.plots import plot_history, plot_schedules
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import listed
 from pipeline.reporting.results import Results

@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.core.declarations import Recipe
+from pipeline.core.records import SPLIT_NAMES
 from pipeline.core.trials import Variant
-from pipeline.evaluation.plots import SPLIT_NAMES, colours
+from pipeline.evaluation.plots import colours
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import (
@@ -93,8 +94,7 @@ def describe_drops(recipe: Recipe, variant: Variant) -> str:
         return "drops single units, the same share in all epochs"
     size = recipe.drop_block_size
     what = "single units" if size == 1 else f"blocks of {size}x{size}"
-    start, end = recipe.conv_keep_start, recipe.conv_keep_end
-    last = max(end, start - recipe.conv_keep_step * (recipe.epochs - 1))
+    start, last = recipe.conv_keep_start, recipe.last_keep_prob
     if last == start:
         return f"drops {what}, keeping {start:g} in all epochs"
     where = " (not where a block is larger than the map)" if size > 1 else ""

@@ -11,10 +11,15 @@ from pipeline.reporting.formats import describe_seeds, listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Section
 
-TEST_WATCHED = (
-    "**The tutorial's own protocol: there is no validation split. The test set decided when to "
-    "stop, and the last epoch's weights are scored, so the test figures are flattered.**"
+TEST_STOPPED = (
+    "**The test images were scored after each epoch and decided when to stop, and the last epoch's "
+    "weights are scored, so the test figures are flattered{as_published}.**"
 )
+TEST_SEEN = (
+    "**The test images were scored after each epoch{as_published}.** They decided nothing: the "
+    "number of epochs was fixed beforehand, and the last epoch's weights are scored."
+)
+AS_PUBLISHED = "; there is no validation split: the tutorial's own protocol"
 VALIDATION_WATCHED = (
     "The validation images chose the epoch whose weights are kept{stopped}; the test images were "
     "read once, at the end."
@@ -25,8 +30,6 @@ NOTHING_WATCHED = (
     "was fixed beforehand, nothing was chosen by the test images, and the last epoch's weights are "
     "scored."
 )
-WATCHED = {"test": TEST_WATCHED, "val": VALIDATION_WATCHED, None: NOTHING_WATCHED}
-
 SPLIT = (
     "The split into training and validation images is one fixed draw (`data.seed` {seed}), the "
     "same for all seeds and networks: how much another draw would change is in none of the "
@@ -54,7 +57,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"training, {images['val']:,} validation, {images['test']:,} test images of "
         f"{len(metadata['class_names'])} classes.",
         *([_split(metadata["params"])] if images["val"] else []),
-        WATCHED[results.watched].format(stopped=AND_STOPPED if stops(params) else ""),
+        describe_watching(results.watched, stops(params), images["val"]),
         f"{sizes(results, params)} {describe_seeds(results)}",
         f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
         f"{machine['python']}; precision {first['precision']}.",
@@ -62,6 +65,16 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"{machine['system']}; devices {', '.join(first['devices'])}.",
         f"Trained at git commit {', '.join(commits(results))}.",
     ]
+
+
+def describe_watching(watched: str | None, stops: bool, validation_images: int) -> str:
+    """Say which images were scored after each epoch, and what they decided."""
+    if watched is None:
+        return NOTHING_WATCHED
+    if watched == "val":
+        return VALIDATION_WATCHED.format(stopped=AND_STOPPED if stops else "")
+    said = TEST_STOPPED if stops else TEST_SEEN
+    return said.format(as_published="" if validation_images else AS_PUBLISHED)
 
 
 def stops(params: Params) -> bool:
@@ -83,8 +96,7 @@ def sizes(results: Results, params: Params) -> str:
 
 
 def commits(results: Results) -> list[str]:
-    """Return the commits that the trainings were made at, with the files that differed from "
-    "them."""
+    """Return the commits of the trainings, with the files that differed from them."""
     found: dict[str, None] = {}
     for row in results.metrics.to_dict("records"):
         commit = row["git_commit"][:10] or "no git"

@@ -119,7 +119,7 @@ def test_a_block_larger_than_the_map_drops_nothing_and_says_so_once(caplog):
 def test_clamp_drops_blocks_of_the_smaller_side():
     shape = (64, 4, 6, 8)
     layer = layer_for(shape, 0.8, 7, oversize="clamp")
-    assert layer.effective_block_size == 4
+    assert layer.block_size_on(4, 6) == 4
     dropped = 1 - np.asarray(layer.sample_mask(shape))
     assert 0.1 < dropped.mean() < 0.25
     assert set(dropped.sum(axis=(1, 2)).ravel()) <= {0.0, 16.0, 20.0, 24.0}
@@ -169,7 +169,7 @@ def test_what_is_dropped_is_whole_blocks_within_the_map(height, width, block, ke
     maps = np.ones((4, height, width, 2), np.float32)
     result = np.asarray(layer(maps, training=True))
     dropped = result == 0
-    side = layer.effective_block_size
+    side = layer.block_size_on(height, width)
     if side == 0:
         assert not clamp
         assert block > min(height, width)

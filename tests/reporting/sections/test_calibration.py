@@ -8,8 +8,7 @@ from tests.reporting.conftest import results_of
 
 
 def claiming(confidence, right):
-    """Log-probabilities of class 0 with this confidence; `right` are the images that it is true "
-    "of."""
+    """Return results of class 0 with this confidence, which is right for the first `right`."""
     found = results_of(
         {
             ("resnet", "dropblock", seed): np.log(np.tile([c, (1 - c) / 2, (1 - c) / 2], (200, 1)))

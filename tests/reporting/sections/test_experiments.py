@@ -5,7 +5,7 @@ from pipeline.reporting import setting_plots
 from pipeline.reporting.contrasts import contrast
 from pipeline.reporting.power import seeds_for
 from pipeline.reporting.sections import experiments as section
-from tests.reporting.test_contrasts import counts, experiment
+from tests.made_up_experiments import counts, experiment
 
 X = "model.drop_block_size"
 
@@ -48,7 +48,7 @@ def test_the_sentence_names_what_differs_and_nothing_else(varied):
     assert "11" not in said
     varied[1] = experiment("block-1", counts(459, 2), drop_block_size=1)
     said = section.conclude(contrast(varied, None), {"resnet": 60.0})
-    assert said.startswith("**No evidence that model.drop_block_size matters:** the smallest")
+    assert said.startswith("**No evidence that model.drop_block_size changes the mean test accur")
 
 
 def test_too_few_shared_seeds_are_told_how_many_would_find_the_largest_difference():
@@ -58,10 +58,18 @@ def test_too_few_shared_seeds_are_told_how_many_would_find_the_largest_differenc
     ]
     said = section.conclude(contrast(few, None), {"resnet": 60.0})
     needed = seeds_for(20 / 3, np.std([-8, -2, -10], ddof=1))
-    assert said.startswith("**Not enough seeds to say whether model.drop_block_size matters:**")
+    assert said.startswith("**Not enough seeds to say whether model.drop_block_size changes the")
     assert "no p can fall below 0.25" in said
     assert f"by {needed} seeds: {2 * (needed - 3)} trainings more of the resnet" in said
     assert f"about {2 * (needed - 3)} minutes" in said
+
+
+def test_the_figure_is_against_a_param_that_varies(varied):
+    settings = contrast(varied, None).settings
+    assert section.horizontal(settings, X) == X
+    assert section.horizontal(settings, "model.width") == X
+    alike = contrast(varied[:1], None).settings
+    assert section.horizontal(alike, "model.width") == "model.width"
 
 
 def test_one_seed_has_no_interval():

@@ -44,6 +44,8 @@ def test_how_a_network_drops_is_said_in_words(params):
     assert likeness.describe_drops(params.model, "nodrop") == "drops nothing"
     off = params.model.model_copy(update={"conv_keep_end": 1.0})
     assert likeness.describe_drops(off, "dropblock") == "drops nothing"
+    never = params.model.model_copy(update={"conv_keep_step": 0.0})  # from 1, an end not reached
+    assert likeness.describe_drops(never, "dropblock") == "drops nothing"
 
 
 def curves():

@@ -1,14 +1,30 @@
 from pipeline.reporting.results import load_results
-from pipeline.reporting.sections.protocol import commits, differences, protocol, sizes
+from pipeline.reporting.sections.protocol import (
+    commits,
+    describe_watching,
+    differences,
+    protocol,
+    sizes,
+)
 from tests.conftest import with_train
 from tests.made_up_results import write_results
 
 
-def test_the_tutorials_own_protocol_is_said_to_flatter(workspace, params):
+def test_test_images_that_stop_a_training_are_said_to_flatter(workspace, params):
     write_results(workspace, seeds=[0], watched="test")
-    said = " ".join(protocol(load_results(params), params))
+    results, baseline = load_results(params), params.baseline
+    stopping = baseline.model_copy(update={"stop_after_rising": 3})
+    said = " ".join(protocol(results, params.model_copy(update={"baseline": stopping})))
     assert "one fixed draw" not in said
-    assert "The test set decided when to stop" in said
+    assert "decided when to stop" in said and "flattered" in said
+    fixed = " ".join(protocol(results, params))
+    assert "They decided nothing" in fixed and "flattered" not in fixed
+
+
+def test_the_tutorials_own_protocol_has_no_validation_split():
+    own = describe_watching("test", stops=True, validation_images=0)
+    assert "no validation split: the tutorial's own protocol" in own
+    assert "no validation split" not in describe_watching("test", True, 100)
 
 
 def test_the_validation_images_are_said_to_have_chosen(workspace, params):
