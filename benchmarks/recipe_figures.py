@@ -14,21 +14,23 @@ NAMES = {"other": "small residual networks of another shape"}
 
 
 def contrast(accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Set each part against the full recipe, paired over the seeds of both.
+    """Set each part against the full recipe of the same place, paired over the seeds of both.
 
     Args:
-        accuracies: part, seed and val_accuracy, 0 to 1.
+        accuracies: where it was trained (the PyTorch port or the pipeline), part, seed and
+            val_accuracy, 0 to 1.
 
     Returns:
         By part: seeds, mean validation accuracy in percent, the difference in points with a 95 %
         interval by Student's t.
     """
-    by_part = accuracies.pivot(index="seed", columns="part", values="val_accuracy") * 100
     rows = {}
-    for part in [p for p in accuracies["part"].unique() if p != FULL]:
-        paired = (by_part[part] - by_part[FULL]).dropna()
-        found = t_interval(paired.to_numpy())
-        rows[part] = (len(paired), by_part[part].mean(), found.mean, found.low, found.high)
+    for _, mine in accuracies.groupby("where"):
+        by_part = mine.pivot(index="seed", columns="part", values="val_accuracy") * 100
+        for part in [p for p in mine["part"].unique() if p != FULL]:
+            paired = (by_part[part] - by_part[FULL]).dropna()
+            found = t_interval(paired.to_numpy())
+            rows[part] = (len(paired), by_part[part].mean(), found.mean, found.low, found.high)
     columns = ["seeds", "validation accuracy, %", "difference, points", "low", "high"]
     table = pd.DataFrame(rows, index=columns).T.astype({"seeds": int})
     return table.sort_values("difference, points").rename_axis("changed in the recipe")

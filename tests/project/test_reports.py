@@ -173,9 +173,9 @@ def test_the_page_says_what_the_figures_say(folder):
 
 def test_the_table_of_the_recipes_parts_follows_from_the_screening():
     folder = REPOSITORY / "reports/recipe"
-    scores = pd.read_csv(folder / "ablation.csv").pivot(
-        index="seed", columns="part", values="val_accuracy"
-    )
+    table = pd.read_csv(folder / "ablation.csv")
+    places = [mine.pivot(index="seed", columns="part", values="val_accuracy")
+              for _, mine in table.groupby("where")]  # fmt: skip
     text = (folder / "README.md").read_text().split("## What each part is worth")[1]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -183,9 +183,11 @@ def test_the_table_of_the_recipes_parts_follows_from_the_screening():
         if line.startswith("| ") and "seeds" not in line
     ]
     names = {"batch-norm offsets start at 0, as Keras' do": "batch-norm offsets start at 0"}
-    assert len(rows) == scores.shape[1] - 1
+    assert len(rows) == sum(scores.shape[1] - 1 for scores in places)
     for part, seeds, accuracy, difference, interval in rows:
-        paired = scores[["full recipe", names.get(part, part)]].dropna()
+        name = names.get(part, part)
+        (scores,) = [scores for scores in places if name in scores]
+        paired = scores[["full recipe", name]].dropna()
         found = stats.ttest_rel(paired.iloc[:, 1], paired.iloc[:, 0])
         low, high = found.confidence_interval(0.95)
         assert int(seeds) == len(paired)
