@@ -57,24 +57,16 @@ PARTS = {
 # The runs that score the test images once, as changes of the accurate preset: all 50,000 images for
 # training, a number of epochs fixed beforehand, in 16 bits.
 FINAL = {
-    "final-resnet-0.03": [
-        "model.width=0.125",
-        "model.hidden_units=[4096]",
-        "model.logits_norm=true",
-        "model.epochs=5",
-        "model.small_image_share=0.8",
-    ],
+    "final-resnet-0.03": ["model.width=0.125", "model.hidden_units=[4096]",
+                          "model.logits_norm=true", "model.epochs=5",
+                          "model.small_image_share=0.8"],
     "final-resnet-0.24": ["model.width=0.25", "model.epochs=9", "model.small_image_share=0.556"],
     "final-resnet-0.57": ["model.epochs=10", "model.small_image_share=0.6"],
-    "final-baseline-0.15": [
-        "baseline.width=0.5",
-        "baseline.epochs=26",
-        "baseline.small_image_share=0.654",
-        "baseline.muon_weight_decay=0.03",
-    ],
+    "final-baseline-0.15": ["baseline.width=0.5", "baseline.epochs=26",
+                            "baseline.small_image_share=0.654", "baseline.muon_weight_decay=0.03"],
     "final-baseline-0.99": ["baseline.epochs=47"],
     "final-sprint-0.47": [],
-}
+}  # fmt: skip
 FINAL_SEEDS = {"final-sprint-0.47": [0, 1, 2]}
 
 
