@@ -139,7 +139,9 @@ def describe_contrasts(found: Contrasts) -> dict[str, Any]:
         "leads": [
             {
                 "network": lead.contrast.setting.network,
-                "reference": lead.contrast.reference.network,
+                "experiments": lead.contrast.setting.experiments,
+                "other": lead.contrast.reference.network,
+                "reference": lead.contrast.reference.experiments,
                 "changed": lead.changed,
                 **describe_contrast(lead.contrast),
             }

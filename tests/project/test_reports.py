@@ -115,10 +115,12 @@ def test_differences_intervals_and_p_values_follow_from_the_committed_prediction
 
 
 @EACH_REPORT
-def test_contrasts_of_experiments_follow_from_the_committed_predictions(folder):
+@pytest.mark.parametrize("kind", ["found", "leads"])
+def test_contrasts_of_experiments_follow_from_the_committed_predictions(folder, kind):
     figures, right = evidence(folder)
-    tested = [c for c in figures["contrasts"]["found"] if c["adjusted_p"] is not None]
-    for said in figures["contrasts"]["found"]:
+    contrasts = figures["contrasts"].get(kind, [])
+    tested = [c for c in contrasts if c["adjusted_p"] is not None]
+    for said in contrasts:
         by_seed = contrast_of(right, said)
         assert by_seed.mean(axis=1) == pytest.approx(list(said["by_seed"].values()))
         assert said["mean"] == pytest.approx(by_seed.mean())
@@ -131,19 +133,23 @@ def test_contrasts_of_experiments_follow_from_the_committed_predictions(folder):
 
 
 def contrast_of(right, said):
-    """(seeds, images) answers of a setting minus the reference's, of any experiment."""
+    """(seeds, images) answers of a setting minus another's: its network's, or another network's."""
 
-    def answers(experiments, seed):
-        ends = f"/{said['network']}/", f"/{seed}"
+    def answers(experiments, network, seed):
+        ends = f"/{network}/", f"/{seed}"
         return next(
             values
             for name, values in right.items()
             if name.split("/")[0] in experiments and ends[0] in name and name.endswith(ends[1])
         )
 
-    pairs = [(answers(said["experiments"], s), answers(said["reference"], s))
-             for s in said["by_seed"]]  # fmt: skip
-    return np.array([one - other for one, other in pairs])
+    network, other = said["network"], said.get("other", said["network"])
+    return np.array(
+        [
+            answers(said["experiments"], network, seed) - answers(said["reference"], other, seed)
+            for seed in said["by_seed"]
+        ]
+    )
 
 
 def max_t(counts):
