@@ -171,7 +171,7 @@ def _leads(
 def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setting]) -> str:
     """Say what is other in two settings than in the reference; nothing where all is the same."""
     return "; ".join(
-        f"{s.network} with {describe_change(s.numbers, of_reference[s.network].numbers)}"
+        f"{s.network}: {describe_change(s.numbers, of_reference[s.network].numbers)}"
         for s in (first, other)
         if s is not of_reference[s.network]
     )

@@ -91,18 +91,18 @@ def test_the_lead_in_each_experiment_is_between_its_own_two_settings(experiments
     leads = contrast([*experiments, wide], None).leads
     changed = {lead.changed: lead.contrast for lead in leads}
     assert list(changed) == [
-        "", "resnet with drop_block_size 1", "resnet with drop_block_size 7",
-        "resnet with drop_block_size 9", "baseline with width 0.5",
+        "", "resnet: drop_block_size 1", "resnet: drop_block_size 7",
+        "resnet: drop_block_size 9", "baseline: width 0.5",
     ]  # fmt: skip
     right = counts(460, 1)
-    wider = changed["baseline with width 0.5"]
+    wider = changed["baseline: width 0.5"]
     assert wider.by_seed == {s: (right[s] - 430 - s) / 1_000 for s in SEEDS}
     pairs = [(counts(460, 1), BASELINE), (counts(400, 2), BASELINE), (counts(461, 3), BASELINE),
              (right, {s: 430 + s for s in SEEDS})]  # fmt: skip
     expected = max_t_p_values(np.array([[a[s] - b[s] for a, b in pairs] for s in SEEDS]))
     tested = [c.p_value for c in changed.values() if c.p_value is not None]
     assert tested == pytest.approx(expected.tolist())
-    assert changed["resnet with drop_block_size 9"].p_value is None  # of two seeds
+    assert changed["resnet: drop_block_size 9"].p_value is None  # of two seeds
 
 
 def test_experiments_that_differ_in_nothing_have_one_lead(experiments):
