@@ -121,7 +121,7 @@ def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
             f"shared seeds. {_enough(found.family, seconds)}"
         )
     said = [
-        f"{c.setting.network} with {c.label}: {100 * c.difference.mean:+.1f} points "
+        f"{c.setting.network}, {c.label}: {100 * c.difference.mean:+.1f} points "
         f"({between(c.difference)}), adjusted p {format_p(c.p_value or 0)}"
         for c in certain
     ]
@@ -135,7 +135,7 @@ def _enough(family: list[Contrast], seconds: dict[str, float]) -> str:
     """Say how many seeds would find the largest difference seen, alone, and what they cost."""
     largest = max(family, key=lambda c: abs(c.difference.mean))
     values = np.array(list(largest.by_seed.values()))
-    size = f"{100 * abs(largest.difference.mean):.1f} points with {largest.label}"
+    size = f"{100 * abs(largest.difference.mean):.1f} points ({largest.label})"
     if len(values) < 2:
         return f"The largest difference seen is {size}, of a single seed, which shows no spread."
     needed = seeds_for(largest.difference.mean, float(values.std(ddof=1)))

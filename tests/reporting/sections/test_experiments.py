@@ -43,7 +43,7 @@ def test_the_lead_of_each_experiment_is_a_row(varied):
 def test_the_sentence_names_what_differs_and_nothing_else(varied):
     said = section.conclude(contrast(varied, None), {"resnet": 60.0})
     assert said.startswith(
-        "**Only this differs from this run** over 6 shared seeds: resnet with drop_block_size 1: -"
+        "**Only this differs from this run** over 6 shared seeds: resnet, drop_block_size 1: -"
     )
     assert "11" not in said
     varied[1] = experiment("block-1", counts(459, 2), drop_block_size=1)
