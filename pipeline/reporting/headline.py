@@ -8,6 +8,7 @@ from pipeline.reporting.formats import between, counted, format_p, listed
 from pipeline.reporting.power import MOST_SEEDS, seeds_for
 from pipeline.reporting.results import Results
 
+ALIKE = 0.1  # how far the compute of two trainings may differ without being named
 WITHOUT_TEST = (
     "**No verdict: only the validation images were scored (`evaluate.test: false`), which choose a "
     "recipe and therefore flatter it.** `dvc repro` with `evaluate.test: true` scores the test "
@@ -109,8 +110,14 @@ def verdicts(findings: Findings) -> list[str]:
         return [f"**No verdict: the {results.reference} was trained alone.**"]
     if not comparisons:
         return ["**No verdict: the results are not complete.**"]
+    pflop = results.metrics.groupby("network")["pflop"].mean()
     said = {
-        name: " ".join([verdict(found, results.reference, name), *_enough(found, results, name)])
+        name: " ".join(
+            [
+                verdict(found, results.reference, name, pflop[name] / pflop[results.reference]),
+                *_enough(found, results, name),
+            ]
+        )
         for name, found in comparisons.items()
     }
     if len(results.networks) == 2:
@@ -120,8 +127,12 @@ def verdicts(findings: Findings) -> list[str]:
     return [f"{name} against {results.reference}: {text}" for name, text in said.items()]
 
 
-def verdict(comparison: Comparison, reference: str, name: str) -> str:
-    """Say what may be claimed about two methods."""
+def verdict(comparison: Comparison, reference: str, name: str, compute: float) -> str:
+    """Say what may be claimed about two methods.
+
+    Args:
+        compute: of a training of `name`, by that of the reference.
+    """
     seeds, p_value = comparison.seeds, format_p(comparison.p_value)
     tested = f"p = {p_value} by sign flips over {seeds} paired seeds, on these test images"
     if not comparison.enough_seeds:
@@ -132,10 +143,13 @@ def verdict(comparison: Comparison, reference: str, name: str) -> str:
         )
         return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)
     if comparison.significant:
-        better = name if comparison.difference.mean > 0 else reference
+        better, times = (
+            (name, compute) if comparison.difference.mean > 0 else (reference, 1 / compute)
+        )
+        price = f", for {times:.1f} times the compute" if abs(times - 1) > ALIKE else ""
         return (
-            f"**The {better} is the better method here** ({tested}; the interval of the difference "
-            f"excludes zero).{_elsewhere(comparison)}"
+            f"**The {better} is the better method here{price}** ({tested}; the interval of the "
+            f"difference excludes zero).{_elsewhere(comparison)}"
         )
     if comparison.p_value < LEVEL:
         return (

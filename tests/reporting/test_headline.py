@@ -91,7 +91,14 @@ def test_of_three_networks_it_is_said_of_whom_one_is_ahead(workspace, params):
 
 def test_each_verdict_names_its_networks():
     better = made_up(-0.05, 6, 0.03125)
-    assert "**The sprint is the better method" in verdict(better, "sprint", "baseline")
+    said = verdict(better, "sprint", "baseline", 1.0)
+    assert "**The sprint is the better method here** (p" in said
+
+
+def test_a_verdict_says_what_the_better_network_costs():
+    worse, better = made_up(-0.05, 6, 0.03125), made_up(0.05, 6, 0.03125)
+    assert "better method here, for 3.3 times the compute**" in verdict(better, "a", "b", 3.3)
+    assert "better method here, for 0.3 times the compute**" in verdict(worse, "a", "b", 3.3)
 
 
 def test_too_few_seeds_are_told_how_many_would_be_enough_and_what_they_cost(results):
