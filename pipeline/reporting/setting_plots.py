@@ -17,7 +17,9 @@ ABSENT = "?"  # in place of a value: the network has no such param
 
 def value_of(setting: Setting, key: str) -> str:
     """Return a setting's value of a param; `off` for a block size without DropBlock."""
-    if key.partition(".")[2] in DROP_KEYS and DROP_BLOCK in setting.numbers:
+    section, _, name = key.partition(".")
+    own = any(other.startswith(f"{section}.") for other in setting.numbers)
+    if own and name in DROP_KEYS and DROP_BLOCK in setting.numbers:
         return "off" if setting.numbers[DROP_BLOCK] == "off" else "1"
     return str(setting.numbers.get(key, ABSENT))
 

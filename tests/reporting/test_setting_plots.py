@@ -26,6 +26,15 @@ def test_the_same_baseline_is_one_line_across(varied):
     assert len(figure.axes[0].containers) == 3
 
 
+def test_a_network_without_the_param_is_left_out_whatever_its_dropblock(varied):
+    off = experiment("off", counts(430, 5), variants=["nodrop"])
+    wide = experiment("wide", counts(460, 1), dict.fromkeys(range(6), 500))
+    wide.params["baseline.width"] = 0.5
+    figure = setting_plots.plot_settings(contrast([*varied, off, wide], None).settings, X)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["resnet"]
+    assert "?" not in [text.get_text() for text in figure.axes[0].get_xticklabels()]
+
+
 def test_a_point_with_another_number_of_seeds_than_most_says_how_many(varied):
     few = experiment("block-3", counts(440, 6, seeds=[0, 1]), drop_block_size=3)
     axis = setting_plots.plot_settings(contrast([*varied, few], None).settings, X).axes[0]
