@@ -23,10 +23,10 @@ STEPS = 3  # timed where nothing of a network is known
 
 
 class Estimate(NamedTuple):
-    """What a training will take: at most, for it may stop early."""
+    """What a training will take: at most, for it may stop early; seconds None where unknown."""
 
     pflop: float
-    seconds: float
+    seconds: float | None
 
 
 class Asked(NamedTuple):
@@ -38,7 +38,11 @@ class Asked(NamedTuple):
 
 
 def estimate(
-    asked: Sequence[Asked], known: Iterable[Record], folder: Path, environment: dict[str, str]
+    asked: Sequence[Asked],
+    known: Iterable[Record],
+    folder: Path,
+    environment: dict[str, str],
+    elsewhere: bool,
 ) -> list[Estimate]:
     """Estimate trainings by counting operations; by the speed of those known, or of a few steps.
 
@@ -49,6 +53,7 @@ def estimate(
         known: results of the machines that will train.
         folder: holds prepared data.
         environment: of a training.
+        elsewhere: whether other machines train, of whose speed steps here tell nothing.
     """
     speeds: dict[str, list[float]] = {}
     for record in known:
@@ -58,7 +63,7 @@ def estimate(
     speed = {network: median(seen) for network, seen in speeds.items()}
     try:
         with ProcessPoolExecutor(1, get_context("spawn"), _start, (environment,)) as pool:
-            return pool.submit(_estimate_all, asked, speed, folder).result()
+            return pool.submit(_estimate_all, asked, speed, folder, elsewhere).result()
     except BrokenProcessPool:
         return [Estimate(0.0, OVERHEAD)] * len(asked)
 
@@ -68,27 +73,31 @@ def _start(environment: dict[str, str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has much to say of itself
 
 
-def _estimate_all(asked: Sequence[Asked], speeds: dict[str, float], folder: Path) -> list[Estimate]:
+def _estimate_all(
+    asked: Sequence[Asked], speeds: dict[str, float], folder: Path, elsewhere: bool
+) -> list[Estimate]:
     counted: dict[str, Estimate] = {}
     found = []
     for one in asked:
         kind = json.dumps([one.network, one.values[one.network], one.images])
         if kind not in counted:
             try:
-                counted[kind] = _estimate(one, speeds, folder)
+                counted[kind] = _estimate(one, speeds, folder, elsewhere)
             except Exception:  # the training will say why
                 counted[kind] = Estimate(0.0, OVERHEAD)
         found.append(counted[kind])
     return found
 
 
-def _estimate(one: Asked, speeds: dict[str, float], folder: Path) -> Estimate:
+def _estimate(one: Asked, speeds: dict[str, float], folder: Path, elsewhere: bool) -> Estimate:
     from pipeline.training.loop import check_batch_size
 
     params = check_params(one.values)
     check_batch_size(one.network, params.network(one.network), one.images)
     pflop = count_pflop(one.network, params, one.images, folder)
     if one.network not in speeds:
+        if elsewhere:
+            return Estimate(pflop, None)
         speeds[one.network] = measure(one.network, params, folder)
     return Estimate(pflop, OVERHEAD + pflop * speeds[one.network])
 

@@ -23,15 +23,19 @@ def describe_plan(trainings: Sequence[Training], estimates: Sequence[Estimate]) 
         f"  {title_of(training)}: {_described(estimate)}"
         for training, estimate in zip(trainings, estimates, strict=True)
     ]
-    seconds = duration(sum(estimate.seconds for estimate in estimates))
     pflop = sum(estimate.pflop for estimate in estimates)
-    return "\n".join([*lines, f"  together {pflop:.3g} PFLOP, one after the other about {seconds}"])
+    seconds = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
+    together = f"  together {pflop:.3g} PFLOP"
+    if len(seconds) == len(estimates):
+        together += f", one after the other about {duration(sum(seconds))}"
+    return "\n".join([*lines, together])
 
 
 def _described(estimate: Estimate) -> str:
     if not estimate.pflop:
         return "cannot be estimated"
-    return f"{estimate.pflop:.3g} PFLOP, about {duration(estimate.seconds)}"
+    pflop = f"{estimate.pflop:.3g} PFLOP"
+    return pflop if estimate.seconds is None else f"{pflop}, about {duration(estimate.seconds)}"
 
 
 def title_of(training: Training) -> str:
@@ -58,7 +62,7 @@ def follow(
     progress, good = SweepProgress(estimates, slots), []
     open_runs: list[tuple[str, str]] = []
     each = "a GPU each" if place.gpu else "on processors"
-    print(f"{slots} at a time, {each}, about {progress.left()}", flush=True)
+    print(f"{slots} at a time, {each}, {progress.left()}", flush=True)
     with closing(outcomes), closing(progress):
         for training, outcome in outcomes:
             if isinstance(outcome, Exception):
@@ -92,6 +96,8 @@ class SweepProgress:
     def __init__(self, estimates: dict[str, Estimate], slots: int) -> None:
         self._waiting, self._slots = dict(estimates), slots
         self._total, self._estimated, self._taken = len(estimates), 0.0, 0.0
+        # Where no speed is known, compute stands for time until one has ended.
+        self._timed = all(estimate.seconds is not None for estimate in estimates.values())
         self._bar = tqdm(
             total=self._total,
             disable=not sys.stderr.isatty(),
@@ -100,11 +106,16 @@ class SweepProgress:
 
     def left(self) -> str:
         """Say how long the trainings that are not done will take."""
-        seconds = [estimate.seconds for estimate in self._waiting.values()]
-        left = max([sum(seconds) / self._slots, *seconds], default=0.0)
+        weights = [self._weight(estimate) for estimate in self._waiting.values()]
+        left = max([sum(weights) / self._slots, *weights], default=0.0)
         if self._estimated:  # the estimates may be of another pace
             left *= self._taken / self._estimated
-        return duration(left)
+        elif not self._timed:
+            return "how long shows when one has ended"
+        return f"about {duration(left)} left"
+
+    def _weight(self, estimate: Estimate) -> float:
+        return estimate.seconds if self._timed and estimate.seconds else estimate.pflop
 
     def advance(self, key: str, said: str, seconds: float | None = None) -> None:
         """Note the end of a training.
@@ -114,9 +125,9 @@ class SweepProgress:
         """
         estimate = self._waiting.pop(key)
         if seconds is not None:
-            self._estimated += estimate.seconds
+            self._estimated += self._weight(estimate)
             self._taken += seconds
-        left = f"about {self.left()} left" if self._waiting else "all done"
+        left = self.left() if self._waiting else "all done"
         tqdm.write(f"[{self._total - len(self._waiting)}/{self._total}] {said}, {left}")
         sys.stdout.flush()
         self._bar.set_postfix_str(left)

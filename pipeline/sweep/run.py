@@ -97,7 +97,7 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         known = look_up_remote(remote, todo) if remote else {}
         find_known(head, todo, known)
         missing = list_missing(todo, known)
-        estimates = estimate_missing(head, todo, missing, known, cpus)
+        estimates = estimate_missing(head, todo, missing, known, cpus, elsewhere=bool(cluster))
         if dry_run:
             return 0
         if missing and cluster and remote:
@@ -128,6 +128,7 @@ def estimate_missing(
     missing: Sequence[Training],
     known: Known,
     cpus: int,
+    elsewhere: bool,
 ) -> list[Estimate]:
     """Estimate what is to run, and say it."""
     if not missing:
@@ -138,7 +139,7 @@ def estimate_missing(
         images = head.images[experiment.data]
         asked.append(Asked(training.trial.network, experiment.values, images))
     environment = {**head.environment, **thread_limits(cpus)}
-    estimates = estimate(asked, known.values(), head.clone, environment)
+    estimates = estimate(asked, known.values(), head.clone, environment, elsewhere)
     print(describe_plan(missing, estimates), flush=True)
     return estimates
 

@@ -97,7 +97,7 @@ def cluster(shared):
 
 PARAMS = {
     **TINY,
-    "baseline.epochs": 12,
+    "baseline.epochs": 10,
     "train.networks": "[baseline]",
     "train.seeds": "[0, 1]",
     "train.deterministic": "true",

@@ -94,7 +94,7 @@ def wait_for_an_epoch(project, sweep):
                 return process
         return None
 
-    return wait_for(trained)
+    return wait_for(trained, every=0.2)  # to look at all processes takes a processor's time
 
 
 def worker_of(process):

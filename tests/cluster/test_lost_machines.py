@@ -84,9 +84,11 @@ def test_a_job_whose_driver_is_killed_is_taken_up_by_the_same_command(
 
 def test_a_command_that_is_killed_leaves_its_job_to_the_next(project, cluster, shared, serial):
     process = start_sweep(project, cluster)
-    first, _ = wait_for(lambda: (t := processes_of(project, "pipeline", "train"))[1:] and t)
+    first, _ = wait_for(
+        lambda: (t := processes_of(project, "pipeline", "train"))[1:] and t, every=0.2
+    )
     first.suspend()  # so that the other one's result is there when the command comes again
-    wait_for(lambda: ledger_of(project, shared))
+    wait_for(lambda: ledger_of(project, shared), every=0.2)
     process.kill()
     process.wait()
     again = start_sweep(project, cluster)

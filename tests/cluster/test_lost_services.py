@@ -39,7 +39,7 @@ def test_a_server_may_be_gone_for_a_while(name, project, cluster, shared, serial
 
 def test_a_push_that_is_cut_off_is_done_again(project, cluster, shared, serial):
     process = start_sweep(project, cluster)
-    (push, *_) = wait_for(lambda: processes_of(project, "dvc", "push"))
+    (push, *_) = wait_for(lambda: processes_of(project, "dvc", "push"), every=0.1)
     push.kill()
     end(process)
     assert_all_is_well(project, shared, serial)

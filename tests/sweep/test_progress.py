@@ -28,12 +28,26 @@ def test_what_cannot_be_estimated_is_said_so():
 
 def test_the_time_left_is_that_of_the_longest_or_of_all_over_the_slots():
     shown = SweepProgress({str(i): Estimate(1, 20) for i in range(4)}, slots=2)
-    assert shown.left() == "40 s"
+    assert shown.left() == "about 40 s left"
     shown.advance("0", "one", 40)  # twice as slow as estimated, whatever else has not ended yet
-    assert shown.left() == "60 s"
+    assert shown.left() == "about 60 s left"
     shown.advance("1", "two")  # failed at once, which is no pace
-    assert shown.left() == "40 s"
-    assert SweepProgress({"a": Estimate(1, 50), "b": Estimate(1, 10)}, slots=2).left() == "50 s"
+    assert shown.left() == "about 40 s left"
+    assert (
+        SweepProgress({"a": Estimate(1, 50), "b": Estimate(1, 10)}, slots=2).left()
+        == "about 50 s left"
+    )
+
+
+def test_on_machines_of_unknown_speed_the_first_end_tells_how_long_the_others_take():
+    estimates = {"a": Estimate(1.0, None), "b": Estimate(3.0, None), "c": Estimate(1.0, 50)}
+    said = describe_plan([training(i) for i in range(3)], list(estimates.values()))
+    assert "resnet-dropblock-0 of block-3-abc: 1 PFLOP\n" in said
+    assert said.endswith("together 5 PFLOP")
+    shown = SweepProgress(estimates, slots=1)
+    assert shown.left() == "how long shows when one has ended"
+    shown.advance("a", "one", 30)
+    assert shown.left() == "about 2 min left"  # 4 PFLOP
 
 
 def test_each_end_is_said_failures_with_their_last_lines_and_only_one_run_counts(
