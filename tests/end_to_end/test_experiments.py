@@ -109,7 +109,7 @@ def test_the_report_sets_all_experiments_side_by_side(project):
     project.run("python", "-m", "pipeline", "report")
     markdown = (project.folder / "reports/report.md").read_text()
     section = markdown.split("## Across experiments")[1]
-    assert "Not enough seeds to say whether model.drop_block_size matters" in section
+    assert "Not enough seeds to say whether model.drop_block_size changes the mean" in section
     settings = section.split("### All settings")[1].split("![")[0]
     rows = [
         [c.strip() for c in line.split("|")[1:-1]] for line in settings.splitlines() if "|" in line
