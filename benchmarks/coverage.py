@@ -43,12 +43,8 @@ def draw_answers(
         null: "these images" or "new images", whose true difference is then 0; None: 0.05.
     """
     truth = 0.0 if null else DIFFERENCE
-    if dominated_by == "seeds":
-        # Uniform numbers of this standard deviation keep all probabilities between 0 and 1.
-        shift = truth + SEED_SPREAD * 3**0.5 * rng.uniform(-1, 1, (seeds, 1))
-        easy, by_image = rng.uniform(0.35, 0.6, images), np.zeros(images)
-    elif dominated_by == "collapses":
-        shift = truth + LOST * (COLLAPSED - (rng.random((seeds, 1)) < COLLAPSED))
+    if dominated_by != "images":
+        shift = truth + _seed_shifts(rng, dominated_by, seeds)
         easy, by_image = rng.uniform(0.35, 0.6, images), np.zeros(images)
     else:
         easy = np.where(np.arange(images) % 2 == 0, 0.5 - SURE / 2, 0.5 + SURE / 2)
@@ -57,6 +53,14 @@ def draw_answers(
     other = rng.random((seeds, images), np.float32) < easy + by_image + shift
     fixed = 0.0 if dominated_by == "images" else truth
     return reference, other, {"these images": fixed + by_image.mean(), "new images": truth}
+
+
+def _seed_shifts(rng: np.random.Generator, dominated_by: str, seeds: int) -> np.ndarray:
+    """Return how much likelier each seed, (seeds, 1), is right on any image; 0 in the mean."""
+    if dominated_by == "collapses":
+        return LOST * (COLLAPSED - (rng.random((seeds, 1)) < COLLAPSED))
+    # Uniform numbers of this standard deviation keep all probabilities between 0 and 1.
+    return SEED_SPREAD * 3**0.5 * rng.uniform(-1, 1, (seeds, 1))
 
 
 def _swaps(rng: np.random.Generator, images: int, truth: float, balanced: bool) -> np.ndarray:

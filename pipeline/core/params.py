@@ -174,16 +174,18 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _scored_split_is_there(self) -> "Params":
-        if not self.evaluate.test and self.data.validation_fraction == 0:
+        if self.evaluate.test:
+            return self
+        if self.data.validation_fraction == 0:
             raise PydanticCustomError(
                 "rule_test", "evaluate.test: false needs data.validation_fraction above 0"
             )
-        if not self.evaluate.test and self.train.watch == "test":
+        if self.train.watch == "test":
             raise PydanticCustomError(
                 "rule_test", "evaluate.test: false leaves the test images alone, train.watch: test "
                 "scores them after each epoch; take train.watch: validation",
             )  # fmt: skip
-        if not self.evaluate.test and self.data.split_by_seed and len(self.train.seeds) > 1:
+        if self.data.split_by_seed and len(self.train.seeds) > 1:
             raise PydanticCustomError(
                 "rule_test", "evaluate.test: false compares on the validation images, which are "
                 "others for each seed with data.split_by_seed: true; take false, or one seed",

@@ -53,9 +53,7 @@ def load_metrics(trial: Trial, digest: str) -> dict[str, Any]:
         UserError: the file is missing or damaged, or of other data than `digest`.
     """
     file = trial.evaluation_folder / METRICS
-    metrics = read_json(file)
-    if "digest" not in metrics or "scores" not in metrics:
-        raise unreadable(file, "it has no digest or no scores")
+    metrics = read_json(file, "digest", "scores")
     if metrics["digest"] != digest:
         raise UserError(
             f"{file} belongs to other data than {PREPARED} (digest "

@@ -153,19 +153,17 @@ def _leads(
     experiments: list[Experiment], settings: list[Setting], of_reference: dict[str, Setting]
 ) -> list[Lead]:
     """Hold the other networks' settings against the first network's, of each experiment."""
-    pairs: dict[str, tuple[Setting, Setting]] = {}
+    pairs: dict[tuple[str, str], tuple[Setting, Setting]] = {}
     for experiment in experiments:
         mine = {s.network: s for s in settings if experiment.name in s.experiments}
         first = mine.get(experiment.summary.get("reference", ""))
         if first and mine.keys() <= of_reference.keys():
             for other in mine.values():
                 if other is not first:
-                    said = _describe_pair(first, other, of_reference)
-                    pairs.setdefault(f"{other.network}, {said}", (other, first))
+                    changed = _describe_pair(first, other, of_reference)
+                    pairs.setdefault((other.network, changed), (other, first))
     made = contrast_at_once(list(pairs.values()))[1]
-    return [
-        Lead(said.partition(", ")[2], c) for said, c in zip(pairs, made, strict=True) if c.by_seed
-    ]
+    return [Lead(changed, c) for (_, changed), c in zip(pairs, made, strict=True) if c.by_seed]
 
 
 def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setting]) -> str:

@@ -141,10 +141,12 @@ def _read_results(experiment: str, revision: str | None) -> Iterator[TrackedResu
                 run_id = json.loads(files.read_text(path))["run_id"]
                 yield TrackedResult(experiment, (revision or "")[:7], trial, run_id)
     except (FileNotFoundError, DataIndexDirError):  # known to dvc.lock, in no cache here
-        _pass_over(experiment, "its results are in no cache here; `dvc pull` or `dvc repro` brings")
+        _pass_over(
+            experiment, "its results are in no cache here; `dvc pull` or `dvc repro` brings them"
+        )
     except (ValueError, KeyError) as error:
-        _pass_over(experiment, f"its results are damaged ({error!r}); `dvc repro` mends")
+        _pass_over(experiment, f"its results are damaged ({error!r}); `dvc repro` mends them")
 
 
 def _pass_over(experiment: str, reason: str) -> None:
-    print(f"{experiment}: {reason} them", file=sys.stderr)
+    print(f"{experiment}: {reason}", file=sys.stderr)

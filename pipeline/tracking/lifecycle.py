@@ -8,8 +8,6 @@ from types import FrameType
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core.errors import Terminated, UserError, first_line
 from pipeline.core.repeat import repeated
@@ -22,7 +20,6 @@ from pipeline.tracking.store import (
     open_store,
     run_exists,
     store_errors,
-    store_problem,
     store_uri,
     warn,
 )
@@ -39,35 +36,41 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
     Raises:
         UserError: the store cannot be used.
     """
-    client = open_store()
     with store_errors():
+        client = open_store()
         close_dead_runs(client)
         save_view(client)
-    if "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL" not in os.environ:
-        mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
-    previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
+        if "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL" not in os.environ:
+            mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
+        previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
+        try:
+            with _open_run(client, name, tags, run_id) as run:
+                yield run
+        except BaseException as error:
+            _end_run(client, *_end_status(error))
+            raise
+        else:
+            _end_run(client, "FINISHED", None)
+        finally:
+            signal.signal(signal.SIGTERM, previous_handler)
+
+
+@contextmanager
+def _open_run(
+    client: MlflowClient, name: str, tags: dict[str, str], run_id: str | None
+) -> Iterator[TrackedRun]:
+    """Start a run, or open it again, and keep it alive."""
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
-    try:
-        active = mlflow.start_run(
-            run_id=run_id if run_exists(client, run_id) else None,
-            run_name=name,
-            tags=tags,
-            log_system_metrics=True,
-        )
-        if "end_reason" in active.data.tags:  # of the time before it was opened again
-            client.delete_tag(active.info.run_id, "end_reason")
-        with heartbeat(client, active.info.run_id):
-            yield TrackedRun(client, active)
-    except (MlflowException, SQLAlchemyError) as error:
-        _end_run(client, *_end_status(error))
-        raise UserError(store_problem(store_uri(), error)) from None
-    except BaseException as error:
-        _end_run(client, *_end_status(error))
-        raise
-    else:
-        _end_run(client, "FINISHED", None)
-    finally:
-        signal.signal(signal.SIGTERM, previous_handler)
+    active = mlflow.start_run(
+        run_id=run_id if run_exists(client, run_id) else None,
+        run_name=name,
+        tags=tags,
+        log_system_metrics=True,
+    )
+    if "end_reason" in active.data.tags:  # of the time before it was opened again
+        client.delete_tag(active.info.run_id, "end_reason")
+    with heartbeat(client, active.info.run_id):
+        yield TrackedRun(client, active)
 
 
 def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:

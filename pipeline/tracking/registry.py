@@ -4,10 +4,9 @@ from typing import Any
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError, first_line
-from pipeline.tracking.store import REQUEST_ERRORS, is_absent, open_store, store_errors
+from pipeline.tracking.store import REQUEST_ERRORS, find_or_none, open_store, store_errors
 
 
 class Registry:
@@ -24,12 +23,7 @@ class Registry:
             UserError: the store does not answer.
         """
         with store_errors():
-            try:
-                return self._client.get_model_version_by_alias(self.name, alias)
-            except MlflowException as error:
-                if not is_absent(error):
-                    raise
-                return None
+            return find_or_none(lambda: self._client.get_model_version_by_alias(self.name, alias))
 
     def get(self, alias: str) -> ModelVersion:
         """Return the version with an alias.

@@ -3,8 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import filelock
 import mlflow
@@ -26,6 +27,8 @@ from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root, work_folder
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+Found = TypeVar("Found")
 
 EXPERIMENT = "dropblock-comparison"
 # What MLflow answers for a run, and for an alias, that there is not.
@@ -82,9 +85,18 @@ def store_errors() -> Iterator[None]:
         raise UserError(store_problem(store_uri(), error)) from None
 
 
-def is_absent(error: MlflowException) -> bool:
-    """Whether an answer says that there is no such thing, and not that the store has failed."""
-    return error.error_code in _ABSENT
+def find_or_none(request: Callable[[], Found]) -> Found | None:
+    """Return what MLflow has, or None where it says that there is no such thing.
+
+    Raises:
+        MlflowException: it says something else: the store has failed.
+    """
+    try:
+        return request()
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return None
 
 
 @contextmanager
@@ -125,12 +137,8 @@ def run_exists(client: MlflowClient, run_id: str | None) -> bool:
     """
     if run_id is None:
         return False
-    try:
-        return client.get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException as error:
-        if not is_absent(error):
-            raise
-        return False
+    run = find_or_none(lambda: client.get_run(run_id))
+    return run is not None and run.info.lifecycle_stage == "active"
 
 
 def find_runs(filter_string: str = "") -> list[Run]:
