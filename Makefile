@@ -54,7 +54,7 @@ test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S
 	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
 	@pytest tests/cluster/test_deploy.py -v $(CHOSEN) || [ $$? = 5 ]  # 5: it was not chosen
 	@pytest tests/cluster --ignore tests/cluster/test_deploy.py \
-	  -n $$(( ($$(nproc) * 3 + 1) / 2 )) --dist worksteal -v $(CHOSEN)
+	  -n $$(nproc) --dist worksteal -v $(CHOSEN)
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup  ## Run all tests of one machine and show what none of them reaches

@@ -49,9 +49,9 @@ def shared(tmp_path_factory):
 
 
 class Cluster:
-    """A head without processors and raylets with one each, of this machine, real processes."""
+    """A head without processors and two raylets with one each, of this machine, real processes."""
 
-    def __init__(self, nodes):
+    def __init__(self):
         self.port = free_port()
         self.ray = RayCluster(
             initialize_head=True,
@@ -64,7 +64,7 @@ class Cluster:
                 "object_store_memory": 80 << 20,
             },
         )
-        self.nodes = [self.add() for _ in range(nodes)]
+        self.mend()
         wait_for(self._answers)
 
     @property
@@ -77,22 +77,50 @@ class Cluster:
         except (ConnectionError, RuntimeError):
             return False
 
+    def mend(self):
+        """Have two raylets that run."""
+        for node in self.nodes():
+            if any(part.process.poll() is not None for part in node.all_processes["raylet"]):
+                self.ray.remove_node(node, allow_graceful=False)
+        while len(self.nodes()) < 2:
+            self.add()
+
     def add(self):
-        return self.ray.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 << 20)
+        self.ray.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 << 20)
+
+    def nodes(self):
+        return list(self.ray.worker_nodes)
 
     def jobs(self):
         return JobSubmissionClient(self.address).list_jobs()
+
+    def running(self):
+        return [job.submission_id for job in self.jobs() if not job.status.is_terminal()]
+
+    def stop_jobs(self):
+        """End what a test that failed has left."""
+        for job in self.running():
+            JobSubmissionClient(self.address).stop_job(job)
+        wait_for(lambda: not self.running(), every=0.5)
 
     def stop(self):
         self.ray.shutdown()
 
 
-@pytest.fixture
-def cluster(shared):
-    """Two raylets with room for one training each."""
-    started = Cluster(2)
+@pytest.fixture(scope="session")
+def only_cluster(shared):
+    """The cluster of this process's tests: to start one takes seconds of all processors."""
+    started = Cluster()
     yield started
     started.stop()
+
+
+@pytest.fixture
+def cluster(only_cluster):
+    """Two raylets with room for one training each, whatever the last test did to them."""
+    only_cluster.stop_jobs()
+    only_cluster.mend()
+    return only_cluster
 
 
 PARAMS = {
@@ -128,12 +156,19 @@ def clone_of(committed, folder, environment):
 
 @pytest.fixture(scope="session")
 def serial(committed, shared_folder):
-    """The same project after `dvc repro` on this machine, with a store of its own; to be read."""
-    folder = shared_folder / "serial"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            clone_of(committed, folder, services.ONE_THREAD).run("dvc", "repro")
-    return project_in(folder)
+    """What gives the same project after `dvc repro` on this machine, with a store of its own.
+
+    To be read. It is made when first asked for, at the end of a test: so long no other waits.
+    """
+
+    def once():
+        folder = shared_folder / "serial"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                clone_of(committed, folder, services.ONE_THREAD).run("dvc", "repro")
+        return project_in(folder)
+
+    return once
 
 
 @pytest.fixture

@@ -52,6 +52,12 @@ def runs_of(project):
 
 def assert_all_is_well(project, shared, serial, labels=LABELS):
     """One record and one FINISHED run a training, none RUNNING, the report as the serial one's."""
+    assert_each_is_there_once(project, shared, labels)
+    (name,) = project.run("dvc", "exp", "list", "--name-only").stdout.split()
+    assert comparison(project, name) == comparison(serial(), None)
+
+
+def assert_each_is_there_once(project, shared, labels=LABELS):
     assert ledger_of(project, shared) == sorted(labels)
     statuses = [(run.info.run_name, run.info.status) for run in runs_of(project)]
     finished = sorted(name for name, status in statuses if status == "FINISHED")
@@ -62,8 +68,6 @@ def assert_all_is_well(project, shared, serial, labels=LABELS):
             history = MlflowClient().get_metric_history(run.info.run_id, "val_loss")
             steps = [point.step for point in history]
             assert steps == list(range(1, len(steps) + 1)), steps
-    (name,) = project.run("dvc", "exp", "list", "--name-only").stdout.split()
-    assert comparison(project, name) == comparison(serial, None)
 
 
 def processes_of(project, *words):
@@ -94,7 +98,7 @@ def wait_for_an_epoch(project, sweep):
                 return process
         return None
 
-    return wait_for(trained, every=0.2)  # to look at all processes takes a processor's time
+    return wait_for(trained, every=0.4)  # to look at all processes takes a processor's time
 
 
 def worker_of(process):

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.commands.servers import free_port
-from tests.cluster.sweeps import assert_all_is_well, runs_of
+from tests.cluster.sweeps import assert_each_is_there_once, runs_of
 from tests.conftest import REPOSITORY
 
 # Slurm of one node: srun starts the command once, here.
@@ -18,7 +18,7 @@ STUBS = {
 }
 
 
-def test_the_slurm_script_brings_ray_up_with_a_token_and_sweeps(project, shared, serial, tmp_path):
+def test_the_slurm_script_brings_ray_up_with_a_token_and_sweeps(project, shared, tmp_path):
     raylets = [p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == "raylet"]
     assert not raylets, f"Ray runs here ({raylets}), and symmetric-run would end it: end it first"
     folder = project.folder
@@ -43,4 +43,5 @@ def test_the_slurm_script_brings_ray_up_with_a_token_and_sweeps(project, shared,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert [run.info.status for run in runs_of(project)] == ["FINISHED"] * 2
-    assert_all_is_well(project, shared, serial)
+    assert_each_is_there_once(project, shared)
+    assert project.run("dvc", "exp", "list", "--name-only").stdout.startswith("sweep-")

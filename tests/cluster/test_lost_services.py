@@ -60,7 +60,7 @@ def test_two_sweeps_at_once_that_overlap_share_what_is_first(
 
 def test_a_stale_dvc_lock_hides_nothing(project, cluster, shared, serial):
     """It has the entries of the very same trainings, whose files are in no cache here."""
-    lock = (serial.folder / "dvc.lock").read_text()
+    lock = (serial().folder / "dvc.lock").read_text()
     (project.folder / "dvc.lock").write_text(lock)
     project.run("git", "add", "--force", "dvc.lock")
     project.run("git", "commit", "-qm", "stale")
