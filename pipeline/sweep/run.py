@@ -95,6 +95,7 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         head.environment["MLFLOW_TRACKING_URI"] = store_uri()
         remote = remote_storage(head.clone) if cluster else None
         known = look_up_remote(remote, todo) if remote else {}
+        prepare_data(head, todo)
         find_known(head, todo, known)
         missing = list_missing(todo, known)
         estimates = estimate_missing(head, todo, missing, known, cpus, elsewhere=bool(cluster))
@@ -158,19 +159,22 @@ def check_store() -> None:
         )
 
 
-def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> None:
-    """Add the results in the ledger, and those that DVC's cache has, which go there too.
+def prepare_data(head: Head, experiments: Iterable[Experiment]) -> None:
+    """Prepare the data of each experiment, once where they are the same."""
+    for experiment in experiments:
+        if experiment.data not in head.prepared:
+            assemble.set_params(head.clone, head.snapshot, experiment.overrides)
+            head.prepared[experiment.data] = assemble.prepare_data(head.clone, head.environment)
+            head.images[experiment.data] = load_metadata(head.clone / PREPARED)["images"]["train"]
 
-    On the way the data are prepared.
-    """
+
+def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> None:
+    """Add the results in the ledger, and those that DVC's cache has, which go there too."""
     ledger = local_ledger(head.root)
     known |= look_up(ledger, Objects(local_storage(head.cache)), experiments)
     for experiment in experiments:
-        assemble.set_params(head.clone, head.snapshot, experiment.overrides)
-        if experiment.data not in head.prepared:
-            head.prepared[experiment.data] = assemble.prepare_data(head.clone, head.environment)
-            head.images[experiment.data] = load_metadata(head.clone / PREPARED)["images"]["train"]
         unknown = [t for t, keys in experiment.keys.items() if keys.result not in known]
+        assemble.set_params(head.clone, head.snapshot, experiment.overrides)
         for trial in assemble.find_cached(head.clone, unknown, head.environment):
             key = experiment.keys[trial].result
             known[key] = ledger.add(key, read_record(head.clone, trial))
