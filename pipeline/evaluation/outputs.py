@@ -12,10 +12,10 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED, read_json, unreadable, write_json
 from pipeline.core.records import Split
 from pipeline.core.trials import DIGEST_SHOWN, Trial
-from pipeline.evaluation.scores import Scores
 
 METRICS, PREDICTIONS, MASKS = "metrics.json", "predictions.npz", "masks.npz"
 LOGGED_MODEL = "logged_model.json"
+Scores = dict[str, float]  # what they are: evaluation/scores, which takes a second to import
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import top_k_accuracy_score
 
-Scores = dict[str, float]
+from pipeline.evaluation.outputs import Scores
+
 CALIBRATION_BINS = 15  # as Guo et al., arXiv 1706.04599
 
 

@@ -21,7 +21,7 @@ from pipeline.data.duplicates import mark_duplicates
 from pipeline.evaluation import outputs, plots
 from pipeline.evaluation.export import export_model
 from pipeline.evaluation.masks import measure_drop_blocks
-from pipeline.evaluation.scores import Scores, calibration_table, score, superclass_confusion
+from pipeline.evaluation.scores import calibration_table, score, superclass_confusion
 from pipeline.networks.shared.models import load_network
 from pipeline.tracking.context import trial_tags
 from pipeline.tracking.lifecycle import tracked_run
@@ -71,7 +71,7 @@ class Outcome:
     """
 
     metrics: dict[str, Any]
-    scores: dict[str, dict[Split, Scores]]
+    scores: dict[str, dict[Split, outputs.Scores]]
     log_probabilities: np.ndarray
     masks: dict[str, np.ndarray]
 
@@ -157,7 +157,7 @@ def mirror(records: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-def score_splits(predictions: Predictions, asked: Evaluation) -> dict[Split, Scores]:
+def score_splits(predictions: Predictions, asked: Evaluation) -> dict[Split, outputs.Scores]:
     """Score the predictions of each split.
 
     `flip_accuracy` is that of the mean of an image's and its mirror image's probabilities.
@@ -260,7 +260,7 @@ def single_scores(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def scores_table(scores: dict[str, dict[Split, Scores]]) -> pd.DataFrame:
+def scores_table(scores: dict[str, dict[Split, outputs.Scores]]) -> pd.DataFrame:
     """Return all scores: a row for each pair of weights and split."""
     return pd.DataFrame(
         [
