@@ -14,6 +14,7 @@ from pipeline.core.arithmetic import keep_prob
 from pipeline.core.errors import UserError
 from pipeline.reporting.comparison import Interval, max_t_p_values, t_interval
 from pipeline.reporting.experiments import Experiment, Flat
+from pipeline.reporting.formats import by_size
 
 # What says which trainings there are, and not how one of them is made.
 WHICH = ("train.networks", "train.variants", "train.seeds")
@@ -137,6 +138,8 @@ def contrast(experiments: list[Experiment], reference: str | None) -> Contrasts:
         for s in settings
         if s.network in of_reference and s is not of_reference[s.network]
     ]
+    networks = list(dict.fromkeys(s.network for s in settings))
+    pairs.sort(key=lambda pair: (networks.index(pair[0].network), _order(*pair)))
     seeds, made = contrast_at_once(pairs)
     return Contrasts(
         settings,
@@ -162,8 +165,20 @@ def _leads(
                 if other is not first:
                     changed = _describe_pair(first, other, of_reference)
                     pairs.setdefault((other.network, changed), (other, first))
-    made = contrast_at_once(list(pairs.values()))[1]
-    return [Lead(changed, c) for (_, changed), c in zip(pairs, made, strict=True) if c.by_seed]
+    ordered = sorted(
+        pairs.items(),
+        key=lambda item: [_order(s, of_reference[s.network]) for s in reversed(item[1])],
+    )
+    made = contrast_at_once([pair for _, pair in ordered])[1]
+    return [
+        Lead(changed, c) for ((_, changed), _), c in zip(ordered, made, strict=True) if c.by_seed
+    ]
+
+
+def _order(setting: Setting, reference: Setting) -> list[tuple[str, tuple[float, str]]]:
+    """Return what sorts settings: the reference, then by what is other in them and its size."""
+    keys = sorted(differing([reference.numbers, setting.numbers]))
+    return [(key, by_size(str(setting.numbers[key]))) for key in keys if key in setting.numbers]
 
 
 def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setting]) -> str:

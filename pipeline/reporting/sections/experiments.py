@@ -128,7 +128,23 @@ def conclude(found: Contrasts, seconds: dict[str, float]) -> str:
     only = "Only these differ" if len(certain) > 1 else "Only this differs"
     if len(certain) == len(found.family):
         only = "All differ" if len(certain) > 1 else "It differs"
-    return f"**{only} from {found.reference}** over {seeds} shared seeds: {'; '.join(said)}."
+    shown = f"**{only} from {found.reference}** over {seeds} shared seeds: {'; '.join(said)}."
+    uncertain = [c for c in found.family if c not in certain]
+    return f"{shown} {_not_shown(uncertain)}" if uncertain else shown
+
+
+def _not_shown(uncertain: list[Contrast]) -> str:
+    """Say of each contrast how many seeds would find a difference as large as seen, alone."""
+    said = []
+    for c in uncertain:
+        needed = seeds_for(c.difference.mean, float(np.std(list(c.by_seed.values()), ddof=1)))
+        enough = "more than 1,000" if needed is None else f"{needed:,}"
+        size = f"{100 * c.difference.mean:+.1f} points"
+        said.append(f"{c.setting.network}, {c.label} ({size}; {enough} seeds)")
+    return (
+        f"*Not shown to differ, nor to be alike:* {'; '.join(said)}. In brackets: how many seeds "
+        "would find a difference of that size alone, with 80 % power, if it were the true one."
+    )
 
 
 def _enough(family: list[Contrast], seconds: dict[str, float]) -> str:

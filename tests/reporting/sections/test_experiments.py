@@ -45,10 +45,33 @@ def test_the_sentence_names_what_differs_and_nothing_else(varied):
     assert said.startswith(
         "**Only this differs from this run** over 6 shared seeds: resnet, drop_block_size 1: -"
     )
-    assert "11" not in said
+    assert "11" not in said.partition("*Not shown to differ")[0]
     varied[1] = experiment("block-1", counts(459, 2), drop_block_size=1)
     said = section.conclude(contrast(varied, None), {"resnet": 60.0})
     assert said.startswith("**No evidence that model.drop_block_size changes the mean test accur")
+
+
+def test_what_is_not_shown_to_differ_is_told_how_many_seeds_would_show_it(varied):
+    varied.append(experiment("block-7", counts(459, 2), drop_block_size=7))
+    said = section.conclude(contrast(varied, None), {"resnet": 60.0})
+    assert said.startswith("**Only this differs from this run** over 6 shared seeds: resnet, drop")
+    seven, five = counts(459, 2), counts(460, 1)
+    differences = [(seven[s] - five[s]) / 1000 for s in seven]
+    needed = seeds_for(np.mean(differences), np.std(differences, ddof=1))
+    size = f"{100 * np.mean(differences):+.1f} points; {needed} seeds"
+    assert f"resnet, drop_block_size 7 ({size})" in said.partition("*Not shown to differ")[2]
+
+
+def test_contrasts_and_leads_are_ordered_by_what_changed(varied):
+    for block in (9, 3, 7):
+        changed = experiment(f"block-{block}", counts(450 + block, 2), drop_block_size=block)
+        varied.insert(1, changed)
+    found = contrast(varied, None)
+    labels = [c.label for c in found.family if c.label.startswith("drop_block_size")]
+    assert labels == [f"drop_block_size {block}" for block in (1, 3, 7, 9, 11)]
+    leads = [lead.changed for lead in found.leads]
+    assert leads[0] == ""
+    assert leads[1:6] == [f"resnet: {label}" for label in labels]
 
 
 def test_too_few_shared_seeds_are_told_how_many_would_find_the_largest_difference():
