@@ -137,7 +137,7 @@ def _not_shown(uncertain: list[Contrast]) -> str:
     """Say of each contrast how many seeds would find a difference as large as seen, alone."""
     said = []
     for c in uncertain:
-        needed = seeds_for(c.difference.mean, float(np.std(list(c.by_seed.values()), ddof=1)))
+        needed = _seeds_to_find(c)
         enough = "more than 1,000" if needed is None else f"{needed:,}"
         size = f"{100 * c.difference.mean:+.1f} points"
         said.append(f"{c.setting.network}, {c.label} ({size}; {enough} seeds)")
@@ -147,17 +147,23 @@ def _not_shown(uncertain: list[Contrast]) -> str:
     )
 
 
+def _seeds_to_find(contrast: Contrast) -> int | None:
+    """Return how many seeds would find a difference and a spread as seen, alone (seeds_for)."""
+    spread = np.std(list(contrast.by_seed.values()), ddof=1)
+    return seeds_for(contrast.difference.mean, float(spread))
+
+
 def _enough(family: list[Contrast], seconds: dict[str, float]) -> str:
     """Say how many seeds would find the largest difference seen, alone, and what they cost."""
     largest = max(family, key=lambda c: abs(c.difference.mean))
-    values = np.array(list(largest.by_seed.values()))
+    seeds = len(largest.by_seed)
     size = f"{100 * abs(largest.difference.mean):.1f} points ({largest.label})"
-    if len(values) < 2:
+    if seeds < 2:
         return f"The largest difference seen is {size}, of a single seed, which shows no spread."
-    needed = seeds_for(largest.difference.mean, float(values.std(ddof=1)))
+    needed = _seeds_to_find(largest)
     if needed is None:
         return f"The largest difference seen, {size}, would take more than 1,000 seeds."
-    more, network = needed - len(values), largest.setting.network
+    more, network = needed - seeds, largest.setting.network
     if more <= 0:
         return f"The largest difference seen, {size}, would alone take {needed} seeds."
     minutes = 2 * more * seconds.get(network, float("nan")) / 60
