@@ -14,7 +14,7 @@ from pipeline.core.records import load_metadata
 from pipeline.sweep import assemble, jobs
 from pipeline.sweep.estimate import Asked, Estimate, estimate
 from pipeline.sweep.jobs import Job
-from pipeline.sweep.ledger import Ledger, Objects, Record, Stages
+from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, write_lock
 from pipeline.sweep.plan import Experiment, Training, digest, list_trainings, plan_experiments
 from pipeline.sweep.pool import local_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import describe_plan, follow
@@ -175,6 +175,7 @@ def find_known(head: Head, experiments: Iterable[Experiment], known: Known) -> N
     for experiment in experiments:
         unknown = [t for t, keys in experiment.keys.items() if keys.result not in known]
         assemble.set_params(head.clone, head.snapshot, experiment.overrides)
+        write_lock(head.clone, head.prepared[experiment.data])  # so that DVC need not look again
         for trial in assemble.find_cached(head.clone, unknown, head.environment):
             key = experiment.keys[trial].result
             known[key] = ledger.add(key, read_record(head.clone, trial))
