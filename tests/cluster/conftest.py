@@ -1,8 +1,8 @@
 import os
 import re
-import shutil
-import tempfile
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
@@ -16,12 +16,24 @@ from tests.conftest import TINY, make_project, project_in
 from tests.waiting import wait_for
 
 
+def folder_for_ray():
+    """Return a folder that is gone after its `with`; Ray's sockets take short names only."""
+    return TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
     """PostgreSQL, S3, MLflow, a folder for Ray; this process's environment names them."""
-    folder = tmp_path_factory.mktemp("services")
-    open_folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    ray_folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets take short names only
+    with TemporaryDirectory(prefix="postgres-") as open_folder, folder_for_ray() as ray_folder:
+        yield from serve(tmp_path_factory.mktemp("services"), Path(open_folder), ray_folder)
+
+
+def serve(folder, open_folder, ray_folder):
+    """Start the services, name them in the environment, and end them.
+
+    Args:
+        open_folder: PostgreSQL's, which its own user can reach.
+    """
     postgres, database = services.start_postgres(open_folder)
     s3, s3_address = services.start_s3(folder)
     mlflow, address = services.start_mlflow(folder, database, s3_address)
@@ -44,8 +56,6 @@ def shared(tmp_path_factory):
     os.environ.update(before)
     for server in (mlflow, s3, postgres):
         server.stop()
-    shutil.rmtree(open_folder)
-    shutil.rmtree(ray_folder, ignore_errors=True)
 
 
 class Cluster:
@@ -103,16 +113,15 @@ class Cluster:
             JobSubmissionClient(self.address).stop_job(job)
         wait_for(lambda: not self.running(), every=0.5)
 
-    def stop(self):
+    def close(self):
         self.ray.shutdown()
 
 
 @pytest.fixture(scope="session")
 def only_cluster(shared):
     """The cluster of this process's tests: to start one takes seconds of all processors."""
-    started = Cluster()
-    yield started
-    started.stop()
+    with closing(Cluster()) as started:
+        yield started
 
 
 @pytest.fixture

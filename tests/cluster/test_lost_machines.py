@@ -1,15 +1,13 @@
 """Processes and machines of a sweep go; in the end no result is missing, none doubled."""
 
 import os
-import shutil
 import signal
-import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import psutil
 import pytest
 
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import Cluster, folder_for_ray
 from tests.cluster.sweeps import (
     assert_all_is_well,
     end,
@@ -114,20 +112,13 @@ def test_ctrl_c_stops_the_job_and_its_trainings(project, cluster, shared, serial
 
 
 def test_after_a_restart_of_the_head_the_same_command_goes_on(project, shared, serial, monkeypatch):
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets take short names only
-    monkeypatch.setenv("RAY_TMPDIR", folder)  # the other tests' cluster stays
-    first = Cluster()
-    try:
-        process = start_sweep(project, first)
-        training = wait_for_an_epoch(project, process)
-    finally:
-        first.stop()
-    assert "the same command" in end(process, code=2)
-    wait_for(lambda: not training.is_running(), 60)
-    second = Cluster()
-    try:
-        run_sweep(project, second)
-    finally:
-        second.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder_for_ray() as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)  # the other tests' cluster stays
+        with closing(Cluster()) as first:
+            process = start_sweep(project, first)
+            training = wait_for_an_epoch(project, process)
+        assert "the same command" in end(process, code=2)
+        wait_for(lambda: not training.is_running(), 60)
+        with closing(Cluster()) as second:
+            run_sweep(project, second)
     assert_all_is_well(project, shared, serial)
