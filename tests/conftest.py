@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
@@ -38,12 +39,24 @@ TINY = {
 }
 
 
+def quick_params() -> str:
+    """Return params.yaml as `preset quick` writes it, for the tutorial's two networks.
+
+    Whatever a user has changed in the repository's, and whichever networks are there too.
+    """
+    from pipeline.commands.preset import apply, preset_changes
+
+    tutorial = {"data.path": None, "train.networks": ["baseline", "model"]}
+    changes = {**preset_changes("quick", REPOSITORY / "presets"), **tutorial}
+    return apply((REPOSITORY / "params.yaml").read_text(), changes)
+
+
 @pytest.fixture
 def params():
-    """The committed params.yaml, whatever a user has changed in the working copy since."""
-    from pipeline.core.params import load_params
+    """The params of the quick preset."""
+    from pipeline.core.params import check_params
 
-    return load_params(REPOSITORY / "params.yaml")
+    return check_params(YAML(typ="safe").load(quick_params()))
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.core.declarations import network_names
 from pipeline.core.errors import UserError
 from pipeline.core.params import check_params, load_params
-from tests.conftest import REPOSITORY
+from tests.conftest import quick_params
 
 
 def error_after(tmp_path, key, value):
-    values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    values = YAML(typ="safe").load(quick_params())
     section, name = key.split(".")
     values[section][name] = value
     file = tmp_path / "params.yaml"
@@ -89,7 +90,7 @@ def test_without_the_test_images_all_seeds_need_the_same_validation_images(param
 @pytest.mark.parametrize(
     ("networks", "shown"),
     [
-        (["modle"], "'modle' is no network; there are baseline, model, sprint"),
+        (["modle"], f"'modle' is no network; there are {', '.join(network_names())}"),
         (["shared"], "'shared' is no network"),
         ([], "= []: must be a list of 1 or more"),
         (["model", "model"], "each may stand in the list only once"),
@@ -102,7 +103,7 @@ def test_networks_that_there_are_not_are_named(tmp_path, networks, shown):
 
 
 def test_a_network_that_is_trained_needs_its_section_and_another_does_not(tmp_path):
-    values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    values = YAML(typ="safe").load(quick_params())
     del values["baseline"]
     YAML().dump(values, tmp_path / "params.yaml")
     with pytest.raises(UserError, match=r"train.networks names baseline, whose section"):
@@ -118,7 +119,7 @@ def test_a_network_that_is_trained_needs_its_section_and_another_does_not(tmp_pa
 def test_two_networks_with_one_name_for_people_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.core.params.display_name", lambda name: "resnet")
     with pytest.raises(UserError, match="two of them have the same display name"):
-        load_params(REPOSITORY / "params.yaml")
+        check_params(YAML(typ="safe").load(quick_params()))
 
 
 def test_a_misspelt_key_gets_the_nearest_one(tmp_path):
@@ -130,7 +131,7 @@ def test_a_misspelt_key_gets_the_nearest_one(tmp_path):
 
 
 def test_all_wrong_keys_are_named_at_once(tmp_path):
-    text = (REPOSITORY / "params.yaml").read_text()
+    text = quick_params()
     text = text.replace("  seeds: [0]", "  seeds: [x]").replace("  top_k: 5", "  top_k: 0")
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match=r"(?s)train\.seeds\[0\].*evaluate\.top_k"):
@@ -167,7 +168,7 @@ def test_a_folder_or_bytes_in_place_of_a_params_file_are_refused(tmp_path):
 def test_a_missing_file_and_a_missing_section_are_named(tmp_path):
     with pytest.raises(UserError, match="not found"):
         load_params(tmp_path / "params.yaml")
-    text = (REPOSITORY / "params.yaml").read_text().split("report:")[0]
+    text = quick_params().split("report:")[0]
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match="report is missing"):
         load_params(tmp_path / "params.yaml")

@@ -10,9 +10,9 @@ from ruamel.yaml import YAML
 from pipeline.commands.preset import apply
 from pipeline.core.errors import UserError
 from pipeline.core.params import check_params, load_params, with_networks
-from tests.conftest import REPOSITORY
+from tests.conftest import quick_params
 
-TEXT = (REPOSITORY / "params.yaml").read_text()
+TEXT = quick_params()
 VALUES = YAML(typ="safe").load(TEXT)
 SCHEMA = with_networks().model_json_schema()
 FIELDS = {

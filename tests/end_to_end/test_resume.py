@@ -20,10 +20,10 @@ from ruamel.yaml import YAML
 
 from pipeline.networks.shared.models import load_network
 from tests.conftest import (
-    REPOSITORY,
     TINY,
     environment_of_a_user,
     make_project,
+    quick_params,
     runs_of,
     start_python,
 )
@@ -39,7 +39,7 @@ TIMES = ["seconds", "images_per_second", "peak_memory_mb"]
 
 def write_params(folder, **changes):
     """Write params.yaml of a tiny deterministic training."""
-    values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    values = YAML(typ="safe").load(quick_params())
     for key, value in TINY.items():
         section, name = key.split(".")
         values[section][name] = value
