@@ -13,6 +13,7 @@ from pipeline.core.params import Params
 from pipeline.core.records import Split, load_metadata
 from pipeline.core.trials import Trial, Variant, label_history, load_history
 from pipeline.evaluation.outputs import EvaluationSet, load_masks, load_predictions, metrics_table
+from pipeline.reporting.provenance import check_provenance
 
 Key = tuple[str, Variant, int]  # a network's name for people, variant, seed
 
@@ -131,13 +132,15 @@ def load_results(params: Params) -> Results:
     """Read the files of the trainings that params.yaml asks for, those that there are.
 
     Raises:
-        UserError: there is none, one is damaged or incomplete, or they belong to different data.
+        UserError: there is none, one is damaged or incomplete, or they belong to different data or
+            params.
     """
     metadata = load_metadata(PREPARED)
     present = [t for t in params.trials if t.evaluation_folder.is_dir()]
     if not present:
         folder = params.trials[0].evaluation_folder.parent
         raise UserError(f"{folder} is empty; run `dvc repro`")
+    check_provenance(params, present)
     metrics = metrics_table(present, metadata["digest"])
     watched = _same(metrics, "watched", "train.watch")
     _same(metrics, "precision", "train.precision")
