@@ -26,7 +26,7 @@ def write_preset(name: str, overrides: list[str], upgrade: bool = False) -> str:
             and drop what is no key.
 
     Returns:
-        The lines that changed, or `no change`.
+        The lines whose values changed, or `no change`; not those that DVC had only laid out anew.
 
     Raises:
         UserError: an override is none, or the params would be wrong; nothing is written then.
@@ -38,7 +38,7 @@ def write_preset(name: str, overrides: list[str], upgrade: bool = False) -> str:
     new = apply(new, changes)
     check_params(YAML(typ="safe", pure=True).load(new))
     PARAMS_FILE.write_text(new)
-    return changed_lines(old, new)
+    return changed_lines(apply(old, {}), new)
 
 
 def preset_flags(name: str, overrides: list[str]) -> str:

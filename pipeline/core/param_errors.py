@@ -6,8 +6,8 @@ from typing import Any
 Schema = dict[str, Any]  # JSON schema
 
 UPGRADE = (
-    "If the file is of another version: `python -m pipeline preset quick --upgrade` renames what "
-    "was renamed, adds what is new with the preset's values and drops what is gone"
+    "To mend the file: `python -m pipeline preset quick --upgrade` keeps your values, renames what "
+    "was renamed, adds what is missing with the preset's values and drops what is no key"
 )
 
 _BOUNDS = {

@@ -243,7 +243,7 @@ def run_epochs(
     progress: Progress,
 ) -> None:
     """Train to the end; after each epoch save a checkpoint, then tell MLflow and the console."""
-    watched = training.watched
+    watched, watching = training.watched, sys.stdout.isatty()
 
     def after_epoch(model: keras.Model, rows: list[HistoryRow]) -> None:
         try:
@@ -255,7 +255,7 @@ def run_epochs(
             ) from None
         run.log_history(rows)
         if line := progress.after_epoch(len(rows)):
-            print(line, flush=True)
+            print(f"\n{line}" if watching else line, flush=True)  # below Keras' bar
 
     trainer = loop.Trainer(
         training.prepared,
@@ -265,7 +265,7 @@ def run_epochs(
         training.params.train.reshuffle,
         watched,
     )
-    trainer.fit(model, rows, after_epoch, verbose=1 if sys.stdout.isatty() else 2)
+    trainer.fit(model, rows, after_epoch, verbose=1 if watching else 2)
 
 
 def describe_training(training: Training, parameters: int, run: TrackedRun) -> str:

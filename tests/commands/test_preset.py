@@ -74,8 +74,15 @@ def test_the_way_back_from_what_dvc_has_written(project, invoke):
     code, printed = invoke("preset", "laptop", "data.pth=/data")
     assert (code, printed.count("\n")) == (2, 1)
     assert (project / "params.yaml").read_text() == broken_up
-    invoke("preset", "quick", "data.path=null")
+    _, printed = invoke("preset", "quick", "data.path=null")
     assert (project / "params.yaml").read_text() == TEXT
+    shown = [line.split("#")[0].split() for line in printed.splitlines()]
+    assert shown == [
+        ["-", "drop_block_size:", "7"],
+        ["+", "drop_block_size:", "5"],
+        ["-", "seeds:", "[0,", "1]"],
+        ["+", "seeds:", "[0]"],
+    ]
 
 
 def test_flags_are_what_dvc_takes_and_leave_the_file_alone(project, invoke):
