@@ -41,11 +41,11 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
         if metadata["params"]["source"] == "cifar100"
         else ""
     )
+    kept = ", all of them kept in the training split" if found["within_training"] else ""
     return (
         f"{found['within_training']:,} training and validation images have a duplicate among "
-        f"themselves, all of them kept in the training split; {found['test_of_training']:,} test "
-        f"images repeat a training or validation image, and {found['within_test']:,} have a twin "
-        f"in the test set. The rule: {rule}.{known}"
+        f"themselves{kept}; {found['test_of_training']:,} test images repeat a training or "
+        f"validation image, and {found['within_test']:,} have a twin in the test set. The rule: {rule}.{known}"
     )
 
 

@@ -21,11 +21,19 @@ NOTE = (
     "Accuracy in percent, loss as mean cross entropy in nats, both of the weights that were kept, "
     "without augmentation and DropBlock. *Last weights* are those after the last epoch. Parameters "
     "are the trainable ones; a multiply-add counts as two operations, training as three times the "
-    "forward pass of all images seen (1 PFLOP = 10^15 operations). The superclass is that of the "
-    "likeliest class. With mirror images: by the mean of an image's and its mirror image's "
-    "probabilities, in two passes. Calibration error: the mean gap between confidence and "
-    "accuracy, in 15 bins."
+    "forward pass of all images seen (1 PFLOP = 10^15 operations)."
 )
+# Of scores that not every run has.
+SCORE_NOTES = {
+    "superclass_accuracy": "The superclass is that of the likeliest class.",
+    "flip_accuracy": (
+        "With mirror images: by the mean of an image's and its mirror image's probabilities, in "
+        "two passes."
+    ),
+    "calibration_error": (
+        "Calibration error: the mean gap between confidence and accuracy, in 15 bins."
+    ),
+}
 PUBLISHED_NOTE = (
     "Published: part 5 and 7 of the tutorial; part 6, the baseline, gives no figures of its own "
     "but “around 65 %”. The tutorial reports the last epoch and stops by the test set."
@@ -36,15 +44,26 @@ TITLES = {1: "The network", 2: "Both networks"}
 def make(findings: Findings) -> Section:
     """Set the networks side by side."""
     results = findings.results
-    table = summary_table(results, findings.params.evaluate.top_k)
-    parts: list[Part] = [table, f"{describe_seeds(results)} {NOTE}"]
+    scores = scores_of(results)
+    table = summary_table(results, scores, findings.params.evaluate.top_k)
+    notes = [NOTE, *(note for key, note in SCORE_NOTES.items() if key in scores)]
+    parts: list[Part] = [table, f"{describe_seeds(results)} {' '.join(notes)}"]
     if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
         parts += ["### Beside the published figures", published, PUBLISHED_NOTE]
     return Section(TITLES.get(len(results.networks), "All networks"), parts)
 
 
-def summary_table(results: Results, top_k: int) -> pd.DataFrame:
+def scores_of(results: Results) -> list[str]:
+    """Return which of SCORES there are to show: none of superclasses that are the classes."""
+    there = [key for key in SCORES if any(f"best_{s}_{key}" in results.metrics for s in SPLITS)]
+    metadata = results.metadata
+    if metadata["superclass_names"] == metadata["class_names"]:
+        there.remove("superclass_accuracy")
+    return there
+
+
+def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFrame:
     """Return the headline table, a column for each network: means and deviations over seeds."""
     rows: Rows = {
         "parameters": ("parameters", "{:,.0f}", 1),
@@ -54,7 +73,8 @@ def summary_table(results: Results, top_k: int) -> pd.DataFrame:
         "best epoch": ("best_epoch", "{:.0f}", 1),
     }
     for split in SPLITS:
-        for key, (label, form, scale) in SCORES.items():
+        for key in scores:
+            label, form, scale = SCORES[key]
             name = f"{split} {label.format(top_k=top_k)}"
             rows[name] = (f"best_{split}_{key}", form, scale)
     rows["test accuracy of the last weights, %"] = ("last_test_accuracy", "{:.1f}", 100)
