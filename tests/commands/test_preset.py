@@ -1,4 +1,5 @@
 import itertools
+import re
 import shlex
 import subprocess
 
@@ -120,7 +121,7 @@ def test_an_override_is_read_as_yaml():
 
 
 def test_an_older_params_file_is_named_as_a_whole_and_brought_up_to_date(project, invoke):
-    old = TEXT.replace("  networks: [baseline, model] #", "  # no networks yet #")
+    old = re.sub(r"  networks: \[baseline, model\] *#", "  # no networks yet #", TEXT)
     old = old.replace("  deterministic: false", "  determinism: true").replace(
         "  top_k: 5", "  topk: 3"
     )

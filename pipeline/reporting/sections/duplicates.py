@@ -45,7 +45,8 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
     return (
         f"{found['within_training']:,} training and validation images have a duplicate among "
         f"themselves{kept}; {found['test_of_training']:,} test images repeat a training or "
-        f"validation image, and {found['within_test']:,} have a twin in the test set. The rule: {rule}.{known}"
+        f"validation image, and {found['within_test']:,} have a twin in the test set. "
+        f"The rule: {rule}.{known}"
     )
 
 

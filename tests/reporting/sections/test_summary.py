@@ -10,7 +10,7 @@ def test_the_summary_has_means_and_deviations_over_seeds(loaded):
     expected = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
     assert table.loc["test accuracy, %", "resnet"] == expected
     assert table.loc["parameters", "baseline"] == "1,000"
-    assert {"train loss", "val top-5 accuracy, %", 
+    assert {"train loss", "val top-5 accuracy, %",
             "test calibration error, points", "peak memory, MB", "training time, minutes",
             "MFLOP per image", "epochs run", "best epoch"} <= set(table.index)  # fmt: skip
 
