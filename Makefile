@@ -74,6 +74,7 @@ experiments: setup  ## List all experiments with what differs between them
 	@dvc exp show $(EXPERIMENTS) --only-changed --drop '^(pipeline|data/|outputs/|reports/)'
 
 report: setup  ## Write the report anew, with all experiments there are by now
+	@python -m pipeline check --results > /dev/null  # first: DVC takes the last report away
 	@dvc repro --quiet --force --single-item report register > /dev/null
 	$(SHOW_REPORT)
 

@@ -164,7 +164,8 @@ def preset(name: str, overrides: tuple[str, ...], flags: bool, upgrade: bool) ->
 
 
 @cli.command()
-def check() -> None:
+@click.option("--results", is_flag=True, help="Also that outputs/ was made with just these params.")
+def check(results: bool) -> None:
     """Check params.yaml: name every wrong key and value at once.
 
     DVC reads the lists of section train before any stage can look at them; where it says that an
@@ -172,7 +173,12 @@ def check() -> None:
     """
     from pipeline.core.params import PARAMS_FILE, load_params
 
-    trials = load_params().trials
+    params = load_params()
+    trials = params.trials
+    if results:
+        from pipeline.reporting.provenance import check_provenance
+
+        check_provenance(params, trials)
     print(f"{PARAMS_FILE} is fine; it asks for {', '.join(trial.title for trial in trials)}")
 
 

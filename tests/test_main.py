@@ -194,6 +194,18 @@ def test_params_that_are_fine_are_said_to_be(workspace, invoke):
     assert text == f"params.yaml is fine; it asks for {trials}\n"
 
 
+def test_check_holds_the_results_against_the_params_too(workspace, invoke):
+    set_params(workspace, model__drop_block_size=7)
+    assert invoke("check", "--results")[0] == 0  # no record of any
+    stage = {"params": {"params.yaml": {"model": {"drop_block_size": 5}}}}
+    lock = {"schema": "2.0", "stages": {"train@model-dropblock-0": stage}}
+    YAML().dump(lock, workspace / "dvc.lock")
+    code, text = invoke("check", "--results")
+    assert code == 2
+    assert "train@model-dropblock-0: model.drop_block_size was 5, is 7" in text
+    assert invoke("check")[0] == 0
+
+
 class Malicious:
     def __reduce__(self):
         return (print, ("owned",))
