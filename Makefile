@@ -10,7 +10,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Those that start a Ray of their own would get in each other's way there.
 ON_RAY = tests/sweep/test_run.py tests/sweep/test_raylets.py tests/sweep/test_pool.py
 PARALLEL = pytest -n auto --dist loadscope --no-loadscope-reorder $(addprefix --ignore=,$(ON_RAY))
-OWN_PROCESS = pytest -m "own_process" $(addprefix --ignore=,$(ON_RAY))
+# With as many threads on any machine, on which the last digits depend.
+OWN_PROCESS = TF_NUM_INTRAOP_THREADS=2 pytest -m "own_process" $(addprefix --ignore=,$(ON_RAY))
 
 SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
 	  echo "Report: $(CURDIR)/reports/report.html"

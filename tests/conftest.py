@@ -51,12 +51,17 @@ def quick_params() -> str:
     return apply((REPOSITORY / "params.yaml").read_text(), changes)
 
 
+def quick_values() -> dict:
+    """Return the values of quick_params by section, to change them."""
+    return YAML(typ="safe").load(quick_params())
+
+
 @pytest.fixture
 def params():
     """The params of the quick preset."""
     from pipeline.core.params import check_params
 
-    return check_params(YAML(typ="safe").load(quick_params()))
+    return check_params(quick_values())
 
 
 @pytest.fixture

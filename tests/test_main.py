@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests.conftest import REPOSITORY, quick_params, start_python, truncate
+from tests.conftest import REPOSITORY, quick_values, start_python, truncate
 from tests.made_up_results import write_results
 
 
 def set_params(folder, **changes):
-    values = YAML(typ="safe").load(quick_params())
+    values = quick_values()
     for key, value in changes.items():
         section, name = key.split("__")
         values[section][name] = value

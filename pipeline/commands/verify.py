@@ -11,7 +11,7 @@ from scipy import stats
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json
 from pipeline.core.params import PARAMS_FILE, read_yaml
-from pipeline.core.repository import LOCK
+from pipeline.core.repository import LOCK, read_lock
 from pipeline.reporting.comparison import LEVEL
 from pipeline.reporting.contrasts import setting_of
 from pipeline.reporting.experiments import Experiment, flatten
@@ -99,7 +99,7 @@ def _last_run() -> Experiment:
     if not Path(LOCK).exists() or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
     # With the params of the last report, whatever params.yaml has become since.
-    stage = read_yaml(Path(LOCK)).get("stages", {}).get("report", {})
+    stage = read_lock(Path()).get("report", {})
     params = stage.get("params", {}).get(str(PARAMS_FILE), {})
     return Experiment(str(REPORTS), flatten(params), read_json(COMPARISON))
 

@@ -3,10 +3,26 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
+from pipeline.core.params import read_yaml
 
 LOCK = "dvc.lock"
+Stages = dict[str, dict[str, Any]]  # entries of dvc.lock
+
+
+def read_lock(folder: Path) -> Stages:
+    """Return the entries of dvc.lock, none where there is no such file."""
+    return read_yaml(folder / LOCK).get("stages", {}) if (folder / LOCK).exists() else {}
+
+
+def write_lock(folder: Path, stages: Stages) -> None:
+    """Write a dvc.lock of nothing but these entries."""
+    with (folder / LOCK).open("w") as opened:
+        YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, opened)
 
 
 def git(

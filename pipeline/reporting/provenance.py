@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import OUTPUTS
-from pipeline.core.params import PARAMS_FILE, Params, read_yaml
-from pipeline.core.repository import LOCK
+from pipeline.core.params import PARAMS_FILE, Params
+from pipeline.core.repository import read_lock
 from pipeline.core.trials import Trial
 
 SHOWN = 5  # differences at most; one is enough to know what has happened
@@ -24,9 +24,7 @@ def check_provenance(params: Params, trials: list[Trial]) -> None:
     Raises:
         UserError: they differ.
     """
-    if not Path(LOCK).exists():
-        return
-    stages = read_yaml(Path(LOCK)).get("stages", {})
+    stages = read_lock(Path())
     today = params.model_dump(mode="json")
     made = ["prepare", *(f"{stage}@{t.label}" for t in trials for stage in ("train", "evaluate"))]
     differing = [

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.params import PARAMS_FILE
-from pipeline.core.repository import LOCK, experiment_ref, git
+from pipeline.core.repository import LOCK, Stages, experiment_ref, git, read_lock, write_lock
 from pipeline.core.trials import Trial
-from pipeline.sweep.ledger import Record, Stages, merge, read_lock, write_lock
+from pipeline.sweep.ledger import Record, merge
 from pipeline.sweep.plan import Experiment, override_params
 from pipeline.sweep.snapshot import Snapshot, dvc, last_lines
 

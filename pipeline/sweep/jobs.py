@@ -17,8 +17,8 @@ from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.core.errors import UserError, first_line, run_command
+from pipeline.core.repository import Stages
 from pipeline.sweep.estimate import Estimate
-from pipeline.sweep.ledger import Stages
 from pipeline.sweep.plan import Training
 from pipeline.sweep.pool import cluster_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import follow

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
-from ruamel.yaml import YAML
 
-from pipeline.core.params import read_yaml
-from pipeline.core.repository import LOCK
+from pipeline.core.repository import Stages
 from pipeline.sweep.storage import Storage
-
-Stages = dict[str, dict[str, Any]]
 
 
 class Record(NamedTuple):
@@ -112,14 +108,3 @@ class Objects:
 def merge(records: Iterable[Record]) -> Stages:
     """Return the entries of all records."""
     return {name: entry for record in records for name, entry in record.stages.items()}
-
-
-def write_lock(folder: Path, stages: Stages) -> None:
-    """Write a dvc.lock of nothing but these entries."""
-    with (folder / LOCK).open("w") as opened:
-        YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, opened)
-
-
-def read_lock(folder: Path) -> Stages:
-    """Return the entries of dvc.lock, none where there is no such file."""
-    return read_yaml(folder / LOCK)["stages"] if (folder / LOCK).exists() else {}

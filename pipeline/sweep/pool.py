@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.core.errors import UserError
+from pipeline.core.repository import Stages
 from pipeline.sweep.fence import GRACE
-from pipeline.sweep.ledger import Record, Stages
+from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Training
 from pipeline.sweep.snapshot import Snapshot
 from pipeline.sweep.task import Place, TrainingFailedError, train

@@ -11,10 +11,11 @@ from pathlib import Path
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import PREPARED, project_root
 from pipeline.core.records import load_metadata
+from pipeline.core.repository import Stages, write_lock
 from pipeline.sweep import assemble, jobs
 from pipeline.sweep.estimate import Asked, Estimate, estimate
 from pipeline.sweep.jobs import Job
-from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, write_lock
+from pipeline.sweep.ledger import Ledger, Objects, Record
 from pipeline.sweep.plan import Experiment, Training, digest, list_trainings, plan_experiments
 from pipeline.sweep.pool import local_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import describe_plan, follow

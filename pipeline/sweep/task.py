@@ -15,11 +15,12 @@ import filelock
 
 from pipeline.core.files import NEEDS_GPU, read_json
 from pipeline.core.params import PARAMS_FILE
+from pipeline.core.repository import Stages, read_lock, write_lock
 from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import LOGGED_MODEL, METRICS
 from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.fence import run_fenced
-from pipeline.sweep.ledger import Ledger, Objects, Record, Stages, read_lock, write_lock
+from pipeline.sweep.ledger import Ledger, Objects, Record
 from pipeline.sweep.plan import Evaluation, Training, digest, override_params
 from pipeline.sweep.snapshot import Snapshot, dvc, last_lines, unpack, user_environment
 from pipeline.sweep.storage import Storage, local_storage, remote_storage

@@ -4,7 +4,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core.params import with_networks
-from tests.conftest import quick_params
+from tests.conftest import quick_values
 
 SCHEMA = with_networks().model_json_schema()
 # Of no type that any key has: a section in place of a value.
@@ -51,7 +51,7 @@ def test_there_are_cases_for_all_keys():
 
 @pytest.mark.parametrize(("key", "value"), CASES, ids=lambda value: str(value))
 def test_a_wrong_value_exits_with_2_and_one_message(workspace, invoke, key, value):
-    values = YAML(typ="safe").load(quick_params())
+    values = quick_values()
     section, name = key.split(".")
     values[section][name] = value
     YAML().dump(values, workspace / "params.yaml")

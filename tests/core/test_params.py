@@ -4,11 +4,11 @@ from ruamel.yaml import YAML
 from pipeline.core.declarations import network_names
 from pipeline.core.errors import UserError
 from pipeline.core.params import check_params, load_params
-from tests.conftest import quick_params
+from tests.conftest import quick_params, quick_values
 
 
 def error_after(tmp_path, key, value):
-    values = YAML(typ="safe").load(quick_params())
+    values = quick_values()
     section, name = key.split(".")
     values[section][name] = value
     file = tmp_path / "params.yaml"
@@ -103,7 +103,7 @@ def test_networks_that_there_are_not_are_named(tmp_path, networks, shown):
 
 
 def test_a_network_that_is_trained_needs_its_section_and_another_does_not(tmp_path):
-    values = YAML(typ="safe").load(quick_params())
+    values = quick_values()
     del values["baseline"]
     YAML().dump(values, tmp_path / "params.yaml")
     with pytest.raises(UserError, match=r"train.networks names baseline, whose section"):
@@ -119,7 +119,7 @@ def test_a_network_that_is_trained_needs_its_section_and_another_does_not(tmp_pa
 def test_two_networks_with_one_name_for_people_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.core.params.display_name", lambda name: "resnet")
     with pytest.raises(UserError, match="two of them have the same display name"):
-        check_params(YAML(typ="safe").load(quick_params()))
+        check_params(quick_values())
 
 
 def test_a_misspelt_key_gets_the_nearest_one(tmp_path):

@@ -23,7 +23,7 @@ from tests.conftest import (
     TINY,
     environment_of_a_user,
     make_project,
-    quick_params,
+    quick_values,
     runs_of,
     start_python,
 )
@@ -39,7 +39,7 @@ TIMES = ["seconds", "images_per_second", "peak_memory_mb"]
 
 def write_params(folder, **changes):
     """Write params.yaml of a tiny deterministic training."""
-    values = YAML(typ="safe").load(quick_params())
+    values = quick_values()
     for key, value in TINY.items():
         section, name = key.split(".")
         values[section][name] = value

@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.sweep.ledger import Ledger, Objects, Record, merge, read_lock, write_lock
+from pipeline.core.repository import read_lock, write_lock
+from pipeline.sweep.ledger import Ledger, Objects, Record, merge
 from pipeline.sweep.storage import Storage, local_storage
 
 
