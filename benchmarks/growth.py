@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import save
 from benchmarks.steps import section
-from pipeline.core.params import Params, load_params
+from pipeline.settings.params import Params, load_params
 from pipeline.core.records import make_records
 from pipeline.training.batches import make_train_dataset
 from pipeline.training.compiling import new_model

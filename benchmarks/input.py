@@ -19,7 +19,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
-from pipeline.core.params import AugmentParams, load_params
+from pipeline.core.sections import AugmentParams
+from pipeline.settings.params import load_params
 from pipeline.data.cifar100 import load_cifar100
 from pipeline.data.sharpen import SHARPEN_KERNEL_256, sharpen
 from pipeline.training.batches import make_train_dataset
@@ -29,7 +30,7 @@ PREPARE = """
 import sys, time
 from pathlib import Path
 from pipeline.training.machine import peak_memory
-from pipeline.core.params import load_params
+from pipeline.settings.params import load_params
 from pipeline.stages.prepare import prepare
 start = time.perf_counter()
 data = load_params().data.model_copy(

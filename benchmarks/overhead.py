@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from benchmarks.measure import save
 from benchmarks.steps import BATCH, section
 from pipeline.core.files import PREPARED
-from pipeline.core.params import Params, load_params
+from pipeline.settings.params import Params, load_params
 from pipeline.core.records import Prepared
 from pipeline.tracking.lifecycle import tracked_run
 from pipeline.training.batches import make_train_dataset

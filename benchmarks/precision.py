@@ -33,7 +33,7 @@ def work(
     precision, environment = CONTENDERS[name]
     os.environ |= environment
     from benchmarks.steps import images_per_second, keras_step, make_batch, section
-    from pipeline.core.params import load_params
+    from pipeline.settings.params import load_params
     from pipeline.training.compiling import new_model
     from pipeline.training.machine import configure_backend
 

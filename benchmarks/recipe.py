@@ -17,7 +17,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from benchmarks.recipe_figures import FULL, contrast, plot_ablation, plot_frontier
-from pipeline.core.declarations import display_name, network_names
+from pipeline.networks import display_name, network_names
 from pipeline.core.files import OUTPUTS, PREPARED
 from pipeline.core.records import load_metadata
 from pipeline.reporting.experiments import compare_experiments, list_results, open_revision
@@ -121,10 +121,10 @@ def collect_final() -> None:
     known, rows = pd.read_csv(FOLDER / "final.csv"), []
     for result in list_results():
         if result.experiment in FINAL:
-            file = f"{OUTPUTS}/evaluation/{result.trial.label}/metrics.json"
+            file = f"{OUTPUTS}/evaluation/{result.training.label}/metrics.json"
             facts = json.loads(open_revision(result.revision).read_text(file))
             scores = facts["scores"]["last"]["test"]
-            run = result.experiment, result.trial.display_name, result.trial.seed, facts["pflop"]
+            run = result.experiment, result.training.display_name, result.training.seed, facts["pflop"]
             rows.append([*run, scores["accuracy"], scores["flip_accuracy"]])
     found = pd.DataFrame(rows, columns=known.columns)
     kept = known[~known["name"].isin(found["name"])]

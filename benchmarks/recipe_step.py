@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import images_per_second, keras_step, make_batch, section
-from pipeline.commands.preset import PRESETS
-from pipeline.core.params import check_params, read_yaml
+from pipeline.settings.presets import PRESETS
+from pipeline.core.files import read_yaml
+from pipeline.settings.params import check_params
 from pipeline.networks.shared.models import at_size, build_model
 from pipeline.training.compiling import compile_model
 from pipeline.training.machine import configure_backend

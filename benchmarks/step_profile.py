@@ -21,7 +21,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from benchmarks.measure import save
 from benchmarks.steps import BATCH, section
 from benchmarks.train_step import contenders
-from pipeline.core.params import Params, load_params
+from pipeline.settings.params import Params, load_params
 
 STEPS = 5
 SHOWN = 10  # kinds of operation by name, the others together

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.core.declarations import Recipe
-from pipeline.core.params import Params
+from pipeline.core.sections import Recipe
+from pipeline.settings.params import Params
 
 BATCH = 250  # of the benchmarks that do not vary it
 KEEP = 0.9  # DropBlock at work, as in the middle of the resnet's schedule

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from ray.cluster_utils import Cluster
 
 from benchmarks.measure import save
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 from pipeline.sweep import pool
 from pipeline.sweep.plan import Training
 from pipeline.sweep.snapshot import Snapshot, git, user_environment
@@ -56,7 +56,7 @@ def trainings_a_minute(nodes: int) -> float:
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
     try:
         trainings = [
-            (Training(str(i), Trial("model", "dropblock", i), ()), {}) for i in range(10 * nodes)
+            (Training(str(i), Training("model", "dropblock", i), ()), {}) for i in range(10 * nodes)
         ]
         snapshot = Snapshot(b"", "", "", ("", ""), "")
         with mock.patch.object(pool, "train", sleep_instead):

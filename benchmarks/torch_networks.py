@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.core.declarations import ConvNetParams
-from pipeline.core.params import TrainParams
+from pipeline.core.sections import ConvNetParams
+from pipeline.core.sections import TrainParams
 from pipeline.networks.model import ModelParams
 
 

@@ -21,8 +21,10 @@ from matplotlib.figure import Figure
 from benchmarks import torch_networks
 from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import BATCH, images_per_second, keras_step, make_batch, section
-from pipeline.core.declarations import Recipe, network_names
-from pipeline.core.params import TrainParams, load_params
+from pipeline.core.sections import Recipe
+from pipeline.networks import network_names
+from pipeline.core.sections import TrainParams
+from pipeline.settings.params import load_params
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import trainable_parameters

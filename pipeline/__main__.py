@@ -4,6 +4,7 @@ What a command needs is imported inside it, so that --help answers at once and a
 refused before TensorFlow is loaded.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import click
 
-from pipeline.core.declarations import network_names
 from pipeline.core.errors import UserError, run_command
 from pipeline.core.quiet import quiet_loading
-from pipeline.core.trials import TRIAL_HELP, VARIANTS, Trial
+from pipeline.core.recipe import VARIANTS
+from pipeline.networks import network_names
+from pipeline.settings.trainings import TRAINING_HELP, Training
 
 COMPLETION = "_PIPELINE_COMPLETE"  # what the shell sets while it completes a command
 PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").glob("*.yaml"))
@@ -25,21 +27,21 @@ PORT_HELP = "Usually {}, or a free one if that is in use."
 MODEL_HELP = "A training of this folder, like resnet-dropblock-0, or champion or challenger."
 
 
-class TrialType(click.ParamType):
+class TrainingType(click.ParamType):
     """A training, written like `resnet-dropblock-0`."""
 
-    name = "trial"
+    name = "training"
 
     def convert(
-        self, value: str | Trial, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Trial:
+        self, value: str | Training, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Training:
         """Read a label."""
-        if isinstance(value, Trial):
+        if isinstance(value, Training):
             return value
-        if trial := Trial.parse(value):
-            return trial
+        if training := Training.parse(value):
+            return training
         known = f"networks: {', '.join(network_names())}; variants: {', '.join(VARIANTS)}"
-        return self.fail(f"{value!r} is no training; give {TRIAL_HELP} ({known})", param, ctx)
+        return self.fail(f"{value!r} is no training; give {TRAINING_HELP} ({known})", param, ctx)
 
 
 class InOrder(click.Group):
@@ -58,128 +60,104 @@ def cli() -> None:
     """
 
 
+def run_stage(name: str, *training: Training) -> None:
+    """Run the function of a stage's name in its file: stage(params[, training]) -> what to say."""
+    from pipeline.settings.params import load_params
+
+    params = load_params()
+    with quiet_loading():  # TensorFlow, after all cheap checks
+        stage = getattr(importlib.import_module(f"pipeline.stages.{name}"), name)
+    print(stage(params, *training))
+
+
 @cli.command()
 def prepare() -> None:
     """Stage: load, sharpen and split the images."""
-    from pipeline.core.params import load_params
-
-    params = load_params().data
-
-    from pipeline.core.files import PREPARED
-    from pipeline.stages.prepare import prepare
-
-    digest = prepare(params)
-    print(f"prepared {params.source} in {PREPARED}, digest {digest[:12]}")
+    run_stage("prepare")
 
 
 @cli.command()
-@click.argument("trial", type=TrialType())
-def train(trial: Trial) -> None:
+@click.argument("training", type=TrainingType())
+def train(training: Training) -> None:
     """Stage: train one network with one seed.
 
-    TRIAL is network-variant-seed, like resnet-dropblock-0. Tracked in MLflow; a training that was
-    cut off goes on after its last epoch.
+    TRAINING is network-variant-seed, like resnet-dropblock-0. Tracked in MLflow; a training that
+    was cut off goes on after its last epoch.
     """
-    from pipeline.core.params import load_params
-
-    params = load_params()
-
-    with quiet_loading():  # TensorFlow, after all cheap checks
-        from pipeline.stages.train import Training, train
-
-    train(Training.of(params, trial))
+    run_stage("train", training)
 
 
 @cli.command()
-@click.argument("trial", type=TrialType())
-def evaluate(trial: Trial) -> None:
+@click.argument("training", type=TrainingType())
+def evaluate(training: Training) -> None:
     """Stage: score one training on the test set.
 
-    TRIAL is network-variant-seed, like resnet-dropblock-0. Leaves metrics and predictions, and adds
-    them and the exported model to the training's MLflow run.
+    TRAINING is network-variant-seed, like resnet-dropblock-0. Leaves metrics and predictions.
     """
-    from pipeline.core.params import load_params
-
-    params = load_params()
-
-    with quiet_loading():  # TensorFlow, after all cheap checks
-        from pipeline.stages.evaluate import evaluate
-
-    evaluate(params, trial)
+    run_stage("evaluate", training)
 
 
 @cli.command()
 def report() -> None:
     """Stage: compare the networks in reports/report.html."""
-    from pipeline.core.params import load_params
-
-    params = load_params()
-
-    from pipeline.stages.report import write_report  # pandas and seaborn, after all cheap checks
-
-    print(write_report(params))
+    run_stage("report")
 
 
 @cli.command()
-def register() -> None:
-    """Stage: name the best network champion in MLflow's registry.
+def publish() -> None:
+    """Stage: make MLflow's store agree with the results.
 
-    By validation accuracy, and only where it beats the present champion of the same data.
+    One finished run for each training, with curves, scores, model and report; the best network
+    becomes champion by validation accuracy, where it beats the present champion of the same data.
+    Fills an empty store, as after `dvc pull` in a fresh clone.
     """
-    from pipeline.core.params import load_params
-
-    params = load_params()
-
-    from pipeline.stages.register import register
-
-    print(register(params))
+    run_stage("publish")
 
 
 @cli.command()
 @click.argument("name", type=click.Choice(PRESETS))
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--flags", is_flag=True, help="Only print it as -S flags of `dvc exp run`.")
-@click.option(
-    "--upgrade",
-    is_flag=True,
-    help="Keep the values of params.yaml; only add keys that are new, with the preset's values, "
-    "rename those that were renamed and drop those that are gone.",
-)
-def preset(name: str, overrides: tuple[str, ...], flags: bool, upgrade: bool) -> None:
-    """Write a preset into params.yaml and print what changed.
+def preset(name: str, overrides: tuple[str, ...]) -> None:
+    """Set params.yaml to a preset and print what changed.
 
     \b
     python -m pipeline preset tutorial data.path=/data/cifar-100-binary
     python -m pipeline preset quick
-    dvc exp run $(python -m pipeline preset tutorial --flags)
     """
-    from pipeline.commands.preset import preset_flags, write_preset
+    from pipeline.settings.presets import write_preset
 
-    if flags and upgrade:
-        raise click.UsageError("--flags and --upgrade do not go together")
-    if flags:
-        print(preset_flags(name, list(overrides)))
-    else:
-        print(write_preset(name, list(overrides), upgrade))
+    print(write_preset(name, list(overrides)))
 
 
 @cli.command()
-@click.option("--results", is_flag=True, help="Also that outputs/ was made with just these params.")
-def check(results: bool) -> None:
+def upgrade() -> None:
+    """Convert a params.yaml that an earlier version wrote; its values are kept."""
+    from pipeline.settings.presets import upgrade_params
+
+    print(upgrade_params())
+
+
+@cli.command()
+def check() -> None:
     """Check params.yaml: name every wrong key and value at once.
 
-    DVC reads the lists of section train before any stage can look at them; where it says that an
-    object is not iterable, this says which.
+    Run it first: DVC's error for a malformed list does not name the key.
     """
-    from pipeline.core.params import PARAMS_FILE, load_params
+    from pipeline.settings.params import PARAMS_FILE, load_params
 
-    params = load_params()
-    trials = params.trials
-    if results:
-        from pipeline.reporting.provenance import check_provenance
+    titles = ", ".join(training.title for training in load_params().trainings)
+    print(f"{PARAMS_FILE} is fine; it asks for {titles}")
 
-        check_provenance(params, trials)
-    print(f"{PARAMS_FILE} is fine; it asks for {', '.join(trial.title for trial in trials)}")
+
+@cli.command()
+@click.option("--reference", metavar="NAME", help="The experiment to compare with; else this run.")
+@click.option("--x", metavar="KEY", default="drop_block_size", show_default=True,
+              help="The param to plot accuracy against.")  # fmt: skip
+def compare(reference: str | None, x: str) -> None:
+    """Compare all experiments on the prepared data, in reports/experiments/report.html."""
+    from pipeline.commands.compare import compare
+
+    print(compare(reference, x))
 
 
 @cli.command()
@@ -298,9 +276,8 @@ def verify(folder: Path | None) -> int:
 def doctor(close: tuple[str, ...]) -> int:
     """Find and mend what does not fit between DVC and MLflow.
 
-    Closes runs that a dead process left RUNNING, takes dead processes out of DVC's locks, tags each
-    run with all DVC experiments that hold its result, makes new runs where the store lost them, and
-    reports runs of other machines and a second store. Exits with 1 where something is left for you.
+    Closes runs that a dead process left RUNNING, and reports runs of other machines, a second store
+    and results that MLflow lacks. Exits with 1 where something is left for you.
     """
     from pipeline.commands.doctor import examine
     from pipeline.tracking.lifecycle import close_run

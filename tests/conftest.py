@@ -2,12 +2,10 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,23 +30,18 @@ needs_cifar100 = pytest.mark.skipif(
 TINY = {
     "data.limit": 200,
     "augment.crop_pixels": 2,
+    "recipe.epochs": 2,
     "baseline.width": 0.03,
     "baseline.epochs": 2,
     "model.width": 0.03,
-    "model.epochs": 2,
 }
 
 
 def quick_params() -> str:
-    """Return params.yaml as `preset quick` writes it, for the tutorial's two networks.
+    """Return params.yaml as `preset quick` writes it, whatever a user has changed."""
+    from pipeline.settings.presets import preset_text
 
-    Whatever a user has changed in the repository's, and whichever networks are there too.
-    """
-    from pipeline.commands.preset import apply, preset_changes
-
-    tutorial = {"data.path": None, "train.networks": ["baseline", "model"]}
-    changes = {**preset_changes("quick", REPOSITORY / "presets"), **tutorial}
-    return apply((REPOSITORY / "params.yaml").read_text(), changes)
+    return preset_text("quick", {})
 
 
 def quick_values() -> dict:
@@ -56,33 +49,39 @@ def quick_values() -> dict:
     return YAML(typ="safe").load(quick_params())
 
 
+def with_values(values: dict, changes: dict) -> dict:
+    """Set dotted keys in values by section, and return them."""
+    for key, value in changes.items():
+        section, name = key.split(".")
+        values.setdefault(section, {})[name] = value
+    return values
+
+
 @pytest.fixture
 def params():
     """The params of the quick preset."""
-    from pipeline.core.params import check_params
-
-    return check_params(quick_values())
+    return checked()
 
 
-@pytest.fixture
-def tiny_params(params):
-    changed = params.model_dump()
-    for key, value in TINY.items():
-        section, name = key.split(".")
-        changed[section][name] = value
-    return type(params).model_validate(changed)
+def checked(**changes):
+    """Return the params of the quick preset with other values, by dotted key."""
+    from pipeline.settings.params import check_params
+
+    return check_params(with_values(quick_values(), changes))
 
 
 @pytest.fixture
-def published(params):
-    """The tutorial's recipe: presets/tutorial.yaml upon params.yaml."""
-    from pipeline.commands.preset import preset_changes
+def tiny_params():
+    return checked(**TINY)
 
-    values = params.model_dump()
-    for key, value in preset_changes("tutorial", REPOSITORY / "presets").items():
-        section, name = key.split(".")
-        values[section][name] = value
-    return type(params).model_validate(values)
+
+@pytest.fixture
+def published():
+    """The tutorial's recipe."""
+    from pipeline.settings.params import check_params
+    from pipeline.settings.presets import preset_values
+
+    return check_params(preset_values("tutorial"))
 
 
 def with_train(params, **changes):
@@ -121,14 +120,6 @@ def finished_project(shared_folder):
 def copy_project(project: SimpleNamespace, folder: Path) -> SimpleNamespace:
     """Copy a project with its results and its MLflow store, to change it."""
     shutil.copytree(project.folder, folder, symlinks=True)
-    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
-        for table, column in [
-            ("experiments", "artifact_location"),
-            ("runs", "artifact_uri"),
-            ("logged_models", "artifact_location"),
-        ]:
-            moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-            database.execute(moved, (str(project.folder), str(folder)))
     return project_in(folder)
 
 

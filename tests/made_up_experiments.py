@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.reporting.experiments import Experiment, flatten
+from pipeline.reporting.contrasts import flatten
 
 SEEDS = range(6)
 BASELINE = {seed: 380 + seed for seed in SEEDS}

@@ -78,7 +78,7 @@ def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
     network, variant, seed = label.split("-")
     scores = ("loss", "accuracy", "top_k_accuracy", "superclass_accuracy", "calibration_error")
     return {
-        "name": label, "network": network, "variant": variant, "seed": int(seed),
+        "name": label, "training": f"{network}-{variant}-identity-{seed}", "network": network, "variant": variant, "seed": int(seed),
         "digest": digest, "parameters": 1000,
         "flops": 10**6, "pflop": 0.003, "epochs": 3, "best_epoch": 2, "seconds_per_epoch": 1.5,
         "images_per_second": 60.0, "training_seconds": 4.5, "peak_memory_mb": 900.0,

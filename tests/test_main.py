@@ -81,7 +81,7 @@ def test_help_loads_nothing_heavy():
     ("command", "message"),
     [
         ("frobnicate", "No such command 'frobnicate'"),
-        ("train", "Missing argument 'TRIAL'"),
+        ("train", "Missing argument 'TRAINING'"),
         ("train a b", "'a' is no training"),
         ("preset enormous", "'enormous' is not one of"),
         ("ui --port x", "'x' is not a valid integer"),
@@ -190,8 +190,8 @@ def test_params_that_are_fine_are_said_to_be(workspace, invoke):
     set_params(workspace, train__seeds=[0, 3])
     code, text = invoke("check")
     assert code == 0
-    trials = "baseline-dropblock-0, baseline-dropblock-3, resnet-dropblock-0, resnet-dropblock-3"
-    assert text == f"params.yaml is fine; it asks for {trials}\n"
+    trainings = "baseline-dropblock-0, baseline-dropblock-3, resnet-dropblock-0, resnet-dropblock-3"
+    assert text == f"params.yaml is fine; it asks for {trainings}\n"
 
 
 def test_check_holds_the_results_against_the_params_too(workspace, invoke):

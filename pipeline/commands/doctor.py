@@ -1,19 +1,14 @@
-"""Find and mend what does not fit between DVC's results and MLflow's runs."""
+"""Find and mend what a dead process or a lost store left behind."""
 
 import os
 import socket
-from collections import defaultdict
 from datetime import datetime
 
-from dvc.repo import Repo
-
-from pipeline.commands.dvc_locks import release_dead_locks
+from pipeline.commands.lookup import identities
 from pipeline.core.files import project_root
-from pipeline.core.trials import Trial
-from pipeline.reporting.experiments import COMMIT, WORKSPACE, TrackedResult, list_results
 from pipeline.tracking.context import HEARTBEAT
 from pipeline.tracking.lifecycle import close_dead_runs
-from pipeline.tracking.runs import tag_run
+from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import (
     find_runs,
     open_store,
@@ -21,14 +16,12 @@ from pipeline.tracking.store import (
     store_uri,
     without_password,
 )
-
-TAG = "dvc.experiments"
-NO_EXPERIMENT = (WORKSPACE, COMMIT)
+from pipeline.versioning.experiments import list_experiments
 
 
 @store_errors()
 def examine() -> tuple[list[str], list[str]]:
-    """Mend what can be mended.
+    """Close dead runs, and look for what only the user can mend.
 
     Returns:
         What was mended, and what is left for the user, a sentence each.
@@ -37,55 +30,25 @@ def examine() -> tuple[list[str], list[str]]:
         UserError: MLflow's store cannot be used, or this is no DVC repository.
     """
     client = open_store()
-    mended = release_dead_locks() + [
+    mended = [
         f"closed run {run_id}, left RUNNING by a dead process" for run_id in close_dead_runs(client)
     ]
-    results = list_results()
-    lost = missing_results(results)
-    if trials := sorted({r.trial for r in lost if r.experiment == WORKSPACE}):
-        mended += restore_runs(trials)
-        results = list_results()
-        lost = missing_results(results)
-    mended += tag_experiments(results)
-    # The last commit's results are restored with the workspace's.
-    others = {r.experiment for r in lost if not r.experiment.startswith(NO_EXPERIMENT)}
-    left = running_elsewhere() + other_stores()
-    left += [
-        f"runs of experiment {name} are not in this store; `dvc exp apply {name}` and this "
-        "command again make new ones"
-        for name in sorted(others)
+    return mended, running_elsewhere() + other_stores() + missing_results()
+
+
+def missing_results() -> list[str]:
+    """Describe the experiments whose trainings have no run in the store."""
+    there = {run.data.tags.get(TRAINING) for run in find_runs()}
+    lacking = [e for e in list_experiments() if set(identities(e).values()) - there]
+    if not lacking:
+        return []
+    if not lacking[0].revision:
+        return ["results of the workspace are not in MLflow; `python -m pipeline publish`"]
+    return [
+        f"results of {experiment.name} are not in MLflow; `dvc exp apply {experiment.name}`, then "
+        "`python -m pipeline publish`"
+        for experiment in lacking
     ]
-    return mended, left
-
-
-def tag_experiments(results: list[TrackedResult]) -> list[str]:
-    """Tag each run with the names of all experiments that hold its result; say which were new."""
-    experiments = defaultdict(set)
-    for result in results:
-        if not result.experiment.startswith(NO_EXPERIMENT):
-            experiments[result.run_id].add(result.experiment)
-    said = []
-    for run in find_runs():
-        names = ", ".join(sorted(experiments[run.info.run_id]))
-        if names and run.data.tags.get(TAG) != names:
-            tag_run(run.info.run_id, TAG, names)
-            said.append(f"tagged run {run.info.run_id} ({run.info.run_name}) with {names}")
-    return said
-
-
-def missing_results(results: list[TrackedResult]) -> list[TrackedResult]:
-    """Return the results whose run is not in the store, nor one that was made in its place."""
-    runs = find_runs()
-    present = {run.info.run_id for run in runs} | {r.data.tags.get("restored_from") for r in runs}
-    return [result for result in results if result.run_id not in present]
-
-
-def restore_runs(trials: list[Trial]) -> list[str]:
-    """Evaluate the workspace's results again, which makes new runs from their saved histories."""
-    with Repo(str(project_root())) as repo:
-        for stage in (*(f"evaluate@{trial.label}" for trial in trials), "register"):
-            repo.reproduce(stage, force=True, single_item=True)
-    return [f"made a new run for {trial.title} in the workspace" for trial in trials]
 
 
 def running_elsewhere() -> list[str]:

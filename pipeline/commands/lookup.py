@@ -1,16 +1,20 @@
-"""Which MLflow runs belong to which DVC experiment, and back.
+"""Which MLflow runs belong to which experiment, and back: joined on the trainings' identities."""
 
-Read from the results themselves, so it is right also where DVC restored a stage from its cache
-(the run is then the one that computed it) and for --temp and queued experiments.
-"""
+import json
 
 import pandas as pd
 
 from pipeline.core.errors import UserError
-from pipeline.reporting.experiments import TrackedResult, list_results
+from pipeline.core.files import OUTPUTS
+from pipeline.settings.trainings import Training
+from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_runs, open_store, store_errors
+from pipeline.versioning.experiments import Experiment, list_experiments
+
+ABSENT = "not in this store"
 
 
+@store_errors()
 def lookup(name: str | None) -> pd.DataFrame:
     """Return experiment, rev, network, variant, seed, run and its status in MLflow, a row each.
 
@@ -20,36 +24,43 @@ def lookup(name: str | None) -> pd.DataFrame:
     Raises:
         UserError: there is no such result, or this is no DVC repository.
     """
-    results = [result for result in list_results() if not name or _is_named(result, name)]
-    if not results:
+    open_store()
+    finished = {run.data.tags.get(TRAINING): run.info.run_id for run in reversed(find_runs())
+                if run.info.status == "FINISHED"}  # fmt: skip
+    rows = [
+        {
+            "experiment": experiment.name,
+            "rev": experiment.revision,
+            "network": training.display_name,
+            "variant": training.variant,
+            "seed": training.seed,
+            "MLflow run": finished.get(identity, ABSENT),
+        }
+        for experiment in list_experiments()
+        for training, identity in identities(experiment).items()
+    ]
+    chosen = [row for row in rows if not name or _is_named(row, name)]
+    if not chosen:
         raise UserError(
             f"no result of {name}; `dvc exp list` names the experiments"
             if name
             else "no results yet; run `dvc repro`"
         )
-    return as_table(results)
+    return pd.DataFrame(chosen)
 
 
-def _is_named(result: TrackedResult, name: str) -> bool:
-    of_revision = bool(result.revision) and name.startswith(result.revision)
-    return name == result.experiment or of_revision or result.run_id.startswith(name)
+def _is_named(row: dict[str, object], name: str) -> bool:
+    of_revision = bool(row["rev"]) and name.startswith(str(row["rev"]))
+    return name == row["experiment"] or of_revision or str(row["MLflow run"]).startswith(name)
 
 
-@store_errors()
-def as_table(results: list[TrackedResult]) -> pd.DataFrame:
-    """Return a row for each result."""
-    open_store()
-    status = {run.info.run_id: run.info.status for run in find_runs()}
-    rows = [
-        {
-            "experiment": result.experiment,
-            "rev": result.revision,
-            "network": result.trial.display_name,
-            "variant": result.trial.variant,
-            "seed": result.trial.seed,
-            "MLflow run": result.run_id,
-            "status": status.get(result.run_id, "not in this store"),
-        }
-        for result in results
-    ]
-    return pd.DataFrame(rows)
+def identities(experiment: Experiment) -> dict[Training, str]:
+    """Return the identity of each training of an experiment whose facts are in a cache here."""
+    found = {}
+    folder = str(OUTPUTS / "facts")
+    for path in sorted(p for p in experiment.hashes if p.startswith(f"{folder}/")):
+        training = Training.parse(path.rpartition("/")[2].removesuffix(".json"))
+        content = experiment.read(training.facts_file) if training else None
+        if training and content:
+            found[training] = json.loads(content).get(TRAINING, "")
+    return found

@@ -10,7 +10,7 @@ from pipeline.commands.images import load_image
 from pipeline.core.files import PREPARED
 from pipeline.core.quiet import quiet_loading
 from pipeline.core.records import load_metadata
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 
 
 def predict(files: list[Path], name: str, top: int) -> str:
@@ -41,8 +41,8 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
     metadata = load_metadata(PREPARED)
     with quiet_loading():
         import keras  # noqa: F401  with TensorFlow, before others load it aloud
-    if trial := Trial.parse(name):
-        return _load_trained(trial, metadata)
+    if training := Training.parse(name):
+        return _load_trained(training, metadata)
     from pipeline.tracking.registry import Registry, load_model
 
     registry = Registry(metadata["params"]["source"], metadata["digest"])
@@ -51,11 +51,11 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
     return load_model(uri), json.loads(version.tags["class_names"])
 
 
-def _load_trained(trial: Trial, metadata: dict[str, Any]) -> tuple[Any, list[str]]:
+def _load_trained(training: Training, metadata: dict[str, Any]) -> tuple[Any, list[str]]:
     from pipeline.evaluation.export import export_model
     from pipeline.networks.shared.models import load_network
 
-    model = load_network(trial.models_folder / "best.keras")
+    model = load_network(training.models_folder / "best.keras")
     return export_model(model, metadata["params"]["sharpen"]), metadata["class_names"]
 
 

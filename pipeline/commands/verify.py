@@ -9,13 +9,12 @@ import pandas as pd
 from scipy import stats
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import COMPARISON, REPORTS, read_json
-from pipeline.core.params import PARAMS_FILE, read_yaml
-from pipeline.core.repository import LOCK, read_lock
+from pipeline.core.files import COMPARISON, REPORTS, read_json, read_yaml
 from pipeline.reporting.comparison import LEVEL
-from pipeline.reporting.contrasts import setting_of
-from pipeline.reporting.experiments import Experiment, flatten
+from pipeline.reporting.contrasts import Result, numbers_of
 from pipeline.reporting.formats import listed
+from pipeline.settings.params import PARAMS_FILE
+from pipeline.versioning.repository import LOCK, read_lock
 
 AGREES, DISAGREES = "as published", "outside of what seeds explain"
 OTHER_DATA = "data: prepared from others, or another way"
@@ -95,16 +94,16 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     return as_table(agreements(here, published)), Path(published.name)
 
 
-def _last_run() -> Experiment:
+def _last_run() -> Result:
     if not Path(LOCK).exists() or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
     # With the params of the last report, whatever params.yaml has become since.
     stage = read_lock(Path()).get("report", {})
     params = stage.get("params", {}).get(str(PARAMS_FILE), {})
-    return Experiment(str(REPORTS), flatten(params), read_json(COMPARISON))
+    return Result(str(REPORTS), params, read_json(COMPARISON))
 
 
-def list_published() -> list[Experiment]:
+def list_published() -> list[Result]:
     """Return the published reports, each by the name of its folder in reports/.
 
     Raises:
@@ -116,21 +115,21 @@ def list_published() -> list[Experiment]:
     return [read_published(folder) for folder in folders]
 
 
-def read_published(folder: Path) -> Experiment:
+def read_published(folder: Path) -> Result:
     """Read a published report.
 
     Raises:
         UserError: the folder holds none.
     """
-    params = flatten(read_yaml(folder / PARAMS_FILE))
-    return Experiment(str(folder), params, read_json(folder / COMPARISON.name))
+    params = read_yaml(folder / PARAMS_FILE)
+    return Result(str(folder), params, read_json(folder / COMPARISON.name))
 
 
-def _differences(here: Experiment, published: Experiment) -> list[str]:
+def _differences(here: Result, published: Result) -> list[str]:
     """Name what differs between two results beside their seeds."""
     shared = _shared(here, published)
     lines = [] if _data(here) == _data(published) else [OTHER_DATA]
-    mine, theirs = ({k: v for name in shared for k, v in setting_of(one, name).items()}
+    mine, theirs = ({f"{name}: {k}": v for name in shared for k, v in numbers_of(one, name).items()}
                     for one in (here, published))  # fmt: skip
     for key in sorted(mine | theirs):
         if (ours := mine.get(key)) != (other := theirs.get(key)):
@@ -138,12 +137,12 @@ def _differences(here: Experiment, published: Experiment) -> list[str]:
     return lines
 
 
-def _data(result: Experiment) -> tuple[str, str | None]:
+def _data(result: Result) -> tuple[str, str | None]:
     """Return the digest of the data, and which part of them was scored."""
     return result.summary["digest"], result.summary.get("scored")
 
 
-def _shared(here: Experiment, published: Experiment) -> set[str]:
+def _shared(here: Result, published: Result) -> set[str]:
     return {
         name
         for name, section in here.summary["sections"].items()
@@ -151,7 +150,7 @@ def _shared(here: Experiment, published: Experiment) -> set[str]:
     }
 
 
-def agreements(here: Experiment, published: Experiment) -> list[Agreement]:
+def agreements(here: Result, published: Result) -> list[Agreement]:
     """Compare each network that two results share, the level divided among them (Bonferroni)."""
     shared = sorted(_shared(here, published))
     return [
@@ -160,7 +159,7 @@ def agreements(here: Experiment, published: Experiment) -> list[Agreement]:
     ]
 
 
-def _accuracies(result: Experiment, network: str) -> pd.Series:
+def _accuracies(result: Result, network: str) -> pd.Series:
     """Return a network's accuracies from 0 to 1, by seed."""
     return pd.Series(result.summary["accuracy"][network]["right"]) / result.summary["images"]
 

@@ -1,1 +1,1 @@
-"""What every room speaks in: errors, settings, trainings and their files, images."""
+"""What every room shares: errors, files, images as records, the sections of params.yaml."""

@@ -19,6 +19,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
+def warn(message: str) -> None:
+    """Tell of something that stops nothing."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
 def run_command(command: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; what stops it is one line instead of a traceback.
 

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from pipeline.core.errors import UserError
 
 PREPARED = Path("data/prepared")
@@ -77,3 +80,37 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; duplicate keys and syntax errors are UserErrors with their line."""
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8-sig"), path)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} not found; run this in the project's folder (`python -m pipeline preset "
+            "quick` writes params.yaml)"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def parse_yaml(text: str, path: Path) -> dict[str, Any]:
+    """Parse a YAML mapping.
+
+    Args:
+        path: the file that it is of, for the error.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {_yaml_problem(error)}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold sections like `model:`, got {values!r}")
+    return values
+
+
+def _yaml_problem(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+    return f"line {mark.line + 1}: {problem}" if mark else problem

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.files import project_root
-from pipeline.core.params import DataParams
 from pipeline.core.records import IMAGE_SIZE, Dataset, make_records
+from pipeline.core.sections import DataParams
 from pipeline.data.cifar100 import load_cifar100
 
 # The digits come without an official test set: one fifth, always the same images.

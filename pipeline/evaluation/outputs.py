@@ -11,10 +11,9 @@ import pandas as pd
 from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED, read_json, unreadable, write_json
 from pipeline.core.records import Split
-from pipeline.core.trials import DIGEST_SHOWN, Trial
+from pipeline.settings.trainings import DIGEST_SHOWN, Training
 
 METRICS, PREDICTIONS, MASKS = "metrics.json", "predictions.npz", "masks.npz"
-LOGGED_MODEL = "logged_model.json"
 Scores = dict[str, float]  # what they are: evaluation/scores, which takes a second to import
 
 
@@ -40,19 +39,19 @@ class EvaluationSet:
 
 
 def save_metrics(
-    trial: Trial, metrics: dict[str, Any], scores: dict[str, dict[Split, Scores]]
+    training: Training, metrics: dict[str, Any], scores: dict[str, dict[Split, Scores]]
 ) -> None:
     """Write what the report says of a training, with the scores by weights and split."""
-    write_json(trial.evaluation_folder / METRICS, {**metrics, "scores": scores})
+    write_json(training.evaluation_folder / METRICS, {**metrics, "scores": scores})
 
 
-def load_metrics(trial: Trial, digest: str) -> dict[str, Any]:
+def load_metrics(training: Training, digest: str) -> dict[str, Any]:
     """Read what save_metrics wrote, the scores as `{best,last}_{train,val,test}_{accuracy,...}`.
 
     Raises:
         UserError: the file is missing or damaged, or of other data than `digest`.
     """
-    file = trial.evaluation_folder / METRICS
+    file = training.evaluation_folder / METRICS
     metrics = read_json(file, "digest", "scores")
     if metrics["digest"] != digest:
         raise UserError(
@@ -68,7 +67,19 @@ def load_metrics(trial: Trial, digest: str) -> dict[str, Any]:
     return {**metrics, **flat}
 
 
-def metrics_table(trials: list[Trial], digest: str) -> pd.DataFrame:
+def scores_table(training: Training) -> pd.DataFrame:
+    """Return all scores of a training: a row for each pair of weights and split."""
+    scores = read_json(training.evaluation_folder / METRICS, "scores")["scores"]
+    return pd.DataFrame(
+        [
+            {"weights": weights, "images": split, **values}
+            for weights, splits in scores.items()
+            for split, values in splits.items()
+        ]
+    )
+
+
+def metrics_table(trainings: list[Training], digest: str) -> pd.DataFrame:
     """Read the metrics of trainings, a row each, the network by its name for people.
 
     Errors as in load_metrics.
@@ -76,29 +87,31 @@ def metrics_table(trials: list[Trial], digest: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                **load_metrics(trial, digest),
-                "network": trial.display_name,
-                "section": trial.network,
+                **load_metrics(training, digest),
+                "network": training.display_name,
+                "section": training.network,
             }
-            for trial in trials
+            for training in trainings
         ]
     )
 
 
-def save_predictions(trial: Trial, log_probabilities: np.ndarray, test: EvaluationSet) -> None:
+def save_predictions(
+    training: Training, log_probabilities: np.ndarray, test: EvaluationSet
+) -> None:
     """Write the scored images' log-probabilities, (n, classes) float32, and what describes them."""
     arrays = {field.name: getattr(test, field.name) for field in fields(test)}
-    file = trial.evaluation_folder / PREDICTIONS
+    file = training.evaluation_folder / PREDICTIONS
     np.savez_compressed(file, log_probabilities=log_probabilities, **arrays)
 
 
-def load_predictions(trial: Trial) -> tuple[np.ndarray, EvaluationSet]:
+def load_predictions(training: Training) -> tuple[np.ndarray, EvaluationSet]:
     """Read what save_predictions wrote.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    file = trial.evaluation_folder / PREDICTIONS
+    file = training.evaluation_folder / PREDICTIONS
     arrays = _load_arrays(file)
     try:
         log_probabilities = arrays.pop("log_probabilities")
@@ -107,18 +120,18 @@ def load_predictions(trial: Trial) -> tuple[np.ndarray, EvaluationSet]:
         raise unreadable(file, error) from None
 
 
-def save_masks(trial: Trial, masks: dict[str, np.ndarray]) -> None:
+def save_masks(training: Training, masks: dict[str, np.ndarray]) -> None:
     """Write the (h, w, channels) DropBlock mask of each layer."""
-    np.savez_compressed(trial.evaluation_folder / MASKS, **masks)  # type: ignore[arg-type]
+    np.savez_compressed(training.evaluation_folder / MASKS, **masks)  # type: ignore[arg-type]
 
 
-def load_masks(trial: Trial) -> dict[str, np.ndarray]:
+def load_masks(training: Training) -> dict[str, np.ndarray]:
     """Read what save_masks wrote.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    return _load_arrays(trial.evaluation_folder / MASKS)
+    return _load_arrays(training.evaluation_folder / MASKS)
 
 
 def _load_arrays(file: Path) -> dict[str, np.ndarray]:
@@ -127,18 +140,3 @@ def _load_arrays(file: Path) -> dict[str, np.ndarray]:
             return dict(saved)
     except (OSError, ValueError, BadZipFile) as error:
         raise unreadable(file, error) from None
-
-
-def save_logged_model(trial: Trial, run_id: str, model_uri: str) -> None:
-    """Write the MLflow run that has the scores, and the model that was logged to it."""
-    tracked = {"run_id": run_id, "model_uri": model_uri}
-    write_json(trial.evaluation_folder / LOGGED_MODEL, tracked)
-
-
-def load_logged_model(trial: Trial) -> dict[str, str]:
-    """Read run_id and model_uri.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    return read_json(trial.evaluation_folder / LOGGED_MODEL, "run_id", "model_uri")

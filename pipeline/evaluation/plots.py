@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.core.declarations import display_name, network_names
 from pipeline.core.records import SPLIT_NAMES
+from pipeline.networks import display_name, network_names
 
 mpl.use("agg")
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")

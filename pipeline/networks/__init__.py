@@ -1,1 +1,76 @@
 """The networks: each file here is one, found by its name; `shared` holds what they are built of."""
+
+import importlib
+import pkgutil
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import UserError, first_line
+from pipeline.core.sections import Recipe
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, as its file declares it under the name NETWORK.
+
+    Attributes:
+        display_name: its name for people, in reports and MLflow.
+        params: the type of its resolved recipe; its section of params.yaml has the file's name.
+        build: makes an untrained Keras model of that recipe and a number of classes. The model
+            takes (batch, 32, 32, 3) sharpened pixels 0..255 and gives (batch, classes) float32
+            logits, not probabilities.
+    """
+
+    display_name: str
+    params: type[Recipe]
+    build: Callable[[Any, int], Any]
+
+
+@cache
+def network_names() -> tuple[str, ...]:
+    """Return the names of all networks: the files of this folder."""
+    modules = pkgutil.iter_modules([str(FOLDER)])
+    return tuple(sorted(module.name for module in modules if not module.ispkg))
+
+
+def find_network(name: str) -> Network:
+    """Return the declaration of a network.
+
+    Raises:
+        UserError: its file cannot be imported, or declares none.
+    """
+    with code_errors(name):
+        declared = getattr(importlib.import_module(f"{__name__}.{name}"), "NETWORK", None)
+    if not isinstance(declared, Network):
+        raise UserError(
+            f"{FOLDER / name}.py declares no NETWORK = Network(...); CONTRIBUTING.md shows the "
+            "file of a network"
+        )
+    return declared
+
+
+@contextmanager
+def code_errors(name: str) -> Iterator[None]:
+    """Turn an error in the code of a network's file into a UserError with file and line."""
+    file = FOLDER / f"{name}.py"
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+        line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+        where = f"{file}, line {line}" if line else str(file)
+        raise UserError(f"{where}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def display_name(name: str) -> str:
+    """Return a network's name for people."""
+    return find_network(name).display_name

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pipeline.core.declarations import ConvNetParams, Network
+from pipeline.core.sections import ConvNetParams
+from pipeline.networks import Network
 
 
 def build(params: ConvNetParams, classes: int) -> Any:

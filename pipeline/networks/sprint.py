@@ -3,18 +3,33 @@
 After the residual networks of the speed runs on CIFAR (reports/recipe/published.csv).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.core.declarations import ConvNetParams, Network
+from pipeline.core.sections import ConvNetParams, Count, KeepProbability, Probability, Width
+from pipeline.networks import Network
 
 
 class SprintParams(ConvNetParams):
-    """The network and its recipe."""
+    """The network and its recipe, with the shape's defaults."""
 
-    stem_filters: Annotated[int, Field(ge=1)]
-    activation: Literal["relu", "gelu"]
+    width: Width = 1.0
+    stem_filters: Count = 32  # of the first convolution, 3x3
+    activation: Literal["relu", "gelu"] = "gelu"
+    filters: list[Count] = Field(
+        [96, 192, 384]
+    )  # of the stages, each of which halves the feature map
+    kernel_sizes: list[Count] = Field([3, 3, 3])
+    pool_size: Count = 2
+    pool_stride: Count = 2
+    hidden_units: list[Count] = Field([])
+    logits_norm: bool = False
+    drop_block_size: Count = 3
+    drop_block_oversize: Literal["skip", "clamp"] = "skip"
+    conv_keep_start: KeepProbability = 1.0
+    conv_keep_step: Probability = 0.0
+    conv_keep_end: KeepProbability = 1.0
 
 
 def build(params: SprintParams, classes: int) -> Any:

@@ -35,16 +35,6 @@ def answers_of(results: Results) -> dict[str, Answers]:
     return {name: Answers(found, found == labels) for name, found in classes.items()}
 
 
-def of_experiment(answers: dict[str, Answers], name: str) -> dict[str, Answers]:
-    """Return what an experiment's own run answered, under the experiment's name."""
-    own = f"{THIS_RUN}/"
-    return {
-        f"{name}/{key.removeprefix(own)}": found
-        for key, found in answers.items()
-        if key.startswith(own)
-    }
-
-
 def save_answers(file: Path, answers: dict[str, Answers]) -> None:
     """Write all answers, those that are the same once."""
     rows: dict[bytes, int] = {}

@@ -1,7 +1,7 @@
-"""Experiments against each other: each network's settings, and their differences from a reference.
+"""Experiments compared: each network's settings, and their differences from a reference.
 
-Trainings of the same network with the same numbers are one setting, whichever experiments they were
-made in; settings are compared over the seeds that they share, all of them at once.
+Trainings that differ in the seed alone are one setting, whichever experiments they were made in;
+settings are compared over the seeds that they share, all of them at once.
 """
 
 from collections import Counter
@@ -10,37 +10,44 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core.arithmetic import keep_prob
 from pipeline.core.errors import UserError
+from pipeline.core.recipe import Variant
+from pipeline.core.words import NO_DROPBLOCK, without_unread
 from pipeline.reporting.comparison import Interval, max_t_p_values, t_interval
-from pipeline.reporting.experiments import Experiment, Flat
 from pipeline.reporting.formats import by_size
+from pipeline.settings.identity import settings_of
+from pipeline.settings.trainings import Training
 
-# What says which trainings there are, and not how one of them is made.
-WHICH = ("train.networks", "train.variants", "train.seeds")
-DROP_KEYS = (
-    "drop_block_size",
-    "drop_block_oversize",
-    "conv_keep_start",
-    "conv_keep_step",
-    "conv_keep_end",
-)
-DROP_BLOCK = "DropBlock"  # stands in a setting for these keys, where they do not decide
+Numbers = dict[str, Any]
+BLOCK, OFF = "drop_block_size", "off"
+
+
+class Result(NamedTuple):
+    """An experiment's result.
+
+    Attributes:
+        params: params.yaml by section, of whatever version.
+        summary: its comparison.json.
+    """
+
+    name: str
+    params: dict[str, Any]
+    summary: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One network with one set of numbers, over all experiments that have it.
+    """All that trainings have in common whose seeds alone differ, over all experiments.
 
     Attributes:
-        numbers: what decides the training, by dotted key.
+        numbers: the params that decide the training.
         experiments: their names, that of the reference first.
         right: the correct test images of each seed.
         images: how many test images there are.
     """
 
     network: str
-    numbers: Flat
+    numbers: Numbers
     experiments: list[str]
     right: dict[int, int]
     images: int
@@ -94,12 +101,12 @@ class Contrasts:
 
     Attributes:
         settings: of all networks.
-        reference: the name of the experiment that the others are held against.
+        reference: the name of the experiment that the others are compared with.
         seeds: those that all contrasts of the family share.
         family: the contrasts that are tested at once.
         apart: those with fewer seeds.
         leads: of the other networks over the first one, in each experiment; all tested at once too.
-        unlike: the experiments whose results differ from another's of the same setting and seed.
+        unlike: the experiments whose results differ from an earlier one's of the same training.
     """
 
     settings: list[Setting] = field(default_factory=list)
@@ -111,26 +118,24 @@ class Contrasts:
     unlike: list[str] = field(default_factory=list)
 
 
-def contrast(experiments: list[Experiment], reference: str | None) -> Contrasts:
+def contrast(results: list[Result], reference: str | None) -> Contrasts:
     """Contrast all settings with those of one experiment.
 
     Args:
-        experiments: on the same data, this run first.
-        reference: the experiment's name; None for this run.
+        results: on the same data, at least one.
+        reference: the experiment's name; None for the first.
 
     Raises:
         UserError: there is no such experiment.
     """
-    if not experiments:
-        return Contrasts()
-    names = [experiment.name for experiment in experiments]
+    names = [result.name for result in results]
     chosen = reference or names[0]
     if chosen not in names:
         raise UserError(
-            f"params.yaml: report.reference: {chosen!r} is no experiment on this data; there are "
+            f"--reference {chosen}: no experiment on this data is called that; there are "
             f"{', '.join(names)}"
         )
-    ordered = sorted(experiments, key=lambda experiment: experiment.name != chosen)
+    ordered = sorted(results, key=lambda result: result.name != chosen)
     settings, unlike = collect_settings(ordered)
     of_reference = {s.network: s for s in settings if chosen in s.experiments}
     pairs = [
@@ -152,14 +157,47 @@ def contrast(experiments: list[Experiment], reference: str | None) -> Contrasts:
     )
 
 
+def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
+    """Return each network's settings, and the experiments that do not agree with an earlier one.
+
+    What was trained twice with other results, as on another machine, counts as first seen.
+    """
+    settings: dict[tuple[str, str], Setting] = {}
+    unlike: list[str] = []
+    for result in results:
+        for network, found in result.summary["accuracy"].items():
+            right = {int(seed): count for seed, count in found["right"].items()}
+            key = network, result.summary["settings"][network]
+            if key not in settings:
+                numbers, images = numbers_of(result, network), result.summary["images"]
+                settings[key] = Setting(network, numbers, [result.name], right, images)
+            elif all(
+                settings[key].right.get(seed, count) == count for seed, count in right.items()
+            ):
+                settings[key].experiments.append(result.name)
+                settings[key].right.update(right)
+            else:
+                unlike.append(f"{result.name} ({network})")
+    return list(settings.values()), unlike
+
+
+def numbers_of(result: Result, network: str) -> Numbers:
+    """Return the params that decide a network's trainings, without those that nothing reads."""
+    section = result.summary["sections"][network]
+    variant: Variant = (result.params["train"].get("variants") or ["dropblock"])[0]
+    every = settings_of(result.params, Training(section, variant, 0))
+    read = without_unread(every)
+    return {**read, BLOCK: OFF} if BLOCK in every and BLOCK not in read else read
+
+
 def _leads(
-    experiments: list[Experiment], settings: list[Setting], of_reference: dict[str, Setting]
+    results: list[Result], settings: list[Setting], of_reference: dict[str, Setting]
 ) -> list[Lead]:
-    """Hold the other networks' settings against the first network's, of each experiment."""
+    """Compare the other networks' settings with the first network's, in each experiment."""
     pairs: dict[tuple[str, str], tuple[Setting, Setting]] = {}
-    for experiment in experiments:
-        mine = {s.network: s for s in settings if experiment.name in s.experiments}
-        first = mine.get(experiment.summary.get("reference", ""))
+    for result in results:
+        mine = {s.network: s for s in settings if result.name in s.experiments}
+        first = mine.get(result.summary.get("reference", ""))
         if first and mine.keys() <= of_reference.keys():
             for other in mine.values():
                 if other is not first:
@@ -224,77 +262,51 @@ def _by_seed(setting: Setting, reference: Setting, seeds: list[int]) -> dict[int
     return {s: (setting.right[s] - reference.right[s]) / setting.images for s in seeds}
 
 
-def collect_settings(experiments: list[Experiment]) -> tuple[list[Setting], list[str]]:
-    """Return each network's settings, and the experiments that do not agree with an earlier one.
-
-    An experiment whose results of a seed differ from an earlier one's with the same numbers was
-    made with other code or on another machine: its results are a setting of their own.
-    """
-    settings: list[Setting] = []
-    unlike: list[str] = []
-    for experiment in experiments:
-        for network, found in experiment.summary["accuracy"].items():
-            numbers = setting_of(experiment, network)
-            right = {int(seed): count for seed, count in found["right"].items()}
-            same = [s for s in settings if (s.network, s.numbers) == (network, numbers)]
-            agreeing = next((s for s in same if _agree(s.right, right)), None)
-            if agreeing:
-                agreeing.experiments.append(experiment.name)
-                agreeing.right.update(right)
-                continue
-            if same:
-                unlike.append(f"{experiment.name} ({network})")
-            images = experiment.summary["images"]
-            settings.append(Setting(network, numbers, [experiment.name], right, images))
-    return settings, unlike
-
-
-def _agree(one: dict[int, int], other: dict[int, int]) -> bool:
-    return all(one[seed] == other[seed] for seed in set(one) & set(other))
-
-
-def setting_of(experiment: Experiment, network: str) -> Flat:
-    """Return the numbers that decide a network's trainings, by dotted key."""
-    params = experiment.params
-    section = experiment.summary["sections"][network]
-    chosen = (f"{section}.", "augment.", "train.")
-    numbers = {k: v for k, v in params.items() if k.startswith(chosen) and k not in WHICH}
-    if state := drop_state(params, section):
-        numbers = {k: v for k, v in numbers.items() if k.partition(".")[2] not in DROP_KEYS}
-        numbers[DROP_BLOCK] = state
-    return numbers
-
-
-def drop_state(params: Flat, section: str) -> str:
-    """Say `off` or `single units` where the keys of DropBlock do not decide, else nothing."""
-    variant = (params.get("train.variants") or ["dropblock"])[0]
-    if variant == "nodrop" or (variant == "dropblock" and _keeps_all(params, section)):
-        return "off"
-    return "single units" if variant == "unitdrop" else ""
-
-
-def _keeps_all(params: Flat, section: str) -> bool:
-    """Whether a network drops nothing in any epoch (Recipe.drops, of params of any version)."""
-    start, step, end = (params.get(f"{section}.{key}", 0) for key in DROP_KEYS[2:])
-    return keep_prob(start, step, end, params.get(f"{section}.epochs", 1) - 1) == 1
-
-
-def differing(settings: list[Flat]) -> list[str]:
+def differing(settings: list[Numbers]) -> list[str]:
     """Return the keys whose values are not the same in all settings, in order."""
     keys = list(dict.fromkeys(key for numbers in settings for key in numbers))
     return [key for key in keys if len({str(numbers.get(key)) for numbers in settings}) > 1]
 
 
-def describe_change(numbers: Flat, reference: Flat) -> str:
-    """Say what is other than in the reference; `other code` where no number is."""
-    keys = differing([reference, numbers])
-    if numbers.get(DROP_BLOCK):
-        keys = [key for key in keys if key.partition(".")[2] not in DROP_KEYS]
-    said = [_describe(key, numbers.get(key)) for key in keys if key in numbers]
-    return ", ".join(said) or "same numbers, other code or machine"
+def describe_change(numbers: Numbers, reference: Numbers) -> str:
+    """Say what is other than in the reference; that it is the code where no number is."""
+    keys = [key for key in differing([reference, numbers]) if key in numbers]
+    said = [NO_DROPBLOCK if numbers[key] == OFF else f"{key} {numbers[key]}" for key in keys]
+    return ", ".join(said) or "same numbers, other code or library versions"
 
 
-def _describe(key: str, value: Any) -> str:
-    if key == DROP_BLOCK:
-        return "without DropBlock" if value == "off" else f"DropBlock of {value}"
-    return f"{key.partition('.')[2]} {value}"
+def describe_contrasts(found: Contrasts) -> dict[str, Any]:
+    """Return what is contrasted with what, over which seeds, and what comes of it, for JSON."""
+    return {
+        "reference": found.reference,
+        "seeds": found.seeds,
+        "found": [
+            {
+                "network": c.setting.network,
+                "experiments": c.setting.experiments,
+                "reference": c.reference.experiments,
+                "label": c.label,
+                **_describe_contrast(c),
+            }
+            for c in [*found.family, *found.apart]
+        ],
+        "leads": [
+            {
+                "network": lead.contrast.setting.network,
+                "experiments": lead.contrast.setting.experiments,
+                "other": lead.contrast.reference.network,
+                "reference": lead.contrast.reference.experiments,
+                "changed": lead.changed,
+                **_describe_contrast(lead.contrast),
+            }
+            for lead in found.leads
+        ],
+    }
+
+
+def _describe_contrast(contrast: Contrast) -> dict[str, Any]:
+    return {
+        "by_seed": {str(seed): value for seed, value in contrast.by_seed.items()},
+        **{key: value for key, value in vars(contrast.difference).items() if value == value},
+        "adjusted_p": contrast.p_value,
+    }

@@ -1,152 +1,191 @@
-"""The project's DVC experiments: their revisions, their results, their MLflow runs."""
+"""The page that compares all experiments on the same data."""
 
-import json
-import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import pandas as pd
 
-from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.scm import NoSCM
-from dvc_data.index import DataIndexDirError
-from ruamel.yaml import YAML, YAMLError
-from scmrepo.exceptions import SCMError
+from pipeline.core.words import NO_DROPBLOCK
+from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, t_interval
+from pipeline.reporting.contrasts import OFF, Contrast, Contrasts, Setting, differing
+from pipeline.reporting.formats import between, by_size, counted, counted_seeds, format_p, listed
+from pipeline.reporting.page import Page
+from pipeline.reporting.section import Drawing, Part, Section
+from pipeline.reporting.setting_plots import ABSENT, plot_contrasts, plot_settings, value_of
 
-from pipeline.core.errors import UserError
-from pipeline.core.files import COMPARISON, OUTPUTS, PREDICTIONS, project_root
-from pipeline.core.params import PARAMS_FILE
-from pipeline.core.trials import Trial
-from pipeline.evaluation.outputs import LOGGED_MODEL
-from pipeline.reporting.audit import Answers, of_experiment, read_answers
-
-WORKSPACE = "workspace"
-COMMIT = "commit "  # with the start of its hash
-Flat = dict[str, Any]
-
-
-class Experiment(NamedTuple):
-    """What an experiment's report says, and the params it was made with, by dotted key.
-
-    Attributes:
-        answers: those of its trainings, under its name.
-    """
-
-    name: str
-    params: Flat
-    summary: dict[str, Any]
-    answers: dict[str, Answers] = {}  # noqa: RUF012, a NamedTuple's default that nothing changes
-
-
-class TrackedResult(NamedTuple):
-    """A training's result in a DVC experiment, a commit or the workspace, and its MLflow run."""
-
-    experiment: str
-    revision: str
-    trial: Trial
-    run_id: str
+ALONE = (
+    "There is nothing to compare yet: all results on this data have the same settings. `dvc exp "
+    "run -S model.drop_block_size=7` makes others."
+)
+SETTINGS_NOTE = (
+    "Trainings that differ in the seed alone are one row, whichever experiments they were made in, "
+    "with the params that are not the same in all rows. Means over the seeds with Student's t "
+    "intervals (95 %). *Whether two intervals overlap does not say whether the settings differ*: "
+    "that takes differences paired over the seeds."
+)
+CONTRAST_NOTE = (
+    "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
+    "for each seed, and as a mean with Student's t interval (95 %, for each row alone). The "
+    "adjusted p-values are Westfall-Young max-T sign flips over the shared seeds, {seeds}, for all "
+    "rows at once. `--reference NAME` chooses another reference."
+)
+LEADS_NOTE = (
+    "Test accuracy of one network minus the other's, both as they are in the same experiment, "
+    "paired over the seeds; intervals for each row alone, adjusted p-values for all rows at once."
+)
+APART_NOTE = (
+    "These have fewer seeds in common with the reference than the others, and so stand apart: "
+    "paired intervals of their own, and no adjusted p-value."
+)
+UNLIKE_NOTE = (
+    "The same training with other results than in an earlier experiment: {names}. It was made on "
+    "another machine, and is left out."
+)
 
 
-def list_revisions() -> list[tuple[str, str | None]]:
-    """Return the name and the git revision of the workspace (None), the last commit, experiments.
-
-    Raises:
-        UserError: this is no DVC repository.
-    """
-    try:
-        with Repo(str(project_root())) as repo:
-            return [(WORKSPACE, None), *_commits(repo)]
-    except DvcException as error:
-        raise UserError(f"DVC's repository cannot be read: {error}") from None
-
-
-def _commits(repo: Repo) -> Iterator[tuple[str, str]]:
-    if isinstance(repo.scm, NoSCM):
-        return
-    try:
-        head = repo.scm.get_rev()
-    except SCMError:  # no commit yet
-        return
-    yield COMMIT + head[:7], head
-    for experiments in repo.experiments.ls(all_commits=True).values():
-        yield from experiments
-
-
-def open_revision(revision: str | None) -> DVCFileSystem:
-    """Open the main repository's files at a revision."""
-    return DVCFileSystem(str(project_root()), rev=revision)
-
-
-def compare_experiments(digest: str) -> list[Experiment]:
-    """Return each committed result on the same prepared data.
+def make_page(found: Contrasts, x: str) -> Page:
+    """Show the contrasts with the reference, the networks in each experiment, and all settings.
 
     Args:
-        digest: of the prepared data.
-
-    Raises:
-        UserError: this is no DVC repository.
+        x: the param to plot accuracy against.
     """
-    found = []
-    for name, revision in list_revisions():
-        if revision is None:
-            continue
-        files = open_revision(revision)
-        try:
-            summary = json.loads(files.read_text(str(COMPARISON)))
-            params = YAML(typ="safe", pure=True).load(files.read_text(str(PARAMS_FILE)))
-        except (OSError, ValueError, YAMLError, DataIndexDirError):  # in no cache, or of before
-            continue
-        for written_beside in ("headline", "contrasts"):
-            summary.pop(written_beside, None)
-        if summary.get("digest") == digest and "sections" in summary:
-            answers = of_experiment(_read_answers(files), name)
-            found.append(Experiment(name, flatten(params), summary, answers))
-    return found
+    x = horizontal(found.settings, x)
+    drawing = Drawing(
+        "experiments",
+        plot_settings(found.settings, x),
+        f"Test accuracy of each setting against {x}",
+    )
+    sections = [Section("All settings", [settings_table(found.settings), SETTINGS_NOTE])]
+    if any(lead.changed for lead in found.leads):
+        leads: list[Part] = [leads_table(found), LEADS_NOTE]
+        sections.insert(0, Section("The networks in each experiment", leads))
+    return Page(
+        "Experiments",
+        conclude(found) if found.family else ALONE,
+        [],
+        [UNLIKE_NOTE.format(names=listed(found.unlike))] if found.unlike else [],
+        [drawing, *contrast_parts(found)],
+        sections,
+    )
 
 
-def _read_answers(files: DVCFileSystem) -> dict[str, Answers]:
-    try:
-        return read_answers(files.read_bytes(str(PREDICTIONS)))
-    except (OSError, DataIndexDirError):
-        return {}
+def horizontal(settings: list[Setting], wanted: str) -> str:
+    """Return the param to plot against: the wanted one, or one that varies where it does not."""
+    if len({value_of(setting, wanted) for setting in settings} - {ABSENT}) > 1:
+        return wanted
+    varying = [
+        key
+        for network in dict.fromkeys(setting.network for setting in settings)
+        for key in differing([s.numbers for s in settings if s.network == network])
+    ]
+    return varying[0] if varying else wanted
 
 
-def flatten(params: dict[str, Any]) -> Flat:
-    """Return params by dotted key; `data` without what the digest of the data stands for."""
-    return {
-        f"{section}.{key}": value
-        for section, values in params.items()
-        if section not in ("data", "report", "evaluate")
-        for key, value in (values or {}).items()
-    }
+def contrast_parts(found: Contrasts) -> list[Part]:
+    """Show the contrasts with the reference."""
+    if not found.family:
+        return []
+    note = CONTRAST_NOTE.format(reference=found.reference, seeds=counted_seeds(found.seeds))
+    alt = f"Paired differences in test accuracy from {found.reference}, with intervals"
+    drawing = Drawing("contrasts", plot_contrasts([*found.family, *found.apart]), alt)
+    parts: list[Part] = [contrast_table(found.family), note, drawing]
+    return [*parts, APART_NOTE, contrast_table(found.apart)] if found.apart else parts
 
 
-def list_results() -> list[TrackedResult]:
-    """List the results of the workspace, the last commit and all experiments.
-
-    A revision whose results are in no cache here, as after a clone, or damaged, is named and passed
-    over.
-
-    Raises:
-        UserError: this is no DVC repository.
-    """
-    return [result for name, rev in list_revisions() for result in _read_results(name, rev)]
-
-
-def _read_results(experiment: str, revision: str | None) -> Iterator[TrackedResult]:
-    files = open_revision(revision)
-    try:
-        for path in sorted(files.glob(f"{OUTPUTS}/evaluation/*/{LOGGED_MODEL}")):
-            if trial := Trial.parse(path.split("/")[-2]):
-                run_id = json.loads(files.read_text(path))["run_id"]
-                yield TrackedResult(experiment, (revision or "")[:7], trial, run_id)
-    except (FileNotFoundError, DataIndexDirError):  # known to dvc.lock, in no cache here
-        _pass_over(
-            experiment, "its results are in no cache here; `dvc pull` or `dvc repro` brings them"
+def conclude(found: Contrasts) -> str:
+    """Say in a sentence which of the contrasts are more than chance."""
+    keys = sorted({key for c in found.family for key in _changed_keys(c)})
+    varied, change = listed(keys) if keys else "the code", "change" if len(keys) > 1 else "changes"
+    effect = f"{varied} {change} the mean test accuracy"
+    seeds = len(found.seeds)
+    if seeds < SEEDS_NEEDED:
+        return (
+            f"Not enough seeds to say whether {effect}: over {counted(seeds, 'shared seed')} no p "
+            f"can fall below {min(1.0, 2 / 2**seeds):.3g}, and a verdict at {LEVEL} takes "
+            f"{SEEDS_NEEDED} seeds."
         )
-    except (ValueError, KeyError) as error:
-        _pass_over(experiment, f"its results are damaged ({error!r}); `dvc repro` mends them")
+    shown = [c for c in found.family if c.p_value is not None and c.p_value < LEVEL]
+    if not shown:
+        smallest = min(c.p_value for c in found.family if c.p_value is not None)
+        return (
+            f"No evidence that {effect}: the smallest adjusted p of "
+            f"{counted(len(found.family), 'contrast')} is {format_p(smallest)}, over {seeds} "
+            "shared seeds."
+        )
+    said = [
+        f"{c.setting.network}, {c.label}: {100 * c.difference.mean:+.1f} points "
+        f"({between(c.difference)}), adjusted p {format_p(c.p_value or 0)}"
+        for c in shown
+    ]
+    others = len(found.family) - len(shown)
+    text = f"Shown to differ from {found.reference} over {seeds} shared seeds: {'; '.join(said)}."
+    return f"{text} Not shown to differ, nor to be alike: the other {others}." if others else text
 
 
-def _pass_over(experiment: str, reason: str) -> None:
-    print(f"{experiment}: {reason}", file=sys.stderr)
+def _changed_keys(contrast: Contrast) -> list[str]:
+    numbers = contrast.setting.numbers
+    keys = differing([contrast.reference.numbers, numbers])
+    return [NO_DROPBLOCK if numbers[key] == OFF else key for key in keys if key in numbers]
+
+
+def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
+    """Return a row for each contrast, in points."""
+    labels = [f"{c.setting.network}: {c.label}" for c in contrasts]
+    return _in_points(contrasts).set_axis(pd.Index(labels, name="setting"))
+
+
+def leads_table(found: Contrasts) -> pd.DataFrame:
+    """Return a row for each lead of a network over the first one, in points."""
+    contrasts = [lead.contrast for lead in found.leads]
+    changed = [lead.changed or f"as in {found.reference}" for lead in found.leads]
+    table = _in_points(contrasts).set_axis(pd.Index(changed, name="experiments"))
+    table.insert(0, "lead", [f"{c.setting.network} minus {c.reference.network}" for c in contrasts])
+    return table
+
+
+def _in_points(contrasts: list[Contrast]) -> pd.DataFrame:
+    rows = [
+        {
+            "seeds shared": counted_seeds(c.by_seed),
+            "difference of each": ", ".join(f"{100 * d:+.1f}" for d in c.by_seed.values()),
+            "mean": f"{100 * c.difference.mean:+.2f}",
+            "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none of one seed",
+            "adjusted p": format_p(c.p_value) if c.p_value is not None else "none",
+        }
+        for c in contrasts
+    ]
+    return pd.DataFrame(rows)
+
+
+def settings_table(settings: list[Setting]) -> pd.DataFrame:
+    """Return a row for each setting: the numbers that differ within its network, its accuracy."""
+    rows = []
+    for network in dict.fromkeys(s.network for s in settings):
+        mine = [s for s in settings if s.network == network]
+        shown = _columns(mine)
+        for setting in sorted(mine, key=lambda s: [by_size(_cell(s, key)) for key in shown]):
+            found = t_interval(setting.accuracies)
+            several = len(setting.right) > 1
+            rows.append(
+                {
+                    "network": network,
+                    **{key: _cell(setting, key) for key in shown},
+                    "seeds": counted_seeds(setting.right),
+                    "test accuracy, %": f"{100 * found.mean:.1f}",
+                    "95 % interval": between(found.of_accuracy(), ".1f")
+                    if several
+                    else "none of one seed",
+                    "experiments": ", ".join(setting.experiments),
+                }
+            )
+    table = pd.DataFrame(rows).fillna("")
+    last = ["seeds", "test accuracy, %", "95 % interval", "experiments"]
+    return table[[c for c in table if c not in last] + last].set_index("network")
+
+
+def _columns(settings: list[Setting]) -> list[str]:
+    """Return the keys whose values differ between the settings that have them."""
+    keys = differing([s.numbers for s in settings])
+    having = {key: {str(s.numbers[key]) for s in settings if key in s.numbers} for key in keys}
+    return [key for key in keys if len(having[key]) > 1]
+
+
+def _cell(setting: Setting, key: str) -> str:
+    return str(setting.numbers.get(key, "-"))

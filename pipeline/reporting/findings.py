@@ -1,66 +1,39 @@
 """Everything that the sections of the report show, computed once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.core.errors import UserError
-from pipeline.core.params import Params
-from pipeline.reporting import experiments
-from pipeline.reporting.audit import THIS_RUN, Answers, answers_of
 from pipeline.reporting.comparison import Comparison, compare, interval
-from pipeline.reporting.contrasts import Contrast, Contrasts, contrast
 from pipeline.reporting.results import Results, load_results
+from pipeline.settings.identity import setting_of
+from pipeline.settings.params import Params
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The results of this run, what they say of the networks, and the experiments beside it.
+    """The results of this run, and what they say of the networks.
 
     Attributes:
         everything: the results of all variants.
         results: those of the first variant, which the report is about.
         comparisons: of the other networks, by their names, with the first network.
-        summary: the figures that the reports of other experiments read.
-        experiments: this run and all experiments on the same data; empty without a repository.
-        contrasts: of these experiments with a reference.
     """
 
     params: Params
     everything: Results
     results: Results
     comparisons: dict[str, Comparison]
-    summary: dict[str, Any]
-    experiments: list[experiments.Experiment]
-    contrasts: Contrasts = field(default_factory=Contrasts)
-
-    @property
-    def answers(self) -> dict[str, Answers]:
-        """What all trainings of this run and of the experiments say of the test images."""
-        found = answers_of(self.everything)
-        for experiment in self.experiments:
-            found |= experiment.answers
-        return found
-
-    @property
-    def compared(self) -> dict[str, Any]:
-        """The figures of the comparison, with the contrasts of the experiments."""
-        return {**self.summary, "contrasts": describe_contrasts(self.contrasts)}
 
 
 def find(params: Params) -> Findings:
     """Load the results, and compare them.
 
     Raises:
-        UserError: there are no results, they belong to different data, or there is no such
-            experiment as `report.reference`.
+        UserError: there are no results, or they belong to different data.
     """
     everything = load_results(params)
     results = everything.of(everything.variants[0])
-    comparisons = compare_networks(results)
-    summary = summarise(results, comparisons)
-    others = read_experiments(summary, params)
-    contrasts = contrast(others, params.report.reference)
-    return Findings(params, everything, results, comparisons, summary, others, contrasts)
+    return Findings(params, everything, results, compare_networks(results))
 
 
 def compare_networks(results: Results) -> dict[str, Comparison]:
@@ -82,8 +55,10 @@ def compare_networks(results: Results) -> dict[str, Comparison]:
     return compared
 
 
-def summarise(results: Results, comparisons: dict[str, Comparison]) -> dict[str, Any]:
-    """Collect the figures by which the reports of other experiments compare themselves."""
+def summarise(findings: Findings) -> dict[str, Any]:
+    """Collect the figures by which experiments are compared with each other."""
+    results = findings.results
+    settings = results.metrics.groupby("network", sort=False)["training"].first().map(setting_of)
     return {
         "digest": results.metadata["digest"],
         "watched": results.watched,
@@ -91,8 +66,9 @@ def summarise(results: Results, comparisons: dict[str, Comparison]) -> dict[str,
         "images": len(results.test.labels),
         "reference": results.reference,
         "sections": results.sections,
+        "settings": {name: settings[name] for name in results.names},
         "accuracy": {name: describe_accuracy(results, name) for name in results.names},
-        "differences": {name: describe_difference(c) for name, c in comparisons.items()},
+        "differences": {n: describe_difference(c) for n, c in findings.comparisons.items()},
     }
 
 
@@ -119,53 +95,3 @@ def describe_difference(comparison: Comparison) -> dict[str, Any]:
         "p_value": comparison.p_value,
         "seeds": comparison.seeds,
     }
-
-
-def describe_contrasts(found: Contrasts) -> dict[str, Any]:
-    """Return what is contrasted with what, over which seeds, and what comes of it."""
-    return {
-        "reference": found.reference,
-        "seeds": found.seeds,
-        "found": [
-            {
-                "network": c.setting.network,
-                "experiments": c.setting.experiments,
-                "reference": c.reference.experiments,
-                "label": c.label,
-                **describe_contrast(c),
-            }
-            for c in [*found.family, *found.apart]
-        ],
-        "leads": [
-            {
-                "network": lead.contrast.setting.network,
-                "experiments": lead.contrast.setting.experiments,
-                "other": lead.contrast.reference.network,
-                "reference": lead.contrast.reference.experiments,
-                "changed": lead.changed,
-                **describe_contrast(lead.contrast),
-            }
-            for lead in found.leads
-        ],
-    }
-
-
-def describe_contrast(contrast: Contrast) -> dict[str, Any]:
-    """Return a contrast's difference of each seed, its mean with its interval, and its p-value."""
-    return {
-        "by_seed": {str(seed): value for seed, value in contrast.by_seed.items()},
-        **{key: value for key, value in vars(contrast.difference).items() if value == value},
-        "adjusted_p": contrast.p_value,
-    }
-
-
-def read_experiments(summary: dict[str, Any], params: Params) -> list[experiments.Experiment]:
-    """Set this run beside all experiments on the same data; nothing without a DVC repository."""
-    this_run = experiments.Experiment(THIS_RUN, experiments.flatten(params.model_dump()), summary)
-    try:
-        others = experiments.compare_experiments(summary["digest"])
-    except UserError:
-        return []
-    same = this_run.params, summary
-    alike = [other for other in others if other.summary.get("scored") == summary["scored"]]
-    return [this_run, *(other for other in alike if (other.params, other.summary) != same)]

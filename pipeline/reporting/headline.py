@@ -5,7 +5,6 @@ from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
 from pipeline.reporting.formats import between, counted, format_p, listed
-from pipeline.reporting.power import MOST_SEEDS, seeds_for
 from pipeline.reporting.results import Results
 
 ALIKE = 0.1  # how far the compute of two trainings may differ without being named
@@ -94,13 +93,6 @@ def _certainty(comparison: Comparison) -> str:
     return f"{over}: no evidence of a difference"
 
 
-def training_cost(results: Results, name: str, seeds: int) -> str:
-    """Say how many trainings more seeds of a network and the reference are, and how long."""
-    seconds = results.training_seconds
-    minutes = seeds * (seconds[name] + seconds[results.reference]) / 60
-    return f"{2 * seeds} trainings, about {minutes:,.0f} minutes one after the other"
-
-
 def verdicts(findings: Findings) -> list[str]:
     """Say what may be claimed of each network beside the first, a paragraph each."""
     results, comparisons = findings.results, findings.comparisons
@@ -112,12 +104,7 @@ def verdicts(findings: Findings) -> list[str]:
         return ["**No verdict: the results are not complete.**"]
     pflop = results.metrics.groupby("network")["pflop"].mean()
     said = {
-        name: " ".join(
-            [
-                verdict(found, results.reference, name, pflop[name] / pflop[results.reference]),
-                *_enough(found, results, name),
-            ]
-        )
+        name: verdict(found, results.reference, name, pflop[name] / pflop[results.reference])
         for name, found in comparisons.items()
     }
     if len(results.networks) == 2:
@@ -176,30 +163,6 @@ def _only_images(seeds: int) -> str:
         " The interval above is of these two fitted models: it covers the choice of test images, "
         "not how much another seed would change."
     )
-
-
-def _enough(comparison: Comparison, results: Results, name: str) -> list[str]:
-    """Say how many seeds would be enough for the difference seen, and what they would cost."""
-    if comparison.significant:
-        return []
-    if comparison.seeds == 1:
-        return ["How many would be enough shows only once there is a spread: train 3 seeds first."]
-    mean, spread = comparison.difference.mean, comparison.spread
-    seen = (
-        f"a true difference as large as the one seen ({100 * abs(mean):.1f} points, "
-        f"{100 * spread:.1f} points of standard deviation from seed to seed)"
-    )
-    needed = seeds_for(mean, spread)
-    if needed is None:
-        return [f"To find {seen} takes more than {MOST_SEEDS:,} seeds."]
-    more = needed - comparison.seeds
-    if more <= 0:
-        return [f"With 80 % power {needed} seeds find {seen}: it is smaller, or bad luck."]
-    return [
-        f"With 80 % power {needed} seeds would find {seen}: {more} more of both networks, "
-        f"{training_cost(results, name, more)}. Difference and spread are themselves known from "
-        f"{comparison.seeds} seeds only."
-    ]
 
 
 def warnings(results: Results) -> list[str]:

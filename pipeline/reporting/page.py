@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jinja2
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
 from markdown_it import MarkdownIt
 
@@ -20,7 +21,6 @@ from pipeline.reporting.sections import (
     difference,
     dropblock,
     duplicates,
-    experiments,
     generalisation,
     learning,
     likeness,
@@ -31,6 +31,7 @@ from pipeline.reporting.sections import (
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
+FILE_DPI = 110
 SCREEN_DPI = 96  # a CSS pixel is 1/96 inch
 NARROWEST = 0.62  # of a figure's own width, below which it is scrolled and not shrunk: its text
 SECTIONS = (
@@ -44,7 +45,6 @@ SECTIONS = (
     classes,
     dropblock,
     duplicates,
-    experiments,
     protocol,
 )
 # Where the test images were not scored: what choosing a recipe takes.
@@ -90,6 +90,19 @@ def make_page(findings: Findings) -> Page:
         overview.make(findings),
         [section for section in made if section is not None],
     )
+
+
+def write_page(page: Page, folder: Path) -> None:
+    """Write the page into a folder, as report.md with figures/ and as one file, report.html."""
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    (folder / "report.md").write_text(render_markdown(page))
+    (folder / "report.html").write_text(render_html(page))
+    for drawing in page.drawings:
+        # No software version in the file: the same figure is the same bytes.
+        file, metadata = figures / f"{drawing.name}.png", {"Software": None}
+        drawing.figure.savefig(file, dpi=FILE_DPI, metadata=metadata)
+        plt.close(drawing.figure)
 
 
 def render_markdown(page: Page) -> str:

@@ -1,9 +1,8 @@
-"""How many seeds would be enough: the power of the report's verdict, paired over seeds.
+"""What difference how many seeds find: the power of the report's verdict, paired over seeds.
 
 A difference and the spread of the seeds' differences (its standard deviation) are in one unit.
 """
 
-from bisect import bisect_left
 from functools import cache
 
 import numpy as np
@@ -12,7 +11,6 @@ from scipy import optimize, stats
 from pipeline.reporting.comparison import CONFIDENCE, LEVEL, SEEDS_NEEDED, sign_flips
 
 POWER = 0.8
-MOST_SEEDS = 1000
 SIMULATED = 12  # seeds up to which the sign flips' own power is simulated; beyond it is Student's t
 DRAWS = 2_000
 
@@ -54,23 +52,6 @@ def verdict_power(ratio: float, seeds: int) -> float:
 def _normal_draws(seeds: int) -> np.ndarray:
     """Return (seeds, draws) standard normal numbers, the same at each call."""
     return np.random.default_rng(0).normal(size=(seeds, DRAWS))
-
-
-def seeds_for(difference: float, spread: float) -> int | None:
-    """Return how many seeds give a verdict on a difference with 80 % power.
-
-    None where it takes more than 1,000, or where there is no spread to go by.
-    """
-    if not spread > 0:
-        return None
-    ratio = abs(difference) / spread
-    for seeds in range(SEEDS_NEEDED, SIMULATED + 1):
-        if verdict_power(ratio, seeds) >= POWER:
-            return seeds
-    if t_power(ratio, MOST_SEEDS) < POWER:
-        return None
-    counts = range(SIMULATED + 1, MOST_SEEDS + 1)  # with which the power rises
-    return counts[bisect_left(counts, POWER, key=lambda seeds: t_power(ratio, seeds))]
 
 
 @cache

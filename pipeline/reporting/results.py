@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.declarations import display_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED
-from pipeline.core.params import Params
+from pipeline.core.recipe import Variant
 from pipeline.core.records import Split, load_metadata
-from pipeline.core.trials import Trial, Variant, label_history, load_history
 from pipeline.evaluation.outputs import EvaluationSet, load_masks, load_predictions, metrics_table
-from pipeline.reporting.provenance import check_provenance
+from pipeline.networks import display_name
+from pipeline.settings.params import Params
+from pipeline.settings.trainings import Training, label_history, load_history
 
 Key = tuple[str, Variant, int]  # a network's name for people, variant, seed
 
@@ -132,32 +132,33 @@ def load_results(params: Params) -> Results:
     """Read the files of the trainings that params.yaml asks for, those that there are.
 
     Raises:
-        UserError: there is none, one is damaged or incomplete, or they belong to different data or
-            params.
+        UserError: there is none, one is damaged or incomplete, or they belong to different data.
     """
     metadata = load_metadata(PREPARED)
-    present = [t for t in params.trials if t.evaluation_folder.is_dir()]
+    present = [t for t in params.trainings if t.evaluation_folder.is_dir()]
     if not present:
-        folder = params.trials[0].evaluation_folder.parent
+        folder = params.trainings[0].evaluation_folder.parent
         raise UserError(f"{folder} is empty; run `dvc repro`")
-    check_provenance(params, present)
     metrics = metrics_table(present, metadata["digest"])
     watched = _same(metrics, "watched", "train.watch")
     _same(metrics, "precision", "train.precision")
-    predictions = {trial: load_predictions(trial) for trial in present}
+    predictions = {training: load_predictions(training) for training in present}
     histories = [label_history(load_history(t, watched), t, watched) for t in present]
     return Results(
         tuple(display_name(network) for network in params.train.networks),
         tuple(params.train.variants),
         metrics,
         pd.concat(histories, ignore_index=True),
-        {_key(trial): log_probabilities for trial, (log_probabilities, _) in predictions.items()},
-        {_key(trial): load_masks(trial) for trial in present},
-        _common_test_set({trial: test for trial, (_, test) in predictions.items()}),
+        {
+            _key(training): log_probabilities
+            for training, (log_probabilities, _) in predictions.items()
+        },
+        {_key(training): load_masks(training) for training in present},
+        _common_test_set({training: test for training, (_, test) in predictions.items()}),
         metadata,
         watched,
         _same(metrics, "scored", "evaluate.test"),
-        tuple(trial.title for trial in params.trials if trial not in present),
+        tuple(training.title for training in params.trainings if training not in present),
     )
 
 
@@ -177,11 +178,11 @@ def _same(metrics: pd.DataFrame, column: str, key: str) -> Any:
     return values[0]
 
 
-def _key(trial: Trial) -> Key:
-    return trial.display_name, trial.variant, trial.seed
+def _key(training: Training) -> Key:
+    return training.display_name, training.variant, training.seed
 
 
-def _common_test_set(sets: dict[Trial, EvaluationSet]) -> EvaluationSet:
+def _common_test_set(sets: dict[Training, EvaluationSet]) -> EvaluationSet:
     """Return the test set, which must be the same for all: a comparison needs the same images."""
     first, *others = sets
     for other in others:

@@ -9,18 +9,14 @@ from matplotlib.figure import Figure
 
 from pipeline.evaluation.plots import colour_of
 from pipeline.reporting.comparison import t_interval
-from pipeline.reporting.contrasts import DROP_BLOCK, DROP_KEYS, Contrast, Setting
+from pipeline.reporting.contrasts import Contrast, Setting
 from pipeline.reporting.formats import by_size, counted, format_p
 
 ABSENT = "?"  # in place of a value: the network has no such param
 
 
 def value_of(setting: Setting, key: str) -> str:
-    """Return a setting's value of a param; `off` for a block size without DropBlock."""
-    section, _, name = key.partition(".")
-    own = any(other.startswith(f"{section}.") for other in setting.numbers)
-    if own and name in DROP_KEYS and DROP_BLOCK in setting.numbers:
-        return "off" if setting.numbers[DROP_BLOCK] == "off" else "1"
+    """Return a setting's value of a param."""
     return str(setting.numbers.get(key, ABSENT))
 
 

@@ -1,33 +1,62 @@
-"""The published tutorial's own numbers, read from tutorial.yaml."""
+"""The published tutorial's own numbers: results from tutorial.yaml, the recipe from the preset."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.params import read_yaml
+from pipeline.core.files import read_yaml
+from pipeline.core.words import without_unread
+from pipeline.settings.params import Params, check_params
+from pipeline.settings.presets import preset_values
+
+# The preset has these for convenience; the tutorial watches the test set, in 32 bits.
+OWN_PROTOCOL = {"data": {"validation_fraction": 0.0}, "train": {"watch": "test"}}
+# What says nothing of the recipe: which trainings, on which machine, from where.
+LEFT_OUT = {
+    "data": {"path", "url", "limit", "seed", "split_by_seed", "duplicate_correlation"},
+    "train": {"networks", "variants", "seeds", "precision", "jit_compile", "deterministic"},
+}
 
 
 @cache
-def _numbers() -> dict[str, Any]:
+def _results() -> dict[str, Any]:
     return read_yaml(Path(__file__).with_name("tutorial.yaml"))
+
+
+@cache
+def _recipe() -> Params:
+    values = preset_values("tutorial")
+    return check_params(
+        {**values, **{name: values[name] | own for name, own in OWN_PROTOCOL.items()}}
+    )
 
 
 def published() -> dict[str, list[float]]:
     """Return train accuracy (%), train loss (nats), test accuracy and test loss of its parts."""
-    return _numbers()["published"]
+    return _results()["published"]
 
 
 def part_of(network: str) -> int | None:
     """Return the part that a network (its section of params.yaml) is of, None for another one."""
-    return _numbers()["parts"].get(network)
+    return _results()["parts"].get(network)
 
 
-def differences(params: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def differences(params: Params) -> list[tuple[str, Any, Any]]:
     """Return key, value and the tutorial's value of all params that differ from the tutorial's."""
+    mine, theirs = (dict(_compared(p, params.train.networks)) for p in (params, _recipe()))
     return [
-        (f"{section}.{key}", params[section][key], value)
-        for section, values in _numbers()["recipe"].items()
-        if params.get(section)
-        for key, value in values.items()
-        if params[section][key] != value
+        (key, mine.get(key, "none"), theirs.get(key, "none"))
+        for key in dict.fromkeys([*mine, *theirs])
+        if mine.get(key) != theirs.get(key) and key in mine
     ]
+
+
+def _compared(params: Params, networks: list[str]) -> Iterator[tuple[str, Any]]:
+    for section in ("data", "augment", "train"):
+        values = getattr(params, section).model_dump(exclude=LEFT_OUT.get(section))
+        yield from ((f"{section}.{key}", value) for key, value in values.items())
+    for network in networks:
+        if part_of(network):
+            recipe = without_unread(vars(params.network(network)))
+            yield from ((f"{network}.{key}", value) for key, value in recipe.items())

@@ -5,16 +5,29 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.files import PREPARED
-from pipeline.core.params import DataParams
 from pipeline.core.records import Dataset, Split, save_prepared
+from pipeline.core.sections import DataParams
 from pipeline.data.datasets import load_dataset
 from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
 from pipeline.data.sharpen import sharpen
 from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
+from pipeline.settings.params import Params
+from pipeline.settings.trainings import DIGEST_SHOWN
 
 
-def prepare(params: DataParams, folder: Path = PREPARED) -> str:
-    """Prepare the data set into `folder` and return its digest."""
+def prepare(params: Params) -> str:
+    """Prepare the data set and return a sentence with its digest.
+
+    Raises:
+        UserError: files are missing or damaged, or the images cannot be split.
+    """
+    data = params.data
+    digest = prepare_data(data, PREPARED)
+    return f"prepared {data.source} in {PREPARED}, digest {digest[:DIGEST_SHOWN]}"
+
+
+def prepare_data(params: DataParams, folder: Path) -> str:
+    """Prepare a data set into `folder` and return its digest."""
     dataset = limit_dataset(load_dataset(params), params.limit, params.seed)
     number_duplicates(dataset, params.duplicate_correlation)
     folds = None

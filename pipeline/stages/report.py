@@ -2,32 +2,28 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
 from pipeline.core.files import COMPARISON, METRICS, PREDICTIONS, REPORTS, write_json
-from pipeline.core.params import Params
-from pipeline.reporting.audit import save_answers
-from pipeline.reporting.findings import Findings, find
-from pipeline.reporting.page import make_page, render_html, render_markdown
-from pipeline.reporting.section import Drawing, Section
+from pipeline.reporting.audit import answers_of, save_answers
+from pipeline.reporting.findings import Findings, find, summarise
+from pipeline.reporting.page import make_page, write_page
+from pipeline.reporting.section import Section
+from pipeline.settings.params import Params
 
 
-def write_report(params: Params) -> str:
+def report(params: Params) -> str:
     """Write all of reports/ and return the headline.
 
     Raises:
         UserError: there are no results, or they belong to different data.
     """
     findings = find(params)
-    shown = make_page(findings)
-    write_json(COMPARISON, {"headline": shown.headline, **findings.compared})
-    save_answers(PREDICTIONS, findings.answers)
+    page = make_page(findings)
+    write_json(COMPARISON, {"headline": page.headline, **summarise(findings)})
+    save_answers(PREDICTIONS, answers_of(findings.everything))
     write_json(METRICS, collect_metrics(findings))
-    write_plot_data(shown.sections, REPORTS / "plots")
-    (REPORTS / "report.md").write_text(render_markdown(shown))
-    (REPORTS / "report.html").write_text(render_html(shown))
-    write_figures(shown.drawings, REPORTS / "figures", params.report.figure_dpi)
-    return shown.headline
+    write_plot_data(page.sections, REPORTS / "plots")
+    write_page(page, REPORTS)
+    return page.headline
 
 
 def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
@@ -53,12 +49,3 @@ def write_plot_data(sections: list[Section], folder: Path) -> None:
     for section in sections:
         for name, table in section.data.items():
             table.to_csv(folder / f"{name}.csv", index=False)
-
-
-def write_figures(drawings: list[Drawing], folder: Path, dpi: int) -> None:
-    """Save figures as PNG, and close them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for drawing in drawings:
-        # No software version in the file: the same figure is the same bytes.
-        drawing.figure.savefig(folder / f"{drawing.name}.png", dpi=dpi, metadata={"Software": None})
-        plt.close(drawing.figure)

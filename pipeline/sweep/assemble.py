@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.params import PARAMS_FILE
-from pipeline.core.repository import LOCK, Stages, experiment_ref, git, read_lock, write_lock
-from pipeline.core.trials import Trial
+from pipeline.settings.params import PARAMS_FILE
+from pipeline.settings.trainings import Training
 from pipeline.sweep.ledger import Record, merge
 from pipeline.sweep.plan import Experiment, override_params
 from pipeline.sweep.snapshot import Snapshot, dvc, last_lines
+from pipeline.versioning.repository import LOCK, Stages, experiment_ref, git, read_lock, write_lock
 
 EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/")
 
@@ -44,7 +44,9 @@ def push_data(clone: Path, prepared: Stages, environment: dict[str, str]) -> Non
     _run_or_raise("the data cannot be pushed", clone, dvc("push", "prepare"), environment)
 
 
-def find_cached(clone: Path, trials: Sequence[Trial], environment: dict[str, str]) -> list[Trial]:
+def find_cached(
+    clone: Path, trials: Sequence[Training], environment: dict[str, str]
+) -> list[Training]:
     """Let DVC restore what its cache has of the results in question; return those it had.
 
     Their files and dvc.lock's entries are then in the clone. Nothing is trained: the stages'

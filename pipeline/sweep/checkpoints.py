@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.core.repeat import repeated
-from pipeline.sweep.storage import Storage
 from pipeline.training.checkpoint import KEPT
+from pipeline.versioning.storage import Storage
 
 LOOK = 2.0  # seconds between two looks for a new checkpoint
 CHECKPOINT = "*/epoch-*"  # of a training's folder

@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from pipeline.core.files import PREPARED
-from pipeline.core.params import Params, check_params
 from pipeline.core.records import Prepared
-from pipeline.core.trials import Trial
+from pipeline.settings.params import Params, check_params
+from pipeline.settings.trainings import Training
 from pipeline.sweep.ledger import Record
 
 OVERHEAD = 20.0  # seconds that a training takes beside its epochs: clone, imports, evaluation
@@ -57,7 +57,7 @@ def estimate(
     """
     speeds: dict[str, list[float]] = {}
     for record in known:
-        trial = Trial.parse(record.label)
+        trial = Training.parse(record.label)
         if trial and record.pflop:
             speeds.setdefault(trial.network, []).append(record.seconds / record.pflop)
     speed = {network: median(seen) for network, seen in speeds.items()}

@@ -17,13 +17,13 @@ from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.core.errors import UserError, first_line, run_command
-from pipeline.core.repository import Stages
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.plan import Training
 from pipeline.sweep.pool import cluster_pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import follow
 from pipeline.sweep.snapshot import Snapshot
 from pipeline.sweep.task import Place, thread_limits
+from pipeline.versioning.repository import Stages
 
 FILE = "sweep.pickle"
 TAG = "sweep"  # of a job's metadata: which trainings it is for

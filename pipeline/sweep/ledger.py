@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.core.repository import Stages
-from pipeline.sweep.storage import Storage
+from pipeline.versioning.repository import Stages
+from pipeline.versioning.storage import Storage
 
 
 class Record(NamedTuple):

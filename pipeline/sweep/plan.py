@@ -14,11 +14,12 @@ from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.core.errors import UserError, first_line
-from pipeline.core.param_errors import unknown_key
-from pipeline.core.params import PARAMS_FILE, check_params, known_keys, read_yaml
-from pipeline.core.repository import git
-from pipeline.core.trials import Trial
+from pipeline.core.files import read_yaml
+from pipeline.settings.messages import unknown_key
+from pipeline.settings.params import PARAMS_FILE, check_params, known_keys
+from pipeline.settings.trainings import Training
 from pipeline.sweep.snapshot import Snapshot
+from pipeline.versioning.repository import git
 
 DVC_FILE = Path("dvc.yaml")
 # The stages behind the data, a training and its result.
@@ -50,7 +51,7 @@ class Experiment:
     overrides: tuple[str, ...]
     values: dict[str, Any]
     data: str
-    keys: dict[Trial, "Keys"]
+    keys: dict[Training, "Keys"]
 
 
 class Evaluation(NamedTuple):
@@ -65,7 +66,7 @@ class Training(NamedTuple):
     """A training that experiments share, and how it is evaluated: once, or with several params."""
 
     key: str
-    trial: Trial
+    trial: Training
     evaluations: tuple[Evaluation, ...]
 
 
@@ -158,7 +159,7 @@ def identity(
     tree: Callable[[str], str],
     values: dict[str, Any],
     names: Sequence[str],
-    trial: Trial,
+    trial: Training,
 ) -> str:
     """Hash all that some stages depend on for a training: their commands, params and code.
 
@@ -193,7 +194,7 @@ def digest(values: Any) -> str:
 
 def list_trainings(experiments: Sequence[Experiment]) -> list[Training]:
     """Return the trainings that differ, in the order of the experiments."""
-    asked: dict[tuple[str, Trial], dict[str, Evaluation]] = {}
+    asked: dict[tuple[str, Training], dict[str, Evaluation]] = {}
     for experiment in experiments:
         for trial, keys in experiment.keys.items():
             evaluation = Evaluation(keys.result, experiment.name, experiment.overrides)

@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.core.errors import UserError
-from pipeline.core.repository import Stages
 from pipeline.sweep.fence import GRACE
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Training
 from pipeline.sweep.snapshot import Snapshot
 from pipeline.sweep.task import Place, TrainingFailedError, train
+from pipeline.versioning.repository import Stages
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

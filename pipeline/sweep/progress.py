@@ -7,7 +7,7 @@ from contextlib import closing
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
-from pipeline.core.progress import duration
+from pipeline.core.words import duration
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Training

@@ -11,7 +11,6 @@ from pathlib import Path
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import PREPARED, project_root
 from pipeline.core.records import load_metadata
-from pipeline.core.repository import Stages, write_lock
 from pipeline.sweep import assemble, jobs
 from pipeline.sweep.estimate import Asked, Estimate, estimate
 from pipeline.sweep.jobs import Job
@@ -26,7 +25,6 @@ from pipeline.sweep.snapshot import (
     unpack,
     user_environment,
 )
-from pipeline.sweep.storage import Storage, local_storage, remote_storage
 from pipeline.sweep.task import (
     Place,
     local_ledger,
@@ -37,6 +35,8 @@ from pipeline.sweep.task import (
     thread_limits,
 )
 from pipeline.tracking.store import open_store, store_uri, without_password
+from pipeline.versioning.repository import Stages, write_lock
+from pipeline.versioning.storage import Storage, local_storage, remote_storage
 
 # A server that many machines ask at once may take its time, and is waited for.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}

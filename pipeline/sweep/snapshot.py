@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.core.errors import UserError
-from pipeline.core.repository import LOCK, git
+from pipeline.versioning.repository import LOCK, git
 
 REF = "refs/sweep/snapshot"
 CODE = ("pipeline", "dvc.yaml", "params.yaml")  # what an experiment is made of

@@ -14,17 +14,17 @@ from typing import NamedTuple, TypeVar
 import filelock
 
 from pipeline.core.files import NEEDS_GPU, read_json
-from pipeline.core.params import PARAMS_FILE
-from pipeline.core.repository import Stages, read_lock, write_lock
-from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import LOGGED_MODEL, METRICS
+from pipeline.settings.params import PARAMS_FILE
+from pipeline.settings.trainings import Training
 from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.fence import run_fenced
 from pipeline.sweep.ledger import Ledger, Objects, Record
 from pipeline.sweep.plan import Evaluation, Training, digest, override_params
 from pipeline.sweep.snapshot import Snapshot, dvc, last_lines, unpack, user_environment
-from pipeline.sweep.storage import Storage, local_storage, remote_storage
 from pipeline.tracking.context import SWEEP_TRAINING
+from pipeline.versioning.repository import Stages, read_lock, write_lock
+from pipeline.versioning.storage import Storage, local_storage, remote_storage
 
 PAUSES = (5.0, 30.0)  # seconds before a training that failed is tried again: a server may be gone
 PUSH_PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # a result is worth waiting for
@@ -213,7 +213,7 @@ def thread_limits(threads: int | None) -> dict[str, str]:
     return dict.fromkeys(names, str(threads)) if threads else {}
 
 
-def read_record(clone: Path, trial: Trial) -> Record:
+def read_record(clone: Path, trial: Training) -> Record:
     """Collect what the ledger keeps of an evaluated training."""
     label, folder = trial.label, clone / trial.evaluation_folder
     metrics = read_json(folder / METRICS)

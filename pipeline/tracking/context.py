@@ -9,16 +9,19 @@ import psutil
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 
 HEARTBEAT = "process.heartbeat"
 BEAT, LEASE = 60.0, 600.0  # seconds between two heartbeats; without one for so long, it is dead
-SWEEP_TRAINING = "SWEEP_TRAINING"  # variable of the environment: a sweep's mark of the training
 
 
-def trial_tags(trial: Trial) -> dict[str, str]:
+def training_tags(training: Training) -> dict[str, str]:
     """Return what tells a run from the others of its experiment."""
-    return {"network": trial.display_name, "variant": trial.variant, "seed": str(trial.seed)}
+    return {
+        "network": training.display_name,
+        "variant": training.variant,
+        "seed": str(training.seed),
+    }
 
 
 def process_tags() -> dict[str, str]:
@@ -70,20 +73,18 @@ def is_alive(tags: dict[str, str]) -> bool:
         return False
 
 
-def source_name(trial: Trial) -> str:
+def source_name(training: Training) -> str:
     """Name the source of a run: the command, the experiment and the commit that it belongs to."""
     tags = context_tags()
     commit = tags["git.commit"][:7] or "no commit"
-    return f"python -m pipeline train {trial.title} ({tags['dvc.experiment']}, {commit})"
+    return f"python -m pipeline train {training.title} ({tags['dvc.experiment']}, {commit})"
 
 
 def context_tags() -> dict[str, str]:
     """Say which DVC experiment, stage and git commit this process works for."""
     commit, changes = _git_state()
     name = os.environ.get("DVC_EXP_NAME", "")
-    of_sweep = os.environ.get(SWEEP_TRAINING)
     return {
-        **({"sweep.training": of_sweep} if of_sweep else {}),
         "dvc.experiment": name or f"workspace-{commit[:7] or 'no-git'}",
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", "") or commit,
         "dvc.stage": os.environ.get("DVC_STAGE", ""),

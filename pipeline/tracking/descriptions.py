@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.core.declarations import Recipe
+from pipeline.core.sections import Recipe
 
 REPORT = "report/report.html"  # among a run's artifacts
 TAKES = "Takes whole pixels 0..255, (n, 32, 32, 3) uint8, and gives the probability of each class."
@@ -24,19 +24,14 @@ def describe_recipe(data: str, recipe: Recipe, parameters: int) -> str:
 
     Args:
         data: a line as of describe_data.
-        recipe: the network's section of params.yaml.
+        recipe: the training's resolved recipe.
         parameters: how many the network has.
     """
-    dropped = "nothing dropped"
-    if recipe.drops:
-        keep = f"{recipe.conv_keep_start:g}"
-        if recipe.last_keep_prob < recipe.conv_keep_start:
-            keep += f" falling to {recipe.last_keep_prob:.2g}"
-        dropped = f"dropped blocks of side {recipe.drop_block_size}, keep probability {keep}"
+    width = f"width {recipe.width:g}, " if hasattr(recipe, "width") else ""
     at_most = " at most" if recipe.stop_after_rising else ""
     lines = (
         f"Data: {data}",
-        f"Network: {parameters:,} parameters, width {recipe.width:g}, {dropped}",
+        f"Network: {parameters:,} parameters, {width}{recipe.dropblock}",
         f"Training: {_optimizer(recipe)}, {_schedule(recipe)}, batches of {recipe.batch_size}, "
         f"{recipe.epochs} epochs{at_most}",
     )
@@ -82,7 +77,7 @@ def describe_registered(data: str) -> str:
     )
 
 
-def describe_experiment(data: str, trials: list[str], headline: str, link: str) -> str:
+def describe_experiment(data: str, trainings: list[str], headline: str, link: str) -> str:
     """Say what is compared on what, what came out, and where the report is."""
     return "\n".join(
         (
@@ -90,7 +85,7 @@ def describe_experiment(data: str, trials: list[str], headline: str, link: str) 
             "*Comparison* (under Views) lists what matters of each and draws the learning curves.",
             "",
             f"- Data: {data}",
-            f"- Last compared: {', '.join(trials)}",
+            f"- Last compared: {', '.join(trainings)}",
             f"- {headline} {link}",
         )
     )

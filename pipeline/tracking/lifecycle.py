@@ -9,29 +9,33 @@ from types import FrameType
 import mlflow
 from mlflow import MlflowClient
 
-from pipeline.core.errors import Terminated, UserError, first_line
+from pipeline.core.errors import Terminated, UserError, first_line, warn
 from pipeline.core.repeat import repeated
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
-from pipeline.tracking.runs import TrackedRun
+from pipeline.tracking.runs import TRAINING, TrackedRun, find_training_runs
 from pipeline.tracking.store import (
     REQUEST_ERRORS,
     find_runs,
     open_store,
-    run_exists,
     store_errors,
     store_uri,
-    warn,
 )
 from pipeline.tracking.views import save_view
 
+CUT_OFF = ("KILLED", "FAILED")
+
 
 @contextmanager
-def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> Iterator[TrackedRun]:
-    """Open a run, or the run with `run_id` again, and close it with the right status.
+def tracked_run(name: str, tags: dict[str, str], resume: bool = False) -> Iterator[TrackedRun]:
+    """Open a run, and close it with the right status.
 
     It ends FINISHED, or FAILED with the exception as tag `end_reason`, or KILLED on Ctrl-C and
     SIGTERM. After kill -9 the next start closes it.
+
+    Args:
+        tags: the training's identity among them.
+        resume: whether to go on with the run of this training that was cut off last, if any.
 
     Raises:
         UserError: the store cannot be used.
@@ -44,7 +48,7 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
             mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
         previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
         try:
-            with _open_run(client, name, tags, run_id) as run:
+            with _open_run(client, name, tags, resume) as run:
                 yield run
         except BaseException as error:
             _end_run(client, *_end_status(error))
@@ -57,12 +61,13 @@ def tracked_run(name: str, tags: dict[str, str], run_id: str | None = None) -> I
 
 @contextmanager
 def _open_run(
-    client: MlflowClient, name: str, tags: dict[str, str], run_id: str | None
+    client: MlflowClient, name: str, tags: dict[str, str], resume: bool
 ) -> Iterator[TrackedRun]:
     """Start a run, or open it again, and keep it alive."""
+    cut_off = [run for run in find_training_runs(tags[TRAINING]) if run.info.status in CUT_OFF]
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
     active = mlflow.start_run(
-        run_id=run_id if run_exists(client, run_id) else None,
+        run_id=cut_off[0].info.run_id if resume and cut_off else None,
         run_name=name,
         tags=tags,
         log_system_metrics=True,
@@ -125,11 +130,12 @@ def close_dead_runs(client: MlflowClient) -> list[str]:
         if is_dead(run.data.tags)
     ]
     for run_id in dead:
-        _kill(client, run_id, "its process died (kill -9, power or memory)")
+        end_as_killed(client, run_id, "its process died (kill -9, power or memory)")
     return dead
 
 
-def _kill(client: MlflowClient, run_id: str, reason: str) -> None:
+def end_as_killed(client: MlflowClient, run_id: str, reason: str) -> None:
+    """End a run whose result does not count."""
     client.set_tag(run_id, "end_reason", reason)
     client.set_terminated(run_id, "KILLED")
 
@@ -151,18 +157,5 @@ def close_run(start: str) -> str:
         known = ", ".join(run.info.run_id[:8] for run in running) or "none"
         raise UserError(f"--close {start}: {len(found)} runs are meant; RUNNING are: {known}")
     (run,) = found
-    _kill(client, run.info.run_id, "closed by hand")
+    end_as_killed(client, run.info.run_id, "closed by hand")
     return f"closed run {run.info.run_id} ({run.info.run_name})"
-
-
-def end_other_runs(mark: str, counted: str) -> None:
-    """End as KILLED all runs of a sweep's training but the one that counts.
-
-    Args:
-        mark: tags the training's runs.
-        counted: the run's id.
-    """
-    client = open_store()
-    for run in find_runs(f"tags.`sweep.training` = '{mark}'"):
-        if run.info.run_id != counted and run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
-            _kill(client, run.info.run_id, f"run {counted} had the result first")

@@ -3,10 +3,12 @@
 from typing import Any
 
 import mlflow
+from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
 
-from pipeline.core.errors import UserError, first_line
-from pipeline.tracking.store import REQUEST_ERRORS, find_or_none, open_store, store_errors
+from pipeline.core.errors import UserError
+from pipeline.tracking.runs import TRAINING
+from pipeline.tracking.store import find_or_none, open_store, store_errors
 
 
 class Registry:
@@ -36,35 +38,44 @@ class Registry:
             raise UserError(
                 f"{alias}: no training of this folder is called that, and MLflow's registry has no "
                 f"such version of {self.name}, the prepared data. `dvc repro` makes champion and "
-                "challenger; if the store was deleted, `python -m pipeline doctor`"
+                "challenger; if the store was deleted, `python -m pipeline publish` does"
             )
         return version
 
     def register(
-        self, model_uri: str, alias: str, tags: dict[str, str], description: str = ""
-    ) -> str:
-        """Register a logged model under an alias and return its version.
+        self, model: LoggedModel, alias: str, tags: dict[str, str], description: str
+    ) -> None:
+        """Give a logged model's version an alias; it is registered where it is not yet.
 
         Args:
+            tags: of the version, the training's identity among them.
             description: what the version is, in Markdown.
-
-        Raises:
-            UserError: the store does not have the model.
         """
-        try:
-            version = mlflow.register_model(model_uri, self.name, tags=tags).version
-        except REQUEST_ERRORS as error:
-            raise UserError(
-                f"{model_uri} cannot be registered ({first_line(error)}); "
-                "`python -m pipeline doctor` makes a new run where the store was deleted"
-            ) from None
-        self._client.update_model_version(self.name, str(version), description)
-        self._client.set_registered_model_alias(self.name, alias, str(version))
-        return str(version)
+        uri = f"models:/{model.model_id}"
+        found = self._client.search_model_versions(f"name = '{self.name}'")
+        known = [v for v in found if v.tags.get(TRAINING) == tags[TRAINING] and v.source == uri]
+        if known:
+            number = known[0].version
+        else:
+            self._make()
+            number = self._client.create_model_version(
+                self.name, uri, model.source_run_id, tags, model_id=model.model_id
+            ).version
+        version = self._client.get_model_version(self.name, number)
+        if version.description != description:
+            self._client.update_model_version(self.name, number, description)
+        if alias not in version.aliases:
+            self._client.set_registered_model_alias(self.name, alias, number)
+
+    def _make(self) -> None:
+        """Make the registered model, unless it is there."""
+        if find_or_none(lambda: self._client.get_registered_model(self.name)) is None:
+            self._client.create_registered_model(self.name)
 
     def describe(self, description: str) -> None:
         """Say what the registered model is, in Markdown."""
-        self._client.update_registered_model(self.name, description)
+        if self._client.get_registered_model(self.name).description != description:
+            self._client.update_registered_model(self.name, description)
 
 
 def load_model(uri: str) -> Any:

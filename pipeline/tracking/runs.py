@@ -1,4 +1,8 @@
-"""What a training's MLflow run is given: metrics, params, files, data sets, the model."""
+"""What a training's MLflow run holds: metrics, params, files, data sets, the model.
+
+Everything is written by the run's id, so that a run that has ended is completed without opening it
+again; and nothing is written twice, so that what was cut off can be run again.
+"""
 
 import re
 import time
@@ -11,26 +15,35 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.models import ModelSignature
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Metric, Param, Run, RunTag
+from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.core.errors import first_line
+from pipeline.core.errors import first_line, warn
 from pipeline.core.records import SPLIT_NAMES
-from pipeline.tracking.store import REQUEST_ERRORS, open_store, run_exists, warn
+from pipeline.tracking.store import REQUEST_ERRORS, find_runs
 from pipeline.tracking.views import NOTE
 
 LOCK_FILE = "requirements.lock"
+TRAINING = "training"  # tag: the training's identity
+HISTORY = "history"  # tag: SHA-256 of the history that the training left, once it has ended well
+SCORES = "scores"  # tag: hash of the evaluation that the run has, all of it
+CONTEXT = "mlflow.data.context"  # tag of a data set: what it was used for
 # Columns of the history that say how fast the machine was, in the UI's section of such metrics.
 SYSTEM = {name: f"system/{name}" for name in ("seconds", "images_per_second", "peak_memory_mb")}
 NO_STEP = -1  # MLflow copies what a run has at this step to a model that is logged: here nothing
 
 
-class TrackedRun:
-    """An open MLflow run.
+def find_training_runs(identity: str) -> list[Run]:
+    """Return the runs of a training in the open store, the newest first."""
+    return find_runs(f"tags.`{TRAINING}` = '{identity}'")
 
-    A store that goes away while the run is open never stops a training: the epochs that could not
-    be sent are sent with the next one or at the end.
+
+class TrackedRun:
+    """An MLflow run.
+
+    A store that goes away while a training runs never stops it: the epochs that could not be sent
+    are sent with the next one or at the end.
     """
 
     def __init__(self, client: MlflowClient, run: Run) -> None:
@@ -44,11 +57,10 @@ class TrackedRun:
     def log_history(self, rows: Sequence[dict[str, float]]) -> bool:
         """Send the epochs that the store does not have yet; return whether it has all now."""
         missing = [row for row in rows if int(row["epoch"]) not in self._sent_steps]
-        now = int(time.time() * 1000)
         for row in missing:
             step = int(row["epoch"])
             values = {SYSTEM.get(k, k): v for k, v in row.items() if k != "epoch"}
-            metrics = [Metric(k, v, now, step) for k, v in values.items()]
+            metrics = [Metric(k, v, _now(), step) for k, v in values.items()]
             try:
                 self._client.log_batch(self.run_id, metrics=metrics)
             except REQUEST_ERRORS as error:
@@ -57,12 +69,12 @@ class TrackedRun:
             self._sent_steps.add(step)
         return True
 
-    def log_metrics(self, metrics: dict[str, float]) -> None:
-        """Log single values."""
-        now = int(time.time() * 1000)
-        self._client.log_batch(
-            self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()]
-        )
+    def log_scores(self, scores: dict[str, float]) -> None:
+        """Log single values that the run does not have, or has otherwise."""
+        present = self._client.get_run(self.run_id).data.metrics
+        new = {k: float(v) for k, v in scores.items() if present.get(k) != float(v)}
+        metrics = [Metric(k, v, _now(), 0) for k, v in new.items()]
+        self._client.log_batch(self.run_id, metrics=metrics)
 
     def log_params(self, params: dict[str, Any]) -> None:
         """Log parameters; those that the run already has stay as they are."""
@@ -71,9 +83,14 @@ class TrackedRun:
         for start in range(0, len(new), 100):  # MLflow's limit of a batch
             self._client.log_batch(self.run_id, params=new[start : start + 100])
 
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copy a file into the run's artifacts."""
-        self._client.log_artifact(self.run_id, str(path), folder)
+    def log_files(self, paths: Sequence[Path], folder: str | None = None) -> None:
+        """Copy files and folders into the run's artifacts."""
+        for path in paths:
+            if path.is_dir():
+                inside = f"{folder}/{path.name}" if folder else path.name
+                self._client.log_artifacts(self.run_id, str(path), inside)
+            else:
+                self._client.log_artifact(self.run_id, str(path), folder)
 
     def log_table(self, table: pd.DataFrame, name: str) -> None:
         """Save a table into the run's artifacts, as CSV, which the UI shows as a table."""
@@ -90,45 +107,58 @@ class TrackedRun:
             split: train, val or test.
             records: the split's images and labels; their number and shape are noted.
         """
-        mlflow.log_input(
-            mlflow.data.from_numpy(
-                features=records["image"],
-                targets=records["label"],
-                source=CodeDatasetSource({"source": source}),
-                name=dataset_name(source, split),
-                digest=dataset_digest(digest),
-            ),
-            context=SPLIT_NAMES[split],
-            tags={"sha256": digest},
+        used = mlflow.data.from_numpy(
+            features=records["image"],
+            targets=records["label"],
+            source=CodeDatasetSource({"source": source}),
+            name=dataset_name(source, split),
+            digest=dataset_digest(digest),
         )
+        tags = [InputTag(CONTEXT, SPLIT_NAMES[split]), InputTag("sha256", digest)]
+        inputs = [DatasetInput(Dataset(**used.to_dict()), tags)]
+        self._client.log_inputs(self.run_id, inputs)
 
-    def log_model(self, model: Any, name: str) -> str:
-        """Log an exported Keras model (uint8 images in, probabilities out); return its URI."""
+    def find_model(self) -> LoggedModel | None:
+        """Return the model that log_model logged; what a kill left half-written is removed."""
+        found = self._client.search_logged_models(
+            [self.experiment_id], filter_string=f"source_run_id = '{self.run_id}'"
+        )
+        whole = [m for m in found if m.status == "READY" and TRAINING in m.tags]
+        for model in found:
+            if model not in whole[:1]:
+                self._client.delete_logged_model(model.model_id)
+        return whole[0] if whole else None
+
+    def log_model(self, model: Any, name: str, identity: str) -> LoggedModel:
+        """Log an exported Keras model (uint8 images in, probabilities out)."""
         shape = (-1, *model.input_shape[1:])
         signature = ModelSignature(
             inputs=Schema([TensorSpec(np.dtype(np.uint8), shape, "image")]),
             outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
         )
-        info = mlflow.keras.log_model(
-            model,
+        info = Model.log(
+            artifact_path=None,
+            flavor=mlflow.keras,
+            run_id=self.run_id,
+            model=model,
             name=re.sub(r"""[/:.%"']""", "-", name),  # which MLflow does not allow there
             signature=signature,
             pip_requirements=LOCK_FILE if Path(LOCK_FILE).exists() else None,
             step=NO_STEP,
         )
-        tags = self._client.get_run(self.run_id).data.tags
+        tags = self.tags()
         kept = {k: tags[k] for k in ("mlflow.source.name", NOTE) if k in tags}
-        self._client.set_logged_model_tags(info.model_id, kept)
-        return info.model_uri
+        self._client.set_logged_model_tags(info.model_id, {**kept, TRAINING: identity})
+        return self._client.get_logged_model(info.model_id)
 
-    def link_scores(self, model_uri: str, source: str, digest: str, epoch: int) -> None:
+    def link_scores(self, model: LoggedModel, source: str, digest: str, epoch: int) -> None:
         """Show on the model's page how good it is on which images, by the scores of this run.
 
         Args:
-            model_uri: what log_model returned.
             source, digest: of the data, as in log_dataset.
             epoch: the one whose weights the model has.
         """
+        there = {(m.key, m.step, m.value) for m in model.metrics or []}
         metrics = []
         for key in self._client.get_run(self.run_id).data.metrics:
             split, step = _split_and_step(key, epoch)
@@ -136,16 +166,24 @@ class TrackedRun:
             metrics += [
                 Metric(
                     key, m.value, m.timestamp, m.step,
-                    model_id=model_uri.rpartition("/")[2], run_id=self.run_id,
+                    model_id=model.model_id, run_id=self.run_id,
                     dataset_name=dataset_name(source, split), dataset_digest=dataset_digest(digest),
                 )
-                for m in points if m.step == step
+                for m in points if m.step == step and (key, m.step, m.value) not in there
             ]  # fmt: skip
         self._client.log_batch(self.run_id, metrics=metrics)
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags that the run has by now."""
+        return self._client.get_run(self.run_id).data.tags
 
     def set_tags(self, tags: dict[str, str]) -> None:
         """Set tags."""
         self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def dataset_name(source: str, split: str) -> str:
@@ -165,28 +203,3 @@ def _split_and_step(key: str, epoch: int) -> tuple[str, int]:
         if key.startswith(start):
             return split, step
     return "", 0
-
-
-def tag_run(run_id: str, key: str, value: str) -> None:
-    """Tag a run of the open store, whether it has ended or not."""
-    MlflowClient().set_tag(run_id, key, value)
-
-
-def attach_files(run_ids: Sequence[str], paths: Sequence[Path], folder: str) -> None:
-    """Copy files and folders into the artifacts of runs that have ended, where the store has them.
-
-    A store that does not take them costs a warning only.
-    """
-    client = open_store()
-    for run_id in run_ids:
-        try:
-            if not run_exists(client, run_id):
-                warn(f"MLflow has no run {run_id}; `python -m pipeline doctor` makes a new one")
-                continue
-            for path in paths:
-                if path.is_dir():
-                    client.log_artifacts(run_id, str(path), f"{folder}/{path.name}")
-                else:
-                    client.log_artifact(run_id, str(path), folder)
-        except REQUEST_ERRORS as error:
-            warn(f"MLflow did not take {folder} for run {run_id} ({first_line(error)})")

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -31,6 +30,14 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 Found = TypeVar("Found")
 
 EXPERIMENT = "dropblock-comparison"
+# Where MLflow's database keeps absolute paths of artifacts.
+PATHS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 # What MLflow answers for a run, and for an alias, that there is not.
 _ABSENT = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
 REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
@@ -68,8 +75,11 @@ def open_store() -> MlflowClient:
     try:
         with filelock.FileLock(work_folder() / "store.lock"), _database_lock(uri):
             client = MlflowClient(uri)  # makes the tables
-            if client.get_experiment_by_name(EXPERIMENT) is None:
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
                 _create_experiment(client, uri)
+            elif uri.startswith("sqlite:"):
+                _follow_the_folder(uri, experiment.artifact_location)
         mlflow.set_experiment(EXPERIMENT)
     except REQUEST_ERRORS as error:
         raise UserError(store_problem(uri, error)) from None
@@ -129,6 +139,29 @@ def _artifact_location(uri: str) -> str | None:
     return (project_root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
 
 
+def _follow_the_folder(uri: str, location: str) -> None:
+    """Make a local store whose folder was moved or copied find its artifacts beside it.
+
+    MLflow keeps absolute paths: a moved store would have no artifacts, a copied one would write
+    into the original's.
+
+    Args:
+        location: of the artifacts, as the database has it.
+    """
+    if location == (here := _artifact_location(uri)):
+        return
+    engine = create_engine(uri, poolclass=NullPool)
+    with engine.begin() as connection:
+        for table, column in PATHS:
+            connection.execute(
+                text(
+                    f"UPDATE {table} SET {column} = :here || substr({column}, length(:before) + 1) "
+                    f"WHERE {column} = :before OR {column} LIKE :before || '/%'"
+                ),
+                {"here": here, "before": location},
+            )
+
+
 def run_exists(client: MlflowClient, run_id: str | None) -> bool:
     """Whether the store has this run and it is not deleted.
 
@@ -164,8 +197,3 @@ def without_password(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     host = rest.rpartition("@")[2] if "@" in rest.split("/")[0] else rest
     return uri if host == rest else f"{scheme}{separator}***@{host}"
-
-
-def warn(message: str) -> None:
-    """Tell of something that stops nothing."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -4,7 +4,6 @@ In the form that the UI's menu "Views" saves itself: a tag of the experiment (ML
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from mlflow import MlflowClient
@@ -52,11 +51,12 @@ def save_view(client: MlflowClient) -> None:
         client.set_experiment_tag(experiment.experiment_id, _TAG, content)
 
 
-def save_description(describe: Callable[[str], str]) -> None:
-    """Save the experiment's description, in Markdown, made by `describe` of the experiment's id."""
+def save_description(description: str) -> None:
+    """Save the experiment's description, in Markdown, where it is not there as it should be."""
     client = open_store()
-    experiment_id = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    client.set_experiment_tag(experiment_id, NOTE, describe(experiment_id))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment.tags.get(NOTE) != description:
+        client.set_experiment_tag(experiment.experiment_id, NOTE, description)
 
 
 def _state() -> dict[str, Any]:

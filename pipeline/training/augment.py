@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from pipeline.core.params import AugmentParams
+from pipeline.core.sections import AugmentParams
 
 Tensor = Any
 OPERATIONS = ("crop", "flip", "dropout")

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.core.params import AugmentParams
 from pipeline.core.records import IMAGE_SIZE, Prepared, Split
+from pipeline.core.sections import AugmentParams
 from pipeline.training.augment import augment_batch
 
 FLIPS = 1  # beside the seed, for random numbers of their own

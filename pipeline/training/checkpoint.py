@@ -1,10 +1,9 @@
 """Checkpoints of a running training, whole epochs only, safe against being cut off.
 
-They live outside DVC's outputs, which DVC deletes before it runs a stage, in a folder named by a
-hash of all that the training depends on. A changed parameter therefore never resumes a stale one.
+They live outside DVC's outputs, which DVC deletes before it runs a stage, in a folder named by the
+training's identity. A changed parameter therefore never resumes a stale one.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,15 +19,6 @@ from pipeline.core.files import hash_file
 
 KEPT = 2  # checkpoints: the newest, and the one before in case the newest is damaged
 WEIGHTS = ("last.keras", "best.keras")
-
-
-def training_key(settings: dict[str, Any], code: list[Path]) -> str:
-    """Hash JSON-like settings and the text of Python modules, single files and whole folders."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in sorted(code):
-        for module in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(module.name.encode() + module.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @contextmanager

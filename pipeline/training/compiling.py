@@ -2,9 +2,8 @@
 
 import keras
 
-from pipeline.core.declarations import Recipe
-from pipeline.core.params import TrainParams
-from pipeline.networks.shared.models import build_model
+from pipeline.core.sections import Recipe, TrainParams
+from pipeline.networks.shared.models import build_model, check_first_batch
 from pipeline.training.losses import make_loss
 from pipeline.training.optimizers import make_optimizer
 
@@ -27,5 +26,7 @@ def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> ker
 
 
 def new_model(network: str, params: Recipe, train: TrainParams, classes: int) -> keras.Model:
-    """Build and compile an untrained network, by the name of its file in networks/."""
-    return compile_model(build_model(network, params, classes), params, train)
+    """Build, check and compile an untrained network, by the name of its file in networks/."""
+    model = build_model(network, params, classes)
+    check_first_batch(network, model)
+    return compile_model(model, params, train)

@@ -10,13 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.core.declarations import Recipe
 from pipeline.core.errors import UserError
-from pipeline.core.params import AugmentParams
 from pipeline.core.records import IMAGE_SIZE, Prepared, Split
-from pipeline.core.trials import HistoryRow
+from pipeline.core.sections import AugmentParams, Recipe
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import at_size, training_pflop
+from pipeline.settings.trainings import HistoryRow
 from pipeline.training import schedules
 from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
 from pipeline.training.machine import peak_memory

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import NEEDS_GPU
-from pipeline.core.params import TrainParams
+from pipeline.core.sections import TrainParams
 
 CPU_INFO = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")

@@ -9,8 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pipeline.core.declarations import Recipe
-from pipeline.core.params import TrainParams
+from pipeline.core.sections import Recipe, TrainParams
 
 Tensor = Any
 Variable = Any

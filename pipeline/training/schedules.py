@@ -4,27 +4,10 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from pipeline.core.declarations import Recipe
 from pipeline.core.records import IMAGE_SIZE
-from pipeline.core.trials import Variant
+from pipeline.core.sections import Recipe
 
 FIRST_SHARE = 0.04  # of the learning rate: where it starts to rise (as in PyTorch's OneCycleLR)
-# What a variant of the comparison changes in every network's recipe.
-CHANGES: dict[Variant, dict[str, float]] = {
-    "dropblock": {},
-    "nodrop": {"conv_keep_start": 1.0, "conv_keep_step": 0.0, "conv_keep_end": 1.0},
-    "unitdrop": {
-        "drop_block_size": 1,
-        "conv_keep_start": 0.85,
-        "conv_keep_step": 0.0,
-        "conv_keep_end": 0.85,
-    },
-}
-
-
-def of_variant(params: Recipe, variant: Variant) -> Recipe:
-    """Return a network's recipe with the variant's DropBlock settings."""
-    return params.model_copy(update=CHANGES[variant])
 
 
 def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> float:

@@ -3,11 +3,11 @@ import time
 import pytest
 
 from pipeline.commands import doctor
-from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import TrackedResult
+from pipeline.settings.trainings import Training
 from pipeline.tracking.lifecycle import tracked_run
 
-TRIAL = Trial("model", "dropblock", 0)
+TRAINING = Training("model", "dropblock", 0)
 
 
 @pytest.fixture
@@ -26,16 +26,16 @@ def results(monkeypatch):
 
 
 def test_a_healthy_project_is_left_as_it_is(results, run_id):
-    results += [TrackedResult("workspace", "", TRIAL, run_id)]
+    results += [TrackedResult("workspace", "", TRAINING, run_id)]
     assert doctor.examine() == ([], [])
 
 
 def test_a_run_is_tagged_with_all_experiments_that_hold_its_result(results, run_id, store):
     results += [
-        TrackedResult("workspace", "", TRIAL, run_id),
-        TrackedResult("commit abc1234", "abc1234", TRIAL, run_id),
-        TrackedResult("late", "abc1235", TRIAL, run_id),
-        TrackedResult("early", "abc1236", TRIAL, run_id),
+        TrackedResult("workspace", "", TRAINING, run_id),
+        TrackedResult("commit abc1234", "abc1234", TRAINING, run_id),
+        TrackedResult("late", "abc1235", TRAINING, run_id),
+        TrackedResult("early", "abc1236", TRAINING, run_id),
     ]
     mended, left = doctor.examine()
     assert mended == [f"tagged run {run_id} (one) with early, late"]
@@ -74,7 +74,7 @@ def test_a_run_of_another_machine_is_named_and_closed_when_told_to(results, stor
 
 
 def test_lost_runs_of_experiments_are_left_and_named_with_the_way_out(results, store):
-    results += [TrackedResult("lost", "abc1235", TRIAL, "f00d" * 8)]
+    results += [TrackedResult("lost", "abc1235", TRAINING, "f00d" * 8)]
     mended, left = doctor.examine()
     assert mended == []
     assert left == [
@@ -86,22 +86,22 @@ def test_lost_runs_of_experiments_are_left_and_named_with_the_way_out(results, s
 def test_a_result_whose_run_was_made_anew_is_not_lost(results, store):
     with tracked_run("one", {}) as run:
         run.set_tags({"restored_from": "f00d" * 8})
-    results += [TrackedResult("repro-1", "abc1235", TRIAL, "f00d" * 8)]
+    results += [TrackedResult("repro-1", "abc1235", TRAINING, "f00d" * 8)]
     assert doctor.examine()[1] == []
 
 
 def test_lost_runs_of_the_workspace_are_made_anew(results, store, monkeypatch):
-    results += [TrackedResult("workspace", "", TRIAL, "f00d" * 8)]
+    results += [TrackedResult("workspace", "", TRAINING, "f00d" * 8)]
     restored = []
 
-    def restore(trials):
-        restored.extend(trials)
+    def restore(trainings):
+        restored.extend(trainings)
         results.clear()
         return ["made a new run"]
 
     monkeypatch.setattr(doctor, "restore_runs", restore)
     assert doctor.examine() == (["made a new run"], [])
-    assert restored == [TRIAL]
+    assert restored == [TRAINING]
 
 
 def test_other_stores_are_named(results, store, workspace, monkeypatch):

@@ -2,8 +2,8 @@ import pytest
 
 from pipeline.commands import lookup as module
 from pipeline.core.errors import UserError
-from pipeline.core.trials import Trial
 from pipeline.reporting.experiments import TrackedResult
+from pipeline.settings.trainings import Training
 from pipeline.tracking.lifecycle import tracked_run
 
 
@@ -13,8 +13,8 @@ def results(store, monkeypatch):
     with tracked_run("one", {}) as run:
         pass
     found = [
-        TrackedResult("workspace", "", Trial("model", "dropblock", 0), run.run_id),
-        TrackedResult("block-7", "abc1234", Trial("baseline", "nodrop", 1), "f00d" * 8),
+        TrackedResult("workspace", "", Training("model", "dropblock", 0), run.run_id),
+        TrackedResult("block-7", "abc1234", Training("baseline", "nodrop", 1), "f00d" * 8),
     ]
     monkeypatch.setattr(module, "list_results", lambda: found)
     return found

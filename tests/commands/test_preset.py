@@ -7,9 +7,10 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from pipeline.commands import preset
-from pipeline.core.declarations import network_names
 from pipeline.core.errors import UserError
-from pipeline.core.params import check_params, known_keys, read_yaml
+from pipeline.core.files import read_yaml
+from pipeline.networks import network_names
+from pipeline.settings.params import check_params, known_keys
 from tests.conftest import REPOSITORY, quick_params
 
 TEXT = quick_params()

@@ -2,8 +2,8 @@
 
 import pytest
 from ruamel.yaml import YAML
+from UNKNOWN.pipeline.core.params import with_networks
 
-from pipeline.core.params import with_networks
 from tests.conftest import quick_values
 
 SCHEMA = with_networks().model_json_schema()

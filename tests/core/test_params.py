@@ -1,9 +1,9 @@
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.core.declarations import network_names
 from pipeline.core.errors import UserError
-from pipeline.core.params import check_params, load_params
+from pipeline.networks import network_names
+from pipeline.settings.params import check_params, load_params
 from tests.conftest import quick_params, quick_values
 
 
@@ -111,13 +111,13 @@ def test_a_network_that_is_trained_needs_its_section_and_another_does_not(tmp_pa
     values["train"]["networks"] = ["model"]
     YAML().dump(values, tmp_path / "params.yaml")
     loaded = load_params(tmp_path / "params.yaml")
-    assert [trial.label for trial in loaded.trials] == ["model-dropblock-0"]
+    assert [training.label for training in loaded.trainings] == ["model-dropblock-0"]
     with pytest.raises(UserError, match="section baseline is missing"):
         loaded.network("baseline")
 
 
 def test_two_networks_with_one_name_for_people_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.core.params.display_name", lambda name: "resnet")
+    monkeypatch.setattr("pipeline.settings.params.display_name", lambda name: "resnet")
     with pytest.raises(UserError, match="two of them have the same display name"):
         check_params(quick_values())
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from UNKNOWN.pipeline.core.params import with_networks
 
-from pipeline.commands.preset import apply
 from pipeline.core.errors import UserError
-from pipeline.core.params import check_params, load_params, with_networks
+from pipeline.settings.params import check_params, load_params
+from pipeline.settings.presets import apply
 from tests.conftest import quick_params
 
 TEXT = quick_params()

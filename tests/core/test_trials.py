@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import trials
+from pipeline.core import trainings
 from pipeline.core.errors import UserError
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 
-TRIAL = Trial("model", "dropblock", 0)
+TRAINING = Training("model", "dropblock", 0)
 ROWS = [
     {
         "epoch": epoch, "seconds": 2.5, "pflop": 0.25, "learning_rate": 0.1 / 3, "keep_prob": 0.9,
@@ -19,27 +19,27 @@ ROWS = [
 
 
 def test_a_label_names_network_variant_and_seed():
-    assert TRIAL.label == "model-dropblock-0"
-    assert Trial.parse("baseline-nodrop-12") == Trial("baseline", "nodrop", 12)
-    assert TRIAL.display_name == "resnet"
-    assert TRIAL.title == "resnet-dropblock-0"
-    assert Trial.parse(TRIAL.title) == TRIAL
+    assert TRAINING.label == "model-dropblock-0"
+    assert Training.parse("baseline-nodrop-12") == Training("baseline", "nodrop", 12)
+    assert TRAINING.display_name == "resnet"
+    assert TRAINING.title == "resnet-dropblock-0"
+    assert Training.parse(TRAINING.title) == TRAINING
 
 
 @pytest.mark.parametrize("label", ["model-0", "other-dropblock-0", "model-dropblock-x", "../a", ""])
 def test_what_is_no_label_is_none(label):
-    assert Trial.parse(label) is None
+    assert Training.parse(label) is None
 
 
 def test_the_history_comes_back_to_the_last_digit(workspace):
-    trials.save_history(TRIAL, ROWS)
+    trainings.save_history(TRAINING, ROWS)
     pd.testing.assert_frame_equal(
-        trials.load_history(TRIAL, "val"), pd.DataFrame(ROWS), check_exact=True
+        trainings.load_history(TRAINING, "val"), pd.DataFrame(ROWS), check_exact=True
     )
 
 
 def test_a_labelled_history_tells_whose_it_is_and_when(workspace):
-    labelled = trials.label_history(pd.DataFrame(ROWS), TRIAL, "val")
+    labelled = trainings.label_history(pd.DataFrame(ROWS), TRAINING, "val")
     assert set(labelled["network"]) == {"resnet"}
     assert set(labelled["variant"]) == {"dropblock"}
     assert list(labelled["elapsed"]) == [2.5, 5.0, 7.5]
@@ -56,27 +56,27 @@ def test_a_labelled_history_tells_whose_it_is_and_when(workspace):
     ],
 )
 def test_a_history_that_is_missing_or_garbled_is_named(workspace, content, reason):
-    TRIAL.history_file.parent.mkdir(parents=True)
+    TRAINING.history_file.parent.mkdir(parents=True)
     if content is not None:
-        TRIAL.history_file.write_text(content)
+        TRAINING.history_file.write_text(content)
     with pytest.raises(UserError, match=f"model-dropblock-0.csv cannot be read .*{reason}"):
-        trials.load_history(TRIAL, "val")
+        trainings.load_history(TRAINING, "val")
 
 
 def test_text_in_place_of_a_number_is_named(workspace):
-    trials.save_history(TRIAL, [{**ROWS[0], "val_loss": "three"}])
+    trainings.save_history(TRAINING, [{**ROWS[0], "val_loss": "three"}])
     with pytest.raises(UserError, match="no column of numbers val_loss"):
-        trials.load_history(TRIAL, "val")
+        trainings.load_history(TRAINING, "val")
 
 
 def test_facts_of_other_data_are_refused(workspace):
     with pytest.raises(UserError, match="cannot be read"):
-        trials.load_facts(TRIAL, "new-data")
-    trials.save_facts(TRIAL, {"digest": "old-data"})
+        trainings.load_facts(TRAINING, "new-data")
+    trainings.save_facts(TRAINING, {"digest": "old-data"})
     with pytest.raises(UserError, match="it has no run_id"):
-        trials.load_facts(TRIAL, "old-data")
+        trainings.load_facts(TRAINING, "old-data")
     needed = dict.fromkeys(("run_id", "training_key", "watched", "name"), "x")
-    trials.save_facts(TRIAL, {**needed, "digest": "old-data", "epochs": 3})
-    assert trials.load_facts(TRIAL, "old-data")["epochs"] == 3
+    trainings.save_facts(TRAINING, {**needed, "digest": "old-data", "epochs": 3})
+    assert trainings.load_facts(TRAINING, "old-data")["epochs"] == 3
     with pytest.raises(UserError, match=r"was trained on data old-data, .* holds new-data"):
-        trials.load_facts(TRIAL, "new-data")
+        trainings.load_facts(TRAINING, "new-data")

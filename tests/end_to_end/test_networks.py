@@ -28,8 +28,8 @@ def test_a_third_network_is_a_file_a_section_and_a_name(project):
     params.write_text(f"{text}\n{section}")
     YAML(typ="safe").load(params)
     output = project.run("dvc", "repro").stdout
-    trial = "pyramid-dropblock-0"
-    assert stages_run(output) == [f"train@{trial}", f"evaluate@{trial}", "report", "register"]
+    training = "pyramid-dropblock-0"
+    assert stages_run(output) == [f"train@{training}", f"evaluate@{training}", "report", "register"]
 
     markdown = (project.folder / "reports/report.md").read_text()
     assert markdown.startswith("# Baseline, resnet or pyramid?\n")

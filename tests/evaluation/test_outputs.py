@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.trials import Trial
 from pipeline.evaluation import outputs
+from pipeline.settings.trainings import Training
 from tests.conftest import truncate
 
-TRIAL = Trial("model", "dropblock", 0)
+TRAINING = Training("model", "dropblock", 0)
 SCORES = {"best": {"test": {"accuracy": 0.5, "loss": 1.5}}, "last": {"val": {"accuracy": 0.25}}}
 GROUPS = np.array([4, 4, 5, 6, 6])
 TEST = outputs.EvaluationSet(
@@ -26,28 +26,28 @@ class Evil:
 def saved(workspace):
     """What `evaluate` leaves of a training."""
     predictions = np.log(np.full((5, 3), 1 / 3, np.float32))
-    outputs.save_metrics(TRIAL, {"digest": "d1", "epochs": 3}, SCORES)
-    outputs.save_predictions(TRIAL, predictions, TEST)
-    outputs.save_masks(TRIAL, {"block1": np.ones((8, 8, 4))})
-    outputs.save_logged_model(TRIAL, "run", "models:/m-1")
+    outputs.save_metrics(TRAINING, {"digest": "d1", "epochs": 3}, SCORES)
+    outputs.save_predictions(TRAINING, predictions, TEST)
+    outputs.save_masks(TRAINING, {"block1": np.ones((8, 8, 4))})
+    outputs.save_logged_model(TRAINING, "run", "models:/m-1")
     return predictions
 
 
 def test_all_comes_back_as_it_was_saved(saved):
-    metrics = outputs.load_metrics(TRIAL, "d1")
+    metrics = outputs.load_metrics(TRAINING, "d1")
     assert metrics["best_test_accuracy"] == 0.5
     assert metrics["last_val_accuracy"] == 0.25
     assert metrics["epochs"] == 3
-    log_probabilities, test = outputs.load_predictions(TRIAL)
+    log_probabilities, test = outputs.load_predictions(TRAINING)
     np.testing.assert_array_equal(log_probabilities, saved)
     for name, array in vars(TEST).items():
         np.testing.assert_array_equal(getattr(test, name), array)
-    assert outputs.load_masks(TRIAL)["block1"].shape == (8, 8, 4)
-    assert outputs.load_logged_model(TRIAL) == {"run_id": "run", "model_uri": "models:/m-1"}
+    assert outputs.load_masks(TRAINING)["block1"].shape == (8, 8, 4)
+    assert outputs.load_logged_model(TRAINING) == {"run_id": "run", "model_uri": "models:/m-1"}
 
 
 def test_a_table_of_trainings_has_the_names_for_people(saved):
-    table = outputs.metrics_table([TRIAL], "d1")
+    table = outputs.metrics_table([TRAINING], "d1")
     assert table.loc[0, "network"] == "resnet"
 
 
@@ -57,7 +57,7 @@ def test_unique_images_are_the_first_of_each_group_that_training_does_not_have()
 
 def test_metrics_of_other_data_are_refused(saved):
     with pytest.raises(UserError, match=r"belongs to other data .*digest d1, not d2"):
-        outputs.load_metrics(TRIAL, "d2")
+        outputs.load_metrics(TRAINING, "d2")
 
 
 DAMAGES = {
@@ -81,12 +81,12 @@ DAMAGES = {
 @pytest.mark.parametrize("case", DAMAGES)
 def test_what_is_missing_or_damaged_is_named_with_the_way_out(saved, capsys, case):
     name, damage, message = DAMAGES[case]
-    damage(TRIAL.evaluation_folder / name)
+    damage(TRAINING.evaluation_folder / name)
     load = {
-        "metrics.json": lambda: outputs.load_metrics(TRIAL, "d1"),
-        "predictions.npz": lambda: outputs.load_predictions(TRIAL),
-        "masks.npz": lambda: outputs.load_masks(TRIAL),
-        "logged_model.json": lambda: outputs.load_logged_model(TRIAL),
+        "metrics.json": lambda: outputs.load_metrics(TRAINING, "d1"),
+        "predictions.npz": lambda: outputs.load_predictions(TRAINING),
+        "masks.npz": lambda: outputs.load_masks(TRAINING),
+        "logged_model.json": lambda: outputs.load_logged_model(TRAINING),
     }
     with pytest.raises(UserError, match=message) as caught:
         load[name]()

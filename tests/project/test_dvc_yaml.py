@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.params import TrainParams, known_keys, read_yaml
+from pipeline.core.files import read_yaml
+from pipeline.core.sections import TrainParams
+from pipeline.settings.params import known_keys
 from pipeline.stages.train import CODE
 from tests.conftest import REPOSITORY
 
@@ -85,7 +87,7 @@ def test_what_decides_a_resume_decides_a_retraining_too():
     """The form of the files that a training leaves is a reason to make them anew, no more."""
     own = f"pipeline/networks/{NETWORK}.py"
     resumed = {f"pipeline/{path}" for path in CODE} | {own}
-    assert code_of("train") - resumed == {"pipeline/core/trials.py"}
+    assert code_of("train") - resumed == {"pipeline/core/trainings.py"}
     assert resumed <= code_of("train")
 
 

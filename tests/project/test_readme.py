@@ -7,8 +7,8 @@ import re
 import pytest
 
 from pipeline.__main__ import cli
-from pipeline.commands.preset import PRESETS
-from pipeline.core.params import load_params
+from pipeline.settings.params import load_params
+from pipeline.settings.presets import PRESETS
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.core.files import PREPARED
 from pipeline.core.records import Prepared
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import Training
 
@@ -15,6 +15,6 @@ def training(workspace, store, tiny_params):
     prepare(tiny_params.data)
     return Training(
         tiny_params.model_copy(update={"model": model}),
-        Trial("model", "dropblock", 0),
+        Training("model", "dropblock", 0),
         Prepared(PREPARED),
     )

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from pipeline.core.trials import load_facts
 from pipeline.evaluation import outputs
 from pipeline.networks.shared.models import load_network
+from pipeline.settings.trainings import load_facts
 from pipeline.stages.evaluate import Outcome, evaluate, scores_table, single_scores
 from pipeline.stages.train import train
 from pipeline.tracking.views import COLUMNS, SECTIONS
@@ -44,22 +44,22 @@ def test_all_scores_stand_in_one_table():
 
 def test_a_training_is_scored_and_its_run_extended(training, store, workspace):
     train(training)
-    trial, prepared = training.trial, training.prepared
-    evaluate(training.params, trial)
-    metrics = outputs.load_metrics(trial, prepared.digest)
-    log_probabilities, test = outputs.load_predictions(trial)
+    training, prepared = training.training, training.prepared
+    evaluate(training.params, training)
+    metrics = outputs.load_metrics(training, prepared.digest)
+    log_probabilities, test = outputs.load_predictions(training)
     hits = log_probabilities.argmax(axis=1) == prepared["test"]["label"]
     assert metrics["best_test_accuracy"] == pytest.approx(hits.mean())
     np.testing.assert_allclose(np.exp(log_probabilities).sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(test.labels, prepared["test"]["label"])
     assert metrics["pflop"] > 0
     # The training score is of all training images, not of a sample.
-    model = load_network(trial.models_folder / "best.keras")
+    model = load_network(training.models_folder / "best.keras")
     predicted = model.predict(prepared["train"]["image"].astype(np.float32), verbose=0)
     accuracy = (predicted.argmax(axis=1) == prepared["train"]["label"]).mean()
     assert metrics["best_train_accuracy"] == pytest.approx(accuracy)
 
-    tracked = outputs.load_logged_model(trial)
+    tracked = outputs.load_logged_model(training)
     run = store.get_run(tracked["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_accuracy"] == metrics["best_test_accuracy"]
@@ -80,23 +80,23 @@ def test_a_training_is_scored_and_its_run_extended(training, store, workspace):
 def test_without_the_test_images_validation_is_scored_also_mirrored(training, store, workspace):
     evaluated = training.params.evaluate.model_copy(update={"test": False, "flip": True})
     train(training)
-    evaluate(training.params.model_copy(update={"evaluate": evaluated}), training.trial)
-    metrics = outputs.load_metrics(training.trial, training.prepared.digest)
+    evaluate(training.params.model_copy(update={"evaluate": evaluated}), training.training)
+    metrics = outputs.load_metrics(training.training, training.prepared.digest)
     assert metrics["scored"] == "val"
     assert not [key for key in metrics if "_test_" in key]
-    run_id = outputs.load_logged_model(training.trial)["run_id"]
+    run_id = outputs.load_logged_model(training.training)["run_id"]
     assert store.get_run(run_id).data.tags["evaluate.test"] == "False"
 
     validation = training.prepared["val"]
-    log_probabilities, images = outputs.load_predictions(training.trial)
+    log_probabilities, images = outputs.load_predictions(training.training)
     np.testing.assert_array_equal(images.labels, validation["label"])
-    model = load_network(training.trial.models_folder / "best.keras")
+    model = load_network(training.training.models_folder / "best.keras")
     mirrored = model.predict(validation["image"][:, :, ::-1].astype(np.float32), verbose=0)
     both = np.exp(log_probabilities) + softmax(mirrored, axis=1)
     hits = both.argmax(axis=1) == validation["label"]
     assert metrics["best_val_flip_accuracy"] == pytest.approx(hits.mean())
 
-    evaluate(training.params, training.trial)  # again, with the test images
+    evaluate(training.params, training.training)  # again, with the test images
     run = store.get_run(run_id).data
     assert run.tags["evaluate.test"] == "True" and "test_accuracy" in run.metrics
 
@@ -117,10 +117,10 @@ def check_the_models_page(model, run):
 @pytest.mark.slow
 def test_a_run_that_the_store_lost_is_made_anew_from_the_saved_history(training, store, capsys):
     train(training)
-    lost = load_facts(training.trial, training.digest)["run_id"]
+    lost = load_facts(training.training, training.digest)["run_id"]
     store.delete_run(lost)
-    evaluate(training.params, training.trial)
+    evaluate(training.params, training.training)
     assert f"MLflow has no run {lost}; made" in capsys.readouterr().out
-    run = store.get_run(outputs.load_logged_model(training.trial)["run_id"])
+    run = store.get_run(outputs.load_logged_model(training.training)["run_id"])
     assert run.data.tags["restored_from"] == lost
     assert [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")] == [1, 2]

@@ -1,11 +1,11 @@
 import json
 
 import pytest
+from pipeline.stages.register import choose_champion, rank
 
 from pipeline.core.errors import UserError
-from pipeline.core.trials import Trial
 from pipeline.evaluation.outputs import metrics_table, save_logged_model
-from pipeline.stages.register import choose_champion, rank
+from pipeline.settings.trainings import Training
 from pipeline.tracking.registry import Registry
 from tests.conftest import with_train
 from tests.made_up_results import DIGEST, write_results
@@ -24,7 +24,7 @@ def results(workspace, store):
             metrics = json.loads((folder / "metrics.json").read_text())
             metrics["scores"]["best"]["val"] = {"accuracy": accuracy, "loss": 1.0}
             (folder / "metrics.json").write_text(json.dumps(metrics))
-            save_logged_model(Trial(network, "dropblock", 0), run_id, uri)
+            save_logged_model(Training(network, "dropblock", 0), run_id, uri)
 
     return set_accuracy
 
@@ -67,8 +67,8 @@ def test_where_all_images_were_trained_on_the_test_accuracy_decides_and_that_is_
 ):
     write_results(workspace, seeds=[0], watched=None)
     for network in ("baseline", "model"):
-        save_logged_model(Trial(network, "dropblock", 0), *log_small_model())
-    metrics = metrics_table(params.trials, DIGEST)
+        save_logged_model(Training(network, "dropblock", 0), *log_small_model())
+    metrics = metrics_table(params.trainings, DIGEST)
     best = metrics.sort_values("best_test_accuracy").iloc[-1]
     said = choose_champion(params)
     assert f"{best['name']} is champion of digits-d1d1d1d1: test accuracy" in said
@@ -79,14 +79,14 @@ def test_where_all_images_were_trained_on_the_test_accuracy_decides_and_that_is_
 
 def test_a_model_that_the_store_lost_is_a_clear_error(results, params):
     results(baseline=0.6, model=0.7)
-    save_logged_model(Trial("model", "dropblock", 0), "gone", "models:/m-gone")
+    save_logged_model(Training("model", "dropblock", 0), "gone", "models:/m-gone")
     with pytest.raises(UserError, match=r"models:/m-gone cannot be registered .*doctor"):
         choose_champion(params)
 
 
 def test_each_networks_best_seed_stands_for_it(workspace, params):
     write_results(workspace, seeds=[0, 1, 2])
-    metrics = metrics_table(with_train(params, seeds=[0, 1, 2]).trials, DIGEST)
+    metrics = metrics_table(with_train(params, seeds=[0, 1, 2]).trainings, DIGEST)
     first, second = rank(metrics)
     assert {first["network"], second["network"]} == {"baseline", "resnet"}
     assert first["best_val_accuracy"] == metrics["best_val_accuracy"].max()

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import work_folder
-from pipeline.core.trials import Trial, load_facts
+from pipeline.settings.trainings import Training, load_facts
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import (
     PACKAGE,
@@ -20,26 +20,26 @@ from pipeline.stages.train import (
 from pipeline.training import checkpoint, loop
 from tests.conftest import with_train
 
-TRIAL = Trial("model", "dropblock", 0)
+TRAINING = Training("model", "dropblock", 0)
 
 
 def changed(training, section, **values):
     params = training.params
     section_values = getattr(params, section).model_copy(update=values)
     changed_params = params.model_copy(update={section: section_values})
-    return Training(changed_params, training.trial, training.prepared)
+    return Training(changed_params, training.training, training.prepared)
 
 
 def test_a_run_is_named_for_people(training):
     assert training.name == "resnet block=5 seed=0"
     ablation = Training(
-        training.params, TRIAL._replace(variant="nodrop", seed=2), training.prepared
+        training.params, TRAINING._replace(variant="nodrop", seed=2), training.prepared
     )
     assert ablation.name == "resnet without DropBlock seed=2"
     assert ablation.recipe.conv_keep_end == 1.0
     switched_off = changed(training, "model", conv_keep_step=0.0, conv_keep_end=1.0)
     assert switched_off.name == "resnet without DropBlock seed=0"
-    units = Training(training.params, TRIAL._replace(variant="unitdrop"), training.prepared)
+    units = Training(training.params, TRAINING._replace(variant="unitdrop"), training.prepared)
     assert units.name == "resnet single units seed=0"
     skipless = changed(training, "model", skip_connections=False)
     assert skipless.name == "resnet without skips block=5 seed=0"
@@ -50,8 +50,8 @@ def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch
         changed(training, "model", learning_rate=0.5),
         changed(training, "augment", flip_probability=0.5),
         changed(training, "train", clip_norm=1.0),
-        Training(training.params, TRIAL._replace(seed=1), training.prepared),
-        Training(training.params, Trial("baseline", "dropblock", 0), training.prepared),
+        Training(training.params, TRAINING._replace(seed=1), training.prepared),
+        Training(training.params, Training("baseline", "dropblock", 0), training.prepared),
     ]
     keys = {training.key(), *(other.key() for other in others)}
     assert len(keys) == 1 + len(others)
@@ -72,7 +72,7 @@ def test_the_key_changes_with_all_that_decides_the_outcome(training, monkeypatch
 def test_a_training_takes_the_split_of_its_seed(training, tiny_params):
     prepare(tiny_params.data.model_copy(update={"split_by_seed": True}))
     held_out = [
-        Training.of(training.params, Trial(network, "dropblock", seed)).prepared["val"]
+        Training.of(training.params, Training(network, "dropblock", seed)).prepared["val"]
         for network in ("baseline", "model")
         for seed in (0, 1)
     ]
@@ -93,12 +93,12 @@ def test_the_key_does_not_change_with_what_does_not(training):
 
 def test_a_training_leaves_weights_history_and_facts(training, store):
     train(training)
-    facts = json.loads(TRIAL.facts_file.read_text())
+    facts = json.loads(TRAINING.facts_file.read_text())
     assert facts["digest"] == training.prepared.digest
     assert facts["name"] == "resnet block=5 seed=0"
     assert facts["parameters"] > 1000
-    assert {"last.keras", "best.keras"} == {file.name for file in TRIAL.models_folder.iterdir()}
-    assert len(TRIAL.history_file.read_text().splitlines()) == 1 + training.recipe.epochs
+    assert {"last.keras", "best.keras"} == {file.name for file in TRAINING.models_folder.iterdir()}
+    assert len(TRAINING.history_file.read_text().splitlines()) == 1 + training.recipe.epochs
     run = store.get_run(facts["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.tags["training.key"] == training.key()
@@ -116,14 +116,14 @@ def test_a_kill_before_dvc_has_recorded_the_outputs_costs_nothing(
     training, store, workspace, monkeypatch
 ):
     train(training)
-    history, facts = TRIAL.history_file.read_bytes(), load_facts(TRIAL, training.digest)
-    weights = (TRIAL.models_folder / "best.keras").read_bytes()
+    history, facts = TRAINING.history_file.read_bytes(), load_facts(TRAINING, training.digest)
+    weights = (TRAINING.models_folder / "best.keras").read_bytes()
     shutil.rmtree(workspace / "outputs")  # as DVC does before it runs the stage again
     monkeypatch.setattr("keras.Model.fit", lambda *_, **__: pytest.fail("it was trained again"))
     train(training)
-    assert TRIAL.history_file.read_bytes() == history
-    assert (TRIAL.models_folder / "best.keras").read_bytes() == weights
-    assert load_facts(TRIAL, training.digest)["run_id"] == facts["run_id"]
+    assert TRAINING.history_file.read_bytes() == history
+    assert (TRAINING.models_folder / "best.keras").read_bytes() == weights
+    assert load_facts(TRAINING, training.digest)["run_id"] == facts["run_id"]
     (run,) = store.search_runs(["1"])
     assert run.info.status == "FINISHED"
     assert [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")] == [1, 2]
@@ -172,17 +172,19 @@ def test_a_batch_larger_than_the_data_is_refused(training):
 
 def test_networks_not_trained_decide_nothing(training):
     alone = with_train(training.params, networks=["model"])
-    assert Training(alone, TRIAL, training.prepared).key() == training.key()
+    assert Training(alone, TRAINING, training.prepared).key() == training.key()
 
 
 def test_a_run_says_which_of_how_many_trainings_it_is_at(training, store, capsys):
-    several = Training(with_train(training.params, seeds=[0, 1]), training.trial, training.prepared)
+    several = Training(
+        with_train(training.params, seeds=[0, 1]), training.training, training.prepared
+    )
     assert place_among_all(several).place == "training 1 of 4"
     train(several)
     assert "training 1 of 4: resnet block=5 seed=0, " in capsys.readouterr().out
-    second = Training(several.params, TRIAL._replace(seed=1), several.prepared)
+    second = Training(several.params, TRAINING._replace(seed=1), several.prepared)
     assert place_among_all(second).place == "training 2 of 4"
     assert several.is_done()
     assert not second.is_done()
     assert not changed(several, "augment", flip_probability=0.5).is_done()
-    assert set(seconds_per_epoch(several.params.trials)) == {"model"}
+    assert set(seconds_per_epoch(several.params.trainings)) == {"model"}

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.core.repository import git
 from pipeline.sweep.snapshot import take_snapshot, unpack, user_environment
 from pipeline.sweep.task import Place
+from pipeline.versioning.repository import git
 from tests.conftest import make_project
 from tests.sweep.stand_in import DVC
 

@@ -2,7 +2,7 @@
 
 import psutil
 
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 from pipeline.sweep.plan import Evaluation, Training
 from pipeline.sweep.pool import train_all
 
@@ -59,7 +59,7 @@ evaluate(str(os.getpid()))
 def trainings(*seeds, result="result"):
     return [
         Training(
-            f"key-{s}", Trial("model", "dropblock", s), (Evaluation(f"{result}-{s}", "x", ()),)
+            f"key-{s}", Training("model", "dropblock", s), (Evaluation(f"{result}-{s}", "x", ()),)
         )
         for s in seeds
     ]

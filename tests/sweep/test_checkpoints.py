@@ -3,7 +3,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.sweep import checkpoints
 from pipeline.sweep.checkpoints import fetch, send, shared_checkpoints
-from pipeline.sweep.storage import Storage, local_storage
+from pipeline.versioning.storage import Storage, local_storage
 
 
 @pytest.fixture(params=["folder", "object store"])

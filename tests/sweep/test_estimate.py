@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from pipeline.core.params import read_yaml
+from pipeline.core.files import read_yaml
 from pipeline.sweep.estimate import OVERHEAD, Asked, Estimate, estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.snapshot import user_environment

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.core.repository import read_lock, write_lock
 from pipeline.sweep.ledger import Ledger, Objects, Record, merge
-from pipeline.sweep.storage import Storage, local_storage
+from pipeline.versioning.repository import read_lock, write_lock
+from pipeline.versioning.storage import Storage, local_storage
 
 
 def record(run_id="r", label="model-dropblock-0", **stages):

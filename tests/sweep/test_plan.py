@@ -1,10 +1,10 @@
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.repository import git
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 from pipeline.sweep.plan import expand, list_trainings, plan_experiments
 from pipeline.sweep.snapshot import take_snapshot, unpack
+from pipeline.versioning.repository import git
 
 BLOCKS = "model.drop_block_size=1,3,5,7"
 
@@ -125,6 +125,6 @@ def test_a_wrong_override_is_one_message(unpacked, override, said):
 
 def test_a_trial_is_in_an_experiment_where_its_params_ask_for_it(unpacked):
     experiments = plan(unpacked, "train.variants=[dropblock],[dropblock,nodrop]")
-    assert Trial("model", "nodrop", 0) not in experiments[0].keys
-    assert Trial("model", "nodrop", 0) in experiments[1].keys
+    assert Training("model", "nodrop", 0) not in experiments[0].keys
+    assert Training("model", "nodrop", 0) in experiments[1].keys
     assert len(list_trainings(experiments)) == 4

@@ -1,5 +1,5 @@
 from pipeline.core.errors import UserError
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 from pipeline.sweep import progress
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
@@ -12,7 +12,7 @@ PLACE = Place("here", None, None, {}, gpu=False)
 
 def training(seed):
     evaluation = Evaluation(f"result-{seed}", "block-3-abc", ())
-    return Training(f"key-{seed}", Trial("model", "dropblock", seed), (evaluation,))
+    return Training(f"key-{seed}", Training("model", "dropblock", seed), (evaluation,))
 
 
 def test_the_plan_names_each_training_its_compute_and_the_sum():

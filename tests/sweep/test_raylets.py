@@ -7,8 +7,8 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from pipeline.sweep.storage import local_storage
 from pipeline.sweep.task import remote_ledger
+from pipeline.versioning.storage import local_storage
 from tests.sweep.stand_in import start, worker_of
 from tests.waiting import wait_for
 

@@ -11,7 +11,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 from tests.conftest import environment_of_a_user, make_project, obey_ctrl_c, project_in, runs_of
 from tests.sweep.compared import comparison
 
@@ -79,7 +79,7 @@ def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
     records = [json.loads(f.read_text()) for f in swept.folder.glob(".training/sweep/*.json")]
     assert len(records) == 3
     for record in records:  # the estimate is what the training counted
-        title = Trial.parse(record["label"]).title
+        title = Training.parse(record["label"]).title
         planned = rf"  {title} of \S+: {record['pflop']:.3g} PFLOP, about \d+ s\n"
         assert re.search(planned, swept.output)
     assert swept.run("git", "status", "--porcelain").stdout == ""

@@ -3,8 +3,8 @@ import subprocess
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.repository import git
 from pipeline.sweep.snapshot import dvc, find_cache, take_snapshot, unpack, user_environment
+from pipeline.versioning.repository import git
 
 
 def test_a_clone_is_the_working_copy_with_edits_deletions_and_new_files_upon_its_commit(

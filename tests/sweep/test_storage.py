@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.sweep.snapshot import dvc, user_environment
-from pipeline.sweep.storage import local_storage, remote_storage
+from pipeline.versioning.storage import local_storage, remote_storage
 
 
 def run_dvc(folder, *arguments):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.trials import Trial
+from pipeline.settings.trainings import Training
 from pipeline.tracking import context
 
 
@@ -55,7 +55,7 @@ def test_without_git_there_is_no_commit(workspace):
 
 
 def test_a_trial_is_tagged_with_its_name_for_people():
-    tags = context.trial_tags(Trial("model", "nodrop", 3))
+    tags = context.training_tags(Training("model", "nodrop", 3))
     assert tags == {"network": "resnet", "variant": "nodrop", "seed": "3"}
 
 
@@ -69,7 +69,7 @@ def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it():
 
 def test_the_source_of_a_run_names_command_experiment_and_commit(repository, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "block-7")
-    said = context.source_name(Trial("model", "dropblock", 0))
+    said = context.source_name(Training("model", "dropblock", 0))
     assert said == f"python -m pipeline train resnet-dropblock-0 (block-7, {repository[:7]})"
 
 

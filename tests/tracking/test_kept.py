@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from pipeline.tracking.kept import keep_result
+from pipeline.versioning.kept import keep_result
 
 LOCK = """schema: '2.0'
 stages:

@@ -7,7 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.params import AugmentParams, read_yaml
+from pipeline.core.files import read_yaml
+from pipeline.core.sections import AugmentParams
 from pipeline.training.augment import (
     augment_batch,
     coarse_dropout_mask,

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from pipeline.core.arithmetic import scaled
-from pipeline.core.declarations import ConvNetParams
+from pipeline.core.recipe import scaled
 from pipeline.core.records import IMAGE_SHAPE
+from pipeline.core.sections import ConvNetParams
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
 

@@ -8,32 +8,76 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 import keras
+import numpy as np
 from keras import layers
 
-from pipeline.core.declarations import Recipe, find_network
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.records import IMAGE_SHAPE, IMAGE_SIZE
+from pipeline.core.sections import Recipe
+from pipeline.networks import FOLDER, code_errors, find_network
 
 # Registered with Keras by their import, so that files with these layers can be loaded.
 from pipeline.networks.shared import batch_norm, dropblock  # noqa: F401
 
 
-def build_model(network: str, params: Recipe, classes: int) -> keras.Model:
+def build_model(network: str, recipe: Recipe, classes: int) -> keras.Model:
     """Build an untrained network.
 
     Args:
         network: the name of a file of networks/, like `model`.
-        params: its section of params.yaml.
+        recipe: its resolved recipe.
 
     Returns:
         A model that takes (batch, 32, 32, 3) sharpened pixels 0..255 and gives (batch, classes)
         float32 logits.
 
-    >>> from pipeline.core.params import load_params
-    >>> build_model("model", load_params().model, classes=10).output_shape
+    Raises:
+        UserError: the network's file has an error, or builds something else.
+
+    >>> from pipeline.settings.params import load_params
+    >>> build_model("model", load_params().network("model"), classes=10).output_shape
     (None, 10)
     """
-    return find_network(network).build(params, classes)
+    with code_errors(network):
+        model = find_network(network).build(recipe, classes)
+    if wrong := _breach(model, classes):
+        raise UserError(
+            f"{FOLDER / network}.py: build must return a keras.Model that takes images of shape "
+            f"{IMAGE_SHAPE} and gives (batch, {classes}) float32 logits; {wrong}"
+        )
+    return model
+
+
+def _breach(model: Any, classes: int) -> str | None:
+    """Say how what a builder returned breaks its contract."""
+    if not isinstance(model, keras.Model):
+        return f"this one returns {type(model).__name__}"
+    if tuple(model.input_shape[1:]) != IMAGE_SHAPE:
+        return f"this one takes images of shape {tuple(model.input_shape[1:])}"
+    if tuple(model.output_shape) != (None, classes):
+        return f"this one gives {tuple(model.output_shape)}"
+    if (dtype := keras.backend.standardize_dtype(model.output.dtype)) != "float32":
+        return f"this one gives {dtype}: end it with Activation('linear', dtype='float32')"
+    return None
+
+
+def check_first_batch(network: str, model: keras.Model) -> None:
+    """Predict a batch of noise with a network that was just built.
+
+    Raises:
+        UserError: the outputs are not finite, or probabilities: a training with cross entropy of
+            logits would not fail on them, but learn badly.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (8, *IMAGE_SHAPE)).astype(np.float32)
+    with code_errors(network):
+        outputs = np.asarray(model(pixels, training=False), np.float64)
+    if not np.isfinite(outputs).all():
+        raise UserError(f"{FOLDER / network}.py: the untrained network's outputs are not finite")
+    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
+        raise UserError(
+            f"{FOLDER / network}.py: the network ends in a softmax; give logits, for the loss "
+            "applies the softmax itself"
+        )
 
 
 def load_network(path: Path, *, compiled: bool = False) -> keras.Model:

@@ -14,6 +14,7 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
+CONFUSED_PAIRS = 10  # listed for each network
 NAMED_CLASSES = 30  # a bar for each class up to here, beyond only the ends of the ranking
 NOTE = "In percent of the test images of the actual class, over all seeds."
 CHANGE_NOTE = (
@@ -37,7 +38,7 @@ def make(findings: Findings) -> Section:
     figure, alt = plot_confusion(matrices), "Confusion of superclasses"
     parts.append(Drawing("confusion", figure, alt, on_white=True))
     for name in results.names:
-        table = confusions(results, name, findings.params.report.confused_pairs)
+        table = confusions(results, name, CONFUSED_PAIRS)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
     change = CHANGE_NOTE.format(one=points_of_one_image(results)) if len(results.names) == 2 else ""
     parts.append(NOTE + change)

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.core.declarations import Recipe
+from pipeline.core.recipe import Variant
 from pipeline.core.records import SPLIT_NAMES
-from pipeline.core.trials import Variant
 from pipeline.evaluation.plots import colours
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
@@ -21,7 +20,6 @@ from pipeline.reporting.formats import (
     interval_note,
     listed,
 )
-from pipeline.reporting.matching import matching_width
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
@@ -50,6 +48,7 @@ BUDGET_NOTE = (
     "of two trainings that were made for the same cost."
 )
 BUDGETS = 6  # rows of the table of each kind
+EQUAL = 1.02  # times the compute, up to which two trainings cost the same
 UNITS = {"pflop": "training compute, PFLOP", "minutes": "minutes of training"}
 
 
@@ -75,31 +74,16 @@ def unequal(findings: Findings) -> list[str]:
     params, results = findings.params, findings.results
     if len(results.networks) < 2 or not findings.comparisons:
         return []
-    recipes = dict(zip(results.networks, map(params.network, params.train.networks), strict=True))
     variant = findings.everything.variants[0]
-    said = [f"the {name} {describe_drops(recipe, variant)}" for name, recipe in recipes.items()]
+    recipes = [params.network(network, variant) for network in params.train.networks]
+    pairs = zip(results.networks, recipes, strict=True)
+    said = [f"the {name} has {recipe.dropblock}" for name, recipe in pairs]
     costs = [cost(results, name) for name in findings.comparisons]
     return [
-        "The headline compares whole recipes, not the architectures alone: "
-        f"{listed(said)}. They differ in cost too: {'; '.join(costs)}. *Like with like*, below, "
-        "has what can be held equal."
+        f"The headline compares whole recipes, not only the architectures: {listed(said)}. They "
+        f"differ in cost too: {'; '.join(costs)}. *Like with like*, below, gives the comparisons "
+        "with other factors held equal."
     ]
-
-
-def describe_drops(recipe: Recipe, variant: Variant) -> str:
-    """Say in words how a network drops."""
-    if variant == "nodrop" or not recipe.drops:
-        return "drops nothing"
-    if variant == "unitdrop":
-        return "drops single units, the same share in all epochs"
-    size = recipe.drop_block_size
-    what = "single units" if size == 1 else f"blocks of {size}x{size}"
-    start, last = recipe.conv_keep_start, recipe.last_keep_prob
-    if last == start:
-        return f"drops {what}, keeping {start:g} in all epochs"
-    where = " (not where a block is larger than the map)" if size > 1 else ""
-    where = where if recipe.drop_block_oversize == "skip" else ""
-    return f"drops {what}{where}, keeping {start:g} at first and {last:.2g} in the last epoch"
 
 
 def ablation(findings: Findings) -> list[Part]:
@@ -233,20 +217,17 @@ def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def as_expensive(findings: Findings) -> list[Part]:
-    """Say how wide the reference has to be to cost as much an image as the costliest network."""
-    params, results = findings.params, findings.results
-    section, reference = params.train.networks[0], results.reference
-    if reference not in results.names or len(results.names) < 2:
+    """Say how much compute the networks took, where that is not equal."""
+    results = findings.results
+    pflop = results.metrics.groupby("network")["pflop"].mean()
+    costly, cheap = str(pflop.idxmax()), str(pflop.idxmin())
+    if pflop[costly] <= EQUAL * pflop[cheap]:
         return []
-    flops = results.metrics.groupby("network")["flops"].mean()
-    costly = str(flops.idxmax())
-    classes = len(results.metadata["class_names"])
-    width = matching_width(params.network(section), flops[reference], flops[costly], classes)
-    if costly == reference or width is None:
-        return []
+    times = pflop[costly] / pflop[cheap]
     return [
-        f"### As expensive as the {costly}",
-        f"At width {width:g} the {reference} has the {costly}'s {flops[costly] / 1e6:,.1f} MFLOP "
-        "an image, so that the two differ in architecture and not in cost:\n\n"
-        f"```\ndvc exp run -n wide-{reference} -S {section}.width={width:g}\n```",
+        "### Equal compute",
+        f"A training of the {costly} takes {times:.1f} times the compute of the {cheap}. Compute "
+        "grows with the square of a network's width and in proportion to its epochs: to compare at "
+        f"equal compute, make the {cheap} about {times**0.5:.2f} times as wide, look at *training "
+        "compute* in the table of scores, and adjust its epochs until the two agree.",
     ]

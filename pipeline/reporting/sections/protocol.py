@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from pipeline.core.params import Params
-from pipeline.core.trials import DIGEST_SHOWN
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import describe_seeds, listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Section
+from pipeline.settings.params import Params
+from pipeline.settings.trainings import DIGEST_SHOWN
 
 TEST_STOPPED = (
     "**The test images were scored after each epoch and decided when to stop, and the last epoch's "
@@ -91,8 +91,9 @@ def sizes(results: Results, params: Params) -> str:
     """Say how wide the networks are and how long they may be trained."""
     recipes = [params.network(network) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
-    widths = ", ".join(f"{recipe.width} ({name})" for name, recipe in pairs)
-    return f"Widths: {widths}; at most {listed([str(r.epochs) for r in recipes])} epochs."
+    widths = [f"{r.width} ({name})" for name, r in pairs if hasattr(r, "width")]  # type: ignore[attr-defined]
+    start = f"Widths: {', '.join(widths)}; at" if widths else "At"
+    return f"{start} most {listed([str(r.epochs) for r in recipes])} epochs."
 
 
 def commits(results: Results) -> list[str]:
@@ -115,8 +116,7 @@ def _in_yaml(value: Any) -> str:
 
 def differences(params: Params) -> str:
     """Name all params that are not the tutorial's."""
-    compared = {"data", "augment", "train", *params.train.networks}
-    found = tutorial.differences(params.model_dump(include=compared))
+    found = tutorial.differences(params)
     if not found:
         return "Every number is the tutorial's."
     named = ", ".join(

@@ -1,32 +1,29 @@
 """One training of the comparison: its name, its files, and what it leaves of its epochs.
 
-`train` writes history and facts, `evaluate` and `report` read them, both by the functions here.
+`train` writes history and facts; `evaluate`, `report` and `publish` read them, all by the functions
+here.
 """
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.core.declarations import display_name, network_names
 from pipeline.core.errors import UserError
 from pipeline.core.files import OUTPUTS, PREPARED, read_json, unreadable, write_json
+from pipeline.core.recipe import VARIANTS, Variant
+from pipeline.networks import display_name, network_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# `nodrop` is the ablation: the same network and recipe without DropBlock. `unitdrop` drops the same
-# way in every network: single units, with the same probability in all epochs, as part 6 does.
-Variant = Literal["dropblock", "nodrop", "unitdrop"]
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
-
-TRIAL_HELP = "network-variant-seed, like resnet-dropblock-0"
+TRAINING_HELP = "network-variant-seed, like resnet-dropblock-0"
 DIGEST_SHOWN = 12  # characters
 SCHEDULES = ("learning_rate", "keep_prob")
 HistoryRow = dict[str, float]
 Facts = dict[str, Any]
 
 
-class Trial(NamedTuple):
+class Training(NamedTuple):
     """One training: which network, with which kind of DropBlock, with which seed."""
 
     network: str
@@ -49,7 +46,7 @@ class Trial(NamedTuple):
         return display_name(self.network)
 
     @classmethod
-    def parse(cls, label: str) -> "Trial | None":
+    def parse(cls, label: str) -> "Training | None":
         """Read a label, the network by its section or its name for people; None for no label."""
         sections = network_names()
         networks = {display_name(name): name for name in sections} | {n: n for n in sections}
@@ -71,7 +68,7 @@ class Trial(NamedTuple):
 
     @property
     def facts_file(self) -> Path:
-        """What was trained on what, and the MLflow run."""
+        """What was trained on what."""
         return OUTPUTS / "facts" / f"{self.label}.json"
 
     @property
@@ -80,15 +77,15 @@ class Trial(NamedTuple):
         return OUTPUTS / "evaluation" / self.label
 
 
-def save_history(trial: Trial, rows: list[HistoryRow]) -> None:
+def save_history(training: Training, rows: list[HistoryRow]) -> None:
     """Write a row for each epoch."""
     import pandas as pd
 
-    trial.history_file.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).astype({"epoch": int}).to_csv(trial.history_file, index=False)
+    training.history_file.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).astype({"epoch": int}).to_csv(training.history_file, index=False)
 
 
-def load_history(trial: Trial, watched: str | None) -> "pd.DataFrame":
+def load_history(training: Training, watched: str | None) -> "pd.DataFrame":
     """Read the row of each epoch: epoch, seconds, pflop, learning_rate, keep_prob, scores.
 
     Args:
@@ -101,46 +98,48 @@ def load_history(trial: Trial, watched: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        history = pd.read_csv(trial.history_file, float_precision="round_trip")
+        history = pd.read_csv(training.history_file, float_precision="round_trip")
     except (OSError, ValueError) as error:
-        raise unreadable(trial.history_file, error) from None
+        raise unreadable(training.history_file, error) from None
     splits = ("train", "clean_train", watched) if watched else ("train",)
     scores = [f"{split}_{what}" for split in splits for what in ("loss", "accuracy")]
     for column in ("epoch", "seconds", "pflop", "image_size", *SCHEDULES, *scores):
         if column not in history or history[column].dtype.kind not in "if":
-            raise unreadable(trial.history_file, f"it has no column of numbers {column}")
+            raise unreadable(training.history_file, f"it has no column of numbers {column}")
     return history
 
 
-def label_history(history: "pd.DataFrame", trial: Trial, watched: str | None) -> "pd.DataFrame":
+def label_history(
+    history: "pd.DataFrame", training: Training, watched: str | None
+) -> "pd.DataFrame":
     """Add network (its name for people), variant, seed and elapsed, the seconds since the start.
 
     The columns of the watched split, if any, are called watched_loss and watched_accuracy.
     """
     names = {f"{watched}_{what}": f"watched_{what}" for what in ("loss", "accuracy")}
     return history.rename(columns=names).assign(
-        network=trial.display_name,
-        variant=trial.variant,
-        seed=trial.seed,
+        network=training.display_name,
+        variant=training.variant,
+        seed=training.seed,
         elapsed=history["seconds"].cumsum(),
     )
 
 
-def save_facts(trial: Trial, facts: Facts) -> None:
-    """Write what was trained on what, and the MLflow run."""
-    write_json(trial.facts_file, facts)
+def save_facts(training: Training, facts: Facts) -> None:
+    """Write what was trained on what."""
+    write_json(training.facts_file, facts)
 
 
-def load_facts(trial: Trial, digest: str) -> Facts:
-    """Read what `train` left about its run.
+def load_facts(training: Training, digest: str) -> Facts:
+    """Read what `train` left beside the history.
 
     Raises:
         UserError: the file is missing or damaged, or the data were not those of `digest`.
     """
-    facts = read_json(trial.facts_file, "digest", "run_id", "training_key", "watched", "name")
+    facts = read_json(training.facts_file, "digest", "training", "watched", "name")
     if facts["digest"] != digest:
         raise UserError(
-            f"{trial.facts_file}: the network was trained on data "
+            f"{training.facts_file}: the network was trained on data "
             f"{facts['digest'][:DIGEST_SHOWN]}, {PREPARED} holds {digest[:DIGEST_SHOWN]}; run "
             "`dvc repro` to train again"
         )

@@ -9,10 +9,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, warn
 from pipeline.core.files import project_root
-from pipeline.core.repository import LOCK, experiment_ref, git
-from pipeline.tracking.store import warn
+from pipeline.versioning.repository import LOCK, experiment_ref, git, read_blobs
 
 NAME = "repro-{}"
 _RESULT = re.compile(r"path: outputs/evaluation\n\s+hash: md5\n\s+md5: (\w+)")
@@ -39,9 +38,8 @@ def keep_result() -> str | None:
         recorded = [head, *git(root, *references).split()]
     except (OSError, UserError):  # no git, or nothing committed yet
         return None
-    # A revision may have no lock at all.
-    locks = (git(root, "show", f"{revision}:./{LOCK}", check=False) for revision in recorded)
-    if result is None or any(_result_of(lock) == result for lock in locks):
+    locks = read_blobs(root, [f"{revision}:./{LOCK}" for revision in recorded])
+    if result is None or any(lock and _result_of(lock.decode()) == result for lock in locks):
         return None
     name = NAME.format(result[:7])
     try:

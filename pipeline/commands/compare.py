@@ -1,0 +1,83 @@
+"""Compare all experiments on the prepared data: statistics, figures and their evidence."""
+
+import json
+from typing import Any
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
+from pipeline.core.records import load_metadata
+from pipeline.reporting.audit import Answers, read_answers, save_answers
+from pipeline.reporting.contrasts import Contrasts, Result, contrast, describe_contrasts
+from pipeline.reporting.experiments import make_page
+from pipeline.reporting.page import write_page
+from pipeline.versioning.experiments import Experiment, list_experiments
+
+FOLDER = REPORTS / "experiments"
+NEEDED = ("scored", "settings", "sections", "accuracy", "images", "reference")
+
+
+def compare(reference: str | None, x: str) -> str:
+    """Write reports/experiments/; return the conclusion and where it is.
+
+    Args:
+        reference: the experiment that the others are compared with; None for this run.
+        x: the param to plot accuracy against.
+
+    Raises:
+        UserError: there are no results on the prepared data, or no such experiment.
+    """
+    experiments = list_experiments()
+    results = select(experiments, load_metadata(PREPARED)["digest"])
+    if not results:
+        raise UserError("no results on the prepared data yet; run `dvc repro`")
+    found = contrast(results, reference)
+    page = make_page(found, x)
+    write_page(page, FOLDER)
+    figures = {"images": found.settings[0].images, "contrasts": describe_contrasts(found)}
+    write_json(FOLDER / COMPARISON.name, {"headline": page.headline, **figures})
+    save_answers(FOLDER / PREDICTIONS.name, collect_answers(experiments, found))
+    return f"{page.headline}\n{FOLDER / 'report.html'}"
+
+
+def select(experiments: list[Experiment], digest: str) -> list[Result]:
+    """Return the results on the same data that scored the same split, this run first.
+
+    The last commit's and an experiment's that are this run's are left out.
+    """
+    found: list[Result] = []
+    for experiment in experiments:
+        summary = read_summary(experiment)
+        if summary.get("digest") != digest or not all(key in summary for key in NEEDED):
+            continue
+        mine = not experiment.revision
+        if not mine and found and summary["scored"] != found[0].summary["scored"]:
+            continue
+        if not any(summary == other.summary for other in found):
+            found.append(Result(experiment.name, experiment.params, summary))
+    return found
+
+
+def read_summary(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment's comparison.json; nothing where no cache here has it."""
+    try:
+        summary = json.loads(experiment.read(COMPARISON) or b"{}")
+    except ValueError:
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
+def collect_answers(experiments: list[Experiment], found: Contrasts) -> dict[str, Answers]:
+    """Return what each training that is compared answered, under its first experiment's name."""
+    by_name = {experiment.name: experiment for experiment in experiments}
+    answers: dict[str, Answers] = {}
+    for setting in found.settings:
+        wanted = set(map(str, setting.right))
+        for name in setting.experiments:
+            if not wanted:
+                break
+            for key, answer in read_answers(by_name[name].read(PREDICTIONS) or b"").items():
+                network, variant, seed = key.split("/")[1:]
+                if network == setting.network and seed in wanted:
+                    answers.setdefault(f"{name}/{network}/{variant}/{seed}", answer)
+                    wanted.discard(seed)
+    return answers

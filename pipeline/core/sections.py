@@ -1,0 +1,204 @@
+"""The sections of params.yaml as types: which keys there are, their types and their ranges."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline.core.recipe import Variant, keep_prob
+from pipeline.core.records import IMAGE_SIZE
+from pipeline.core.words import describe_dropblock
+
+WIDEST = 16.0  # times the tutorial's filters and hidden units
+MOST_VARIED = 0.5  # of the training images; beyond, all seeds would have the same validation images
+Probability = Annotated[float, Field(ge=0, le=1)]
+KeepProbability = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=10)]
+Width = Annotated[float, Field(gt=0, le=WIDEST)]
+Decay = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# Which split is scored after each epoch, and decides when to stop and which weights are kept.
+Watch = Literal["validation", "test", "none"]
+
+
+def rule(message: str) -> PydanticCustomError:
+    """Return the error for a rule over several keys; the message names them itself."""
+    return PydanticCustomError("rule", message)  # type: ignore[arg-type]
+
+
+def _without_repeats(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise rule("each may stand in the list only once")
+    return values
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    if scheme not in ("http", "https") or not host or "@" in host:
+        raise rule("give an http or https address without user or password (MLflow keeps it)")
+    return url
+
+
+Distinct = AfterValidator(_without_repeats)
+
+
+class Section(BaseModel):
+    """A section of params.yaml: no unknown keys, no silent conversion, no changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """Which images, how they are prepared and how they are split."""
+
+    source: Literal["digits", "cifar100"]
+    path: str | None
+    url: Annotated[str, AfterValidator(_without_password)]
+    sharpen: bool
+    validation_fraction: Share
+    split_by_seed: bool
+    duplicate_correlation: Annotated[float, Field(gt=0, le=1)] | None
+    limit: Count | None
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _there_is_something_to_vary(self) -> "DataParams":
+        if self.split_by_seed and not 0 < self.validation_fraction <= MOST_VARIED:
+            raise rule("split_by_seed takes a validation_fraction above 0 and at most 0.5")
+        return self
+
+
+class AugmentParams(Section):
+    """Random changes of the training images."""
+
+    policy: Literal["tutorial", "translate"]
+    max_operations: Annotated[int, Field(ge=0, le=3)]
+    crop_pixels: Annotated[int, Field(ge=0, le=15)]
+    resize: Literal["area", "bilinear"]
+    flip_probability: Probability
+    alternate_flips: bool
+    translate_pixels: Annotated[int, Field(ge=0, le=15)]
+    dropout_fraction: Probability
+    dropout_grid_min: Annotated[float, Field(gt=0, le=1)]
+    dropout_grid_max: Annotated[float, Field(gt=0, le=1)]
+    dropout_min_cells: Annotated[int, Field(ge=1, le=32)]
+    dropout_per_channel: Probability
+
+    @model_validator(mode="after")
+    def _grid_is_a_range(self) -> "AugmentParams":
+        if self.dropout_grid_min > self.dropout_grid_max:
+            raise rule("dropout_grid_min must not be above dropout_grid_max")
+        return self
+
+
+class TrainParams(Section):
+    """Which trainings there are, and what they share beside the recipe."""
+
+    networks: Annotated[list[str], Field(min_length=1), Distinct]
+    variants: Annotated[list[Variant], Field(min_length=1), Distinct]
+    seeds: Annotated[list[Seed], Field(min_length=1), Distinct]
+    watch: Watch
+    reshuffle: bool
+    adam_beta_1: Decay
+    adam_beta_2: Decay
+    adam_epsilon: Annotated[float, Field(gt=0, le=1)]
+    clip_norm: Annotated[float, Field(gt=0)]
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
+    jit_compile: bool
+    deterministic: bool
+
+
+class EvaluateParams(Section):
+    """How the networks are scored."""
+
+    batch_size: Count
+    top_k: Count
+    test: bool
+    flip: bool
+
+
+class Recipe(Section):
+    """How any network is trained. A network's type adds its own keys, with defaults or without."""
+
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Count
+    small_image_share: Share
+    small_image_size: Annotated[int, Field(ge=8, le=IMAGE_SIZE)]
+    optimizer: Literal["adam", "sgd", "muon"]
+    learning_rate: Rate
+    muon_learning_rate: Rate
+    momentum: Share
+    muon_momentum: Share
+    offset_rate_factor: Annotated[float, Field(gt=0, le=1000)]
+    weight_decay: Probability
+    muon_weight_decay: Probability
+    schedule: Literal["exponential", "one_cycle", "linear"]
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)]
+    warmup: Share
+    cooldown: Annotated[float, Field(gt=0, le=1)]
+    label_smoothing: Share
+    weight_average: Share
+    stop_after_rising: Count | None
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "Recipe":
+        if self.schedule == "linear" and self.warmup + self.cooldown > 1:
+            raise rule("warmup and cooldown together must not be above 1")
+        return self
+
+    @model_validator(mode="after")
+    def _factor_is_used(self) -> "Recipe":
+        if self.optimizer == "adam" and self.offset_rate_factor != 1:
+            raise rule("offset_rate_factor must be 1.0 with optimizer adam")
+        return self
+
+    def keep_prob(self, epoch: int) -> float:
+        """Return DropBlock's keep probability in an epoch, counted from 0; 1 without DropBlock."""
+        return keep_prob(vars(self), epoch)
+
+    @property
+    def dropblock(self) -> str:
+        """How it drops, in words."""
+        return describe_dropblock(vars(self))
+
+
+class DropBlockParams(Recipe):
+    """A recipe of a network with DropBlock."""
+
+    drop_block_size: Count
+    drop_block_oversize: Literal["skip", "clamp"]
+    conv_keep_start: KeepProbability
+    conv_keep_step: Probability
+    conv_keep_end: KeepProbability
+
+    @model_validator(mode="after")
+    def _keep_falls(self) -> "DropBlockParams":
+        if self.conv_keep_end > self.conv_keep_start:
+            raise rule("conv_keep_end must not be above conv_keep_start")
+        return self
+
+
+class ConvNetParams(DropBlockParams):
+    """A network of convolutional blocks and hidden layers, as both of the tutorial are."""
+
+    width: Width
+    filters: Annotated[list[Count], Field(min_length=1)]
+    kernel_sizes: Annotated[list[Count], Field(min_length=1)]
+    pool_size: Count
+    pool_stride: Count
+    hidden_units: list[Count]
+    dense_keep: KeepProbability
+    batch_norm: bool
+    batch_norm_momentum: Share
+    batch_norm_epsilon: Annotated[float, Field(gt=0, le=1)]
+    logits_norm: bool
+    initializer: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
+
+    @model_validator(mode="after")
+    def _blocks_match(self) -> "ConvNetParams":
+        if len(self.filters) != len(self.kernel_sizes):
+            raise rule("filters and kernel_sizes need the same number of entries, one a block")
+        return self

@@ -1,0 +1,78 @@
+"""Words for people: how a recipe drops, which of its keys are read, how long something takes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.core.recipe import DROP_KEYS, keep_prob
+
+NO_DROPBLOCK = "no DropBlock"
+ADAM = ("train.adam_beta_1", "train.adam_beta_2", "train.adam_epsilon")
+
+
+def describe_blocks(size: int) -> str:
+    """Say what is dropped at once.
+
+    >>> describe_blocks(5), describe_blocks(1)
+    ('5x5 blocks', 'single units')
+    """
+    return "single units" if size == 1 else f"{size}x{size} blocks"
+
+
+def describe_dropblock(recipe: Mapping[str, Any]) -> str:
+    """Say how a resolved recipe drops; the one place that puts DropBlock into words.
+
+    >>> describe_dropblock({"drop_block_size": 5, "conv_keep_start": 1.0, "conv_keep_step": 0.01,
+    ...                     "conv_keep_end": 0.9, "epochs": 6})
+    '5x5 blocks, keep 1 to 0.95'
+    """
+    first, last = keep_prob(recipe, 0), keep_prob(recipe, recipe.get("epochs", 1) - 1)
+    if last == 1:
+        return NO_DROPBLOCK
+    keep = f"{first:g}" if first == last else f"{first:g} to {last:.2g}"
+    clamped = " clamped to the map" if recipe.get("drop_block_oversize") == "clamp" else ""
+    return f"{describe_blocks(recipe['drop_block_size'])}{clamped}, keep {keep}"
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as people do: 40 s, 12 min, 3.5 h.
+
+    >>> [duration(value) for value in (4.4, 89, 90, 5_400, 12_600)]
+    ['4 s', '89 s', '2 min', '90 min', '3.5 h']
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds <= 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def without_unread(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the keys that the recipe's own choices make meaningless.
+
+    Such as Muon's rates where the optimizer is Adam, or a block size without DropBlock.
+
+    >>> without_unread({"schedule": "linear", "learning_rate_decay": 0.9, "warmup": 0.2})
+    {'schedule': 'linear', 'warmup': 0.2}
+    """
+    unread = [key for reads, keys in _UNREAD if reads(recipe) for key in keys]
+    return {key: value for key, value in recipe.items() if key not in unread}
+
+
+def _chosen(key: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda recipe: recipe.get(key) in values
+
+
+# Where what is chosen, which keys nothing reads.
+_UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
+    (
+        _chosen("optimizer", "adam", "sgd"),
+        ("muon_learning_rate", "muon_momentum", "muon_weight_decay"),
+    ),
+    (_chosen("optimizer", "adam"), ("momentum", "offset_rate_factor")),
+    (_chosen("optimizer", "sgd", "muon"), ADAM),
+    (_chosen("schedule", "one_cycle", "linear"), ("learning_rate_decay",)),
+    (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
+    (_chosen("schedule", "one_cycle"), ("cooldown",)),
+    (_chosen("small_image_share", 0.0), ("small_image_size",)),
+    (lambda recipe: describe_dropblock(recipe) == NO_DROPBLOCK, DROP_KEYS),
+]

@@ -1,0 +1,89 @@
+"""Which training is the same as which: one identity, derived from what dvc.yaml declares.
+
+It names the checkpoint, tags the MLflow run, stands in the facts, groups the seeds of a setting in
+the comparison and is what a sweep looks for.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import read_yaml
+from pipeline.core.recipe import resolve
+from pipeline.settings.params import RECIPE, Params
+from pipeline.settings.trainings import Training
+
+ROOT = Path(__file__).parents[2]  # of the code that runs: in a copy by `dvc exp run --temp`, its
+NETWORK = "${item.network}"
+
+
+def identity(params: Params, training: Training, data: str) -> str:
+    """Return what tells a training from any other: all that dvc.yaml declares for it, and its seed.
+
+    Args:
+        data: digest of the prepared data.
+
+    Returns:
+        16 hexadecimal digits that all seeds of a setting share, a dash, and the seed.
+    """
+    decides = {
+        "network": training.network,
+        "settings": settings_of(params.by_section(), training),
+        "data": data,
+        "code": code_digest(training.network),
+        "versions": versions(),
+    }
+    return f"{digest(decides)}-{training.seed}"
+
+
+def setting_of(identity: str) -> str:
+    """Return what the seeds of a setting share."""
+    return identity.rpartition("-")[0]
+
+
+def settings_of(values: Mapping[str, Any], training: Training) -> dict[str, Any]:
+    """Return the params that decide a training: its resolved recipe, and others as `section.key`.
+
+    Args:
+        values: params.yaml by section, of any version.
+    """
+    found = resolve(values, training.network, training.variant)
+    for declared in _declared("params"):
+        section, _, name = declared.partition(".")
+        inside = values.get(section) or {}
+        if section not in (RECIPE, NETWORK):
+            keys = [name] if name else inside
+            found |= {f"{section}.{key}": inside[key] for key in keys if key in inside}
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute."""
+    return {name: version(name) for name in ("tensorflow", "keras")}
+
+
+@cache
+def code_digest(network: str) -> str:
+    """Hash the code that the stage `train` depends on for a network."""
+    found = hashlib.sha256()
+    for path in sorted(_declared("deps")):
+        place = ROOT / path.replace(NETWORK, network)
+        if path.startswith("pipeline/"):
+            for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
+                found.update(file.name.encode() + file.read_bytes())
+    return found.hexdigest()
+
+
+def digest(values: Any) -> str:
+    """Hash JSON-like values to 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _declared(what: str) -> list[str]:
+    """Return the params or the dependencies that dvc.yaml declares for the stage `train`."""
+    return read_yaml(ROOT / "dvc.yaml")["stages"]["train"][what]

@@ -1,0 +1,71 @@
+"""What is wrong with params.yaml, a line each: pydantic's words with key, value and the way out."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+UPGRADE = (
+    "If the file was written by an earlier version, `python -m pipeline upgrade` converts it and "
+    "keeps your values"
+)
+
+
+class Problem(NamedTuple):
+    """What pydantic found wrong with a value.
+
+    Attributes:
+        key: with its section and a dot; empty for a rule over several sections.
+        kind, message: pydantic's.
+        value: the one that is wrong.
+    """
+
+    key: str
+    kind: str
+    message: str
+    value: object
+
+
+def explain(problems: Iterable[Problem], known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a line for each problem, one for all missing keys, and the way out of an older file.
+
+    Args:
+        known: the keys of each section.
+    """
+    problems = list({(p.key, p.kind, p.message): p for p in problems}.values())
+    missing = [problem.key for problem in problems if problem.kind == "missing"]
+    lines = [_line(problem, known) for problem in problems if problem.kind != "missing"]
+    if missing:
+        lines.append(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    if missing or any(problem.kind == "extra_forbidden" for problem in problems):
+        lines.append(UPGRADE)
+    return lines
+
+
+def _line(problem: Problem, known: Mapping[str, Sequence[str]]) -> str:
+    if problem.kind == "extra_forbidden":
+        return unknown_key(problem.key, known)
+    if problem.kind == "rule":
+        return f"{problem.key}: {problem.message}".removeprefix(": ")
+    hint = ""
+    if isinstance(problem.value, str) and problem.kind in ("float_type", "int_type"):
+        hint = " (YAML read it as text: write numbers without quotes, like 0.001)"
+    message = problem.message[0].lower() + problem.message[1:]
+    return f"{problem.key} = {problem.value!r}: {message}{hint}"
+
+
+def unknown_key(key: str, known: Mapping[str, Sequence[str]]) -> str:
+    """Say that params.yaml has no such key, and which one may be meant.
+
+    Args:
+        key: with its section and a dot.
+        known: the keys of each section.
+    """
+    section, _, name = key.rpartition(".")
+    if section in known:
+        near = [f"{section}.{n}" for n in difflib.get_close_matches(name, known[section], n=1)]
+    else:
+        dotted = [f"{section}.{name}" for section, names in known.items() for name in names]
+        near = difflib.get_close_matches(key, [*known, *dotted], n=1)
+    others = ", ".join(known.get(section, known))
+    hint = f"did you mean {near[0]}?" if near else f"known here: {others}"
+    return f"{key} is not a key of params.yaml; {hint}"

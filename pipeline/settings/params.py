@@ -1,0 +1,217 @@
+"""params.yaml as typed, checked settings; every error names the key, the value and the fix."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError, model_validator
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_yaml
+from pipeline.core.recipe import Variant, resolve
+from pipeline.core.sections import (
+    AugmentParams,
+    DataParams,
+    EvaluateParams,
+    Recipe,
+    Section,
+    TrainParams,
+    rule,
+)
+from pipeline.networks import display_name, find_network, network_names
+from pipeline.settings.messages import Problem, explain
+from pipeline.settings.trainings import Training
+
+PARAMS_FILE = Path("params.yaml")
+RECIPE = "recipe"
+
+
+class Params(Section):
+    """All of params.yaml, with the resolved recipe of each network that has a section."""
+
+    data: DataParams
+    augment: AugmentParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    networks: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _networks_are_there(self) -> "Params":
+        known, chosen = network_names(), self.train.networks
+        for name in chosen:
+            if name not in known:
+                raise rule(
+                    f"train.networks: {name!r} is not a network; there are {', '.join(known)} (the "
+                    "files of pipeline/networks)"
+                )
+        if len({display_name(name) for name in chosen}) < len(chosen):
+            raise rule("train.networks: two of them have the same display name")
+        return self
+
+    @model_validator(mode="after")
+    def _watched_split_is_there(self) -> "Params":
+        if self.train.watch == "validation" and self.data.validation_fraction == 0:
+            raise rule(
+                "train.watch: validation needs data.validation_fraction above 0; to train on all "
+                "images take train.watch: none (or test, the tutorial's protocol)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scored_split_is_there(self) -> "Params":
+        if self.evaluate.test:
+            return self
+        if self.data.validation_fraction == 0:
+            raise rule("evaluate.test: false needs data.validation_fraction above 0")
+        if self.train.watch == "test":
+            raise rule(
+                "evaluate.test: false leaves the test images alone, train.watch: test scores them "
+                "after each epoch; take train.watch: validation"
+            )
+        if self.data.split_by_seed and len(self.train.seeds) > 1:
+            raise rule(
+                "evaluate.test: false compares on the validation images, which are others for each "
+                "seed with data.split_by_seed: true; take false, or one seed"
+            )
+        return self
+
+    def network(self, name: str, variant: Variant = "dropblock") -> Recipe:
+        """Return a network's resolved recipe, with the DropBlock of a variant.
+
+        Raises:
+            UserError: params.yaml has no section for it.
+        """
+        if name not in self.networks:
+            raise UserError(f"{PARAMS_FILE}: {_section_needed(name)}")
+        own = self.networks[name]
+        return own.model_copy(update=resolve({RECIPE: vars(own)}, name, variant))
+
+    def recipe(self, training: Training) -> Recipe:
+        """Return the resolved recipe of a training."""
+        return self.network(training.network, training.variant)
+
+    def by_section(self) -> dict[str, Any]:
+        """Return the values by section, each network's resolved."""
+        shared = self.model_dump(exclude={"networks"})
+        return {**shared, **{name: dict(vars(recipe)) for name, recipe in self.networks.items()}}
+
+    @property
+    def trainings(self) -> list[Training]:
+        """All trainings that params.yaml asks for."""
+        train = self.train
+        return [
+            Training(*combination)
+            for combination in itertools.product(train.networks, train.variants, train.seeds)
+        ]
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataParams,
+    "augment": AugmentParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+}
+
+
+def known_keys() -> dict[str, list[str]]:
+    """Return the keys that each section of params.yaml may have."""
+    networks = {name: list(find_network(name).params.model_fields) for name in network_names()}
+    shared = dict.fromkeys(key for keys in networks.values() for key in keys)
+    sections = {name: list(section.model_fields) for name, section in SECTIONS.items()}
+    return {**sections, RECIPE: list(shared), **networks}
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or not YAML, or its values are wrong (see check_params).
+    """
+    return check_params(read_yaml(path), path)
+
+
+def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
+    """Check the values of a params file.
+
+    Raises:
+        UserError: a key is unknown, missing, of the wrong type or out of range. All wrong keys
+            are named in one message.
+    """
+    problems = list(_misplaced(values))
+    networks = {}
+    for name in network_names():
+        if name in values and not problems:
+            try:
+                networks[name] = resolve_network(values, name)
+            except ValidationError as error:
+                problems += _of_network(error, values, name)
+    sections = {key: value for key, value in values.items() if key in SECTIONS}
+    try:
+        params = Params.model_validate({**sections, "networks": networks})
+    except ValidationError as error:
+        problems += [Problem(_dotted(e["loc"]), e["type"], e["msg"], e["input"])
+                     for e in error.errors()]  # fmt: skip
+    else:
+        absent = [name for name in params.train.networks if name not in values]
+        problems += [Problem("", "rule", _section_needed(name), None) for name in absent]
+    if problems:
+        lines = explain(problems, known_keys())
+        raise UserError(f"{path}:\n" + "\n".join(f"  {line}" for line in lines))
+    return params
+
+
+def resolve_network(values: dict[str, Any], name: str) -> Recipe:
+    """Return a network's checked recipe; keys of section `recipe` that it does not have are left.
+
+    Raises:
+        ValidationError: a value is wrong.
+    """
+    declared, own = find_network(name).params, values.get(name) or {}
+    merged = resolve(values, name)
+    return declared.model_validate(
+        {k: v for k, v in merged.items() if k in own or k in declared.model_fields}
+    )
+
+
+def _misplaced(values: dict[str, Any]) -> list[Problem]:
+    """Return the sections that there are not, are missing or are none, and unknown shared keys."""
+    known = known_keys()
+    found = [Problem(name, "extra_forbidden", "", None) for name in values if name not in known]
+    if RECIPE not in values:
+        found.append(Problem(RECIPE, "missing", "", None))
+    for name in (RECIPE, *network_names()):
+        if not isinstance(values.get(name) or {}, dict):
+            found.append(Problem(name, "type", "give a section with its keys", values[name]))
+    shared = values.get(RECIPE)
+    if isinstance(shared, dict):
+        found += [
+            Problem(f"{RECIPE}.{key}", "extra_forbidden", "", None)
+            for key in shared
+            if key not in known[RECIPE]
+        ]
+    return found
+
+
+def _of_network(error: ValidationError, values: dict[str, Any], name: str) -> list[Problem]:
+    """Name the section that each wrong value of a resolved recipe comes from."""
+    own = values.get(name) or {}
+    found = []
+    for e in error.errors():
+        location = e["loc"]
+        shared = bool(location) and location[0] not in own
+        if shared and e["type"] == "missing":
+            shared = location[0] in Recipe.model_fields
+        section = RECIPE if shared else name
+        found.append(Problem(_dotted((section, *location)), e["type"], e["msg"], e["input"]))
+    return found
+
+
+def _section_needed(name: str) -> str:
+    return (
+        f"train.networks names {name}, which has no section {name}; add one, or `{name}: {{}}` "
+        "where the defaults of its file will do"
+    )
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")

@@ -1,0 +1,216 @@
+"""Presets: whole experiments. `quick` is the default and has every number; the others differ."""
+
+import difflib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.tokens import CommentToken
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import parse_yaml, read_yaml
+from pipeline.core.recipe import resolve
+from pipeline.networks import find_network, network_names
+from pipeline.settings.messages import unknown_key
+from pipeline.settings.params import PARAMS_FILE, RECIPE, check_params, known_keys
+
+FOLDER = Path(__file__).parents[2] / "presets"
+DEFAULT = "quick"
+
+
+def preset_names() -> list[str]:
+    """Return the names of all presets."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def write_preset(name: str, overrides: list[str]) -> str:
+    """Set params.yaml to a preset, with further `key=value` overrides; return what changed.
+
+    What is yours stays: data.path, and the sections of networks that the presets do not know.
+
+    Raises:
+        UserError: an override is wrong, or the params would be; nothing is written then.
+    """
+    old = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else ""
+    new = preset_text(name, parse_yaml(old, PARAMS_FILE) if old else {})
+    return _write(old, apply(new, dict(map(parse_override, overrides))))
+
+
+def upgrade_params() -> str:
+    """Convert a params.yaml of an earlier version, its values kept; return what changed.
+
+    Raises:
+        UserError: the file is missing or broken, or a value is wrong.
+    """
+    values = read_yaml(PARAMS_FILE)
+    defaults = preset_values(DEFAULT)
+    changes, gone = convert(values, defaults)
+    text = apply(preset_text(DEFAULT, values), changes)
+    said = _write(PARAMS_FILE.read_text(), text)
+    return f"{said}\nno longer a key: {', '.join(gone)}" if gone else said
+
+
+def _write(old: str, new: str) -> str:
+    """Check params and write them; return the lines that differ, or `no change`."""
+    check_params(parse_yaml(new, PARAMS_FILE))
+    PARAMS_FILE.write_text(new)
+    difference = difflib.unified_diff(
+        _dump(_load(old)).splitlines() if old else [], new.splitlines(), lineterm="", n=0
+    )
+    lines = [line for line in difference if line[:2] not in ("@@", "--", "++")]
+    return "\n".join(lines) or "no change"
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """Return all values of a preset by section: the default's, with its own differences."""
+    return parse_yaml(preset_text(name, {}), FOLDER / f"{name}.yaml")
+
+
+def preset_text(name: str, present: dict[str, Any]) -> str:
+    """Return the text of params.yaml with a preset.
+
+    Args:
+        present: the values that params.yaml has now, of which some are kept.
+    """
+    text = (FOLDER / f"{DEFAULT}.yaml").read_text()
+    differences = {} if name == DEFAULT else dict(leaves(read_yaml(FOLDER / f"{name}.yaml")))
+    yours = {"data": {"path": (present.get("data") or {}).get("path")}}
+    presets = {key.partition(".")[0] for key in differences} | set(_load(text))
+    for network in set(network_names()) - presets:
+        if network in present:
+            yours[network] = present[network]
+    return apply(text, {**differences, **dict(leaves(yours))})
+
+
+def convert(values: dict[str, Any], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Bring values of an earlier version into today's sections.
+
+    What all trained networks have in common stands in section `recipe`; what a network has of its
+    own, or different, in its section.
+
+    Returns:
+        The values by dotted key, and the keys that there no longer are.
+    """
+    known = known_keys()
+    networks = {name: resolve(values, name) for name in network_names() if values.get(name)}
+    trained = [networks[n] for n in values.get("train", {}).get("networks", []) if n in networks]
+    recipe = dict(defaults[RECIPE])
+    for key in recipe:
+        candidates = [own[key] for own in trained if key in own]
+        if candidates:
+            recipe[key] = candidates[-1]
+    found = {f"{RECIPE}.{key}": value for key, value in recipe.items()}
+    for name, own in networks.items():
+        allowed = find_network(name).params.model_fields
+        for key, value in own.items():
+            if key in allowed and not (key in recipe and recipe[key] == value):
+                found[f"{name}.{key}"] = value
+    gone = []
+    for key, value in leaves(values):
+        section, _, name = key.partition(".")
+        if name not in known.get(section, []):
+            gone.append(key)
+        elif section not in (RECIPE, *networks):
+            found[key] = value
+    return found, gone
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for each value of nested sections; an empty section as {}."""
+    for key, value in values.items():
+        if isinstance(value, dict) and (value or not prefix):
+            if not value:
+                yield f"{prefix}{key}", {}
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def apply(text: str, changes: dict[str, Any]) -> str:
+    """Change dotted keys in the text of params.yaml; comments and layout stay.
+
+    Raises:
+        UserError: there is no such key.
+    """
+    values, known = _load(text), known_keys()
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        if section not in known or (name and name not in known[section]):
+            raise UserError(unknown_key(key, known))
+        if not name:
+            values.setdefault(section, CommentedMap())
+            continue
+        if not values.get(section):
+            values[section] = CommentedMap()
+            values.yaml_set_comment_before_after_key(section, before="\n")
+        _set(values[section], name, value)
+    return _dump(values)
+
+
+def _set(section: CommentedMap, name: str, value: Any) -> None:
+    old = section.get(name)
+    if isinstance(value, list):
+        if isinstance(old, CommentedSeq):  # keep the one-line style
+            old[:] = value
+            return
+        value = CommentedSeq(value)
+        value.fa.set_flow_style()
+    if name not in section:
+        _append(section, name, value)
+    elif old != value or type(old) is not type(value):
+        section[name] = value
+
+
+def _append(section: CommentedMap, name: str, value: Any) -> None:
+    """Add a key at the end of a section, before the blank line that follows it."""
+    last = next(reversed(section), None)
+    section[name] = value
+    token = section.ca.items.get(last, [None, None, None])[2]
+    if token and "\n" in token.value.rstrip(" "):
+        own, _, blank = token.value.partition("\n")
+        token.value = f"{own}\n"
+        after = CommentToken(f"\n{blank}", CommentMark(0), None)
+        section.ca.items[name] = [None, None, after, None]
+
+
+def _load(text: str) -> CommentedMap:
+    """Read params.yaml; lists are in one line again, which `dvc exp run -S` has broken up."""
+    values = _yaml().load(text)
+    for section in (each for each in values.values() if isinstance(each, CommentedMap)):
+        for name, value in list(section.items()):
+            if isinstance(value, CommentedSeq) and not value.fa.flow_style():
+                section[name] = CommentedSeq(value)
+                section[name].fa.set_flow_style()
+                if comment := section.ca.items.get(name):
+                    comment[3] = None  # what stands between the key and the first line of the list
+    return values
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = 200
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def _dump(values: CommentedMap) -> str:
+    stream = io.StringIO()
+    _yaml().dump(values, stream)
+    return stream.getvalue()
+
+
+def parse_override(argument: str) -> tuple[str, Any]:
+    """Split `key=value`, the value in YAML."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        raise UserError(f"{argument}: give overrides as key=value, like data.path=/data/cifar")
+    try:
+        return key, YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise UserError(f"{argument}: {value} is not a value in YAML") from None

@@ -1,0 +1,244 @@
+"""Stage `publish`: make MLflow's store agree with the outputs.
+
+For each training one finished run, found by its identity or made anew, with curves, scores,
+figures, model and report; then the registry's champion; then the workspace as an experiment. What
+is there already is left alone, so that running it again changes nothing, and running it on an empty
+store fills it.
+
+The best network by validation accuracy becomes `champion` and the second best `challenger`, but
+only where it beats the present champion of the same prepared data. Where all images were trained on
+and none watched, the test accuracy decides, which flatters the champion's own; the version says so.
+Where the test images chose the epoch, there is no champion.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import filelock
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.core.files import COMPARISON, PREPARED, REPORTS, hash_file, read_json, work_folder
+from pipeline.core.quiet import quiet_loading
+from pipeline.core.records import SPLIT_NAMES, Prepared, Split
+from pipeline.evaluation import outputs, plots
+from pipeline.evaluation.scores import calibration_table, superclass_confusion
+from pipeline.settings.params import Params
+from pipeline.settings.trainings import Training, label_history, load_facts, load_history
+from pipeline.tracking import descriptions
+from pipeline.tracking.lifecycle import close_dead_runs
+from pipeline.tracking.registry import Registry
+from pipeline.tracking.runs import SCORES, TRAINING, TrackedRun
+from pipeline.tracking.store import open_store, store_errors
+from pipeline.tracking.trainings import finished_run, tag_experiment
+from pipeline.tracking.views import save_description, save_view
+from pipeline.versioning.kept import keep_result
+
+ALIASES = ("champion", "challenger")
+REPORT = "report"  # tag: hash of the report that the run has; folder of the artifacts
+FIGURES = REPORTS / "figures"
+PAGE = REPORTS / "report.html"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A training with its run.
+
+    Attributes:
+        metrics: what `evaluate` wrote, the scores as `{best,last}_{split}_{score}`.
+    """
+
+    training: Training
+    run: TrackedRun
+    metrics: dict[str, Any]
+
+
+@store_errors()
+def publish(params: Params) -> str:
+    """Publish all trainings of params.yaml; return in a sentence what became of the champion.
+
+    Raises:
+        UserError: results are missing, or MLflow's store cannot be used.
+    """
+    with filelock.FileLock(work_folder() / "publish.lock"):  # two workers of a queue at a time
+        client = open_store()
+        close_dead_runs(client)
+        save_view(client)
+        published = [publish_training(params, training) for training in params.trainings]
+        said = choose_champion(published)
+        attach_report(params, published)
+        kept = keep_result()
+        for each in published:
+            tag_experiment(each.run, os.environ.get("DVC_EXP_NAME") or kept)
+    return f"{said}; kept as experiment {kept}" if kept else said
+
+
+def publish_training(params: Params, training: Training) -> Published:
+    """Make the run of a training agree with what it left; return it."""
+    prepared = Prepared(PREPARED, training.seed)
+    facts = load_facts(training, prepared.digest)
+    metrics = outputs.load_metrics(training, prepared.digest)
+    history = load_history(training, facts["watched"])
+    run = finished_run(open_store(), params, training, prepared, facts)
+    published = Published(training, run, metrics)
+    scores = "-".join(hash_file(file)[:12] for file in sorted(training.evaluation_folder.iterdir()))
+    if run.tags().get(SCORES) != scores:
+        run.log_history(history.to_dict("records"))
+        run.log_files([training.history_file])
+        log_scores(published, params, prepared)
+        for file, figure in draw_figures(published, prepared, history).items():
+            run.log_figure(figure, f"figures/{file}")
+        model = run.find_model() or log_model(published, prepared)
+        source = prepared.metadata["params"]["source"]
+        run.link_scores(model, source, prepared.digest, metrics["best_epoch"])
+        run.set_tags({SCORES: scores})
+    return published
+
+
+def log_scores(published: Published, params: Params, prepared: Prepared) -> None:
+    """Log the scores, as the few numbers that a list of runs shows and as a table of all."""
+    run, metrics = published.run, published.metrics
+    test = {
+        key.removeprefix("best_"): value
+        for key, value in metrics.items()
+        if key.startswith("best_test_")
+    }
+    run.log_scores(
+        {
+            **test,
+            "training_epochs": metrics["epochs"],
+            "training_best_epoch": metrics["best_epoch"],
+            "training_minutes": metrics["training_seconds"] / 60,
+        }
+    )
+    run.log_table(outputs.scores_table(published.training), "scores.csv")
+    # Tags, as another evaluation of the same training may change them.
+    settings = params.evaluate.model_dump()
+    run.set_tags({f"evaluate.{key}": str(value) for key, value in settings.items()})
+    if metrics["scored"] == "test":
+        source = prepared.metadata["params"]["source"]
+        run.log_dataset(source, "test", prepared.digest, prepared["test"])
+
+
+def draw_figures(
+    published: Published, prepared: Prepared, history: pd.DataFrame
+) -> dict[str, Figure]:
+    """Draw this training's curves, and its confusion and calibration on the scored images."""
+    training, metrics = published.training, published.metrics
+    name, scored = training.display_name, metrics["scored"]
+    log_probabilities, images = outputs.load_predictions(training)
+    curves = label_history(history, training, metrics["watched"])
+    predicted = log_probabilities.argmax(axis=1)
+    confusion = superclass_confusion(predicted, images.labels, prepared.metadata)
+    calibration = {name: calibration_table(log_probabilities, images.labels)}
+    drawn = {
+        "learning_curves.png": plots.plot_history(curves, metrics["watched"]),
+        "schedules.png": plots.plot_schedules(curves),
+        "confusion.png": plots.plot_confusion({metrics["name"]: confusion}),
+        "calibration.png": plots.plot_calibration(calibration, scored),
+    }
+    if masks := outputs.load_masks(training):
+        drawn["dropblock.png"] = plots.plot_masks({name: (metrics["drop_blocks"], masks)})
+    return drawn
+
+
+def log_model(published: Published, prepared: Prepared) -> Any:
+    """Export the best weights and log them."""
+    with quiet_loading():  # TensorFlow, which a store that is complete does not need
+        from pipeline.evaluation.export import export_model
+        from pipeline.networks.shared.models import load_network
+
+    network = load_network(published.training.models_folder / "best.keras")
+    exported = export_model(network, prepared.metadata["params"]["sharpen"])
+    metrics = published.metrics
+    return published.run.log_model(exported, metrics["name"], metrics["training"])
+
+
+def attach_report(params: Params, published: list[Published]) -> None:
+    """Give the report to the runs that it compares, and describe MLflow's experiment by it."""
+    page = hash_file(PAGE)
+    for each in published:
+        if each.run.tags().get(REPORT) != page:
+            each.run.log_files([PAGE, FIGURES], REPORT)
+            each.run.set_tags({REPORT: page})
+    first = published[0].run
+    data = descriptions.describe_data(Prepared(PREPARED).metadata)
+    titles = [training.title for training in params.trainings]
+    headline = f"**{read_json(COMPARISON, 'headline')['headline']}**"
+    link = descriptions.report_link(first.experiment_id, first.run_id)
+    save_description(descriptions.describe_experiment(data, titles, headline, link))
+
+
+def choose_champion(published: list[Published]) -> str:
+    """Register the networks where they deserve it; say in one sentence what was done."""
+    metadata = Prepared(PREPARED).metadata
+    metrics = pd.DataFrame([{**p.metrics, "network": p.training.display_name} for p in published])
+    if "best_test_accuracy" not in metrics:
+        return "no champion without test scores (evaluate.test is false)"
+    if "best_val_accuracy" not in metrics and metrics["watched"].notna().any():
+        return "no champion where the test images chose the epoch (train.watch is test)"
+    ranked = rank(metrics.assign(published=published))
+    registry = Registry(metadata["params"]["source"], metadata["digest"])
+    return _compete(registry, ranked, metadata)
+
+
+def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
+    """Take the aliases of a worse champion and its challenger; leave a better one's."""
+    best, champion, split = ranked[0], registry.find("champion"), deciding(ranked[0])
+    accuracy, present = best[f"best_{split}_accuracy"], -1.0
+    if champion and champion.tags.get(TRAINING) != best["training"]:
+        present = float(champion.tags[f"{split}_accuracy"])
+    if champion and present >= accuracy:
+        return (
+            f"{champion.tags['run_name']} stays champion of {registry.name}: {SPLIT_NAMES[split]} "
+            f"accuracy {present:.4f}, the best of this run, {best['name']}, has {accuracy:.4f}"
+        )
+    said, data = [], descriptions.describe_data(metadata)
+    for alias, row in zip(ALIASES, ranked, strict=False):
+        each: Published = row["published"]
+        model = each.run.find_model() or log_model(each, Prepared(PREPARED))
+        tags = version_tags(row, metadata)
+        registry.register(model, alias, tags, descriptions.describe_version(row, data))
+        said.append(f"{row['name']} {row[f'best_{split}_accuracy']:.4f}")
+    registry.describe(descriptions.describe_registered(data))
+    challenger = f", challenger {said[1]}" if len(said) > 1 else ""
+    return (
+        f"{best['name']} is champion of {registry.name}: {SPLIT_NAMES[split]} accuracy "
+        f"{accuracy:.4f}{challenger}"
+    )
+
+
+def deciding(scores: Any) -> Split:
+    """Return the split by which networks are ranked: val, or test where there is no other."""
+    return "val" if "best_val_accuracy" in scores else "test"
+
+
+def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the best training of each network, the best network first.
+
+    The highest accuracy on the split that decides, at a tie the lowest loss.
+    """
+    keys = [f"best_{deciding(metrics)}_{what}" for what in ("accuracy", "loss")]
+    ordered = metrics.sort_values(keys, ascending=[False, True], kind="stable")
+    return ordered.drop_duplicates("network").to_dict("records")
+
+
+def version_tags(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
+    """Return what a registered version needs to be compared and used."""
+    validation = {}
+    if deciding(row) == "val":
+        validation["val_accuracy"] = repr(float(row["best_val_accuracy"]))
+    return {
+        TRAINING: row["training"],
+        "run_name": row["name"],
+        "network": row["network"],
+        "variant": row["variant"],
+        "seed": str(row["seed"]),
+        "digest": metadata["digest"],
+        **validation,
+        "chosen_by": f"{SPLIT_NAMES[deciding(row)]} accuracy",
+        "test_accuracy": repr(float(row["best_test_accuracy"])),
+        "class_names": json.dumps(metadata["class_names"]),
+    }

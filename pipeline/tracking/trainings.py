@@ -1,0 +1,80 @@
+"""The MLflow run of a training: what it says from the start, and which of several counts."""
+
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from pipeline.core.files import hash_file
+from pipeline.core.records import Prepared
+from pipeline.settings.identity import settings_of, versions
+from pipeline.settings.params import PARAMS_FILE, Params
+from pipeline.settings.trainings import Facts, Training
+from pipeline.tracking.context import context_tags, process_tags, source_name, training_tags
+from pipeline.tracking.descriptions import describe_data, describe_recipe, report_link
+from pipeline.tracking.lifecycle import end_as_killed
+from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, find_training_runs
+from pipeline.tracking.store import EXPERIMENT
+from pipeline.tracking.views import NOTE
+
+EXPERIMENTS = "dvc.experiments"  # tag: the experiments that have the result, by name
+
+
+def start_tags(training: Training, identity: str) -> dict[str, str]:
+    """Return what tells a training's run from others."""
+    return {
+        **training_tags(training),
+        TRAINING: identity,
+        "mlflow.source.name": source_name(training),
+    }
+
+
+def log_settings(
+    run: TrackedRun, params: Params, training: Training, prepared: Prepared, facts: Facts
+) -> None:
+    """Log every parameter, the data set, the environment and a description in words."""
+    data = {f"data.{key}": value for key, value in prepared.metadata["params"].items()}
+    measured = {key: facts[key] for key in ("parameters", "flops", "precision")}
+    settings = settings_of(params.by_section(), training)
+    run.log_params({**settings, **data, **training_tags(training), **versions(), **measured})
+    source = prepared.metadata["params"]["source"]
+    for split in ("train", "val"):
+        if len(records := prepared[split]):
+            run.log_dataset(source, split, prepared.digest, records)
+    run.log_files([file for file in (Path(LOCK_FILE), PARAMS_FILE) if file.exists()])
+    recipe = params.recipe(training)
+    said = describe_recipe(describe_data(prepared.metadata), recipe, facts["parameters"])
+    run.set_tags({NOTE: f"{said}\n\n{report_link(run.experiment_id, run.run_id)}"})
+
+
+def finished_run(
+    client: MlflowClient, params: Params, training: Training, prepared: Prepared, facts: Facts
+) -> TrackedRun:
+    """Return the one finished run of a training, made anew where the store has none.
+
+    Of several with the same identity, as after a training that was forced or made twice, the one
+    whose history is the output's counts; the others end as KILLED.
+    """
+    history = hash_file(training.history_file)
+    runs = find_training_runs(facts["training"])
+    own = next((run for run in runs if run.data.tags.get(HISTORY) == history), None)
+    if own is None:
+        started = {**start_tags(training, facts["training"]), **context_tags(), **process_tags()}
+        own = client.create_run(
+            client.get_experiment_by_name(EXPERIMENT).experiment_id,
+            run_name=facts["name"],
+            tags={key: value for key, value in {**started, HISTORY: history}.items() if value},
+        )
+        log_settings(TrackedRun(client, own), params, training, prepared, facts)
+    if own.info.status != "FINISHED":
+        client.set_terminated(own.info.run_id)
+    for other in runs:
+        if other.info.run_id != own.info.run_id and other.info.status == "FINISHED":
+            end_as_killed(client, other.info.run_id, f"run {own.info.run_id} has the result")
+    return TrackedRun(client, own)
+
+
+def tag_experiment(run: TrackedRun, name: str | None) -> None:
+    """Add an experiment's name to those that have the run's result."""
+    names = {known for known in run.tags().get(EXPERIMENTS, "").split(", ") if known}
+    if name and name not in names:
+        run.set_tags({EXPERIMENTS: ", ".join(sorted({*names, name}))})

@@ -1,0 +1,1 @@
+"""Git and DVC: the repository, experiments, overrides, DVC's remote. Only this imports DVC."""

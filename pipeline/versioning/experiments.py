@@ -1,0 +1,131 @@
+"""The project's experiments: sets of params with their results, in git and in DVC's cache."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
+from pipeline.settings.params import PARAMS_FILE
+from pipeline.versioning.repository import (
+    LOCK,
+    Stages,
+    git,
+    load_fast,
+    parse_lock,
+    read_blobs,
+)
+
+WORKSPACE = "workspace"
+COMMIT = "commit "  # with the start of its hash
+REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # DVC's queue has others there
+
+
+class Experiment(NamedTuple):
+    """An experiment, a commit or the workspace.
+
+    Attributes:
+        revision: the start of its commit's hash; empty for the workspace.
+        params: params.yaml by section, of whatever version.
+        hashes: MD5 of each output that dvc.lock records, by path.
+    """
+
+    name: str
+    revision: str
+    params: dict[str, Any]
+    hashes: dict[str, str]
+
+    def read(self, path: Path) -> bytes | None:
+        """Return an output's content, None where there is none or no cache here has it."""
+        if self.name == WORKSPACE:
+            file = project_root() / path
+            return file.read_bytes() if file.exists() else None
+        md5 = self.hashes.get(str(path))
+        file = cache_folder() / "files" / "md5" / md5[:2] / md5[2:] if md5 else None
+        return file.read_bytes() if file and file.exists() else None
+
+
+def list_experiments() -> list[Experiment]:
+    """Return the workspace, the last commit and all experiments, the oldest first.
+
+    One that has no params or no results is left out.
+
+    Raises:
+        UserError: this is no DVC repository, or a file of the workspace is damaged.
+    """
+    root = project_root()
+    names = [(WORKSPACE, ""), *_revisions(root)]
+    contents = [_read_workspace(root), *_read_revisions(root, [rev for _, rev in names[1:]])]
+    found = []
+    for (name, revision), (params, lock) in zip(names, contents, strict=True):
+        if params and lock:
+            where = name if revision else LOCK
+            try:
+                hashes = _hashes(parse_lock(lock, where))
+                found.append(Experiment(name, revision[:7], load_fast(params), hashes))
+            except (UserError, yaml.YAMLError):
+                if not revision:
+                    raise
+    return found
+
+
+def _revisions(root: Path) -> list[tuple[str, str]]:
+    """Return name and hash of the last commit and of all experiments; nothing without git."""
+    if not (head := git(root, "rev-parse", "--verify", "-q", "HEAD", check=False)):
+        return []
+    listed = git(
+        root, "for-each-ref", "--sort=creatordate", "--format=%(objectname) %(refname)", "refs/exps"
+    )
+    pairs = [line.split(" ", 1) for line in listed.splitlines()]
+    named = [(found[1], revision) for revision, ref in pairs if (found := REFERENCE.match(ref))]
+    return [(COMMIT + head[:7], head), *named]
+
+
+def _read_workspace(root: Path) -> tuple[bytes | None, bytes | None]:
+    files = root / PARAMS_FILE, root / LOCK
+    params, lock = (file.read_bytes() if file.exists() else None for file in files)
+    return params, lock
+
+
+def _read_revisions(
+    root: Path, revisions: list[str]
+) -> Iterator[tuple[bytes | None, bytes | None]]:
+    names = [f"{revision}:./{file}" for revision in revisions for file in (PARAMS_FILE, LOCK)]
+    contents = list(read_blobs(root, names))
+    return zip(contents[::2], contents[1::2], strict=True)
+
+
+def _hashes(stages: Stages) -> dict[str, str]:
+    return {
+        out["path"]: out["md5"]
+        for stage in stages.values()
+        for out in stage.get("outs", [])
+        if "md5" in out
+    }
+
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder of DVC's cache.
+
+    Raises:
+        UserError: this is no DVC repository.
+    """
+    try:
+        with Repo(str(project_root())) as repo:
+            return Path(repo.cache.local.path).parents[1]
+    except DvcException as error:
+        raise UserError(f"DVC's repository cannot be read: {error}") from None
+
+
+def is_recorded(root: Path, ref: str) -> bool:
+    """Whether a repository has an experiment, by its git reference."""
+    asked = ["git", "rev-parse", "-q", "--verify", ref]
+    return subprocess.run(asked, cwd=root, capture_output=True).returncode == 0

@@ -1,0 +1,55 @@
+"""Overrides of params.yaml, in the grammar of `dvc exp run -S`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+from dvc.utils.cli_parse import to_path_overrides
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
+
+from pipeline.core.errors import UserError, first_line
+from pipeline.settings.messages import unknown_key
+from pipeline.settings.params import PARAMS_FILE, known_keys
+
+
+def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the overrides of each experiment, as `dvc exp run --queue` expands them.
+
+    Raises:
+        UserError: one is not in Hydra's grammar, or for another file than params.yaml.
+    """
+    by_file = to_path_overrides(overrides)
+    if others := set(by_file) - {str(PARAMS_FILE)}:
+        raise UserError(f"-S {others.pop()}:...: a sweep changes {PARAMS_FILE} only")
+    try:
+        points = get_hydra_sweeps(by_file)
+    except Exception as error:  # Hydra's own errors and DVC's
+        raise UserError(
+            f"-S {' -S '.join(overrides)}: {first_line(error)}; write "
+            "-S 'model.drop_block_size=1,3' for several values, -S 'train.seeds=[0,1]' for a list"
+        ) from None
+    return [tuple(point.get(str(PARAMS_FILE), ())) for point in points]
+
+
+def override_params(folder: Path, overrides: Sequence[str]) -> None:
+    """Write overrides into params.yaml of a folder, as `dvc exp run -S` does.
+
+    Raises:
+        UserError: a key that there is not, or a value that Hydra can't read.
+    """
+    try:
+        if overrides:
+            apply_overrides(folder / PARAMS_FILE, list(overrides))
+    except DvcException as error:
+        reason = _unknown_key(overrides) or first_line(error.__cause__ or error)
+        raise UserError(f"-S {' -S '.join(overrides)}: {reason}") from None
+
+
+def _unknown_key(overrides: Sequence[str]) -> str | None:
+    """Say which override names no key of params.yaml, and which key may be meant."""
+    known = known_keys()
+    for key in (override.partition("=")[0].lstrip("+~") for override in overrides):
+        section, _, name = key.rpartition(".")
+        if name not in known.get(section, []):
+            return unknown_key(key, known)
+    return None

@@ -1,0 +1,97 @@
+"""The project's git repository, and what DVC writes into it."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from pipeline.core.errors import UserError
+
+LOCK = "dvc.lock"
+Stages = dict[str, dict[str, Any]]  # entries of dvc.lock
+
+
+def read_lock(folder: Path) -> Stages:
+    """Return the entries of dvc.lock, none where there is no such file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = folder / LOCK
+    return parse_lock(file.read_bytes(), str(file)) if file.exists() else {}
+
+
+def parse_lock(content: bytes, name: str) -> Stages:
+    """Return the entries of a dvc.lock.
+
+    Raises:
+        UserError: it is damaged, as after a full disk or with conflict markers.
+    """
+    try:
+        return load_fast(content)["stages"]
+    except (yaml.YAMLError, TypeError, KeyError):
+        raise UserError(
+            f"{name} is damaged; `git checkout {LOCK}` brings back the last commit's, or remove "
+            "it: `dvc repro` then takes what is there from its cache"
+        ) from None
+
+
+def load_fast(content: bytes) -> Any:
+    """Parse YAML that DVC wrote by libyaml, a hundred times as fast as ruamel.yaml."""
+    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def write_lock(folder: Path, stages: Stages) -> None:
+    """Write a dvc.lock of nothing but these entries."""
+    with (folder / LOCK).open("w") as opened:
+        YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, opened)
+
+
+def git(
+    folder: Path, *arguments: str, check: bool = True, environment: dict[str, str] | None = None
+) -> str:
+    """Run git in a folder and return what it says.
+
+    Args:
+        check: whether it must succeed.
+        environment: on top of this process's own.
+
+    Raises:
+        UserError: it failed.
+    """
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
+    if check and done.returncode:
+        raise UserError(f"git {' '.join(arguments[:2])} failed in {folder}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def read_blobs(folder: Path, names: Sequence[str]) -> Iterator[bytes | None]:
+    """Yield the contents of files in git by one process, None for those that there are not.
+
+    Args:
+        names: of files in revisions, like `HEAD:./params.yaml`.
+    """
+    asked = "".join(f"{name}\n" for name in names).encode()
+    command = ["git", "cat-file", "--batch"]
+    output = subprocess.run(command, cwd=folder, input=asked, capture_output=True).stdout
+    place = 0
+    for _ in names:
+        header, place = output[place : output.index(b"\n", place)], output.index(b"\n", place) + 1
+        size = int(header.rpartition(b" ")[2]) if b" blob " in header else -1
+        yield output[place : place + size] if size >= 0 else None
+        place += size + 1
+
+
+def experiment_ref(head: str, name: str) -> str:
+    """Return the git reference under which DVC keeps an experiment of a commit."""
+    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
