@@ -34,7 +34,7 @@ setup-cluster: setup  ## Add what a cluster takes: S3, PostgreSQL, MLflow's pass
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-cluster.lock
 
 run: setup  ## Train and compare both networks: the whole pipeline
-	@python -m pipeline check > /dev/null  # first: of a list that is none DVC names no key
+	@python -m pipeline check > /dev/null  # first: DVC's error for a malformed list names no key
 	@dvc repro
 	$(SHOW_REPORT)
 
@@ -67,22 +67,13 @@ lint: setup  ## Check style, types and which room imports which
 format: setup  ## Format the code
 	@ruff check --fix . && ruff format .
 
-# Of all commits that have some, with the last one.
-EXPERIMENTS = $$(git for-each-ref --format='%(refname)' 'refs/exps/??/*/*' | \
-	  sed -nE 's,^refs/exps/(..)/(.{38})/.*,--rev \1\2,p' | sort -u) --rev HEAD
-
-experiments: setup  ## List all experiments with what differs between them
-	@dvc exp show $(EXPERIMENTS) --only-changed --drop '^(pipeline|data/|outputs/|reports/)'
-
-report: setup  ## Write the report anew, with all experiments there are by now
-	@python -m pipeline check --results > /dev/null  # first: DVC takes the last report away
-	@dvc repro --quiet --force --single-item report register > /dev/null
-	$(SHOW_REPORT)
+compare: setup  ## Compare all experiments, in reports/experiments/report.html
+	@python -m pipeline compare
 
 serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
 	@python -m pipeline serve
 
-doctor: setup  ## Find and mend what does not fit between DVC and MLflow
+doctor: setup  ## Find and mend what dead processes and a lost store left behind
 	@python -m pipeline doctor
 
 ui: setup  ## Open MLflow's UI on 127.0.0.1
@@ -103,4 +94,4 @@ lock: setup  ## Write requirements.lock anew from pyproject.toml
 	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  -o requirements-cluster.lock
 
-.PHONY: help setup setup-cluster run test test-all test-sweep test-cluster coverage lint format benchmarks experiments report ui serve doctor audit lock
+.PHONY: help setup setup-cluster run test test-all test-sweep test-cluster coverage lint format benchmarks compare ui serve doctor audit lock

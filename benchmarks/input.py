@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
 from pipeline.core.sections import AugmentParams
-from pipeline.settings.params import load_params
 from pipeline.data.cifar100 import load_cifar100
 from pipeline.data.sharpen import SHARPEN_KERNEL_256, sharpen
+from pipeline.settings.params import load_params
 from pipeline.training.batches import make_train_dataset
 
 BATCH = 250

@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import images_per_second, keras_step, make_batch, section
-from pipeline.settings.presets import PRESETS
-from pipeline.core.files import read_yaml
-from pipeline.settings.params import check_params
 from pipeline.networks.shared.models import at_size, build_model
+from pipeline.settings.params import check_params
+from pipeline.settings.presets import preset_values
 from pipeline.training.compiling import compile_model
 from pipeline.training.machine import configure_backend
 
@@ -53,10 +52,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement, about")
     arguments = parser.parse_args()
-    preset = read_yaml(PRESETS / "laptop.yaml")
-    preset["data"]["path"] = None  # which presets leave to their users
-    params = check_params(preset)
-    batch_size, tables = params.model.batch_size, []
+    params = check_params(preset_values("laptop"))
+    batch_size, tables = params.network("model").batch_size, []
     images, labels = make_batch(batch_size)
     configure_backend(params.train, 0)
     for width in arguments.widths:

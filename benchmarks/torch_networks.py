@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.core.sections import ConvNetParams
-from pipeline.core.sections import TrainParams
+from pipeline.core.sections import ConvNetParams, TrainParams
 from pipeline.networks.model import ModelParams
 
 

@@ -21,13 +21,12 @@ from matplotlib.figure import Figure
 from benchmarks import torch_networks
 from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import BATCH, images_per_second, keras_step, make_batch, section
-from pipeline.core.sections import Recipe
+from pipeline.core.sections import Recipe, TrainParams
 from pipeline.networks import network_names
-from pipeline.core.sections import TrainParams
-from pipeline.settings.params import load_params
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import trainable_parameters
+from pipeline.settings.params import load_params
 from pipeline.training.compiling import compile_model, new_model
 from pipeline.training.machine import configure_backend
 

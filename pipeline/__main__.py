@@ -272,18 +272,14 @@ def verify(folder: Path | None) -> int:
 
 
 @cli.command()
-@click.option("--close", metavar="RUN", multiple=True, help="Close this RUNNING run, by its id.")
-def doctor(close: tuple[str, ...]) -> int:
-    """Find and mend what does not fit between DVC and MLflow.
+def doctor() -> int:
+    """Find and mend what dead processes and a lost store left behind.
 
-    Closes runs that a dead process left RUNNING, and reports runs of other machines, a second store
-    and results that MLflow lacks. Exits with 1 where something is left for you.
+    Closes runs that a dead process left RUNNING, and reports a second store and results that MLflow
+    lacks. Exits with 1 where something is left for you.
     """
     from pipeline.commands.doctor import examine
-    from pipeline.tracking.lifecycle import close_run
 
-    for run in close:
-        print(close_run(run))
     mended, left = examine()
     for line in mended:
         print(line)

@@ -1,12 +1,9 @@
 """Find and mend what a dead process or a lost store left behind."""
 
 import os
-import socket
-from datetime import datetime
 
 from pipeline.commands.lookup import identities
 from pipeline.core.files import project_root
-from pipeline.tracking.context import HEARTBEAT
 from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import (
@@ -16,7 +13,7 @@ from pipeline.tracking.store import (
     store_uri,
     without_password,
 )
-from pipeline.versioning.experiments import list_experiments
+from pipeline.versioning.experiments import WORKSPACE, list_experiments
 
 
 @store_errors()
@@ -33,40 +30,20 @@ def examine() -> tuple[list[str], list[str]]:
     mended = [
         f"closed run {run_id}, left RUNNING by a dead process" for run_id in close_dead_runs(client)
     ]
-    return mended, running_elsewhere() + other_stores() + missing_results()
+    return mended, other_stores() + missing_results()
 
 
 def missing_results() -> list[str]:
     """Describe the experiments whose trainings have no run in the store."""
     there = {run.data.tags.get(TRAINING) for run in find_runs()}
-    lacking = [e for e in list_experiments() if set(identities(e).values()) - there]
-    if not lacking:
-        return []
-    if not lacking[0].revision:
-        return ["results of the workspace are not in MLflow; `python -m pipeline publish`"]
+    lacking = [e.name for e in list_experiments() if set(identities(e).values()) - there]
+    if WORKSPACE in lacking:  # the last commit's and an experiment's may be the same
+        return [f"results of the {WORKSPACE} are not in MLflow; run `python -m pipeline publish`"]
     return [
-        f"results of {experiment.name} are not in MLflow; `dvc exp apply {experiment.name}`, then "
-        "`python -m pipeline publish`"
-        for experiment in lacking
+        f"results of {name} are not in MLflow; run `dvc exp apply {name}`, then `python -m "
+        "pipeline publish`"
+        for name in lacking
     ]
-
-
-def running_elsewhere() -> list[str]:
-    """Describe the runs of other machines that never ended, whose processes cannot be seen here.
-
-    One that gives signs of life is no concern: it is closed once they stay away.
-    """
-    here = socket.gethostname()
-    said = []
-    for run in find_runs("attributes.status = 'RUNNING'"):
-        host = run.data.tags.get("process.host", "an unknown machine")
-        if host != here and HEARTBEAT not in run.data.tags:
-            begun = datetime.fromtimestamp(run.info.start_time / 1000).strftime("%Y-%m-%d %H:%M")
-            said.append(
-                f"run {run.info.run_id} ({run.info.run_name}) is RUNNING on {host} since {begun}; "
-                f"if that has ended, `python -m pipeline doctor --close {run.info.run_id[:8]}`"
-            )
-    return said
 
 
 def other_stores() -> list[str]:

@@ -1,11 +1,11 @@
 """Which MLflow runs belong to which experiment, and back: joined on the trainings' identities."""
 
+import itertools
 import json
 
 import pandas as pd
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import OUTPUTS
 from pipeline.settings.trainings import Training
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_runs, open_store, store_errors
@@ -56,11 +56,10 @@ def _is_named(row: dict[str, object], name: str) -> bool:
 
 def identities(experiment: Experiment) -> dict[Training, str]:
     """Return the identity of each training of an experiment whose facts are in a cache here."""
-    found = {}
-    folder = str(OUTPUTS / "facts")
-    for path in sorted(p for p in experiment.hashes if p.startswith(f"{folder}/")):
-        training = Training.parse(path.rpartition("/")[2].removesuffix(".json"))
-        content = experiment.read(training.facts_file) if training else None
-        if training and content:
-            found[training] = json.loads(content).get(TRAINING, "")
-    return found
+    asked = experiment.params["train"]
+    trainings = (
+        Training(*combination)
+        for combination in itertools.product(asked["networks"], asked["variants"], asked["seeds"])
+    )
+    contents = {training: experiment.read(training.facts_file) for training in trainings}
+    return {t: json.loads(content).get(TRAINING, "") for t, content in contents.items() if content}

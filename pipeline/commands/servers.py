@@ -10,11 +10,15 @@ from types import FrameType
 
 import uvicorn
 
+from pipeline.commands.doctor import missing_results
 from pipeline.commands.predict import load_classifier
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, warn
+from pipeline.settings.params import load_params
+from pipeline.stages.publish import publish
 from pipeline.tracking.serving import scoring_app
 from pipeline.tracking.store import EXPERIMENT, open_store, store_uri, without_password
 from pipeline.tracking.views import VIEW, save_view
+from pipeline.versioning.experiments import WORKSPACE
 
 HOST = "127.0.0.1"
 UI_PORT, SERVE_PORT = 5000, 5001  # the usual ones
@@ -53,6 +57,7 @@ def open_ui(port: int | None) -> None:
     """
     client = open_store()
     save_view(client)
+    fill_store()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     uri = store_uri()
     view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
@@ -68,6 +73,15 @@ def open_ui(port: int | None) -> None:
     quiet = ["--uvicorn-opts", "--log-level warning"]
     # No job runners: nothing here needs them.
     _run_mlflow([*server, *listen, *quiet], MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+
+
+def fill_store() -> None:
+    """Publish the workspace's results where the store lacks them, as after `dvc pull`."""
+    if any(WORKSPACE in said for said in missing_results()):
+        try:
+            print(publish(load_params()))
+        except UserError as error:
+            warn(f"the results of this folder cannot be published: {error}")
 
 
 def _run_mlflow(arguments: list[str], **environment: str) -> None:

@@ -79,8 +79,10 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
     text = (FOLDER / f"{DEFAULT}.yaml").read_text()
     differences = {} if name == DEFAULT else dict(leaves(read_yaml(FOLDER / f"{name}.yaml")))
     yours = {"data": {"path": (present.get("data") or {}).get("path")}}
-    presets = {key.partition(".")[0] for key in differences} | set(_load(text))
-    for network in set(network_names()) - presets:
+    in_presets = {
+        section for file in preset_names() for section in read_yaml(FOLDER / f"{file}.yaml")
+    }
+    for network in set(network_names()) - in_presets:
         if network in present:
             yours[network] = present[network]
     return apply(text, {**differences, **dict(leaves(yours))})
@@ -141,13 +143,11 @@ def apply(text: str, changes: dict[str, Any]) -> str:
         section, _, name = key.partition(".")
         if section not in known or (name and name not in known[section]):
             raise UserError(unknown_key(key, known))
-        if not name:
-            values.setdefault(section, CommentedMap())
-            continue
         if not values.get(section):
             values[section] = CommentedMap()
             values.yaml_set_comment_before_after_key(section, before="\n")
-        _set(values[section], name, value)
+        if name:
+            _set(values[section], name, value)
     return _dump(values)
 
 

@@ -9,7 +9,7 @@ from types import FrameType
 import mlflow
 from mlflow import MlflowClient
 
-from pipeline.core.errors import Terminated, UserError, first_line, warn
+from pipeline.core.errors import Terminated, first_line, warn
 from pipeline.core.repeat import repeated
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
@@ -138,24 +138,3 @@ def end_as_killed(client: MlflowClient, run_id: str, reason: str) -> None:
     """End a run whose result does not count."""
     client.set_tag(run_id, "end_reason", reason)
     client.set_terminated(run_id, "KILLED")
-
-
-@store_errors()
-def close_run(start: str) -> str:
-    """Close a run that is RUNNING as KILLED, whatever machine it was on; say which.
-
-    Args:
-        start: the run's id, or how it begins.
-
-    Raises:
-        UserError: none or several that are RUNNING begin like that, or the store cannot be used.
-    """
-    client = open_store()
-    running = find_runs("attributes.status = 'RUNNING'")
-    found = [run for run in running if run.info.run_id.startswith(start)]
-    if len(found) != 1:
-        known = ", ".join(run.info.run_id[:8] for run in running) or "none"
-        raise UserError(f"--close {start}: {len(found)} runs are meant; RUNNING are: {known}")
-    (run,) = found
-    end_as_killed(client, run.info.run_id, "closed by hand")
-    return f"closed run {run.info.run_id} ({run.info.run_name})"
