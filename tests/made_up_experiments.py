@@ -1,33 +1,50 @@
-"""Experiments as the report reads them, with made-up counts of correct images."""
+"""Results of experiments as the comparison reads them, with made-up counts of correct images."""
+
+import hashlib
+import json
 
 import numpy as np
 
-from pipeline.reporting.contrasts import flatten
+from pipeline.reporting.contrasts import Result
+from tests.conftest import quick_values, with_values
 
 SEEDS = range(6)
 BASELINE = {seed: 380 + seed for seed in SEEDS}
+SECTIONS = {"baseline": "baseline", "resnet": "model"}
 
 
-def experiment(name, resnet, baseline=BASELINE, variants=("dropblock",), width=0.125, **model):
-    """An experiment of 1,000 test images, with the correct ones of each seed."""
-    model = {"drop_block_size": 5, "conv_keep_end": 0.8, "width": width, **model}
-    params = {
-        "baseline": {"width": 0.125}, "model": model, "augment": {"crop_pixels": 4},
-        "train": {"networks": ["baseline", "model"], "variants": list(variants),
-                  "seeds": list(resnet), "precision": "float32"},
-    }  # fmt: skip
+def experiment(name, resnet, baseline=BASELINE, changes=None, **model):
+    """An experiment of 1,000 test images, with the correct ones of each seed.
+
+    Args:
+        changes: of params.yaml, by dotted key.
+        model: changes of the resnet.
+    """
+    of_model = {f"model.{key}": value for key, value in model.items()}
+    values = {**(changes or {}), **of_model, "train.seeds": list(resnet)}
+    params = with_values(quick_values(), values)
     shared = {seed: baseline[seed] for seed in resnet if seed in baseline}
     right = {"baseline": shared, "resnet": resnet}
     summary = {
+        "digest": "d1",
+        "scored": "test",
         "images": 1_000,
         "reference": "baseline",
-        "sections": {"baseline": "baseline", "resnet": "model"},
+        "sections": SECTIONS,
+        "settings": {name: setting(params, section) for name, section in SECTIONS.items()},
         "accuracy": {
             name: {"right": {str(s): n for s, n in counts.items()}}
             for name, counts in right.items()
         },
     }
-    return Experiment(name, flatten(params), summary)
+    return Result(name, params, summary)
+
+
+def setting(params, section):
+    """What stands for the start of a training's identity: a hash of what decides it."""
+    shared = {key: params["train"][key] for key in ("variants", "precision")}
+    decides = [params["recipe"], params[section], params["augment"], shared]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
 def counts(mean, seed=0, seeds=SEEDS):

@@ -1,4 +1,4 @@
-"""What `prepare`, `train` and `evaluate` leave, made of random figures: for what reads it."""
+"""What the stages leave, made of random figures: for what reads it."""
 
 import itertools
 import json
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from pipeline.core.records import RECORD
 
 DIGEST = "d1" * 32
 
@@ -28,25 +30,23 @@ def write_results(
     images = {"train": 90, "val": 10 if watched == "val" else 0, "test": len(labels)}
     names = [f"c{i}" for i in range(10)]
     metadata = {
-        "params": {"source": "digits", "duplicate_correlation": None, "seed": 0},
+        "params": {"source": "digits", "sharpen": True, "duplicate_correlation": None, "seed": 0},
         "class_names": names, "superclass_names": names, "superclass_of": list(range(10)),
         "images": images, "digest": digest,
         "duplicates": {"within_training": 4, "test_of_training": 1, "within_test": 2},
     }  # fmt: skip
     write_json(folder / "data/prepared/metadata.json", metadata)
+    np.save(folder / "data/prepared/records.npy", np.zeros(sum(images.values()), RECORD))
     # Test image 0 repeats a training image, image 8 repeats image 7.
     groups = np.where(np.arange(60) == 8, 7, np.arange(60)).astype(np.int32)
     for network, variant, seed in itertools.product(networks, variants, seeds):
         label = f"{network}-{variant}-{seed}"
         evaluation = folder / "outputs/evaluation" / label
-        write_json(
-            evaluation / "metrics.json",
-            {
-                **random_metrics(rng, label, splits_of(images, scored), digest),
-                "watched": watched,
-                "scored": scored,
-            },
-        )
+        metrics = random_metrics(rng, label, splits_of(images, scored), digest)
+        metrics |= {"watched": watched, "scored": scored}
+        write_json(evaluation / "metrics.json", metrics)
+        facts = {key: value for key, value in metrics.items() if key != "scores"}
+        write_json(folder / "outputs/facts" / f"{label}.json", facts)
         np.savez(
             evaluation / "predictions.npz",
             log_probabilities=np.log(rng.dirichlet(np.ones(10) / 3, 60)).astype(np.float32),
@@ -63,6 +63,8 @@ def write_results(
             learning_rate=0.1,
             keep_prob=0.9,
             image_size=32,
+            images_per_second=60.0,
+            peak_memory_mb=900.0,
         )
         (folder / "outputs/history").mkdir(parents=True, exist_ok=True)
         history.to_csv(folder / "outputs/history" / f"{label}.csv", index=False)
@@ -78,7 +80,8 @@ def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
     network, variant, seed = label.split("-")
     scores = ("loss", "accuracy", "top_k_accuracy", "superclass_accuracy", "calibration_error")
     return {
-        "name": label, "training": f"{network}-{variant}-identity-{seed}", "network": network, "variant": variant, "seed": int(seed),
+        "name": label, "training": f"{network}-{variant}-identity-{seed}",
+        "network": network, "variant": variant, "seed": int(seed),
         "digest": digest, "parameters": 1000,
         "flops": 10**6, "pflop": 0.003, "epochs": 3, "best_epoch": 2, "seconds_per_epoch": 1.5,
         "images_per_second": 60.0, "training_seconds": 4.5, "peak_memory_mb": 900.0,
@@ -90,6 +93,28 @@ def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
         "scores": {weights: {split: {name: rng.random() for name in scores} for split in splits}
                    for weights in ("best", "last")},
     }  # fmt: skip
+
+
+def write_models(folder: Path) -> None:
+    """Write an untrained network in place of the weights of each training that has results."""
+    import keras
+
+    inputs = keras.Input((32, 32, 3))
+    pooled = keras.layers.Flatten()(keras.layers.AveragePooling2D(16)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(10)(pooled))
+    for evaluation in (folder / "outputs/evaluation").iterdir():
+        models = folder / "outputs/models" / evaluation.name
+        models.mkdir(parents=True, exist_ok=True)
+        for weights in ("best", "last"):
+            model.save(models / f"{weights}.keras")
+
+
+def write_report(folder: Path) -> None:
+    """Write what `publish` reads of a report."""
+    write_json(folder / "reports/comparison.json", {"headline": "the resnet is ahead"})
+    (folder / "reports/figures").mkdir(exist_ok=True)
+    for name in ("report.html", "figures/seeds.png"):
+        (folder / "reports" / name).write_text(name)
 
 
 def write_json(file: Path, values) -> None:

@@ -12,7 +12,6 @@ Where the test images chose the epoch, there is no champion.
 """
 
 import json
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +31,9 @@ from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import SCORES, TRAINING, TrackedRun
 from pipeline.tracking.store import open_store, store_errors
-from pipeline.tracking.trainings import finished_run, tag_experiment
+from pipeline.tracking.trainings import finished_run, tag_experiments
 from pipeline.tracking.views import save_description, save_view
-from pipeline.versioning.kept import keep_result
+from pipeline.versioning.kept import keep_result, names_of_result
 
 ALIASES = ("champion", "challenger")
 REPORT = "report"  # tag: hash of the report that the run has; folder of the artifacts
@@ -70,8 +69,9 @@ def publish(params: Params) -> str:
         said = choose_champion(published)
         attach_report(params, published)
         kept = keep_result()
+        names = names_of_result()
         for each in published:
-            tag_experiment(each.run, os.environ.get("DVC_EXP_NAME") or kept)
+            tag_experiments(each.run, names)
     return f"{said}; kept as experiment {kept}" if kept else said
 
 

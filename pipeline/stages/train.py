@@ -29,7 +29,7 @@ from pipeline.settings.params import Params
 from pipeline.settings.trainings import Facts, HistoryRow, Training, save_facts, save_history
 from pipeline.tracking.context import context_tags
 from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.runs import HISTORY, TrackedRun
+from pipeline.tracking.runs import TrackedRun
 from pipeline.tracking.trainings import log_settings, start_tags
 from pipeline.training import checkpoint, loop
 from pipeline.training.compiling import new_model
@@ -95,14 +95,14 @@ def train(params: Params, training: Training) -> str:
         loop.check_image_size(training.network, setup.recipe, model)
         facts = collect_facts(setup, model)
         tags = start_tags(training, setup.identity)
-        with tracked_run(setup.name, tags, resume=bool(rows)) as run:
+        with tracked_run(setup.name, tags, rows) as run, explain_lack_of_memory(setup):
             size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
             print(f"{setup.name}: {size}, MLflow run {run.run_id}", flush=True)
             log_settings(run, params, training, setup.prepared, facts)
             run.log_history(rows)
             run_epochs(setup, model, rows, folder, run)
             write_outputs(setup, folder, rows, facts)
-            run.set_tags({HISTORY: hash_file(training.history_file)})
+            run.log_end(hash_file(training.history_file))
     # The checkpoint stays until `evaluate`, before which DVC has recorded these outputs: a kill in
     # between costs nothing.
     return f"{setup.name}: trained for {len(rows)} epochs"

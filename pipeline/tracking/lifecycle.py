@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 
 from pipeline.core.errors import Terminated, first_line, warn
 from pipeline.core.repeat import repeated
+from pipeline.settings.trainings import HistoryRow
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
-from pipeline.tracking.runs import TRAINING, TrackedRun, find_training_runs
+from pipeline.tracking.runs import LOSS, TRAINING, TrackedRun, find_training_runs
 from pipeline.tracking.store import (
     REQUEST_ERRORS,
     find_runs,
@@ -23,11 +24,13 @@ from pipeline.tracking.store import (
 )
 from pipeline.tracking.views import save_view
 
-CUT_OFF = ("KILLED", "FAILED")
+END_REASON = "end_reason"  # tag: why a run ended before its training
 
 
 @contextmanager
-def tracked_run(name: str, tags: dict[str, str], resume: bool = False) -> Iterator[TrackedRun]:
+def tracked_run(
+    name: str, tags: dict[str, str], rows: Sequence[HistoryRow] = ()
+) -> Iterator[TrackedRun]:
     """Open a run, and close it with the right status.
 
     It ends FINISHED, or FAILED with the exception as tag `end_reason`, or KILLED on Ctrl-C and
@@ -35,7 +38,8 @@ def tracked_run(name: str, tags: dict[str, str], resume: bool = False) -> Iterat
 
     Args:
         tags: the training's identity among them.
-        resume: whether to go on with the run of this training that was cut off last, if any.
+        rows: the epochs of the checkpoint that the training goes on from: so does their run, if
+            the store has it.
 
     Raises:
         UserError: the store cannot be used.
@@ -48,7 +52,7 @@ def tracked_run(name: str, tags: dict[str, str], resume: bool = False) -> Iterat
             mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
         previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
         try:
-            with _open_run(client, name, tags, resume) as run:
+            with _open_run(client, name, tags, rows) as run:
                 yield run
         except BaseException as error:
             _end_run(client, *_end_status(error))
@@ -61,21 +65,33 @@ def tracked_run(name: str, tags: dict[str, str], resume: bool = False) -> Iterat
 
 @contextmanager
 def _open_run(
-    client: MlflowClient, name: str, tags: dict[str, str], resume: bool
+    client: MlflowClient, name: str, tags: dict[str, str], rows: Sequence[HistoryRow]
 ) -> Iterator[TrackedRun]:
     """Start a run, or open it again, and keep it alive."""
-    cut_off = [run for run in find_training_runs(tags[TRAINING]) if run.info.status in CUT_OFF]
+    before = _run_of(client, tags[TRAINING], rows) if rows else None
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
     active = mlflow.start_run(
-        run_id=cut_off[0].info.run_id if resume and cut_off else None,
+        run_id=before,
         run_name=name,
         tags=tags,
         log_system_metrics=True,
     )
-    if "end_reason" in active.data.tags:  # of the time before it was opened again
-        client.delete_tag(active.info.run_id, "end_reason")
+    if END_REASON in active.data.tags:  # of the time before it was opened again
+        client.delete_tag(active.info.run_id, END_REASON)
     with heartbeat(client, active.info.run_id):
         yield TrackedRun(client, active)
+
+
+def _run_of(client: MlflowClient, identity: str, rows: Sequence[HistoryRow]) -> str | None:
+    """Return the ended run that these epochs are of: one of the training with no other losses."""
+    losses = {int(row["epoch"]): row[LOSS] for row in rows}
+    for run in find_training_runs(identity):
+        points = client.get_metric_history(run.info.run_id, LOSS)
+        if run.info.status != "RUNNING" and all(
+            losses.get(point.step, point.value) == point.value for point in points
+        ):
+            return run.info.run_id
+    return None
 
 
 def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:
@@ -109,7 +125,7 @@ def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:
         return
     try:
         if reason:
-            client.set_tag(active.info.run_id, "end_reason", reason)
+            client.set_tag(active.info.run_id, END_REASON, reason)
         mlflow.end_run(status)
     except REQUEST_ERRORS as error:
         warn(
@@ -136,5 +152,5 @@ def close_dead_runs(client: MlflowClient) -> list[str]:
 
 def end_as_killed(client: MlflowClient, run_id: str, reason: str) -> None:
     """End a run whose result does not count."""
-    client.set_tag(run_id, "end_reason", reason)
+    client.set_tag(run_id, END_REASON, reason)
     client.set_terminated(run_id, "KILLED")

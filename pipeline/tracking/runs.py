@@ -27,6 +27,7 @@ from pipeline.tracking.views import NOTE
 LOCK_FILE = "requirements.lock"
 TRAINING = "training"  # tag: the training's identity
 HISTORY = "history"  # tag: SHA-256 of the history that the training left, once it has ended well
+LOSS = "train_loss"  # metric: every epoch has it
 SCORES = "scores"  # tag: hash of the evaluation that the run has, all of it
 CONTEXT = "mlflow.data.context"  # tag of a data set: what it was used for
 # Columns of the history that say how fast the machine was, in the UI's section of such metrics.
@@ -48,9 +49,7 @@ class TrackedRun:
 
     def __init__(self, client: MlflowClient, run: Run) -> None:
         self._client = client
-        self._sent_steps = {
-            m.step for m in client.get_metric_history(run.info.run_id, "train_loss")
-        }
+        self._sent_steps = {m.step for m in client.get_metric_history(run.info.run_id, LOSS)}
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
 
@@ -68,6 +67,13 @@ class TrackedRun:
                 return False
             self._sent_steps.add(step)
         return True
+
+    def log_end(self, history: str) -> None:
+        """Note the hash of the history that the training left, by which `publish` knows its run."""
+        try:
+            self.set_tags({HISTORY: history})
+        except REQUEST_ERRORS as error:
+            warn(f"MLflow does not answer ({first_line(error)}); `publish` makes the run again")
 
     def log_scores(self, scores: dict[str, float]) -> None:
         """Log single values that the run does not have, or has otherwise."""

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import filelock
@@ -143,12 +144,13 @@ def _follow_the_folder(uri: str, location: str) -> None:
     """Make a local store whose folder was moved or copied find its artifacts beside it.
 
     MLflow keeps absolute paths: a moved store would have no artifacts, a copied one would write
-    into the original's.
+    into the original's. A database outside of the project is left alone: others may use it too.
 
     Args:
         location: of the artifacts, as the database has it.
     """
-    if location == (here := _artifact_location(uri)):
+    file = Path(uri.removeprefix("sqlite:///"))
+    if location == (here := _artifact_location(uri)) or project_root() not in file.parents:
         return
     engine = create_engine(uri, poolclass=NullPool)
     with engine.begin() as connection:
@@ -156,22 +158,10 @@ def _follow_the_folder(uri: str, location: str) -> None:
             connection.execute(
                 text(
                     f"UPDATE {table} SET {column} = :here || substr({column}, length(:before) + 1) "
-                    f"WHERE {column} = :before OR {column} LIKE :before || '/%'"
+                    f"WHERE substr({column} || '/', 1, length(:before) + 1) = :before || '/'"
                 ),
                 {"here": here, "before": location},
             )
-
-
-def run_exists(client: MlflowClient, run_id: str | None) -> bool:
-    """Whether the store has this run and it is not deleted.
-
-    Raises:
-        MlflowException: the store does not answer.
-    """
-    if run_id is None:
-        return False
-    run = find_or_none(lambda: client.get_run(run_id))
-    return run is not None and run.info.lifecycle_stage == "active"
 
 
 def find_runs(filter_string: str = "") -> list[Run]:

@@ -11,12 +11,12 @@ from pipeline.settings.params import PARAMS_FILE, Params
 from pipeline.settings.trainings import Facts, Training
 from pipeline.tracking.context import context_tags, process_tags, source_name, training_tags
 from pipeline.tracking.descriptions import describe_data, describe_recipe, report_link
-from pipeline.tracking.lifecycle import end_as_killed
+from pipeline.tracking.lifecycle import END_REASON, end_as_killed
 from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, find_training_runs
 from pipeline.tracking.store import EXPERIMENT
 from pipeline.tracking.views import NOTE
 
-EXPERIMENTS = "dvc.experiments"  # tag: the experiments that have the result, by name
+EXPERIMENTS = "dvc.experiments"  # tag: the names of the experiments that have the result
 
 
 def start_tags(training: Training, identity: str) -> dict[str, str]:
@@ -64,8 +64,10 @@ def finished_run(
             run_name=facts["name"],
             tags={key: value for key, value in {**started, HISTORY: history}.items() if value},
         )
+    if own.info.status != "FINISHED":  # new, cut off while it was new, or without the result before
         log_settings(TrackedRun(client, own), params, training, prepared, facts)
-    if own.info.status != "FINISHED":
+        if END_REASON in own.data.tags:
+            client.delete_tag(own.info.run_id, END_REASON)
         client.set_terminated(own.info.run_id)
     for other in runs:
         if other.info.run_id != own.info.run_id and other.info.status == "FINISHED":
@@ -73,8 +75,8 @@ def finished_run(
     return TrackedRun(client, own)
 
 
-def tag_experiment(run: TrackedRun, name: str | None) -> None:
-    """Add an experiment's name to those that have the run's result."""
-    names = {known for known in run.tags().get(EXPERIMENTS, "").split(", ") if known}
-    if name and name not in names:
-        run.set_tags({EXPERIMENTS: ", ".join(sorted({*names, name}))})
+def tag_experiments(run: TrackedRun, names: list[str]) -> None:
+    """Add experiments' names to those that have the run's result."""
+    known = {name for name in run.tags().get(EXPERIMENTS, "").split(", ") if name}
+    if not known.issuperset(names):
+        run.set_tags({EXPERIMENTS: ", ".join(sorted({*known, *names}))})

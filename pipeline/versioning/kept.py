@@ -14,7 +14,10 @@ from pipeline.core.files import project_root
 from pipeline.versioning.repository import LOCK, experiment_ref, git, read_blobs
 
 NAME = "repro-{}"
-_RESULT = re.compile(r"path: outputs/evaluation\n\s+hash: md5\n\s+md5: (\w+)")
+# What stage `report` read; `publish` has it too, of the time before.
+_RESULT = re.compile(
+    r"^  report:\n(?:   .*\n)*?    - path: outputs/evaluation\n\s+hash: md5\n\s+md5: (\w+)", re.M
+)
 _AUTHOR = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -32,14 +35,11 @@ def keep_result() -> str | None:
     if os.environ.get("DVC_EXP_NAME") or not (root / LOCK).exists():
         return None
     result = _result_of((root / LOCK).read_text())
-    references = ("for-each-ref", "--format=%(refname)", experiment_ref("?" * 40, "*"))
     try:
         head = git(root, "rev-parse", "HEAD")
-        recorded = [head, *git(root, *references).split()]
     except (OSError, UserError):  # no git, or nothing committed yet
         return None
-    locks = read_blobs(root, [f"{revision}:./{LOCK}" for revision in recorded])
-    if result is None or any(lock and _result_of(lock.decode()) == result for lock in locks):
+    if result is None or _having(root, result, [head, *_references(root)]):
         return None
     name = NAME.format(result[:7])
     try:
@@ -48,6 +48,33 @@ def keep_result() -> str | None:
         warn(f"this result is not kept as an experiment: {error}")
         return None
     return name
+
+
+def names_of_result() -> list[str]:
+    """Return the names of the experiments that have the workspace's result.
+
+    In an experiment of DVC's own, which is recorded after its stages: that one.
+    """
+    root = project_root()
+    if name := os.environ.get("DVC_EXP_NAME"):
+        return [name]
+    result = _result_of((root / LOCK).read_text()) if (root / LOCK).exists() else None
+    try:
+        found = _having(root, result, _references(root)) if result else []
+    except (OSError, UserError):  # no git
+        return []
+    return sorted(reference.rpartition("/")[2] for reference in found)
+
+
+def _references(root: Path) -> list[str]:
+    return git(root, "for-each-ref", "--format=%(refname)", experiment_ref("?" * 40, "*")).split()
+
+
+def _having(root: Path, result: str, revisions: list[str]) -> list[str]:
+    """Return the revisions that have a result."""
+    locks = read_blobs(root, [f"{revision}:./{LOCK}" for revision in revisions])
+    pairs = zip(revisions, locks, strict=True)
+    return [found for found, lock in pairs if lock and _result_of(lock.decode()) == result]
 
 
 def _result_of(lock: str) -> str | None:

@@ -3,14 +3,13 @@ import pytest
 from pipeline.reporting.comparison import Comparison, Interval
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.headline import headline, title, verdict, verdicts
-from pipeline.reporting.power import seeds_for
 from pipeline.reporting.results import load_results
 from tests.conftest import with_train
 from tests.made_up_results import write_results
 
 
 def findings_of(results, **comparisons):
-    return Findings(None, results, results, comparisons, {}, [])
+    return Findings(None, results, results, comparisons)
 
 
 @pytest.fixture
@@ -99,16 +98,3 @@ def test_a_verdict_says_what_the_better_network_costs():
     worse, better = made_up(-0.05, 6, 0.03125), made_up(0.05, 6, 0.03125)
     assert "better method here, for 3.3 times the compute**" in verdict(better, "a", "b", 3.3)
     assert "better method here, for 0.3 times the compute**" in verdict(worse, "a", "b", 3.3)
-
-
-def test_too_few_seeds_are_told_how_many_would_be_enough_and_what_they_cost(results):
-    (said,) = verdicts(findings_of(results, resnet=made_up(0.012, 3, 0.25)))
-    needed = seeds_for(0.012, made_up(0.012, 3, 0.25).spread)
-    assert needed > 6
-    assert f"With 80 % power {needed} seeds would find a true difference as large" in said
-    minutes = (needed - 3) * 2 * 4.5 / 60  # seconds of a training in made_up_results
-    assert f"{2 * (needed - 3)} trainings, about {minutes:.0f} minutes" in said
-    (alone,) = verdicts(findings_of(results, resnet=made_up(0.012, 1, 1.0)))
-    assert "train 3 seeds first" in alone
-    (certain,) = verdicts(findings_of(results, resnet=made_up(0.05, 6, 0.03125)))
-    assert "80 % power" not in certain

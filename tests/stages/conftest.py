@@ -4,17 +4,16 @@ from pipeline.core.files import PREPARED
 from pipeline.core.records import Prepared
 from pipeline.settings.trainings import Training
 from pipeline.stages.prepare import prepare
-from pipeline.stages.train import Training
+from pipeline.stages.train import Setup
+from tests.conftest import TINY, checked
+
+# One residual block, whose graph is traced in a second or two.
+SMALL = {"model.filters": [128], "model.kernel_sizes": [3], "model.hidden_units": [1024]}
 
 
 @pytest.fixture
-def training(workspace, store, tiny_params):
-    """A training of one residual block, whose graph is traced in a second or two."""
-    small = {"filters": [128], "kernel_sizes": [3], "hidden_units": [1024]}
-    model = tiny_params.model.model_copy(update=small)
-    prepare(tiny_params.data)
-    return Training(
-        tiny_params.model_copy(update={"model": model}),
-        Training("model", "dropblock", 0),
-        Prepared(PREPARED),
-    )
+def setup(workspace, store):
+    """A small training, its data prepared."""
+    params = checked(**TINY, **SMALL)
+    prepare(params)
+    return Setup(params, Training("model", "dropblock", 0), Prepared(PREPARED))

@@ -6,14 +6,14 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.core.records import Prepared
 from pipeline.data.sharpen import sharpen
-from pipeline.stages.prepare import prepare
-from tests.conftest import CIFAR100, needs_cifar100
+from pipeline.stages.prepare import prepare, prepare_data
+from tests.conftest import CIFAR100, checked, needs_cifar100
 
 
 def test_prepare_sharpens_every_split_and_only_when_told(workspace, params):
     plain = params.data.model_copy(update={"sharpen": False})
-    prepare(params.data, workspace / "sharpened")
-    prepare(plain, workspace / "plain")
+    prepare_data(params.data, workspace / "sharpened")
+    prepare_data(plain, workspace / "plain")
     sharpened, unsharpened = Prepared(workspace / "sharpened"), Prepared(workspace / "plain")
     for split in ("train", "val", "test"):
         expected = sharpen(unsharpened[split]["image"])
@@ -23,8 +23,8 @@ def test_prepare_sharpens_every_split_and_only_when_told(workspace, params):
 
 
 def test_the_same_params_give_the_same_bytes(workspace, params):
-    prepare(params.data, workspace / "one")
-    prepare(params.data, workspace / "two")
+    prepare_data(params.data, workspace / "one")
+    prepare_data(params.data, workspace / "two")
     for file in ("records.npy", "metadata.json"):
         assert (workspace / "one" / file).read_bytes() == (workspace / "two" / file).read_bytes()
 
@@ -32,8 +32,10 @@ def test_the_same_params_give_the_same_bytes(workspace, params):
 def test_the_place_of_the_source_changes_nothing(workspace, params, cifar100_folder):
     source = {"source": "cifar100", "path": cifar100_folder.name, "validation_fraction": 0.2}
     data = params.data.model_copy(update=source)
-    relative = prepare(data, workspace / "one")
-    absolute = prepare(data.model_copy(update={"path": str(cifar100_folder)}), workspace / "two")
+    relative = prepare_data(data, workspace / "one")
+    absolute = prepare_data(
+        data.model_copy(update={"path": str(cifar100_folder)}), workspace / "two"
+    )
     assert relative == absolute
     one, two = (json.loads((workspace / n / "metadata.json").read_text()) for n in ("one", "two"))
     assert one == two
@@ -50,13 +52,13 @@ def test_the_place_of_the_source_changes_nothing(workspace, params, cifar100_fol
 )
 def test_too_few_images_are_refused_with_the_way_out(workspace, params, changes, message):
     with pytest.raises(UserError, match=message):
-        prepare(params.data.model_copy(update=changes))
+        prepare(checked(**{f"data.{key}": value for key, value in changes.items()}))
 
 
 @needs_cifar100
 def test_the_real_cifar100_keeps_10_percent_of_each_class_for_validation(workspace, params):
-    data = params.data.model_copy(update={"source": "cifar100", "path": str(CIFAR100.resolve())})
-    prepare(data)
+    said = prepare(checked(**{"data.source": "cifar100", "data.path": str(CIFAR100.resolve())}))
+    assert said.startswith("prepared cifar100 in data/prepared, digest ")
     prepared = Prepared(workspace / "data/prepared")
     assert (np.bincount(prepared["val"]["label"]) == 50).all()
     assert (np.bincount(prepared["train"]["label"]) == 450).all()
@@ -70,7 +72,7 @@ def test_the_metadata_count_the_duplicates(workspace, params, cifar100_folder):
     rows.tofile(cifar100_folder / "train.bin")
     tests.tofile(cifar100_folder / "test.bin")
     source = {"source": "cifar100", "path": str(cifar100_folder), "validation_fraction": 0.2}
-    prepare(params.data.model_copy(update=source))
+    prepare_data(params.data.model_copy(update=source), workspace / "data/prepared")
     metadata = Prepared(workspace / "data/prepared").metadata
     assert metadata["duplicates"] == {
         "within_training": 2, "test_of_training": 1, "within_test": 2,
@@ -78,7 +80,7 @@ def test_the_metadata_count_the_duplicates(workspace, params, cifar100_folder):
 
 
 def test_each_seed_can_have_validation_images_of_its_own(workspace, params):
-    prepare(params.data.model_copy(update={"split_by_seed": True}), workspace / "by_seed")
+    prepare_data(params.data.model_copy(update={"split_by_seed": True}), workspace / "by_seed")
     seeds = [Prepared(workspace / "by_seed", seed) for seed in (0, 1, 10)]
     val = [{record.tobytes() for record in prepared["val"]} for prepared in seeds]
     assert not val[0] & val[1]  # folds: another seed, other images
@@ -92,9 +94,9 @@ def test_each_seed_can_have_validation_images_of_its_own(workspace, params):
 
 
 def test_without_the_option_the_prepared_data_are_those_of_before(workspace, params):
-    digest = prepare(params.data, workspace / "plain")
+    digest = prepare_data(params.data, workspace / "plain")
     assert not (workspace / "plain/folds.npy").exists()
     metadata = json.loads((workspace / "plain/metadata.json").read_text())
     assert "split_by_seed" not in metadata["params"]
     by_seed = params.data.model_copy(update={"split_by_seed": True})
-    assert prepare(by_seed, workspace / "by_seed") != digest
+    assert prepare_data(by_seed, workspace / "by_seed") != digest

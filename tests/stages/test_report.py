@@ -8,20 +8,22 @@ import pytest
 from scipy import stats
 
 from pipeline.core.errors import UserError
+from pipeline.reporting.audit import read_answers
 from pipeline.reporting.findings import find
 from pipeline.reporting.results import load_results
-from pipeline.stages.report import collect_metrics, write_report
+from pipeline.stages import report as stage
+from pipeline.stages.report import collect_metrics
 from tests.conftest import with_train
 from tests.made_up_results import write_results
 
 FIGURES = {
     "learning_curves", "schedules", "generalisation_gap", "confusion", "calibration", "dropblock",
-    "class_difference_resnet", "seeds", "equal_budgets", "accuracy",
+    "class_difference_resnet", "seeds", "accuracy",
 }  # fmt: skip
 
 
 def report(workspace, params):
-    headline = write_report(params)
+    headline = stage.report(params)
     return headline, (workspace / "reports/report.md").read_text()
 
 
@@ -62,7 +64,7 @@ def test_the_same_results_give_the_same_bytes(workspace, params):
     write_results(workspace, seeds=[0])
     written = []
     for _ in range(2):
-        write_report(params)
+        stage.report(params)
         files = sorted(p for p in (workspace / "reports").rglob("*") if p.is_file())
         written.append({p.name: p.read_bytes() for p in files})
     assert written[0] == written[1]
@@ -94,6 +96,21 @@ def test_the_comparison_file_holds_what_the_report_says(workspace, params):
     assert difference["seeds"] == 3
     assert difference["mean"] == pytest.approx(hits["resnet"] - hits["baseline"])
     assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert comparison["sections"] == {"baseline": "baseline", "resnet": "model"}
+    assert comparison["settings"] == {
+        "baseline": "baseline-dropblock-identity", "resnet": "model-dropblock-identity",
+    }  # fmt: skip
+
+
+def test_an_experiments_answers_are_its_own(workspace, params):
+    write_results(workspace, seeds=[0])
+    report(workspace, params)
+    answers = read_answers((workspace / "reports/predictions.npz").read_bytes())
+    assert list(answers) == ["this run/baseline/dropblock/0", "this run/resnet/dropblock/0"]
+    loaded = load_results(params)
+    right = answers["this run/resnet/dropblock/0"].right
+    np.testing.assert_array_equal(right, loaded.hits("resnet", [0])[0])
+    assert not (workspace / "reports/experiments").exists()
 
 
 def test_on_cifar100_the_published_figures_stand_beside_this_runs(workspace, params):
