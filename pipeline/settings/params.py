@@ -82,7 +82,7 @@ class Params(Section):
             UserError: params.yaml has no section for it.
         """
         if name not in self.networks:
-            raise UserError(f"{PARAMS_FILE}: {_section_needed(name)}")
+            raise UserError(f"{PARAMS_FILE} has no section {name}; {_way_out(name)}")
         own = self.networks[name]
         return own.model_copy(update=resolve({RECIPE: vars(own)}, name, variant))
 
@@ -153,7 +153,10 @@ def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
                      for e in error.errors()]  # fmt: skip
     else:
         absent = [name for name in params.train.networks if name not in values]
-        problems += [Problem("", "rule", _section_needed(name), None) for name in absent]
+        problems += [
+            Problem("train.networks", "rule", f"{name} has no section; {_way_out(name)}", None)
+            for name in absent
+        ]
     if problems:
         lines = explain(problems, known_keys())
         raise UserError(f"{path}:\n" + "\n".join(f"  {line}" for line in lines))
@@ -206,11 +209,8 @@ def _of_network(error: ValidationError, values: dict[str, Any], name: str) -> li
     return found
 
 
-def _section_needed(name: str) -> str:
-    return (
-        f"train.networks names {name}, which has no section {name}; add one, or `{name}: {{}}` "
-        "where the defaults of its file will do"
-    )
+def _way_out(name: str) -> str:
+    return f"add one, or `{name}: {{}}` where the defaults of its file will do"
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

@@ -1,6 +1,7 @@
 """The project's git repository, and what DVC writes into it."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,17 +46,29 @@ def parse_lock(content: bytes, name: str) -> Stages:
         UserError: it is damaged, as after a full disk or with conflict markers.
     """
     try:
-        return load_fast(content)["stages"]
+        stages = load_fast(content)["stages"]
     except (yaml.YAMLError, TypeError, KeyError):
+        stages = None
+    if not isinstance(stages, dict):
         raise UserError(
             f"{name} is damaged; `git checkout {LOCK}` brings back the last commit's, or remove "
             "it: `dvc repro` then takes what is there from its cache"
-        ) from None
+        )
+    return stages
+
+
+class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Libyaml's, with numbers like 1e-05, as ruamel.yaml and so DVC write them."""
+
+
+FastLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def load_fast(content: bytes) -> Any:
     """Parse YAML that DVC wrote by libyaml, a hundred times as fast as ruamel.yaml."""
-    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load(content, Loader=FastLoader)
 
 
 def write_lock(folder: Path, stages: Stages) -> None:

@@ -91,7 +91,7 @@ def sizes(results: Results, params: Params) -> str:
     """Say how wide the networks are and how long they may be trained."""
     recipes = [params.network(network) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
-    widths = [f"{r.width} ({name})" for name, r in pairs if hasattr(r, "width")]  # type: ignore[attr-defined]
+    widths = [f"{r.width} ({name})" for name, r in pairs if hasattr(r, "width")]
     start = f"Widths: {', '.join(widths)}; at" if widths else "At"
     return f"{start} most {listed([str(r.epochs) for r in recipes])} epochs."
 
