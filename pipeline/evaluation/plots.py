@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.records import SPLIT_NAMES
+from pipeline.core.words import describe_blocks
 from pipeline.networks import display_name, network_names
 
 mpl.use("agg")
@@ -198,7 +199,7 @@ def _describe_drop(row: dict[str, Any]) -> str:
     size, share = row["block_size"], f"{100 * row['measured']:.1f} % dropped"
     if not size:
         return "nothing dropped: block too large"
-    return f"single units, {share}" if size == 1 else f"blocks of {size}x{size}, {share}"
+    return f"{describe_blocks(size)}, {share}"
 
 
 def _synthetic_map(height: int, width: int) -> np.ndarray:
