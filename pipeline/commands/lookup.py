@@ -55,11 +55,18 @@ def _is_named(row: dict[str, object], name: str) -> bool:
 
 
 def identities(experiment: Experiment) -> dict[Training, str]:
-    """Return the identity of each training of an experiment whose facts are in a cache here."""
-    asked = experiment.params["train"]
-    trainings = (
-        Training(*combination)
-        for combination in itertools.product(asked["networks"], asked["variants"], asked["seeds"])
-    )
-    contents = {training: experiment.read(training.facts_file) for training in trainings}
-    return {t: json.loads(content).get(TRAINING, "") for t, content in contents.items() if content}
+    """Return the identity of each training of an experiment whose facts are in a cache here.
+
+    Those of an earlier version have none.
+    """
+    asked = experiment.params.get("train") or {}
+    lists = [asked.get(key) or [] for key in ("networks", "variants", "seeds")]
+    found = {}
+    for training in (Training(*combination) for combination in itertools.product(*lists)):
+        try:
+            facts = json.loads(experiment.read(training.facts_file) or b"{}")
+        except ValueError:
+            continue
+        if isinstance(facts, dict) and TRAINING in facts:
+            found[training] = facts[TRAINING]
+    return found
