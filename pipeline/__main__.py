@@ -160,8 +160,8 @@ def check() -> None:
     from pipeline.settings.params import PARAMS_FILE, load_params
     from pipeline.versioning.repository import check_repository
 
-    check_repository()
     titles = ", ".join(training.title for training in load_params().trainings)
+    check_repository()
     print(f"{PARAMS_FILE} is fine; it asks for {titles}")
 
 
