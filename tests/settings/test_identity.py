@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from pipeline.settings import identity as module
@@ -99,7 +101,7 @@ def code(tmp_path, monkeypatch):
         file = tmp_path / "pipeline" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("a = 1\n")
-    module._declared("deps")  # kept from the real dvc.yaml
+    shutil.copyfile(module.ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
     monkeypatch.setattr(module, "ROOT", tmp_path)
     code_digest.cache_clear()
     yield tmp_path / "pipeline"
