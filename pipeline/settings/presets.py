@@ -169,8 +169,10 @@ def _set(section: CommentedMap, name: str, value: Any) -> None:
         value.fa.set_flow_style()
     if name not in section:
         _append(section, name, value)
-    elif old != value or not isinstance(old, type(value)) or isinstance(old, bool) != isinstance(
-        value, bool
+    elif (
+        old != value
+        or not isinstance(old, type(value))
+        or isinstance(old, bool) != isinstance(value, bool)
     ):  # 1, 1.0 and true are equal; a float read with its layout is a float too
         section[name] = value
 

@@ -86,9 +86,7 @@ def test_variants_that_come_to_the_same_are_the_same():
 @pytest.mark.parametrize("library", ["tensorflow", "keras"])
 def test_another_version_of_a_library_that_computes_changes_it(monkeypatch, library):
     before, version = of(), module.version
-    monkeypatch.setattr(
-        module, "version", lambda name: "0.0" if name == library else version(name)
-    )
+    monkeypatch.setattr(module, "version", lambda name: "0.0" if name == library else version(name))
     assert of() != before
 
 
