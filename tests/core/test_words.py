@@ -1,9 +1,15 @@
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+from pipeline.core import words
 from pipeline.core.recipe import DROP_KEYS
 from pipeline.core.words import NO_DROPBLOCK, describe_dropblock, duration, without_unread
 from tests.conftest import checked
 
+PIPELINE = Path(words.__file__).parents[1]
 DROPS = {
     "drop_block_size": 5,
     "drop_block_oversize": "skip",
@@ -15,7 +21,7 @@ DROPS = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "said"),
     [
         ({}, "5x5 blocks, keep 1 to 0.95"),
         ({"epochs": 50}, "5x5 blocks, keep 1 to 0.9"),
@@ -26,8 +32,8 @@ DROPS = {
         ({"epochs": 1}, NO_DROPBLOCK),  # it would begin to drop in the second epoch
     ],
 )  # fmt: skip
-def test_dropblock_is_said_by_what_is_dropped_and_how_much_is_kept(changes, words):
-    assert describe_dropblock({**DROPS, **changes}) == words
+def test_dropblock_is_said_by_what_is_dropped_and_how_much_is_kept(changes, said):
+    assert describe_dropblock({**DROPS, **changes}) == said
 
 
 def test_a_recipe_without_dropblock_says_so():
@@ -67,9 +73,27 @@ def test_adams_numbers_are_read_by_adam_alone():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "said"),
     [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5_400, "90 min"), (5_401, "1.5 h"),
      (12_600, "3.5 h")],
 )  # fmt: skip
-def test_a_duration_is_said_as_people_do(seconds, words):
-    assert duration(seconds) == words
+def test_a_duration_is_said_as_people_do(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_one_module_puts_the_dropblock_of_a_recipe_into_words():
+    """No other has its words, or makes a text of its numbers, but for the layer's warnings."""
+    phrases = re.compile(r"x\d* blocks|blocks of |\bno DropBlock|^single units|, keep(ing)? ")
+    numbers = re.compile(r"drop_block_size|conv_keep_(start|step|end)")
+    found = set()
+    for file in PIPELINE.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        docstrings = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}
+        texts = [n.value for n in nodes if isinstance(n, ast.Constant) and id(n) not in docstrings]
+        filled = [ast.unparse(part.value) for n in nodes if isinstance(n, ast.JoinedStr)
+                  for part in n.values if isinstance(part, ast.FormattedValue)]  # fmt: skip
+        if any(isinstance(t, str) and phrases.search(t) for t in texts):
+            found.add(file.relative_to(PIPELINE).as_posix())
+        if any(numbers.search(value) for value in filled):
+            found.add(file.relative_to(PIPELINE).as_posix())
+    assert found - {"networks/shared/dropblock.py"} == {"core/words.py"}

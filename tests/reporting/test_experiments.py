@@ -44,12 +44,12 @@ def test_the_lead_of_each_experiment_is_a_row(varied):
 
 def test_the_sentence_names_what_differs_and_nothing_else(varied):
     said = experiments.conclude(contrast(varied, None))
-    shown, _, rest = said.partition(" Not shown to differ, nor to be alike: ")
+    shown, _, rest = said.partition(" For the other ")
     assert shown.startswith(
         "Shown to differ from this run over 6 shared seeds: resnet, drop_block_size 1: -"
     )
     assert "11" not in shown
-    assert rest == "the other 1."
+    assert rest == "1, neither a difference nor likeness is shown."
     varied[1] = experiment("block-1", counts(459, 2), drop_block_size=1)
     said = experiments.conclude(contrast(varied, None))
     assert said.startswith("No evidence that drop_block_size changes the mean test accuracy: ")
