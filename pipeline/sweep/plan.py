@@ -40,6 +40,7 @@ class Task(NamedTuple):
         key: the training's identity.
         result: names its evaluation too.
         experiment, overrides: the first experiment that asks for it, and what follows its -S.
+        prepared: dvc.lock's entry of its data.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Task(NamedTuple):
     training: Training
     experiment: str
     overrides: tuple[str, ...]
+    prepared: Stages
 
     @property
     def title(self) -> str:
@@ -78,13 +80,15 @@ class Point:
     @cached_property
     def tasks(self) -> list[Task]:
         """Its trainings."""
-        params, data = check_params(self.values), self.data.digest if self.data else self.data_key
-        found = []
+        params, found = check_params(self.values), []
+        digest_of_data, prepared = self.data_key, {}
+        if self.data:
+            digest_of_data, prepared = self.data.digest, self.data.stages
         for training in params.trainings:
-            key = identity(params, training, data)
+            key = identity(params, training, digest_of_data)
             code = code_digest(training.network, "evaluate")
             result = digest([key, self.values["evaluate"], code])
-            found.append(Task(key, result, training, self.name, self.overrides))
+            found.append(Task(key, result, training, self.name, self.overrides, prepared))
         return found
 
 
