@@ -21,13 +21,13 @@ import pandas as pd
 import ray
 import seaborn as sns
 from matplotlib.figure import Figure
+from pipeline.sweep.snapshot import Snapshot, git, user_environment
 from ray.cluster_utils import Cluster
 
 from benchmarks.measure import save
 from pipeline.settings.trainings import Training
 from pipeline.sweep import pool
 from pipeline.sweep.plan import Training
-from pipeline.sweep.snapshot import Snapshot, git, user_environment
 from pipeline.sweep.task import Place
 
 NODES = (1, 2, 4)

@@ -50,7 +50,9 @@ class SweepProgress:
                     self._seconds += outcome.seconds
                 else:
                     said += f" failed:\n{outcome}\n"
-                self.say(f"[{self._total - len(self._waiting)}/{self._total}] {said}, {self.left()}")
+                self.say(
+                    f"[{self._total - len(self._waiting)}/{self._total}] {said}, {self.left()}"
+                )
                 self._bar.update()
         return good
 

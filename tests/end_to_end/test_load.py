@@ -59,7 +59,7 @@ async def ask_for_a_minute(address):
                     content = await answer.json()
                     if answer.status != 200 or len(content["predictions"][0]) != 10:
                         errors.append(content)
-            except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+            except (TimeoutError, aiohttp.ClientError) as error:
                 errors.append(error)
             latencies.append(time.perf_counter() - begun)
 
