@@ -130,7 +130,8 @@ BAD_INPUT = {
         False, lambda w: (w / "params.yaml").unlink(), "prepare", "params.yaml not found; run this",
     ),
     "a wrong value": (
-        False, lambda w: set_params(w, data__limit=-1), "prepare", "data.limit = -1: input should be greater than or equal to 1",
+        False, lambda w: set_params(w, data__limit=-1), "prepare",
+        "data.limit = -1: input should be greater than or equal to 1",
     ),
     "a list that is none": (
         False, lambda w: set_params(w, train__seeds=3), "check",

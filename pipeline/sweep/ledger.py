@@ -20,11 +20,12 @@ class Record(NamedTuple):
 
     Attributes:
         label: like model-dropblock-0.
-        seconds: what the training took.
+        pflop, seconds: what the training took.
         stages: dvc.lock's entries of prepare, train and evaluate.
     """
 
     label: str
+    pflop: float
     seconds: float
     stages: Stages
 

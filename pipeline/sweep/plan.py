@@ -40,7 +40,6 @@ class Task(NamedTuple):
         key: the training's identity.
         result: names its evaluation too.
         experiment, overrides: the first experiment that asks for it, and what follows its -S.
-        prepared: dvc.lock's entry of its data.
     """
 
     key: str
@@ -48,7 +47,6 @@ class Task(NamedTuple):
     training: Training
     experiment: str
     overrides: tuple[str, ...]
-    prepared: Stages
 
     @property
     def title(self) -> str:
@@ -80,15 +78,13 @@ class Point:
     @cached_property
     def tasks(self) -> list[Task]:
         """Its trainings."""
-        params, found = check_params(self.values), []
-        digest_of_data, prepared = self.data_key, {}
-        if self.data:
-            digest_of_data, prepared = self.data.digest, self.data.stages
+        params, data = check_params(self.values), self.data.digest if self.data else self.data_key
+        found = []
         for training in params.trainings:
-            key = identity(params, training, digest_of_data)
+            key = identity(params, training, data)
             code = code_digest(training.network, "evaluate")
             result = digest([key, self.values["evaluate"], code])
-            found.append(Task(key, result, training, self.name, self.overrides, prepared))
+            found.append(Task(key, result, training, self.name, self.overrides))
         return found
 
 

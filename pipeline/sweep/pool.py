@@ -11,6 +11,8 @@ from pipeline.sweep.fence import GRACE
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
+from pipeline.versioning.repository import Stages
+from pipeline.versioning.snapshot import Snapshot
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -59,7 +61,7 @@ def takes_gpu() -> bool:
 
 
 def slots(cpus: int) -> int:
-    """Return how many trainings run at once."""
+    """Return how many trainings run at once, of so many processors each where there is no GPU."""
     there = ray.cluster_resources()
     return int(there["GPU"]) if takes_gpu() else int(there.get("CPU", 0) // cpus)
 
@@ -81,21 +83,26 @@ class Board:
 
 
 def train_all(
-    tasks: Sequence[Task], place: Place, say: Callable[[str], Any]
+    tasks: Sequence[tuple[Task, Stages]],
+    snapshot: Snapshot,
+    place: Place,
+    cpus: int,
+    say: Callable[[str], Any],
 ) -> Generator[Ended, None, None]:
     """Yield each training as it ends. On Ctrl-C, or where the caller stops, the others are ended.
 
     They keep their checkpoints, and their MLflow runs end as KILLED.
 
     Args:
+        tasks: each with dvc.lock's entry of its data.
+        cpus: processors of a training where there is no GPU.
         say: shows a line.
     """
-    takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": place.cpus}
+    takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
-    remote = ray.remote(train).options(max_retries=RETRIES, **takes)
-    shared = ray.put(place._replace(gpu=takes_gpu()))
-    pending = {remote.remote(task, shared, board): task for task in tasks}
+    remote, shared = ray.remote(train).options(max_retries=RETRIES, **takes), ray.put(snapshot)
+    pending = {remote.remote(task, shared, place, data, board): task for task, data in tasks}
     try:
         while pending:
             ended = ray.wait(list(pending), timeout=LOOK)[0]

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -24,7 +25,7 @@ from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Task
 from pipeline.versioning.command import dvc, last_lines, user_environment
 from pipeline.versioning.overrides import override_params
-from pipeline.versioning.repository import fit_lock, read_lock, write_lock
+from pipeline.versioning.repository import Stages, fit_lock, read_lock, write_lock
 from pipeline.versioning.snapshot import Snapshot, unpack
 from pipeline.versioning.storage import remote_storage
 
@@ -32,7 +33,6 @@ PAUSES = (5.0, 30.0)  # seconds before a training that failed is tried again: a 
 PUSH_PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # a result is worth waiting for
 LOOK = 1.0  # seconds between two looks at what a training says
 EPOCH = "epoch "  # begins the line that it says at each epoch
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 Answer = TypeVar("Answer")
 
 
@@ -42,26 +42,24 @@ class Place(NamedTuple):
     Attributes:
         root: the main repository, whose cache, store and checkpoints are shared; None on the
             machines of a cluster, which share DVC's remote only.
-        environment: of each training; in a cluster on top of that of its machine.
-        cpus: processors of a training where there is no GPU.
+        environment: of each training.
         gpu: whether each is given a GPU.
     """
 
-    snapshot: Snapshot
     root: Path | None
     environment: dict[str, str]
-    cpus: int
-    gpu: bool = False
+    gpu: bool
 
 
 class TrainingFailedError(Exception):
     """A training that failed for good; the message is the end of what it said."""
 
 
-def train(task: Task, place: Place, board: Any) -> Record:
+def train(task: Task, snapshot: Snapshot, place: Place, prepared: Stages, board: Any) -> Record:
     """Train and evaluate in a clone, or take what is there already.
 
     Args:
+        prepared: dvc.lock's entry of the data.
         board: Ray's handle of a pool.Board, which takes a line at each epoch.
 
     Raises:
@@ -71,43 +69,44 @@ def train(task: Task, place: Place, board: Any) -> Record:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # by which Ray cancels a task
     with held(place.root, task.key), scratch_folder(place.root) as scratch:
         clone = scratch / "clone"
-        unpack(place.snapshot, clone)
+        unpack(snapshot, clone)
         override_params(clone, task.overrides)
-        worker = Worker(task, place, clone, board.add.remote)
+        worker = Worker(task, snapshot.head, place, clone, board.add.remote)
         if place.root is not None:
-            write_lock(clone, task.prepared)
+            write_lock(clone, prepared)
             return worker.reproduce()
         storage = remote_storage(clone)
         with shared_checkpoints(clone / ".training", storage.within("sweep", task.key)):
-            return worker.share(Ledger(storage))
+            return worker.share(Ledger(storage), prepared)
 
 
-class Worker(NamedTuple):
+@dataclass(frozen=True)
+class Worker:
     """A training in its clone; `say` takes a line."""
 
     task: Task
+    head: str
     place: Place
     clone: Path
     say: Callable[[str], Any]
 
-    def share(self, ledger: Ledger) -> Record:
+    def share(self, ledger: Ledger, prepared: Stages) -> Record:
         """Return the result that is in DVC's remote, or the first that comes there."""
         if record := persist(partial(ledger.get, self.task.result)):
             return record
         # Another evaluation of the same training may have been asked for before, or elsewhere at
         # the same time: the first training counts.
         first = persist(partial(ledger.get, self.task.key))
-        record = self._evaluate(first)
+        record = self._evaluate(first, prepared)
         first = persist(partial(ledger.add, self.task.key, record))
         if first.weights != record.weights:
-            record = self._evaluate(first)
+            record = self._evaluate(first, prepared)
         return persist(partial(ledger.add, self.task.result, record))
 
-    def _evaluate(self, trained: Record | None) -> Record:
+    def _evaluate(self, trained: Record | None, prepared: Stages) -> Record:
         """Evaluate a training that DVC's remote has, or train first; push the result."""
-        lock = self.task.prepared
-        if trained:
-            lock = fit_lock(trained.stages, read_yaml(self.clone / PARAMS_FILE), lock)
+        values = read_yaml(self.clone / PARAMS_FILE)
+        lock = fit_lock(trained.stages, values, prepared) if trained else prepared
         shutil.rmtree(self.clone / OUTPUTS, ignore_errors=True)
         write_lock(self.clone, {k: v for k, v in lock.items() if not k.startswith("evaluate@")})
         record = self.reproduce("--pull", "--no-run-cache")
@@ -135,17 +134,18 @@ class Worker(NamedTuple):
         Raises:
             TrainingFailedError: it failed at the last attempt too.
         """
-        place, file = self.place, self.clone.parent / "log"
+        root, file = self.place.root, self.clone.parent / "log"
         environment = {
-            **({} if place.root else user_environment()),
-            **place.environment,
+            **self.place.environment,
             "DVC_EXP_NAME": self.task.experiment,
-            "DVC_EXP_BASELINE_REV": place.snapshot.head,
+            "DVC_EXP_BASELINE_REV": self.head,
             "DVC_SITE_CACHE_DIR": str(self.clone.parent / "site"),
-            **({NEEDS_GPU: "1"} if place.gpu else dict.fromkeys(THREADS, str(place.cpus))),
+            **({NEEDS_GPU: "1"} if self.place.gpu else {}),
             # As in `dvc exp run --queue`: the main repository's checkpoints, locks of GPUs, store.
-            **({"DVC_ROOT": str(place.root)} if place.root else {}),
+            **({"DVC_ROOT": str(root)} if root else {}),
         }
+        if root is None:
+            environment = {**user_environment(), **environment}
         for pause in (*pauses, None):
             with file.open("w") as log, self._epochs_said(file):
                 code = run_fenced(command, self.clone, environment, log)
@@ -181,13 +181,18 @@ def persist(action: Callable[[], Answer]) -> Answer:
     return action()
 
 
+def thread_limits(threads: int) -> dict[str, str]:
+    """Return what keeps TensorFlow to so many threads."""
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
 def read_record(clone: Path, training: Training) -> Record:
     """Collect what is kept of an evaluated training."""
     metrics, stages = read_json(clone / training.evaluation_folder / METRICS), read_lock(clone)
     names = ("prepare", f"train@{training.label}", f"evaluate@{training.label}")
-    return Record(
-        training.label, metrics["training_seconds"], {name: stages[name] for name in names}
-    )
+    entries = {name: stages[name] for name in names}
+    return Record(training.label, metrics["pflop"], metrics["training_seconds"], entries)
 
 
 @contextmanager

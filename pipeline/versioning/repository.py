@@ -22,13 +22,13 @@ def check_repository() -> None:
     """Raise a UserError where DVC would stop for lack of git, as in a folder from a zip file."""
     here = Path.cwd()
     configs = "".join(file.read_text() for file in here.glob(".dvc/config*") if file.is_file())
-    if not any((folder / ".git").exists() for folder in (here, *here.parents)):
-        if "no_scm" not in configs:
-            raise UserError(
-                f"{here} is not a git repository, of which DVC makes experiments; type `git init "
-                "&& git add --all && git commit --message start`, or `dvc config --local "
-                "core.no_scm true` to do without experiments"
-            )
+    in_git = any((folder / ".git").exists() for folder in (here, *here.parents))
+    if not in_git and "no_scm" not in configs:
+        raise UserError(
+            f"{here} is not a git repository, of which DVC makes experiments; type `git init && "
+            "git add --all && git commit --message start`, or `dvc config --local core.no_scm "
+            "true` to do without experiments"
+        )
 
 
 def read_lock(folder: Path) -> Stages:
