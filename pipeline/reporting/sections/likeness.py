@@ -23,8 +23,8 @@ TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. A lead over the {reference} *without "
     "DropBlock* comes from the rest of the recipe: architecture, width, epochs and compute. "
     "`dvc exp run -S model.skip_connections=false` removes only the skip connections. "
-    "The last row's difference between networks is how much more one gains from DropBlock than the "
-    "{reference}."
+    "The last row's difference between networks is how much more one gains from "
+    "DropBlock than the {reference}."
 )
 NO_TABLE = (
     "To see what DropBlock contributes, and what the architecture does with equal dropout, run "
