@@ -13,33 +13,26 @@ def test_the_data_are_said_in_a_line():
 
 
 def test_a_recipe_is_said_in_three_lines(params):
-    data, network, training = descriptions.describe_recipe(DATA, params.model, 1_000_000).split(
-        "\n"
-    )
-    assert data == f"- Data: {DATA}"
-    assert network.startswith(
-        "- Network: 1,000,000 parameters, width 0.125, dropped blocks of side 5"
-    )
-    assert network.endswith("keep probability 1 falling to 0.95")
-    assert training == (
-        "- Training: Muon, rate 0.03 (0.05 for the rest), linear, batches of 50, 6 epochs"
-    )
+    resnet = params.network("model")
+    assert descriptions.describe_recipe(DATA, resnet, 1_000_000).splitlines() == [
+        f"- Data: {DATA}",
+        "- Network: 1,000,000 parameters, width 0.125, 5x5 blocks, keep 1 to 0.95",
+        "- Training: Muon, rate 0.03 (0.05 for the rest), linear, batches of 50, 6 epochs",
+    ]
     update = {"optimizer": "adam", "learning_rate": 0.002, "schedule": "exponential"}
-    recipe = params.model.model_copy(update=update)
+    recipe = resnet.model_copy(update=update)
     assert "- Training: adam, rate 0.002, times 0.98 an epoch, batches" in (
         descriptions.describe_recipe(DATA, recipe, 1)
     )
     update = {"optimizer": "muon", "learning_rate": 0.1, "schedule": "one_cycle"}
-    recipe = params.model.model_copy(update=update)
+    recipe = resnet.model_copy(update=update)
     assert "- Training: Muon, rate 0.03 (0.1 for the rest), one cycle, batches" in (
         descriptions.describe_recipe(DATA, recipe, 1)
     )
-    slow = params.model.model_copy(update={"conv_keep_step": 0.005, "conv_keep_end": 0.5})
-    assert "keep probability 1 falling to 0.97\n" in descriptions.describe_recipe(DATA, slow, 1)
-    never = params.model.model_copy(update={"conv_keep_step": 0.0})
-    assert "width 0.125, nothing dropped\n" in descriptions.describe_recipe(DATA, never, 1)
-    constant = descriptions.describe_recipe(DATA, params.baseline, 1)
-    assert "keep probability 0.95\n" in constant
+    never = params.network("model", "nodrop")
+    assert "width 0.125, no DropBlock\n" in descriptions.describe_recipe(DATA, never, 1)
+    stopped = resnet.model_copy(update={"stop_after_rising": 2})
+    assert descriptions.describe_recipe(DATA, stopped, 1).endswith("6 epochs at most")
 
 
 def test_a_version_says_what_it_is_on_what_and_how_good():

@@ -1,34 +1,69 @@
 import itertools
 import signal
-import time
+import threading
 
+import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import context, lifecycle
-from pipeline.tracking.lifecycle import (
-    close_dead_runs,
-    end_other_runs,
-    sampling_interval,
-    tracked_run,
-)
+from pipeline.tracking.lifecycle import close_dead_runs, sampling_interval, tracked_run
+from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import start_python
+from tests.tracking.test_runs import ROWS
 from tests.waiting import wait_for
+
+
+TAGS = {TRAINING: "f00d-0"}
 
 
 def tags_of(client, run_id):
     return client.get_run(run_id).data.tags
 
 
+def cut_off(rows, tags=TAGS):
+    """Return a run of a training that was interrupted after some epochs."""
+    with pytest.raises(KeyboardInterrupt), tracked_run("one", tags) as run:
+        run.log_history(rows)
+        raise KeyboardInterrupt
+    return run.run_id
+
+
+def next_run(rows, tags=TAGS):
+    """Return the run in which a training with these epochs goes on."""
+    with tracked_run("one", tags, rows) as run:
+        pass
+    return run.run_id
+
+
+def test_a_training_goes_on_in_its_run_that_was_cut_off_and_only_with_its_epochs(store):
+    first = cut_off(ROWS[:2])
+    assert next_run([]) != first
+    assert next_run(ROWS[:2], {TRAINING: "f00d-1"}) != first
+    assert next_run(ROWS) == first
+    assert store.get_run(first).info.status == "FINISHED"
+    assert next_run(ROWS) == first  # cut off before DVC had recorded the outputs
+
+
+def test_of_two_runs_the_one_with_the_checkpoints_losses_goes_on(store):
+    first = cut_off(ROWS[:2])
+    cut_off([{**row, "train_loss": row["train_loss"] + 1} for row in ROWS[:2]])
+    assert next_run(ROWS[:2]) == first
+
+
+def test_a_run_that_another_process_has_open_is_left_to_it(store):
+    with tracked_run("one", TAGS) as first:
+        first.log_history(ROWS[:1])
+        mlflow.end_run("RUNNING")
+    assert next_run(ROWS[:1]) != first.run_id
+
+
 def test_a_deleted_run_is_replaced_by_a_new_one(store):
-    with tracked_run("one", {}) as first:
-        pass
-    store.delete_run(first.run_id)
-    with tracked_run("one", {}, first.run_id) as second:
-        pass
-    assert second.run_id != first.run_id
+    first = cut_off(ROWS[:1])
+    store.delete_run(first)
+    assert next_run(ROWS[:1]) != first
 
 
 @pytest.mark.parametrize(
@@ -73,7 +108,7 @@ def start_sleeper(folder):
 def test_a_signal_closes_the_run_as_killed(store, workspace, sent, reason):
     process, run_id = start_sleeper(workspace)
     process.send_signal(sent)
-    assert process.wait(30) != 0
+    assert process.wait() != 0
     assert store.get_run(run_id).info.status == "KILLED"
     assert tags_of(store, run_id)["end_reason"] == reason
 
@@ -121,14 +156,17 @@ def test_the_run_of_a_lost_machine_is_closed_whatever_its_name(store, monkeypatc
 
 def test_an_open_run_gives_signs_of_life(store, monkeypatch):
     monkeypatch.setattr(context, "BEAT", 0.01)
-    counted = itertools.count()
-    monkeypatch.setattr(context, "now", lambda: str(next(counted)))
+    counted, beating = itertools.count(), set()
+
+    def now():
+        beating.add(threading.current_thread())
+        return str(next(counted))
+
+    monkeypatch.setattr(context, "now", now)
     with tracked_run("one", {}) as run:
-        assert tags_of(store, run.run_id)[context.HEARTBEAT] == "0"
         wait_for(lambda: int(tags_of(store, run.run_id)[context.HEARTBEAT]) > 2)
-    last = tags_of(store, run.run_id)[context.HEARTBEAT]
-    time.sleep(0.1)
-    assert tags_of(store, run.run_id)[context.HEARTBEAT] == last
+    beating.remove(threading.current_thread())  # which opened the run
+    assert [thread.is_alive() for thread in beating] == [False]
 
 
 @pytest.mark.parametrize(("uri", "seconds"), [("sqlite:////a.db", 5), ("http://host:5000", 30)])
@@ -136,42 +174,19 @@ def test_a_shared_store_is_sent_fewer_system_metrics(uri, seconds):
     assert sampling_interval(uri) == seconds
 
 
-def test_of_a_training_done_twice_only_one_run_counts(store, monkeypatch):
-    monkeypatch.setenv("SWEEP_TRAINING", "key")
-    with tracked_run("counts", {}) as first:
-        pass
-    with tracked_run("late", {}) as second:
-        pass
-    monkeypatch.setenv("SWEEP_TRAINING", "another")
-    with tracked_run("other training", {}) as other:
-        pass
-    end_other_runs("key", first.run_id)
-    assert store.get_run(first.run_id).info.status == "FINISHED"
-    assert store.get_run(second.run_id).info.status == "KILLED"
-    assert first.run_id in tags_of(store, second.run_id)["end_reason"]
-    assert store.get_run(other.run_id).info.status == "FINISHED"
-
-
 def test_a_run_has_no_empty_tags_and_no_reason_of_an_earlier_end(store):
-    with pytest.raises(ValueError, match="bad"), tracked_run("one", {"empty": ""}) as run:
-        raise ValueError("bad")
-    assert "end_reason" in tags_of(store, run.run_id)
-    with tracked_run("one", {}, run.run_id):
-        pass
-    assert "end_reason" not in tags_of(store, run.run_id)
-    assert "" not in tags_of(store, run.run_id).values()
+    run_id = cut_off(ROWS[:1], {**TAGS, "empty": ""})
+    assert "end_reason" in tags_of(store, run_id)
+    assert next_run(ROWS[:1]) == run_id
+    assert "end_reason" not in tags_of(store, run_id)
+    assert "" not in tags_of(store, run_id).values()
 
 
 def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     with tracked_run("one", {}) as run:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            names = store.get_run(run.run_id).data.metrics
-            if "system/cpu_utilization_percentage" in names:
-                return
-            time.sleep(0.2)
-    pytest.fail(f"no system metrics among {sorted(names)}")
+        wanted = "system/cpu_utilization_percentage"
+        wait_for(lambda: wanted in store.get_run(run.run_id).data.metrics)
 
 
 def test_a_request_that_fails_in_a_run_names_the_store(store):

@@ -1,12 +1,11 @@
-import keras
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
-from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.registry import Registry, load_model
+from pipeline.tracking.runs import TRAINING
 from tests.small_model import log_small_model
 
 
@@ -27,23 +26,30 @@ def test_a_registry_that_fails_is_no_registry_without_a_champion(store, monkeypa
         registry.find("champion")
 
 
+TAGS = {TRAINING: "identity-0", "val_accuracy": "0.5"}
+
+
 def test_a_registered_model_is_found_by_its_alias_and_loads_again(store):
-    _, uri = log_small_model()
     registry = Registry("digits", "123456789")
-    version = registry.register(uri, "champion", {"val_accuracy": "0.5"}, "what it is")
+    registry.register(log_small_model(), "champion", TAGS, "what it is")
     registry.describe("classifiers of digits")
     assert registry.get("champion").description == "what it is"
     assert store.get_registered_model(registry.name).description == "classifiers of digits"
-    assert registry.find("champion").version == int(version)
-    assert registry.get("champion").tags["val_accuracy"] == "0.5"
+    assert registry.get("champion").tags == TAGS
     assert registry.find("challenger") is None
     model = load_model(f"models:/{registry.name}@champion")
     assert model.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)
 
 
-def test_a_model_is_named_like_its_run_but_for_what_mlflow_forbids(store):
-    with tracked_run("resnet block=5 seed=0: 1/2", {}) as run:
-        inputs = keras.Input((4,), dtype="uint8")
-        model = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.cast(inputs, "float32")))
-        uri = run.log_model(model, "resnet block=5 seed=0: 1/2")
-    assert store.get_logged_model(uri.rpartition("/")[2]).name == "resnet block=5 seed=0- 1-2"
+def test_a_model_is_registered_once_and_its_alias_moves(store):
+    registry, model = Registry("digits", "123456789"), log_small_model()
+    for description in ("old", "new"):
+        registry.register(model, "champion", TAGS, description)
+    registry.register(model, "challenger", TAGS, "new")
+    (version,) = store.search_model_versions(f"name = '{registry.name}'")
+    assert version.description == "new"
+    assert registry.find("champion").version == registry.find("challenger").version
+    other = log_small_model("identity-1")
+    registry.register(other, "champion", {**TAGS, TRAINING: "identity-1"}, "better")
+    assert registry.find("champion").run_id == other.source_run_id
+    assert registry.find("challenger").run_id == model.source_run_id

@@ -1,17 +1,22 @@
 import multiprocessing
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import store
-from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.store import run_exists, store_errors
+from pipeline.tracking.registry import Registry, load_model
+from pipeline.tracking.runs import TRAINING
+from pipeline.tracking.store import find_or_none, store_errors
 from tests.conftest import start_python
+from tests.small_model import log_small_model
+from tests.store_contents import everything
 
 
 def test_the_store_is_the_main_repositorys_also_from_a_copy(workspace, monkeypatch):
@@ -115,21 +120,73 @@ def test_passwords_are_masked(uri, masked):
     assert store.without_password(uri) == masked
 
 
-def test_a_deleted_or_unknown_run_does_not_exist(store):
-    with tracked_run("one", {}) as run:
-        assert run_exists(store, run.run_id)
-    store.delete_run(run.run_id)
-    assert not run_exists(store, run.run_id)
-    assert not run_exists(store, "f00d")
-    assert not run_exists(store, None)
+def test_what_is_not_there_is_told_from_a_store_that_fails(store, monkeypatch):
+    assert find_or_none(lambda: store.get_run("f00d")) is None
 
-
-def test_a_store_that_fails_does_not_say_that_a_run_is_not_there(store, monkeypatch):
     def fail(*_):
         raise MlflowException("503 Service Unavailable")
 
     monkeypatch.setattr(store, "get_run", fail)
     with pytest.raises(MlflowException, match="503"):
-        run_exists(store, "f00d")
+        find_or_none(lambda: store.get_run("f00d"))
     with pytest.raises(UserError, match=r"MLflow's store .* cannot be used \(503"), store_errors():
-        run_exists(store, "f00d")
+        store.get_run("f00d")
+
+
+@pytest.fixture
+def enter(workspace, empty_store, monkeypatch):
+    """Go into a project of its own, by name; made with an empty store where there is none."""
+
+    def go(name):
+        folder = workspace / name
+        if not folder.exists():
+            (folder / ".dvc").mkdir(parents=True)
+            (folder / "requirements.lock").write_text("keras\n")
+            shutil.copyfile(empty_store, folder / "mlflow.db")
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow sets
+        return folder, store.open_store()
+
+    return go
+
+
+OLD, NEW = "alte Küche 100 %_a", "neue Küche, größer & 'anders'"
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_store_may_be_moved_or_copied_with_its_folder(enter, copied):
+    old, _ = enter(OLD)
+    model = log_small_model()
+    Registry("digits", "123456789").register(model, "champion", {TRAINING: "identity-0"}, "")
+    before = everything(old)
+    if copied:
+        shutil.copytree(old, old.parent / NEW)
+    else:
+        old.rename(old.parent / NEW)
+    new, client = enter(NEW)
+    champion = load_model("models:/digits-12345678@champion")
+    assert champion.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)
+    places = [client.get_experiment_by_name(store.EXPERIMENT).artifact_location,
+              client.get_run(model.source_run_id).info.artifact_uri,
+              client.get_logged_model(model.model_id).artifact_location]  # fmt: skip
+    assert [place.startswith((new / "mlartifacts").as_uri()) for place in places] == [True] * 3
+    client.log_text(model.source_run_id, "new", "new.txt")
+    log_small_model("identity-1")
+    assert len(list(new.glob("mlartifacts/**/new.txt"))) == 1
+    assert len(list(new.glob("mlartifacts/**/*.keras"))) == 2
+    assert old.exists() == copied
+    if copied:
+        assert everything(old) == before
+        enter(OLD)
+        assert everything(old) == before
+
+
+def test_a_database_outside_of_the_project_is_left_to_those_who_share_it(enter, monkeypatch):
+    folder, _ = enter("one")
+    shared = f"sqlite:///{folder.parent}/shared.db"
+    shutil.copyfile(folder / "mlflow.db", folder.parent / "shared.db")
+    location = (folder / "mlartifacts").as_uri()
+    enter("two")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
+    client = store.open_store()
+    assert client.get_experiment_by_name(store.EXPERIMENT).artifact_location == location
