@@ -54,7 +54,7 @@ def test_without_git_there_is_no_commit(workspace):
     assert tags["dvc.experiment"] == "workspace-no-git"
 
 
-def test_a_trial_is_tagged_with_its_name_for_people():
+def test_a_training_is_tagged_with_its_name_for_people():
     tags = context.training_tags(Training("model", "nodrop", 3))
     assert tags == {"network": "resnet", "variant": "nodrop", "seed": "3"}
 

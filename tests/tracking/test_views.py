@@ -34,6 +34,6 @@ def test_it_begins_with_training_and_validation_in_one_chart(store):
     assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == set(sections)
 
 
-def test_a_description_is_made_of_the_experiments_id(store):
-    views.save_description(lambda experiment_id: f"of {experiment_id}")
-    assert tags(store)["mlflow.note.content"] == "of 1"
+def test_the_experiment_is_described(store):
+    views.save_description("what it is")
+    assert tags(store)["mlflow.note.content"] == "what it is"
