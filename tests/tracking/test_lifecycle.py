@@ -1,9 +1,10 @@
 import itertools
 import signal
 import threading
+from contextlib import suppress
 
-import mlflow
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
@@ -12,58 +13,71 @@ from pipeline.tracking.lifecycle import close_dead_runs, sampling_interval, trac
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import start_python
-from tests.tracking.test_runs import ROWS
 from tests.waiting import wait_for
-
-
-TAGS = {TRAINING: "f00d-0"}
 
 
 def tags_of(client, run_id):
     return client.get_run(run_id).data.tags
 
 
-def cut_off(rows, tags=TAGS):
-    """Return a run of a training that was interrupted after some epochs."""
-    with pytest.raises(KeyboardInterrupt), tracked_run("one", tags) as run:
+ROWS = [{"epoch": 1, "train_loss": 2.5}, {"epoch": 2, "train_loss": 1.5}]
+TAGS = {TRAINING: "abc-0"}
+
+
+def leave(rows, status="KILLED", tags=TAGS):
+    """Leave a run that logged these epochs; return its id."""
+    end = {"KILLED": KeyboardInterrupt, "FAILED": ValueError}.get(status)
+    with suppress(KeyboardInterrupt, ValueError), tracked_run("one", tags) as run:
         run.log_history(rows)
-        raise KeyboardInterrupt
+        if end:
+            raise end
     return run.run_id
 
 
-def next_run(rows, tags=TAGS):
-    """Return the run in which a training with these epochs goes on."""
+def go_on(rows, tags=TAGS):
+    """Return the id of the run that a training goes on in from these epochs."""
     with tracked_run("one", tags, rows) as run:
-        pass
-    return run.run_id
+        return run.run_id
 
 
-def test_a_training_goes_on_in_its_run_that_was_cut_off_and_only_with_its_epochs(store):
-    first = cut_off(ROWS[:2])
-    assert next_run([]) != first
-    assert next_run(ROWS[:2], {TRAINING: "f00d-1"}) != first
-    assert next_run(ROWS) == first
-    assert store.get_run(first).info.status == "FINISHED"
-    assert next_run(ROWS) == first  # cut off before DVC had recorded the outputs
+@pytest.mark.parametrize("status", ["KILLED", "FAILED", "FINISHED"])
+def test_from_a_checkpoint_the_run_of_its_epochs_goes_on(store, status):
+    before = leave(ROWS[:1], status)
+    assert store.get_run(before).info.status == status
+    assert go_on(ROWS[:1]) == before
+    assert store.get_run(before).info.status == "FINISHED"
+    assert "end_reason" not in tags_of(store, before)
 
 
-def test_of_two_runs_the_one_with_the_checkpoints_losses_goes_on(store):
-    first = cut_off(ROWS[:2])
-    cut_off([{**row, "train_loss": row["train_loss"] + 1} for row in ROWS[:2]])
-    assert next_run(ROWS[:2]) == first
+def test_without_a_checkpoint_a_training_has_a_run_of_its_own(store):
+    before = leave(ROWS[:1])
+    assert go_on([]) != before
+    assert store.get_run(before).info.status == "KILLED"
 
 
-def test_a_run_that_another_process_has_open_is_left_to_it(store):
-    with tracked_run("one", TAGS) as first:
-        first.log_history(ROWS[:1])
-        mlflow.end_run("RUNNING")
-    assert next_run(ROWS[:1]) != first.run_id
+def test_the_run_of_other_epochs_or_another_training_or_a_deleted_one_is_left_alone(store):
+    others = {leave([{"epoch": 1, "train_loss": 9.9}], "FINISHED"),
+              leave(ROWS[:1], tags={TRAINING: "other-0"})}  # fmt: skip
+    deleted = leave(ROWS[:1])
+    store.delete_run(deleted)
+    assert go_on(ROWS[:1]) not in {*others, deleted}
 
 
-def test_a_deleted_run_is_replaced_by_a_new_one(store):
-    first = cut_off(ROWS[:1])
-    store.delete_run(first)
-    assert next_run(ROWS[:1]) != first
+def test_a_run_that_lacks_epochs_or_has_one_more_than_a_damaged_checkpoint_goes_on(store):
+    behind = leave([])
+    assert go_on(ROWS) == behind
+    store.delete_run(behind)
+    ahead = leave(ROWS)
+    assert go_on(ROWS[:1]) == ahead
+
+
+def test_a_run_that_is_open_elsewhere_is_left_alone(store, workspace):
+    process, open_id = start_sleeper(workspace)
+    try:
+        assert go_on(ROWS) != open_id
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +104,7 @@ def test_a_run_cut_off_by_an_error_says_so(store, error, status, reason):
 SLEEPER = """
 import time
 from pipeline.tracking.lifecycle import tracked_run
-with tracked_run("sleeper", {}) as run:
+with tracked_run("sleeper", {"training": "abc-0"}) as run:
     print(run.run_id, flush=True)
     time.sleep(120)
 """
@@ -108,7 +122,7 @@ def start_sleeper(folder):
 def test_a_signal_closes_the_run_as_killed(store, workspace, sent, reason):
     process, run_id = start_sleeper(workspace)
     process.send_signal(sent)
-    assert process.wait() != 0
+    assert process.wait(30) != 0
     assert store.get_run(run_id).info.status == "KILLED"
     assert tags_of(store, run_id)["end_reason"] == reason
 
@@ -154,19 +168,23 @@ def test_the_run_of_a_lost_machine_is_closed_whatever_its_name(store, monkeypatc
         assert store.get_run(run.info.run_id).info.status == "RUNNING"
 
 
-def test_an_open_run_gives_signs_of_life(store, monkeypatch):
+def test_an_open_run_gives_signs_of_life_until_it_ends(store, monkeypatch):
     monkeypatch.setattr(context, "BEAT", 0.01)
-    counted, beating = itertools.count(), set()
+    counted, beats = itertools.count(), threading.Semaphore(0)
+    monkeypatch.setattr(context, "now", lambda: str(next(counted)))
+    set_tag = store.set_tag
 
-    def now():
-        beating.add(threading.current_thread())
-        return str(next(counted))
+    def beat(run_id, key, value):
+        set_tag(run_id, key, value)
+        if key == context.HEARTBEAT:
+            beats.release()
 
-    monkeypatch.setattr(context, "now", now)
-    with tracked_run("one", {}) as run:
-        wait_for(lambda: int(tags_of(store, run.run_id)[context.HEARTBEAT]) > 2)
-    beating.remove(threading.current_thread())  # which opened the run
-    assert [thread.is_alive() for thread in beating] == [False]
+    monkeypatch.setattr(MlflowClient, "set_tag", lambda _, *tag: beat(*tag))
+    with tracked_run("one", TAGS) as run:
+        for _ in range(3):
+            assert beats.acquire(timeout=300)
+    assert int(tags_of(store, run.run_id)[context.HEARTBEAT]) >= 3
+    assert not [thread for thread in threading.enumerate() if "work" in thread.name]
 
 
 @pytest.mark.parametrize(("uri", "seconds"), [("sqlite:////a.db", 5), ("http://host:5000", 30)])
@@ -174,19 +192,11 @@ def test_a_shared_store_is_sent_fewer_system_metrics(uri, seconds):
     assert sampling_interval(uri) == seconds
 
 
-def test_a_run_has_no_empty_tags_and_no_reason_of_an_earlier_end(store):
-    run_id = cut_off(ROWS[:1], {**TAGS, "empty": ""})
-    assert "end_reason" in tags_of(store, run_id)
-    assert next_run(ROWS[:1]) == run_id
-    assert "end_reason" not in tags_of(store, run_id)
-    assert "" not in tags_of(store, run_id).values()
-
-
 def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     with tracked_run("one", {}) as run:
-        wanted = "system/cpu_utilization_percentage"
-        wait_for(lambda: wanted in store.get_run(run.run_id).data.metrics)
+        wait_for(lambda: "system/cpu_utilization_percentage"
+                 in store.get_run(run.run_id).data.metrics)  # fmt: skip
 
 
 def test_a_request_that_fails_in_a_run_names_the_store(store):

@@ -2,9 +2,10 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+from collections import OrderedDict
 from contextlib import closing
+from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -13,10 +14,12 @@ from pipeline.core.errors import UserError
 from pipeline.tracking import store
 from pipeline.tracking.registry import Registry, load_model
 from pipeline.tracking.runs import TRAINING
-from pipeline.tracking.store import find_or_none, store_errors
+from pipeline.tracking.store import find_or_none, open_store, store_errors
 from tests.conftest import start_python
 from tests.small_model import log_small_model
 from tests.store_contents import everything
+
+DIGEST = "d1" * 32
 
 
 def test_the_store_is_the_main_repositorys_also_from_a_copy(workspace, monkeypatch):
@@ -120,73 +123,101 @@ def test_passwords_are_masked(uri, masked):
     assert store.without_password(uri) == masked
 
 
-def test_what_is_not_there_is_told_from_a_store_that_fails(store, monkeypatch):
-    assert find_or_none(lambda: store.get_run("f00d")) is None
+def test_what_is_not_there_is_none_and_a_store_that_fails_an_error(store, monkeypatch):
+    def ask():
+        return find_or_none(lambda: store.get_run("f00d"))
+
+    assert ask() is None
 
     def fail(*_):
         raise MlflowException("503 Service Unavailable")
 
     monkeypatch.setattr(store, "get_run", fail)
     with pytest.raises(MlflowException, match="503"):
-        find_or_none(lambda: store.get_run("f00d"))
+        ask()
     with pytest.raises(UserError, match=r"MLflow's store .* cannot be used \(503"), store_errors():
-        store.get_run("f00d")
+        ask()
+
+
+def in_folder(folder, monkeypatch):
+    """Work in a folder, as a process that starts there."""
+    monkeypatch.chdir(folder)
+    # Which MLflow sets, and where it keeps the places of the runs of this process.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._artifact_repos_cache",
+                        OrderedDict())  # fmt: skip
 
 
 @pytest.fixture
-def enter(workspace, empty_store, monkeypatch):
-    """Go into a project of its own, by name; made with an empty store where there is none."""
-
-    def go(name):
-        folder = workspace / name
-        if not folder.exists():
-            (folder / ".dvc").mkdir(parents=True)
-            (folder / "requirements.lock").write_text("keras\n")
-            shutil.copyfile(empty_store, folder / "mlflow.db")
-        monkeypatch.chdir(folder)
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow sets
-        return folder, store.open_store()
-
-    return go
-
-
-OLD, NEW = "alte Küche 100 %_a", "neue Küche, größer & 'anders'"
-
-
-@pytest.mark.parametrize("copied", [False, True])
-def test_a_store_may_be_moved_or_copied_with_its_folder(enter, copied):
-    old, _ = enter(OLD)
+def filled(store, workspace, monkeypatch):
+    """A project's folder, whose store has a run with a file and a champion."""
+    project = workspace / "a project"
+    (project / ".dvc").mkdir(parents=True)
+    shutil.copyfile(workspace / "mlflow.db", project / "mlflow.db")
+    in_folder(project, monkeypatch)
+    (project / "requirements.lock").write_text("keras\n")
+    open_store()
     model = log_small_model()
-    Registry("digits", "123456789").register(model, "champion", {TRAINING: "identity-0"}, "")
-    before = everything(old)
-    if copied:
-        shutil.copytree(old, old.parent / NEW)
-    else:
-        old.rename(old.parent / NEW)
-    new, client = enter(NEW)
-    champion = load_model("models:/digits-12345678@champion")
-    assert champion.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)
-    places = [client.get_experiment_by_name(store.EXPERIMENT).artifact_location,
-              client.get_run(model.source_run_id).info.artifact_uri,
-              client.get_logged_model(model.model_id).artifact_location]  # fmt: skip
-    assert [place.startswith((new / "mlartifacts").as_uri()) for place in places] == [True] * 3
-    client.log_text(model.source_run_id, "new", "new.txt")
-    log_small_model("identity-1")
-    assert len(list(new.glob("mlartifacts/**/new.txt"))) == 1
-    assert len(list(new.glob("mlartifacts/**/*.keras"))) == 2
-    assert old.exists() == copied
-    if copied:
-        assert everything(old) == before
-        enter(OLD)
-        assert everything(old) == before
+    open_store().log_text(model.source_run_id, "here", "notes.txt")
+    Registry("digits", DIGEST).register(model, "champion", {TRAINING: "identity-0"}, "")
+    return project
 
 
-def test_a_database_outside_of_the_project_is_left_to_those_who_share_it(enter, monkeypatch):
-    folder, _ = enter("one")
-    shared = f"sqlite:///{folder.parent}/shared.db"
-    shutil.copyfile(folder / "mlflow.db", folder.parent / "shared.db")
-    location = (folder / "mlartifacts").as_uri()
-    enter("two")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
-    client = store.open_store()
-    assert client.get_experiment_by_name(store.EXPERIMENT).artifact_location == location
+def check_that_all_is_there(folder):
+    """All of it, and in this folder."""
+    client = open_store()
+    *_, run = client.search_runs(["1"])  # the first
+    text = Path(client.download_artifacts(run.info.run_id, "notes.txt")).read_text()
+    assert text == "here"
+    version = Registry("digits", DIGEST).get("champion")
+    assert load_model(f"models:/{version.name}@champion").output_shape == (None, 2)
+    client.log_text(run.info.run_id, "new", "new.txt")
+    written = folder / "mlartifacts" / run.info.run_id / "artifacts/new.txt"
+    assert written.read_text() == "new"
+    model = log_small_model("identity-1")
+    assert model.artifact_location.startswith((folder / "mlartifacts").as_uri())
+    assert (folder / "mlartifacts/models" / model.model_id / "artifacts/MLmodel").exists()
+
+
+@pytest.mark.parametrize("name", ["moved", "übrige Läufe, 100 % é_x"])
+def test_a_moved_store_finds_its_artifacts(filled, monkeypatch, name):
+    moved = filled.rename(filled.parent / name)
+    in_folder(moved, monkeypatch)
+    check_that_all_is_there(moved)
+    moved.rename(filled)  # and back again
+    in_folder(filled, monkeypatch)
+    check_that_all_is_there(filled)
+
+
+def test_a_copied_store_writes_into_its_own_artifacts(filled, monkeypatch):
+    before = everything(filled)
+    copy = Path(shutil.copytree(filled, filled.parent / "copy"))
+    in_folder(copy, monkeypatch)
+    check_that_all_is_there(copy)
+    assert everything(filled) == before
+    shutil.rmtree(filled)
+    check_that_all_is_there(copy)
+
+
+def test_a_folder_whose_name_begins_alike_is_left_alone(filled, monkeypatch):
+    """And one that a wildcard of SQL in the name would match."""
+    client = open_store()
+    location = client.get_experiment("1").artifact_location
+    strange = [f"{location}-old/1", location.replace("%20", "%2F%20") + "/1"]
+    for number, place in enumerate(strange):
+        client.create_experiment(f"other {number}", artifact_location=place)
+    moved = filled.rename(filled.parent / "moved")
+    in_folder(moved, monkeypatch)
+    client = open_store()
+    others = [client.get_experiment_by_name(f"other {n}").artifact_location for n in range(2)]
+    assert others == strange
+
+
+def test_a_database_outside_of_the_project_stays_as_it_is(workspace, monkeypatch, tmp_path_factory):
+    shared = tmp_path_factory.mktemp("shared") / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}")
+    location = store.open_store().get_experiment("1").artifact_location
+    other = workspace / "other"
+    (other / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(other)
+    assert store.open_store().get_experiment("1").artifact_location == location
