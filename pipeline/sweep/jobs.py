@@ -1,4 +1,4 @@
-"""A sweep as a job of a Ray cluster: handed over, followed, taken up again, stopped."""
+"""What is to be trained, as a job: done here, or handed to a Ray cluster, followed, stopped."""
 
 import logging
 import os
@@ -18,12 +18,13 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.core.errors import UserError, first_line, run_command
 from pipeline.sweep.estimate import Estimate
-from pipeline.sweep.plan import Training
-from pipeline.sweep.pool import cluster_pool, slots, takes_gpu, train_all
-from pipeline.sweep.progress import follow
-from pipeline.sweep.snapshot import Snapshot
+from pipeline.sweep.ledger import Record
+from pipeline.sweep.plan import Task
+from pipeline.sweep.pool import pool, slots, takes_gpu, train_all
+from pipeline.sweep.progress import SweepProgress
 from pipeline.sweep.task import Place, thread_limits
 from pipeline.versioning.repository import Stages
+from pipeline.versioning.snapshot import Snapshot
 
 FILE = "sweep.pickle"
 TAG = "sweep"  # of a job's metadata: which trainings it is for
@@ -34,21 +35,38 @@ NO_ANSWER = (RuntimeError, RayError, requests.RequestException)
 
 
 class Job(NamedTuple):
-    """What a cluster is asked for.
+    """What is to be trained.
 
     Attributes:
-        trainings: each with dvc.lock's entry of its data, which are in DVC's remote.
-        ledger: names DVC's remote (see task.Place).
-        environment: of each training, beside that of its machine.
+        tasks: each with dvc.lock's entry of its data.
+        estimates: by the key of the result.
+        root: the main repository; None on the machines of a cluster.
+        environment: of each training; in a cluster beside that of its machine.
         cpus: processors of a training where there is no GPU.
     """
 
-    trainings: list[tuple[Training, Stages]]
-    estimates: list[Estimate]
+    tasks: list[tuple[Task, Stages]]
+    estimates: dict[str, Estimate]
     snapshot: Snapshot
-    ledger: str
+    root: Path | None
     environment: dict[str, str]
     cpus: int
+
+
+def work(job: Job) -> dict[str, Record]:
+    """Train on this machine, or on the cluster that runs this process as a job.
+
+    Returns:
+        The results of the trainings that ended well, by their keys.
+    """
+    with pool(job.cpus, cluster=job.root is None):
+        room, gpu = slots(job.cpus), takes_gpu()
+        environment = {**job.environment, **({} if gpu else thread_limits(job.cpus))}
+        progress = SweepProgress(job.estimates, room)
+        each = "a GPU each" if gpu else "on processors"
+        print(f"{room} at a time, {each}, {progress.left()}", flush=True)
+        place = Place(job.root, environment, gpu)
+        return progress.follow(train_all(job.tasks, job.snapshot, place, job.cpus, progress.say))
 
 
 def run(address: str, job: Job, tag: str, code: Path) -> None:
@@ -84,26 +102,11 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
         raise
 
 
-def _stop(client: JobSubmissionClient, name: str) -> None:
-    """Stop a job and wait for its end; a head that does not answer is told of."""
-    try:
-        client.stop_job(name)
-        deadline = time.monotonic() + ABSENT
-        while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
-            time.sleep(LOOK)
-    except NO_ANSWER as error:
-        print(
-            f"the cluster does not answer ({first_line(error)}): job {name} may go on; "
-            f"`ray job stop {name}` ends it",
-            file=sys.stderr,
-        )
-
-
 def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
+    deadline = time.monotonic() + ABSENT
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(code / "pipeline", Path(folder) / "pipeline")
         (Path(folder) / FILE).write_bytes(pickle.dumps(job))
-        deadline = time.monotonic() + ABSENT
         while True:
             try:
                 return client.submit_job(
@@ -122,8 +125,7 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
     shown, answered = 0, time.monotonic()
     while True:
         try:
-            status = client.get_job_status(name)
-            said = client.get_job_logs(name)
+            status, said = client.get_job_status(name), client.get_job_logs(name)
             answered = time.monotonic()
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
@@ -132,31 +134,40 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
                     f"the cluster has lost job {name} ({first_line(error)}); once it "
                     "answers, the same command goes on"
                 ) from None
-            time.sleep(LOOK)
-            continue
-        sys.stdout.write(said[shown:])
-        sys.stdout.flush()
-        shown = len(said)
-        if status.is_terminal():
-            if status != JobStatus.SUCCEEDED:
-                print(f"job {name}: {status.value}", file=sys.stderr)
-            return
+        else:
+            print(said[shown:], end="", flush=True)
+            shown = len(said)
+            if status.is_terminal():
+                if status != JobStatus.SUCCEEDED:
+                    print(f"job {name}: {status.value}", file=sys.stderr)
+                return
         time.sleep(LOOK)
 
 
-def work(file: Path) -> None:
-    """Train what a job asks for, on the cluster that runs this process."""
+def _stop(client: JobSubmissionClient, name: str) -> None:
+    """Stop a job and wait for its end, or say that the head does not answer."""
+    deadline = time.monotonic() + ABSENT
+    try:
+        client.stop_job(name)
+        while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
+            time.sleep(LOOK)
+    except NO_ANSWER as error:
+        print(
+            f"the cluster does not answer ({first_line(error)}): job {name} may go on; "
+            f"`ray job stop {name}` ends it",
+            file=sys.stderr,
+        )
+
+
+def main(file: Path) -> None:
+    """Do the job of a file, on the cluster that runs this process."""
     job: Job = pickle.loads(file.read_bytes())
     os.environ.update(job.environment)
     signal.signal(signal.SIGTERM, _interrupt)
-    estimates = {t.key: e for (t, _), e in zip(job.trainings, job.estimates, strict=True)}
     # Ray unpacks the job's folder anew for each raylet, for a second one of this machine too.
-    with tempfile.TemporaryDirectory() as folder, cluster_pool(job.cpus):
+    with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        limits = {} if takes_gpu() else thread_limits(job.cpus)
-        place = Place(job.ledger, None, None, {**job.environment, **limits}, takes_gpu())
-        outcomes = train_all(job.trainings, job.snapshot, place, job.cpus)
-        follow(outcomes, place, estimates, slots(job.cpus))
+        work(job)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -164,4 +175,4 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: work(Path(sys.argv[1]))))
+    sys.exit(run_command(lambda: main(Path(sys.argv[1]))))

@@ -3,6 +3,8 @@
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,26 @@ def write_lock(folder: Path, stages: Stages) -> None:
     """Write a dvc.lock of nothing but these entries."""
     with (folder / LOCK).open("w") as opened:
         YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, opened)
+
+
+def fit_lock(stages: Stages, values: dict[str, Any], prepared: Stages) -> Stages:
+    """Return the entries of a training as of another experiment with the same training.
+
+    What does not matter may differ, such as a key of section recipe that the network overrides.
+
+    Args:
+        values: that experiment's params.yaml.
+        prepared: the entry of its data.
+    """
+    data = {out["path"]: out for entry in prepared.values() for out in entry["outs"]}
+    fitted = dict(prepared)
+    for name, entry in stages.items():
+        if name not in prepared:
+            keys = entry["params"]["params.yaml"]
+            params = {key: reduce(getitem, key.split("."), values) for key in keys}
+            deps = [data.get(dep["path"], dep) for dep in entry["deps"]]
+            fitted[name] = {**entry, "params": {"params.yaml": params}, "deps": deps}
+    return fitted
 
 
 def git(

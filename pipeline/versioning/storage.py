@@ -1,5 +1,7 @@
 """Files that all machines of a sweep see: a folder, or what DVC's remote is."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +11,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.core.errors import UserError, first_line
+from pipeline.versioning.repository import Stages
 
 
 class Storage(NamedTuple):
@@ -20,6 +23,26 @@ class Storage(NamedTuple):
     def within(self, *folders: str) -> "Storage":
         """Return a folder in it."""
         return Storage(self.files, "/".join((self.root, *folders)))
+
+    def missing(self, stages: Stages) -> list[str]:
+        """Return the hashes of the objects of dvc.lock's entries that DVC's remote lacks.
+
+        `dvc push` reports success when objects were missing, and `dvc gc` removes some.
+        """
+        self.files.invalidate_cache()
+        outs = (out for stage in stages.values() for out in stage["outs"])
+        found = (md5 for out in outs for md5 in self._objects(out["md5"]))
+        return [md5 for md5 in found if not self.files.exists(self._path(md5))]
+
+    def _objects(self, md5: str) -> Iterator[str]:
+        """Yield an output's hash, and of a folder that is there the hashes of its files."""
+        yield md5
+        if md5.endswith(".dir") and self.files.exists(self._path(md5)):
+            for entry in json.loads(self.files.cat_file(self._path(md5))):
+                yield entry["md5"]
+
+    def _path(self, md5: str) -> str:
+        return f"{self.root}/files/md5/{md5[:2]}/{md5[2:]}"
 
 
 def local_storage(folder: Path) -> Storage:

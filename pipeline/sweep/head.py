@@ -1,0 +1,134 @@
+"""Where a sweep is planned and its experiments are recorded: by DVC itself, in clones."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.files import PREPARED
+from pipeline.core.records import load_metadata
+from pipeline.sweep.ledger import Record
+from pipeline.sweep.plan import Data, Point, Task
+from pipeline.sweep.task import held, read_record
+from pipeline.versioning.command import dvc, run_dvc
+from pipeline.versioning.experiments import is_recorded
+from pipeline.versioning.overrides import override_params
+from pipeline.versioning.repository import (
+    Stages,
+    experiment_ref,
+    fit_lock,
+    git,
+    read_lock,
+    write_lock,
+)
+from pipeline.versioning.snapshot import Snapshot, unpack
+from pipeline.versioning.storage import Storage
+
+
+@dataclass(frozen=True)
+class Head:
+    """A repository whose experiments are a sweep's.
+
+    Attributes:
+        root: the main repository, whose cache the clones share.
+        scratch: a folder for the clones.
+        remote: DVC's, where a cluster trains.
+        environment: of DVC.
+    """
+
+    root: Path
+    scratch: Path
+    snapshot: Snapshot
+    remote: Storage | None
+    environment: dict[str, str]
+
+    @contextmanager
+    def clone(self, point: Point, stages: Stages) -> Iterator[Path]:
+        """Make a clone with an experiment's params, and a dvc.lock."""
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            clone = Path(folder) / "clone"
+            unpack(self.snapshot, clone)
+            override_params(clone, point.overrides)
+            if stages:
+                write_lock(clone, stages)
+            yield clone
+
+    def prepare(self, point: Point, dry_run: bool) -> Data | None:
+        """Prepare an experiment's data, or take them from the cache; dry, only the latter.
+
+        Raises:
+            UserError: they cannot be prepared, or not pushed to the cluster's remote.
+        """
+        with self.clone(point, {}) as clone:
+            if dry_run:
+                self._restore(clone, "prepare")
+            else:
+                self._run(clone, "the data cannot be prepared", "repro", "prepare")
+            stages = read_lock(clone)
+            if not stages:
+                return None
+            if self.remote and not dry_run and self.remote.missing(stages):
+                self._run(clone, "the data cannot be pushed", "push", "prepare")
+            found = load_metadata(clone / PREPARED)
+        images = found["images"]["train"]
+        return Data(stages, found["digest"], images, len(found["class_names"]))
+
+    def find_cached(self, point: Point, tasks: list[Task]) -> dict[str, Record]:
+        """Return those results of an experiment that DVC's cache has."""
+        if not tasks or point.data is None:
+            return {}
+        with self.clone(point, point.data.stages) as clone:
+            self._restore(clone, *(f"evaluate@{task.training.label}" for task in tasks))
+            known = read_lock(clone)
+            found = [task for task in tasks if f"evaluate@{task.training.label}" in known]
+            return {task.result: read_record(clone, task.training) for task in found}
+
+    def record(self, point: Point, known: Mapping[str, Record]) -> None:
+        """Make a DVC experiment of trainings that are done, in the main repository.
+
+        `dvc exp run` finds the trainings in dvc.lock, and runs `report` and `publish`. Another
+        sweep may record the same at the same time.
+
+        Raises:
+            UserError: it failed.
+        """
+        assert point.data is not None
+        lock: Stages = {}
+        for task in point.tasks:
+            lock |= fit_lock(known[task.result].stages, point.values, point.data.stages)
+        ref, problem = self.ref(point), f"{point.name} cannot be recorded"
+        with held(self.root, "record"), self.clone(point, lock) as clone:
+            if is_recorded(self.root, ref):
+                return
+            if self.remote:
+                # `dvc exp run --pull` would bring the remote's whole run-cache, entry by entry.
+                targets = [name for name in lock if name.startswith("evaluate@")]
+                self._run(clone, problem, "fetch", "--with-deps", *targets)
+            self._run(clone, problem, "exp", "run", "--name", point.name)
+            git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
+
+    def ref(self, point: Point) -> str:
+        """Return the git reference of an experiment."""
+        return experiment_ref(self.snapshot.head, point.name)
+
+    def _run(self, clone: Path, problem: str, *arguments: str) -> None:
+        run_dvc(clone, problem, *arguments, environment=self._environment)
+
+    def _restore(self, clone: Path, *targets: str) -> None:
+        """Have DVC restore what its cache has, and run nothing: the stages' `python` fails."""
+        stub = self.scratch / "stub"
+        stub.mkdir(exist_ok=True)
+        (stub / "python").write_text("#!/bin/sh\nexit 1\n")
+        (stub / "python").chmod(0o755)
+        path = f"{stub}{os.pathsep}{self.environment['PATH']}"
+        subprocess.run(
+            dvc("repro", "--quiet", "--keep-going", *targets), cwd=clone,
+            env={**self._environment, "PATH": path}, capture_output=True,
+        )  # fmt: skip
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**self.environment, "DVC_SITE_CACHE_DIR": str(self.scratch / "site")}
