@@ -46,8 +46,7 @@ def test_of_two_sweeps_one_waits_for_the_others_training(tmp_path):
         assert FileLock(tmp_path / ".training/sweep/key.lock").acquire(timeout=0)
 
 
-def test_threads_are_limited_on_request():
-    assert thread_limits(None) == {}
+def test_threads_are_limited():
     assert set(thread_limits(3).values()) == {"3"}
     assert "TF_NUM_INTRAOP_THREADS" in thread_limits(3)
 
