@@ -7,12 +7,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.sweep.fence import GRACE
+from pipeline.core.fence import GRACE
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
 from pipeline.versioning.repository import Stages
-from pipeline.versioning.snapshot import Snapshot
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -83,11 +82,7 @@ class Board:
 
 
 def train_all(
-    tasks: Sequence[tuple[Task, Stages]],
-    snapshot: Snapshot,
-    place: Place,
-    cpus: int,
-    say: Callable[[str], Any],
+    tasks: Sequence[tuple[Task, Stages]], place: Place, cpus: int, say: Callable[[str], Any]
 ) -> Generator[Ended, None, None]:
     """Yield each training as it ends. On Ctrl-C, or where the caller stops, the others are ended.
 
@@ -101,8 +96,8 @@ def train_all(
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
-    remote, shared = ray.remote(train).options(max_retries=RETRIES, **takes), ray.put(snapshot)
-    pending = {remote.remote(task, shared, place, data, board): task for task, data in tasks}
+    remote, shared = ray.remote(train).options(max_retries=RETRIES, **takes), ray.put(place)
+    pending = {remote.remote(task, shared, data, board): task for task, data in tasks}
     try:
         while pending:
             ended = ray.wait(list(pending), timeout=LOOK)[0]
