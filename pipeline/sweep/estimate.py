@@ -77,8 +77,8 @@ def _estimate(
 ) -> Estimate:
     from pipeline.training.loop import check_batch_size
 
+    assert point.data is not None
     try:
-        assert point.data is not None
         check_batch_size(network, params.network(network), point.data.images)
         pflop = count_pflop(network, params.network(network), point.data)
         if network not in speeds:

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 import requests
@@ -81,15 +80,12 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         client = JobSubmissionClient(address)
-        running = [
-            each.submission_id
-            for each in client.list_jobs()
-            if (each.metadata or {}).get(TAG) == tag and not each.status.is_terminal()
-        ]
+        same = (each for each in client.list_jobs() if (each.metadata or {}).get(TAG) == tag)
+        running = [each.submission_id for each in same if not each.status.is_terminal()]
         name = running[0] if running else _submit(client, job, code, tag)
     except (ConnectionError, *NO_ANSWER) as error:
-        reason = first_line(error)
-        raise UserError(f"--on {address}: the cluster's job server: {reason}") from None
+        said = f"--on {address}: the cluster's job server: {first_line(error)}"
+        raise UserError(said) from None
     print(f"job {name} on {address}", flush=True)
     try:
         _follow(client, name)
@@ -126,10 +122,8 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
             if forgotten or time.monotonic() - answered > ABSENT:
-                raise UserError(
-                    f"the cluster has lost job {name} ({first_line(error)}); once it "
-                    "answers, the same command goes on"
-                ) from None
+                lost = f"the cluster has lost job {name} ({first_line(error)})"
+                raise UserError(f"{lost}; once it answers, the same command goes on") from None
         else:
             print(said[shown:], end="", flush=True)
             shown = len(said)
@@ -155,15 +149,11 @@ def main(file: Path) -> None:
     """Do the job of a file, on the cluster that runs this process."""
     job: Job = pickle.loads(file.read_bytes())
     os.environ.update(job.place.environment)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Ray unpacks the job's folder anew for each raylet, for a second one of this machine too.
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         work(job)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

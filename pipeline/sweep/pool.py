@@ -37,10 +37,10 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
     Raises:
         UserError: there is no room for a single training.
     """
-    local = {"include_dashboard": False, "object_store_memory": OBJECTS,
-             "_node_ip_address": "127.0.0.1"}  # fmt: skip
-    ray.init("auto" if cluster else "local", log_to_driver=False, logging_level="ERROR",
-             **({} if cluster else local))  # fmt: skip
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    own = {"include_dashboard": False, "object_store_memory": OBJECTS,
+           "_node_ip_address": "127.0.0.1"}  # fmt: skip
+    ray.init("auto", **quiet) if cluster else ray.init("local", **quiet, **own)
     try:
         deadline = time.monotonic() + (JOINING if cluster else 0)
         while not slots(cpus):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root
+from pipeline.core.repeat import persist
 from pipeline.core.scratch import scratch_folder
 from pipeline.settings.identity import digest
 from pipeline.sweep import jobs
@@ -17,7 +18,7 @@ from pipeline.sweep.jobs import Job
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Point, Task, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
-from pipeline.sweep.task import Place, persist, thread_limits
+from pipeline.sweep.task import Place, thread_limits
 from pipeline.tracking.store import open_store, store_uri, without_password
 from pipeline.versioning.command import user_environment
 from pipeline.versioning.snapshot import take_snapshot

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 
 from pipeline.core.fence import run_fenced
 from pipeline.core.files import OUTPUTS, read_json, read_yaml
-from pipeline.core.repeat import repeated
+from pipeline.core.repeat import persist, repeated
 from pipeline.core.scratch import held, scratch_folder
 from pipeline.evaluation.outputs import METRICS
 from pipeline.settings.params import PARAMS_FILE
@@ -26,10 +26,8 @@ from pipeline.versioning.snapshot import Snapshot, unpack
 from pipeline.versioning.storage import Storage, remote_storage
 
 PAUSES = (5.0, 30.0)  # seconds before a training that failed is tried again: a server may be gone
-PUSH_PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # a result is worth waiting for
 LOOK = 1.0  # seconds between two looks at what a training says
 EPOCH = "epoch "  # begins the line that it says at each epoch
-Answer = TypeVar("Answer")
 
 
 class Place(NamedTuple):
@@ -159,17 +157,6 @@ class Worker(NamedTuple):
         for line in said:
             if line.startswith(EPOCH):
                 self.say(f"{self.task.title}: {line.rstrip()}")
-
-
-def persist(action: Callable[[], Answer]) -> Answer:
-    """Try again where the storage does not answer for a while, whatever its error."""
-    for pause in PUSH_PAUSES:
-        try:
-            return action()
-        except Exception as error:
-            print(f"tried again in {pause:.0f} s: {error}", flush=True)
-            time.sleep(pause)
-    return action()
 
 
 def thread_limits(threads: int) -> dict[str, str]:

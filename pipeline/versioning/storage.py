@@ -1,6 +1,8 @@
 """Files that all machines of a sweep see: a folder, or what DVC's remote is."""
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,29 @@ class Storage(NamedTuple):
     def within(self, *folders: str) -> "Storage":
         """Return a folder in it."""
         return Storage(self.files, "/".join((self.root, *folders)))
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file, all of it or nothing.
+
+        Raises:
+            FileExistsError: there is one.
+        """
+        path = f"{self.root}/{name}"
+        if isinstance(self.files, LocalFileSystem):
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".") as partial:
+                partial.write(content)
+                partial.flush()
+                os.fsync(partial.fileno())
+                os.link(partial.name, path)
+            return
+        try:
+            self.files.pipe_file(path, content, mode="create")
+        except OSError:  # S3 has an error of its own for it
+            self.files.invalidate_cache()
+            if self.files.exists(path):
+                raise FileExistsError(path) from None
+            raise
 
     def missing(self, stages: Stages) -> list[str]:
         """Return the hashes of the objects of dvc.lock's entries that DVC's remote lacks.
