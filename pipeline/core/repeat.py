@@ -1,13 +1,8 @@
 """Something done again and again beside the work."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
-
-PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # seconds between attempts: a result is worth waiting for
-Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -34,14 +29,3 @@ def repeated(
     finally:
         ended.set()
         thread.join()
-
-
-def persist(action: Callable[[], Answer]) -> Answer:
-    """Try again where a storage does not answer for a while, whatever its error."""
-    for pause in PAUSES:
-        try:
-            return action()
-        except Exception as error:
-            print(f"tried again in {pause:.0f} s: {error}", flush=True)
-            time.sleep(pause)
-    return action()

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.core.records import IMAGE_SHAPE, make_records
 from pipeline.core.sections import Recipe
+from pipeline.settings.identity import setting_of
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.trainings import Training
 from pipeline.sweep.ledger import Record
@@ -65,10 +66,14 @@ def _start(environment: dict[str, str]) -> None:
 
 def _estimate_all(points: Sequence[Point], speeds: Speeds, elsewhere: bool) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
+    counted: dict[str, Estimate] = {}  # all seeds of a setting take as much
     for point in points:
         params = check_params(point.values)
-        counted = {n: _estimate(n, point, params, speeds, elsewhere) for n in params.train.networks}
-        found |= {task.result: counted[task.training.network] for task in point.tasks}
+        for task in point.tasks:
+            if (setting := setting_of(task.key)) not in counted:
+                network = task.training.network
+                counted[setting] = _estimate(network, point, params, speeds, elsewhere)
+            found[task.result] = counted[setting]
     return found
 
 

@@ -1,29 +1,26 @@
 """Where a sweep is planned and its experiments are recorded: by DVC itself, in clones."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.files import PREPARED
 from pipeline.core.records import load_metadata
-from pipeline.core.scratch import held
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Data, Point, Task
 from pipeline.sweep.task import read_record
 from pipeline.versioning.command import restore, run_dvc
 from pipeline.versioning.experiments import is_recorded
-from pipeline.versioning.overrides import override_params
 from pipeline.versioning.repository import (
     Stages,
     experiment_ref,
     fit_lock,
     git,
     read_lock,
-    write_lock,
 )
-from pipeline.versioning.snapshot import Snapshot, unpack
+from pipeline.versioning.scratch import held
+from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage
 
 
@@ -44,16 +41,9 @@ class Head:
     remote: Storage | None
     environment: dict[str, str]
 
-    @contextmanager
-    def clone(self, point: Point, stages: Stages) -> Iterator[Path]:
+    def clone(self, point: Point, stages: Stages) -> AbstractContextManager[Path]:
         """Make a clone with an experiment's params, and a dvc.lock."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            clone = Path(folder) / "clone"
-            unpack(self.snapshot, clone)
-            override_params(clone, point.overrides)
-            if stages:
-                write_lock(clone, stages)
-            yield clone
+        return clone_of(self.snapshot, self.scratch, point.overrides, stages)
 
     def prepare(self, point: Point, dry_run: bool) -> Data | None:
         """Prepare an experiment's data, or take them from the cache; dry, only the latter.

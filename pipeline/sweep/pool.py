@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.core.fence import GRACE
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
+from pipeline.versioning.fence import GRACE
 from pipeline.versioning.repository import Stages
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

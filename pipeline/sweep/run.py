@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root
-from pipeline.core.repeat import persist
-from pipeline.core.scratch import scratch_folder
 from pipeline.settings.identity import digest
 from pipeline.sweep import jobs
 from pipeline.sweep.estimate import Estimate, estimate
@@ -21,8 +19,9 @@ from pipeline.sweep.progress import describe_plan
 from pipeline.sweep.task import Place, thread_limits
 from pipeline.tracking.store import open_store, store_uri, without_password
 from pipeline.versioning.command import user_environment
+from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
-from pipeline.versioning.storage import remote_storage
+from pipeline.versioning.storage import persist, remote_storage
 
 # A server that many machines ask at once may take its time, and is waited for.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
@@ -118,7 +117,8 @@ def estimate_missing(
         print("  how much that is shows once the data are prepared")
         return {}
     environment = {**head.environment, **thread_limits(cpus)}
-    found = estimate(points, known.values(), environment, elsewhere=head.remote is not None)
+    asked = [point for point in points if set(point.tasks) & set(missing)]
+    found = estimate(asked, known.values(), environment, elsewhere=head.remote is not None)
     estimates = {task.result: found[task.result] for task in missing}
     print(describe_plan(missing, list(estimates.values())), flush=True)
     return estimates

@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from pipeline.core.fence import run_fenced
 from pipeline.core.files import OUTPUTS, read_json, read_yaml
-from pipeline.core.repeat import persist, repeated
-from pipeline.core.scratch import held, scratch_folder
+from pipeline.core.repeat import repeated
 from pipeline.evaluation.outputs import METRICS
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.settings.trainings import Training
@@ -20,10 +18,11 @@ from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Task
 from pipeline.versioning.command import dvc, last_lines, user_environment
-from pipeline.versioning.overrides import override_params
+from pipeline.versioning.fence import run_fenced
 from pipeline.versioning.repository import Stages, fit_lock, read_lock, write_lock
-from pipeline.versioning.snapshot import Snapshot, unpack
-from pipeline.versioning.storage import Storage, remote_storage
+from pipeline.versioning.scratch import held, scratch_folder
+from pipeline.versioning.snapshot import Snapshot, clone_of
+from pipeline.versioning.storage import Storage, persist, remote_storage
 
 PAUSES = (5.0, 30.0)  # seconds before a training that failed is tried again: a server may be gone
 LOOK = 1.0  # seconds between two looks at what a training says
@@ -63,10 +62,9 @@ def train(task: Task, place: Place, prepared: Stages, board: Any) -> Record:
     with ExitStack() as stack:
         if place.root:  # another sweep's Ray may train the same; in a cluster the first counts
             stack.enter_context(held(place.root, task.key))
-        clone = stack.enter_context(scratch_folder(place.root)) / "clone"
-        unpack(place.snapshot, clone)
-        override_params(clone, task.overrides)
-        write_lock(clone, prepared)
+        scratch = stack.enter_context(scratch_folder(place.root))
+        asked = clone_of(place.snapshot, scratch, task.overrides, prepared)
+        clone = stack.enter_context(asked)
         worker = Worker(task, place, clone, board.add.remote)
         if place.root:
             return worker.reproduce()

@@ -3,9 +3,10 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -14,6 +15,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.versioning.repository import Stages
+
+PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # seconds between attempts: a result is worth waiting for
+Answer = TypeVar("Answer")
 
 
 class Storage(NamedTuple):
@@ -94,3 +98,14 @@ def remote_storage(folder: Path) -> Storage:
             "share results by it: `dvc remote add --default store s3://bucket/path`, and "
             "`make setup-cluster` for S3"
         ) from None
+
+
+def persist(action: Callable[[], Answer]) -> Answer:
+    """Try again where the storage does not answer for a while, whatever its error."""
+    for pause in PAUSES:
+        try:
+            return action()
+        except Exception as error:
+            print(f"tried again in {pause:.0f} s: {error}", flush=True)
+            time.sleep(pause)
+    return action()

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from pipeline.core import repeat
-from pipeline.core.repeat import persist
-from pipeline.core.scratch import held, scratch_folder
 from pipeline.sweep.task import thread_limits
+from pipeline.versioning import storage
+from pipeline.versioning.scratch import held, scratch_folder
+from pipeline.versioning.storage import persist
 
 
 def test_a_scratch_folder_is_gone_afterwards_and_those_of_the_killed_with_it(tmp_path):
@@ -51,7 +51,7 @@ def test_threads_are_limited():
 
 
 def test_a_storage_that_comes_back_in_time_loses_nothing(monkeypatch):
-    monkeypatch.setattr(repeat, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(storage, "PAUSES", (0.0, 0.0))
     answers = iter([OSError("gone"), OSError("gone"), "there"])
 
     def ask():
