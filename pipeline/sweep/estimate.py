@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.core.records import IMAGE_SHAPE, make_records
 from pipeline.core.sections import Recipe
+from pipeline.settings.identity import setting_of
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.trainings import Training
 from pipeline.sweep.ledger import Record
@@ -35,7 +36,7 @@ Speeds = dict[str, float | None]  # seconds for a PFLOP, by network
 
 
 def estimate(
-    points: Iterable[Point], known: Iterable[Record], environment: dict[str, str], elsewhere: bool
+    points: Sequence[Point], known: Iterable[Record], environment: dict[str, str], elsewhere: bool
 ) -> dict[str, Estimate]:
     """Estimate all trainings, by the speed of those known or of a few steps, by the result's key.
 
@@ -44,14 +45,13 @@ def estimate(
     Args:
         known: results of the machines that will train.
         environment: of a training.
-        elsewhere: whether other machines train, of whose speed steps here tell nothing.
+        elsewhere: whether other machines train, whose speed steps here do not tell.
     """
     seen: dict[str, list[float]] = {}
     for record in known:
         if (training := Training.parse(record.label)) and record.pflop:
             seen.setdefault(training.network, []).append(record.seconds / record.pflop)
     speeds: Speeds = {network: median(found) for network, found in seen.items()}
-    points = list(points)
     with ProcessPoolExecutor(1, get_context("spawn"), _start, (environment,)) as executor:
         try:
             return executor.submit(_estimate_all, points, speeds, elsewhere).result()
@@ -64,36 +64,34 @@ def _start(environment: dict[str, str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has much to say of itself
 
 
-def _estimate_all(points: list[Point], speeds: Speeds, elsewhere: bool) -> dict[str, Estimate]:
+def _estimate_all(points: Sequence[Point], speeds: Speeds, elsewhere: bool) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
+    counted: dict[str, Estimate] = {}  # all seeds of a setting take as much
     for point in points:
         params = check_params(point.values)
-        counted: dict[str, Estimate] = {}
         for task in point.tasks:
-            network = task.training.network
-            if network not in counted:
-                try:
-                    counted[network] = _estimate(network, params, point.data, speeds, elsewhere)
-                except Exception:  # the training will say why
-                    counted[network] = UNKNOWN
-            found.setdefault(task.result, counted[network])
+            if (setting := setting_of(task.key)) not in counted:
+                network = task.training.network
+                counted[setting] = _estimate(network, point, params, speeds, elsewhere)
+            found[task.result] = counted[setting]
     return found
 
 
 def _estimate(
-    network: str, params: Params, data: Data | None, speeds: Speeds, elsewhere: bool
+    network: str, point: Point, params: Params, speeds: Speeds, elsewhere: bool
 ) -> Estimate:
     from pipeline.training.loop import check_batch_size
 
-    if data is None:
+    assert point.data is not None
+    try:
+        check_batch_size(network, params.network(network), point.data.images)
+        pflop = count_pflop(network, params.network(network), point.data)
+        if network not in speeds:
+            speeds[network] = None if elsewhere else measure(network, params, point.data.classes)
+        speed = speeds[network]
+        return Estimate(pflop, None if speed is None else OVERHEAD + pflop * speed)
+    except Exception:  # the training will say why
         return UNKNOWN
-    recipe = params.network(network)
-    check_batch_size(network, recipe, data.images)
-    pflop = count_pflop(network, recipe, data)
-    if network not in speeds:
-        speeds[network] = None if elsewhere else measure(network, params, data.classes)
-    speed = speeds[network]
-    return Estimate(pflop, None if speed is None else OVERHEAD + pflop * speed)
 
 
 def count_pflop(network: str, recipe: Recipe, data: Data) -> float:

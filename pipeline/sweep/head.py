@@ -1,10 +1,7 @@
 """Where a sweep is planned and its experiments are recorded: by DVC itself, in clones."""
 
-import os
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +9,18 @@ from pipeline.core.files import PREPARED
 from pipeline.core.records import load_metadata
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Data, Point, Task
-from pipeline.sweep.task import held, read_record
-from pipeline.versioning.command import dvc, run_dvc
+from pipeline.sweep.task import read_record
+from pipeline.versioning.command import restore, run_dvc
 from pipeline.versioning.experiments import is_recorded
-from pipeline.versioning.overrides import override_params
 from pipeline.versioning.repository import (
     Stages,
     experiment_ref,
     fit_lock,
     git,
     read_lock,
-    write_lock,
 )
-from pipeline.versioning.snapshot import Snapshot, unpack
+from pipeline.versioning.scratch import held
+from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage
 
 
@@ -45,16 +41,9 @@ class Head:
     remote: Storage | None
     environment: dict[str, str]
 
-    @contextmanager
-    def clone(self, point: Point, stages: Stages) -> Iterator[Path]:
+    def clone(self, point: Point, stages: Stages) -> AbstractContextManager[Path]:
         """Make a clone with an experiment's params, and a dvc.lock."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            clone = Path(folder) / "clone"
-            unpack(self.snapshot, clone)
-            override_params(clone, point.overrides)
-            if stages:
-                write_lock(clone, stages)
-            yield clone
+        return clone_of(self.snapshot, self.scratch, point.overrides, stages)
 
     def prepare(self, point: Point, dry_run: bool) -> Data | None:
         """Prepare an experiment's data, or take them from the cache; dry, only the latter.
@@ -64,7 +53,7 @@ class Head:
         """
         with self.clone(point, {}) as clone:
             if dry_run:
-                self._restore(clone, "prepare")
+                restore(clone, self.scratch, self.environment, "prepare")
             else:
                 self._run(clone, "the data cannot be prepared", "repro", "prepare")
             stages = read_lock(clone)
@@ -81,7 +70,8 @@ class Head:
         if not tasks or point.data is None:
             return {}
         with self.clone(point, point.data.stages) as clone:
-            self._restore(clone, *(f"evaluate@{task.training.label}" for task in tasks))
+            targets = (f"evaluate@{task.training.label}" for task in tasks)
+            restore(clone, self.scratch, self.environment, *targets)
             known = read_lock(clone)
             found = [task for task in tasks if f"evaluate@{task.training.label}" in known]
             return {task.result: read_record(clone, task.training) for task in found}
@@ -99,36 +89,21 @@ class Head:
         lock: Stages = {}
         for task in point.tasks:
             lock |= fit_lock(known[task.result].stages, point.values, point.data.stages)
-        ref, problem = self.ref(point), f"{point.name} cannot be recorded"
+        problem = f"{point.name} cannot be recorded"
         with held(self.root, "record"), self.clone(point, lock) as clone:
-            if is_recorded(self.root, ref):
+            if self.is_recorded(point):
                 return
             if self.remote:
                 # `dvc exp run --pull` would bring the remote's whole run-cache, entry by entry.
                 targets = [name for name in lock if name.startswith("evaluate@")]
                 self._run(clone, problem, "fetch", "--with-deps", *targets)
             self._run(clone, problem, "exp", "run", "--name", point.name)
+            ref = experiment_ref(self.snapshot.head, point.name)
             git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
 
-    def ref(self, point: Point) -> str:
-        """Return the git reference of an experiment."""
-        return experiment_ref(self.snapshot.head, point.name)
+    def is_recorded(self, point: Point) -> bool:
+        """Whether the main repository has an experiment."""
+        return is_recorded(self.root, experiment_ref(self.snapshot.head, point.name))
 
     def _run(self, clone: Path, problem: str, *arguments: str) -> None:
-        run_dvc(clone, problem, *arguments, environment=self._environment)
-
-    def _restore(self, clone: Path, *targets: str) -> None:
-        """Have DVC restore what its cache has, and run nothing: the stages' `python` fails."""
-        stub = self.scratch / "stub"
-        stub.mkdir(exist_ok=True)
-        (stub / "python").write_text("#!/bin/sh\nexit 1\n")
-        (stub / "python").chmod(0o755)
-        path = f"{stub}{os.pathsep}{self.environment['PATH']}"
-        subprocess.run(
-            dvc("repro", "--quiet", "--keep-going", *targets), cwd=clone,
-            env={**self._environment, "PATH": path}, capture_output=True,
-        )  # fmt: skip
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {**self.environment, "DVC_SITE_CACHE_DIR": str(self.scratch / "site")}
+        run_dvc(clone, problem, *arguments, environment=self.environment)

@@ -9,14 +9,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 import requests
 from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from pipeline.core.errors import UserError, first_line, run_command
+from pipeline.core.errors import UserError, first_line, run_command, warn
+from pipeline.core.files import NEEDS_GPU
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
@@ -40,16 +40,12 @@ class Job(NamedTuple):
     Attributes:
         tasks: each with dvc.lock's entry of its data.
         estimates: by the key of the result.
-        root: the main repository; None on the machines of a cluster.
-        environment: of each training; in a cluster beside that of its machine.
         cpus: processors of a training where there is no GPU.
     """
 
     tasks: list[tuple[Task, Stages]]
     estimates: dict[str, Estimate]
-    snapshot: Snapshot
-    root: Path | None
-    environment: dict[str, str]
+    place: Place
     cpus: int
 
 
@@ -59,14 +55,14 @@ def work(job: Job) -> dict[str, Record]:
     Returns:
         The results of the trainings that ended well, by their keys.
     """
-    with pool(job.cpus, cluster=job.root is None):
-        room, gpu = slots(job.cpus), takes_gpu()
-        environment = {**job.environment, **({} if gpu else thread_limits(job.cpus))}
+    with pool(job.cpus, cluster=job.place.root is None):
+        gpu, room = takes_gpu(), slots(job.cpus)
+        own = {NEEDS_GPU: "1"} if gpu else thread_limits(job.cpus)
+        place = job.place._replace(environment={**job.place.environment, **own})
         progress = SweepProgress(job.estimates, room)
         each = "a GPU each" if gpu else "on processors"
         print(f"{room} at a time, {each}, {progress.left()}", flush=True)
-        place = Place(job.root, environment, gpu)
-        return progress.follow(train_all(job.tasks, job.snapshot, place, job.cpus, progress.say))
+        return progress.follow(train_all(job.tasks, place, job.cpus, progress.say))
 
 
 def run(address: str, job: Job, tag: str, code: Path) -> None:
@@ -85,15 +81,12 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         client = JobSubmissionClient(address)
-        running = [
-            each.submission_id
-            for each in client.list_jobs()
-            if (each.metadata or {}).get(TAG) == tag and not each.status.is_terminal()
-        ]
+        same = (each for each in client.list_jobs() if (each.metadata or {}).get(TAG) == tag)
+        running = [each.submission_id for each in same if not each.status.is_terminal()]
         name = running[0] if running else _submit(client, job, code, tag)
     except (ConnectionError, *NO_ANSWER) as error:
-        reason = first_line(error)
-        raise UserError(f"--on {address}: the cluster's job server: {reason}") from None
+        said = f"--on {address}: the cluster's job server: {first_line(error)}"
+        raise UserError(said) from None
     print(f"job {name} on {address}", flush=True)
     try:
         _follow(client, name)
@@ -130,10 +123,8 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
             if forgotten or time.monotonic() - answered > ABSENT:
-                raise UserError(
-                    f"the cluster has lost job {name} ({first_line(error)}); once it "
-                    "answers, the same command goes on"
-                ) from None
+                lost = f"the cluster has lost job {name} ({first_line(error)})"
+                raise UserError(f"{lost}; once it answers, the same command goes on") from None
         else:
             print(said[shown:], end="", flush=True)
             shown = len(said)
@@ -152,26 +143,18 @@ def _stop(client: JobSubmissionClient, name: str) -> None:
         while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
             time.sleep(LOOK)
     except NO_ANSWER as error:
-        print(
-            f"the cluster does not answer ({first_line(error)}): job {name} may go on; "
-            f"`ray job stop {name}` ends it",
-            file=sys.stderr,
-        )
+        warn(f"the cluster does not answer ({first_line(error)}); `ray job stop {name}` ends it")
 
 
 def main(file: Path) -> None:
     """Do the job of a file, on the cluster that runs this process."""
     job: Job = pickle.loads(file.read_bytes())
-    os.environ.update(job.environment)
-    signal.signal(signal.SIGTERM, _interrupt)
+    os.environ.update(job.place.environment)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Ray unpacks the job's folder anew for each raylet, for a second one of this machine too.
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         work(job)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
 """What a sweep consists of: its points, and the trainings that differ."""
 
-import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.core.files import read_yaml
 from pipeline.settings.identity import code_digest, digest, identity
 from pipeline.settings.params import PARAMS_FILE, check_params
 from pipeline.settings.trainings import Training
-from pipeline.versioning.overrides import expand, override_params
+from pipeline.versioning.overrides import expand, experiment_name, overridden
 from pipeline.versioning.repository import Stages, git
 from pipeline.versioning.snapshot import CODE, Snapshot
 
@@ -101,28 +98,11 @@ def plan_points(root: Path, snapshot: Snapshot, overrides: Sequence[str]) -> lis
     original = git(root, "show", f"{snapshot.state}:./{PARAMS_FILE}")
     choices, points = expand(overrides), {}
     for chosen in choices:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / PARAMS_FILE
-            file.write_text(f"{original}\n")
-            override_params(file.parent, chosen)
-            values = read_yaml(file)
+        values = overridden(original, chosen)
         check_params(values)
         name = experiment_name(chosen, choices, digest([values, code]))
         points[name] = Point(name, chosen, values)
     return list(points.values())
-
-
-def experiment_name(
-    chosen: Sequence[str], choices: Sequence[Sequence[str]], everything: str
-) -> str:
-    """Name an experiment by those overrides that differ between experiments, and a hash of all."""
-    varied = [
-        text.split(".", 1)[-1]
-        for i, text in enumerate(chosen)
-        if len({other[i] for other in choices}) > 1
-    ]
-    words = re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(varied or ["sweep"])).strip("-.")
-    return f"{words[:60]}-{everything[:7]}".replace("..", ".")
 
 
 def list_tasks(points: Iterable[Point]) -> list[Task]:

@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.sweep.fence import GRACE
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
+from pipeline.versioning.fence import GRACE
 from pipeline.versioning.repository import Stages
 from pipeline.versioning.snapshot import Snapshot
 
@@ -38,10 +38,10 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
     Raises:
         UserError: there is no room for a single training.
     """
-    local = {"include_dashboard": False, "object_store_memory": OBJECTS,
-             "_node_ip_address": "127.0.0.1"}  # fmt: skip
-    ray.init("auto" if cluster else "local", log_to_driver=False, logging_level="ERROR",
-             **({} if cluster else local))  # fmt: skip
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    own = {"include_dashboard": False, "object_store_memory": OBJECTS,
+           "_node_ip_address": "127.0.0.1"}  # fmt: skip
+    ray.init("auto", **quiet) if cluster else ray.init("local", **quiet, **own)
     try:
         deadline = time.monotonic() + (JOINING if cluster else 0)
         while not slots(cpus):
@@ -83,11 +83,7 @@ class Board:
 
 
 def train_all(
-    tasks: Sequence[tuple[Task, Stages]],
-    snapshot: Snapshot,
-    place: Place,
-    cpus: int,
-    say: Callable[[str], Any],
+    tasks: Sequence[tuple[Task, Stages]], place: Place, cpus: int, say: Callable[[str], Any]
 ) -> Generator[Ended, None, None]:
     """Yield each training as it ends. On Ctrl-C, or where the caller stops, the others are ended.
 
@@ -101,8 +97,8 @@ def train_all(
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
-    remote, shared = ray.remote(train).options(max_retries=RETRIES, **takes), ray.put(snapshot)
-    pending = {remote.remote(task, shared, place, data, board): task for task, data in tasks}
+    remote, shared = ray.remote(train).options(max_retries=RETRIES, **takes), ray.put(place)
+    pending = {remote.remote(task, shared, data, board): task for task, data in tasks}
     try:
         while pending:
             ended = ray.wait(list(pending), timeout=LOOK)[0]

@@ -14,21 +14,19 @@ from pipeline.sweep.pool import Ended
 
 
 def describe_plan(tasks: Sequence[Task], estimates: Sequence[Estimate]) -> str:
-    """List the trainings that are to run, with what each takes."""
+    """List the trainings that are to run, with what each takes, and their sum."""
     lines = [
-        f"  {task.title}: {_described(estimate)}"
-        for task, estimate in zip(tasks, estimates, strict=True)
+        f"  {task.title}: {_described(each) if each.pflop else 'cannot be estimated'}"
+        for task, each in zip(tasks, estimates, strict=True)
     ]
-    seconds = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
-    together = f"  together {sum(estimate.pflop for estimate in estimates):.3g} PFLOP"
-    if len(seconds) == len(estimates):
-        together += f", one after the other about {duration(sum(seconds))}"
-    return "\n".join([*lines, together])
+    seconds = [each.seconds for each in estimates]
+    known = None if None in seconds else sum(filter(None, seconds))
+    total = Estimate(sum(each.pflop for each in estimates), known)
+    together = _described(total).replace("about", "one after the other about")
+    return "\n".join([*lines, f"  together {together}"])
 
 
 def _described(estimate: Estimate) -> str:
-    if not estimate.pflop:
-        return "cannot be estimated"
     pflop = f"{estimate.pflop:.3g} PFLOP"
     return pflop if estimate.seconds is None else f"{pflop}, about {duration(estimate.seconds)}"
 

@@ -16,12 +16,12 @@ from pipeline.sweep.jobs import Job
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Point, Task, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
-from pipeline.sweep.task import persist, scratch_folder, thread_limits
+from pipeline.sweep.task import Place, thread_limits
 from pipeline.tracking.store import open_store, store_uri, without_password
 from pipeline.versioning.command import user_environment
-from pipeline.versioning.experiments import is_recorded
+from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
-from pipeline.versioning.storage import remote_storage
+from pipeline.versioning.storage import persist, remote_storage
 
 # A server that many machines ask at once may take its time, and is waited for.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
@@ -46,15 +46,19 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
     """
     root = project_root()
     if cluster:
-        check_store()
+        if store_uri().startswith("sqlite:"):
+            raise UserError(
+                f"MLflow's store {without_password(store_uri())} is a file of this machine; the "
+                "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
+            )
         os.environ.update(PATIENCE)
     with scratch_folder(root) as scratch:
         snapshot = take_snapshot(root)
-        environment = {**user_environment(), "MLFLOW_TRACKING_URI": store_uri()}
+        own = {"MLFLOW_TRACKING_URI": store_uri(), "DVC_SITE_CACHE_DIR": str(scratch / "site")}
         remote = remote_storage(root) if cluster else None
-        head = Head(root, scratch, snapshot, remote, environment)
+        head = Head(root, scratch, snapshot, remote, {**user_environment(), **own})
         points = plan_points(root, snapshot, overrides)
-        todo = [point for point in points if not is_recorded(root, head.ref(point))]
+        todo = [point for point in points if not head.is_recorded(point)]
         print(f"experiments: {len(points)}, recorded already: {len(points) - len(todo)}")
         kinds = {point.data_key: point for point in todo}
         data = {key: head.prepare(point, dry_run) for key, point in kinds.items()}
@@ -73,15 +77,6 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         code = finish(head, todo, known)
     print("`make compare` compares all experiments")
     return code
-
-
-def check_store() -> None:
-    """Raise a UserError where other machines can't reach MLflow's store."""
-    if store_uri().startswith("sqlite:"):
-        raise UserError(
-            f"MLflow's store {without_password(store_uri())} is a file of this machine; the "
-            "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
-        )
 
 
 def find_known(head: Head, points: Sequence[Point]) -> Known:
@@ -122,7 +117,8 @@ def estimate_missing(
         print("  how much that is shows once the data are prepared")
         return {}
     environment = {**head.environment, **thread_limits(cpus)}
-    found = estimate(points, known.values(), environment, elsewhere=head.remote is not None)
+    asked = [point for point in points if set(point.tasks) & set(missing)]
+    found = estimate(asked, known.values(), environment, elsewhere=head.remote is not None)
     estimates = {task.result: found[task.result] for task in missing}
     print(describe_plan(missing, list(estimates.values())), flush=True)
     return estimates
@@ -139,16 +135,14 @@ def train(
     """Train on this machine or on a cluster; return the results of those that ended well."""
     data = {point.name: point.data.stages for point in points if point.data}
     asked = [(task, data[task.experiment]) for task in missing]
-    job = Job(asked, estimates, head.snapshot, head.root, head.environment, cpus)
+    job = Job(asked, estimates, Place(head.root, head.snapshot, head.environment), cpus)
     if cluster is None:
         return jobs.work(job)
     # What is handed over can be read in Ray's dashboard: passwords take other ways.
     environment = {"MLFLOW_TRACKING_URI": store_uri(), **PATIENCE}
-    snapshot = head.snapshot._replace(config="")
-    tag = digest(sorted(task.key for task in list_tasks(points)))
+    job = job._replace(place=Place(None, head.snapshot._replace(config=""), environment))
     with head.clone(points[0], {}) as clone:
-        jobs.run(cluster, job._replace(snapshot=snapshot, root=None, environment=environment),
-                 tag, clone)  # fmt: skip
+        jobs.run(cluster, job, digest(sorted(task.key for task in list_tasks(points))), clone)
     return persist(lambda: look_up(head, missing))
 
 

@@ -32,6 +32,23 @@ def run_dvc(folder: Path, problem: str, *arguments: str, environment: dict[str, 
         raise UserError(f"{problem}:\n{last_lines(done.stdout)}")
 
 
+def restore(folder: Path, scratch: Path, environment: dict[str, str], *targets: str) -> None:
+    """Have DVC restore what its cache has of stages, and run nothing: their `python` fails.
+
+    Args:
+        scratch: a folder for that `python`.
+    """
+    stub = scratch / "stub" / "python"
+    stub.parent.mkdir(exist_ok=True)
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    stub.chmod(0o755)
+    path = f"{stub.parent}{os.pathsep}{environment['PATH']}"
+    subprocess.run(
+        dvc("repro", "--quiet", "--keep-going", *targets), cwd=folder,
+        env={**environment, "PATH": path}, capture_output=True,
+    )  # fmt: skip
+
+
 def last_lines(said: str) -> str:
     """Return the end of what a failed command said."""
     return "\n".join(said.splitlines()[-TAIL:])

@@ -4,12 +4,15 @@ import configparser
 import io
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.core.errors import UserError
 from pipeline.versioning.experiments import cache_folder
-from pipeline.versioning.repository import LOCK, git
+from pipeline.versioning.overrides import override_params
+from pipeline.versioning.repository import LOCK, Stages, git, write_lock
 
 REF = "refs/sweep/snapshot"
 CODE = ("pipeline", "dvc.yaml", "params.yaml")  # what an experiment is made of
@@ -68,6 +71,24 @@ def _config(root: Path) -> str:
     config["cache"] = {"dir": str(cache_folder()), "type": "reflink,hardlink,symlink,copy"}
     config.write(text := io.StringIO())
     return text.getvalue()
+
+
+@contextmanager
+def clone_of(
+    snapshot: Snapshot, folder: Path, overrides: Sequence[str], stages: Stages
+) -> Iterator[Path]:
+    """Make a clone with an experiment's params and a dvc.lock, in a folder of its own in `folder`.
+
+    Args:
+        stages: the entries of dvc.lock.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        clone = Path(own) / "clone"
+        unpack(snapshot, clone)
+        override_params(clone, overrides)
+        if stages:
+            write_lock(clone, stages)
+        yield clone
 
 
 def unpack(snapshot: Snapshot, folder: Path) -> None:

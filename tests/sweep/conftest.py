@@ -54,9 +54,8 @@ def work(tmp_path, monkeypatch, own_cache):
     environment = {**user_environment(), "NOTES": str(notes), "REMOTE": f"{tmp_path}/remote"}
     return SimpleNamespace(
         root=root,
-        snapshot=snapshot,
-        place=Place(root, environment, gpu=False),
-        elsewhere=Place(None, environment, gpu=False),
+        place=Place(root, snapshot, environment),
+        elsewhere=Place(None, snapshot, environment),
         remote=tmp_path / "remote",
         notes=notes,
         started=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.model-*")],

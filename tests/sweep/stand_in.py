@@ -70,7 +70,7 @@ def tasks(*seeds, result="result"):
 
 def start(work, *seeds, place=None, result="result", say=print):
     asked = [(task, {"prepare": {"outs": []}}) for task in tasks(*seeds, result=result)]
-    return train_all(asked, work.snapshot, place or work.place, 1, say)
+    return train_all(asked, place or work.place, 1, say)
 
 
 def made_by(record):

@@ -88,7 +88,7 @@ def test_a_training_that_fails_says_why_and_the_others_go_on(pool, work):
     work.go()
     outcomes = {task.key: outcome for task, outcome in start(work, 13, 1)}
     assert isinstance(outcomes["key-13"], TrainingFailedError)
-    assert str(outcomes["key-13"]) == "the loss is nan"
+    assert str(outcomes["key-13"]).endswith("\nthe loss is nan")
     assert outcomes["key-1"].label == "model-dropblock-1"
     assert len(work.started()) == 4  # three attempts, and the other
 
@@ -102,9 +102,9 @@ def test_slots_are_of_so_many_processors_each(pool):
 DRIVER = """
 import pathlib, pickle, sys
 from pipeline.sweep.pool import pool, train_all
-asked, snapshot, place = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+asked, place = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
 with pool(1, cluster=False):
-    for _ in train_all(asked, snapshot, place, 1, print):
+    for _ in train_all(asked, place, 1, print):
         pass
 """
 
@@ -112,7 +112,7 @@ with pool(1, cluster=False):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_training_outlives_the_sweep(work, tmp_path, how):
     asked = [(task, {}) for task in tasks(0, 1)]
-    (tmp_path / "asked").write_bytes(pickle.dumps((asked, work.snapshot, work.place)))
+    (tmp_path / "asked").write_bytes(pickle.dumps((asked, work.place)))
     sweep = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path / "asked")], cwd=REPOSITORY,
         env={**os.environ, "RAY_ADDRESS": "", "PYTHONPATH": str(REPOSITORY)},
