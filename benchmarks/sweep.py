@@ -21,7 +21,6 @@ import pandas as pd
 import ray
 import seaborn as sns
 from matplotlib.figure import Figure
-from pipeline.sweep.snapshot import Snapshot, git, user_environment
 from ray.cluster_utils import Cluster
 
 from benchmarks.measure import save

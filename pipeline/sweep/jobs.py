@@ -24,7 +24,6 @@ from pipeline.sweep.pool import pool, slots, takes_gpu, train_all
 from pipeline.sweep.progress import SweepProgress
 from pipeline.sweep.task import Place, thread_limits
 from pipeline.versioning.repository import Stages
-from pipeline.versioning.snapshot import Snapshot
 
 FILE = "sweep.pickle"
 TAG = "sweep"  # of a job's metadata: which trainings it is for

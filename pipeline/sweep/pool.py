@@ -12,7 +12,6 @@ from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
 from pipeline.versioning.fence import GRACE
 from pipeline.versioning.repository import Stages
-from pipeline.versioning.snapshot import Snapshot
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
