@@ -3,6 +3,7 @@
 Exit code 2, one message with the way out, no traceback; what was computed before stays as it was.
 """
 
+import dataclasses
 import io
 import os
 import pickle
@@ -185,6 +186,26 @@ def test_bad_input_is_one_message_and_loses_nothing(said, workspace, invoke, cas
     assert message in said(command)
     assert (workspace / "reports/report.md").read_text() == "the report of before"
     assert not (workspace / "mlflow.db").exists()
+
+
+def test_a_network_that_breaks_its_contract_leaves_no_run(said, workspace, invoke, monkeypatch):
+    from pipeline.networks import model
+
+    set_params(workspace, data__limit=120)
+    assert invoke("prepare")[0] == 0
+    monkeypatch.setattr(model, "NETWORK", dataclasses.replace(model.NETWORK, build=lambda *_: 3))
+    text = said("train model-dropblock-0")
+    assert text.startswith(f"error: {model.__file__}: build must return a keras.Model")
+    assert text.endswith("it returned int\n")
+    assert not (workspace / "mlflow.db").exists()
+    assert not (workspace / "outputs").exists()
+
+
+def test_a_training_of_a_network_without_a_section_is_refused(said, workspace, invoke):
+    set_params(workspace, data__limit=120)
+    assert invoke("prepare")[0] == 0
+    text = said("train sprint-dropblock-0")
+    assert "params.yaml has no section sprint; add one, or `sprint: {}` where" in text
 
 
 def test_params_that_are_fine_are_said_to_be(workspace, invoke):

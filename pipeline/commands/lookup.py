@@ -6,6 +6,7 @@ import json
 import pandas as pd
 
 from pipeline.core.errors import UserError
+from pipeline.networks import network_names
 from pipeline.settings.trainings import Training
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_runs, open_store, store_errors
@@ -31,7 +32,7 @@ def lookup(name: str | None) -> pd.DataFrame:
         {
             "experiment": experiment.name,
             "rev": experiment.revision,
-            "network": training.display_name,
+            "network": _name_of(training),
             "variant": training.variant,
             "seed": training.seed,
             "MLflow run": finished.get(identity, ABSENT),
@@ -52,6 +53,12 @@ def lookup(name: str | None) -> pd.DataFrame:
 def _is_named(row: dict[str, object], name: str) -> bool:
     of_revision = bool(row["rev"]) and name.startswith(str(row["rev"]))
     return name == row["experiment"] or of_revision or str(row["MLflow run"]).startswith(name)
+
+
+def _name_of(training: Training) -> str:
+    """Return a network's name for people, also of one whose file is no longer there."""
+    there = training.network in network_names()
+    return training.display_name if there else training.network
 
 
 def identities(experiment: Experiment) -> dict[Training, str]:

@@ -78,7 +78,8 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
     """
     text = (FOLDER / f"{DEFAULT}.yaml").read_text()
     differences = {} if name == DEFAULT else dict(leaves(read_yaml(FOLDER / f"{name}.yaml")))
-    yours = {"data": {"path": (present.get("data") or {}).get("path")}}
+    data = present.get("data")
+    yours = {"data": {"path": data.get("path") if isinstance(data, dict) else None}}
     in_presets = {
         section for file in preset_names() for section in read_yaml(FOLDER / f"{file}.yaml")
     }

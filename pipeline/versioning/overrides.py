@@ -46,6 +46,8 @@ def override_params(folder: Path, overrides: Sequence[str]) -> None:
             apply_overrides(folder / PARAMS_FILE, list(overrides))
     except DvcException as error:
         reason = _unknown_key(overrides) or first_line(error.__cause__ or error)
+        if reason.startswith("Could not override"):  # a key that the section inherits
+            reason += " It is not in that section yet: write ++ before the key"
         raise UserError(f"-S {' -S '.join(overrides)}: {reason}") from None
 
 

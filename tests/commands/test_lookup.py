@@ -102,6 +102,11 @@ def test_an_experiment_of_another_version_is_left_out(experiments, params):
     assert "old" not in list(module.lookup(None)["experiment"])
 
 
+def test_a_network_whose_file_is_gone_has_the_name_of_its_section(experiments):
+    experiments.append(holding("old", "fff0000", RESNET._replace(network="gone"), "gone-id-0"))
+    assert list(module.lookup("old")["network"]) == ["gone"]
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}"])
 def test_facts_that_are_damaged_or_older_are_left_out(experiments, content):
     CONTENTS["block-7", BASELINE.facts_file] = content

@@ -163,7 +163,9 @@ def test_an_upgrade_leaves_a_file_of_today_as_it_is(project, invoke):
     assert read_yaml(PARAMS_FILE) == parse_yaml(text, PARAMS_FILE)
 
 
-@pytest.mark.parametrize("content", ["data: [", "", "model: 3\n", "- 1\n", "train: null\n"])
+@pytest.mark.parametrize(
+    "content", ["data: [", "", "model: 3\n", "data: 3\n", "- 1\n", "train: null\n"]
+)
 @pytest.mark.parametrize("command", [["preset", "quick"], ["upgrade"]])
 def test_a_broken_params_file_is_no_traceback(workspace, invoke, content, command):
     (workspace / "params.yaml").write_text(content)
