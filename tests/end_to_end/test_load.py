@@ -22,7 +22,7 @@ CLIENTS, SECONDS = 200, 60
 def test_twenty_queued_experiments_end_complete_in_dvc_and_mlflow(finished_project, tmp_path):
     project = copy_project(finished_project, tmp_path / "copy")
     # None of them is that of the finished run: it would be restored with its run, not trained.
-    steps = ",".join(f"0.0{100 + i}" for i in range(EXPERIMENTS))
+    steps = ",".join(f"0.0{101 + i}" for i in range(EXPERIMENTS))
     project.run("dvc", "exp", "run", "--queue", "-S", f"model.conv_keep_step={steps}")
     begun = time.perf_counter()
     project.run("dvc", "queue", "start", "-j", str(WORKERS))
