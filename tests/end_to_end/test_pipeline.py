@@ -148,7 +148,7 @@ def test_a_wrong_value_stops_before_anything_runs_with_one_message(project):
     done = project.run("dvc", "exp", "run", "-S", "model.drop_block_size=0", check=False)
     assert done.returncode != 0
     text = done.stdout + done.stderr
-    assert "model.drop_block_size = 0: must be a whole number at least 1" in text
+    assert "model.drop_block_size = 0: input should be greater than or equal to 1" in text
     assert "Traceback" not in text
     project.run("git", "checkout", "-q", "--", ".")
     project.run("dvc", "checkout", "-q")
