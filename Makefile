@@ -19,34 +19,35 @@ SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(VENV)/.ready  ## Make .venv with the exact versions of requirements.lock
+setup: $(VENV)/.ready  ## Install the exact versions of requirements.lock into .venv
 
-$(VENV)/.ready: requirements.lock
-	@python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
-	  f"Python 3.10 to 3.12 is needed, python3 is {v[0]}.{v[1]}")'
-	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@printf '#!/bin/sh\nexec "%s" -m pipeline "$$@"\n' "$(CURDIR)/$(PYTHON)" > $(VENV)/bin/pipeline
-	@chmod +x $(VENV)/bin/pipeline  # for the shell's completion, which wants one word
+$(VENV)/.ready: requirements.lock setup.sh
+	@./setup.sh requirements.lock
 	@touch $@
 
-setup-cluster: setup  ## Add what a cluster takes: S3, PostgreSQL, MLflow's passwords
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-cluster.lock
+setup-dev: setup $(VENV)/.dev  ## Add what tests and linters need
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.ready
+	@./setup.sh requirements-dev.lock
+	@touch $@
+
+setup-cluster: setup-dev  ## Add what a cluster needs: S3, PostgreSQL, MLflow's passwords
+	@./setup.sh requirements-cluster.lock
 
 run: setup  ## Train and compare both networks: the whole pipeline
 	@python -m pipeline check > /dev/null  # first: DVC's error for a malformed list names no key
 	@dvc repro
 	$(SHOW_REPORT)
 
-test: setup  ## Run the quick tests, minutes on two cores
+test: setup-dev  ## Run the quick tests, minutes on two cores
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not slow and not own_process"
 
-test-all: setup  ## Run all tests of one machine: whole pipelines, kills and servers too
+test-all: setup-dev  ## Run all tests of one machine: whole pipelines, kills and servers too
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
 
 CHOSEN = $(if $(TESTS),-k '$(TESTS)')
 
-test-sweep: setup  ## Run sweeps by a Ray of this machine
+test-sweep: setup-dev  ## Run sweeps by a Ray of this machine
 	@pytest $(ON_RAY) -n auto --dist loadscope --no-loadscope-reorder -v $(CHOSEN)
 
 # A Ray of Slurm's ends every other one of the machine: by itself, and first. Then three tests at once
@@ -58,13 +59,13 @@ test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S
 	  -n $$(nproc) --dist worksteal -v $(CHOSEN)
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
-coverage: setup  ## Run all tests of one machine and show what none of them reaches
+coverage: setup-dev  ## Run all tests of one machine and show what none of them reaches
 	@$(OWN_PROCESS) --cov --cov-report= && $(PARALLEL) -m "not own_process" --cov --cov-append
 
-lint: setup  ## Check style, types and which room imports which
+lint: setup-dev  ## Check style, types and which room imports which
 	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo
 
-format: setup  ## Format the code
+format: setup-dev  ## Format the code
 	@ruff check --fix . && ruff format .
 
 compare: setup  ## Compare all experiments, in reports/experiments/report.html
@@ -79,19 +80,20 @@ doctor: setup  ## Find and mend what dead processes and a lost store left behind
 ui: setup  ## Open MLflow's UI on 127.0.0.1
 	@python -m pipeline ui
 
-benchmarks: setup  ## Time training and input against Keras, PyTorch, OpenCV (CIFAR100_DIR: its folder)
+benchmarks: setup-dev  ## Time training and input against Keras, PyTorch, OpenCV (CIFAR100_DIR: its folder)
 	@uv pip install --quiet --group benchmarks $(addprefix --find-links ,$(PIP_FIND_LINKS))
 	python -m benchmarks.train_step
 	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
 
-audit: setup  ## Look the pinned packages up in the advisories of the package index
+audit: setup-dev  ## Look the pinned packages up in the advisories of the package index
 	@uvx --quiet pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
-lock: setup  ## Write requirements.lock anew from pyproject.toml
-	uv pip compile --universal --python-version 3.10 --upgrade --group dev pyproject.toml \
-	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
-	uv pip compile --universal --python-version 3.10 --extra cluster -c requirements.lock pyproject.toml \
-	  --quiet --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  -o requirements-cluster.lock
+COMPILE = uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-annotate \
+	  --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help setup setup-cluster run test test-all test-sweep test-cluster coverage lint format benchmarks compare ui serve doctor audit lock
+lock: setup-dev  ## Write the lock files anew from pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra cluster -c requirements.lock -o requirements-cluster.lock
+
+.PHONY: help setup setup-dev setup-cluster run test test-all test-sweep test-cluster coverage lint format benchmarks compare ui serve doctor audit lock

@@ -16,23 +16,24 @@ find_python() {
   done
 }
 
-uv=$(command -v uv || true)
 python=$(find_python)
 if ! fits "$venv/bin/python"; then
   rm -rf "$venv"
   if [[ -n $python ]]; then
     "$python" -m venv "$venv" || { echo "error: $python cannot make a virtual environment; on" \
       "Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-  elif [[ -n $uv ]]; then # brings a Python of its own
-    "$uv" venv --quiet --seed --python 3.12 "$venv" || { echo "error: Python 3.11 to 3.13 is" \
+  elif command -v uv > /dev/null; then # brings a Python of its own
+    uv venv --quiet --seed --python 3.12 "$venv" || { echo "error: Python 3.11 to 3.13 is" \
       "needed, and uv cannot bring one; install one, for example 3.12" >&2; exit 1; }
   else
     echo "error: Python 3.11 to 3.13 is needed, and python3 is" \
       "$(python3 --version 2>&1 || echo missing); install one of these, or uv, which brings one" >&2
     exit 1
   fi
+  # Scripts in .venv/bin then work after the folder was renamed too.
+  echo "relocatable = true" >> "$venv/pyvenv.cfg"
 fi
-if [[ -z $uv ]]; then
+if ! uv=$(command -v uv); then
   uv=$venv/bin/uv
   [[ -x $uv ]] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
 fi
@@ -42,5 +43,10 @@ for lock in "$@"; do
   "$uv" pip install --quiet --python "$venv/bin/python" --requirement "$lock"
   echo "... done in $SECONDS s"
 done
-printf '#!/bin/sh\nexec "%s/bin/python" -m pipeline "$@"\n' "$PWD/$venv" > "$venv/bin/pipeline"
-chmod +x "$venv/bin/pipeline" # one word, as the shell's completion wants
+# One word, as the shell's completion wants, for the project's folder and those inside it.
+cat > "$venv/bin/pipeline" << 'END'
+#!/bin/sh
+project=$(CDPATH= cd "$(dirname "$0")/../.." && pwd)
+PYTHONPATH=$project${PYTHONPATH:+:$PYTHONPATH} exec "$project/.venv/bin/python" -m pipeline "$@"
+END
+chmod +x "$venv/bin/pipeline"

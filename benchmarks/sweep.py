@@ -26,26 +26,29 @@ from ray.cluster_utils import Cluster
 from benchmarks.measure import save
 from pipeline.settings.trainings import Training
 from pipeline.sweep import pool
-from pipeline.sweep.plan import Training
-from pipeline.sweep.snapshot import Snapshot, git, user_environment
+from pipeline.sweep.ledger import Record
+from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place
+from pipeline.versioning.command import user_environment
+from pipeline.versioning.repository import git
+from pipeline.versioning.snapshot import Snapshot
 
 NODES = (1, 2, 4)
 EXPERIMENTS = (20, 100, 1_000)
-PLACE = Place("", None, None, {}, gpu=False)
+PLACE = Place(None, Snapshot(b"", "", "", ""), {})
 SLEEP = 2.0  # seconds of a training that sleeps
 TINY = ("data.limit=200", "baseline.width=0.03", "baseline.epochs=2", "train.networks=[baseline]")
 READERS = {
     "dvc exp show": ["-m", "dvc", "exp", "show", "--csv"],
-    "report": ["-m", "pipeline", "report"],
+    "compare": ["-m", "pipeline", "compare"],
     "doctor": ["-m", "pipeline", "doctor"],
 }
 
 
-def sleep_instead(*_: object) -> list:
+def sleep_instead(*_: object) -> Record:
     """Take the place of task.train."""
     time.sleep(SLEEP)
-    return []
+    return Record("model-dropblock-0", 0.0, SLEEP, {})
 
 
 def trainings_a_minute(nodes: int) -> float:
@@ -55,15 +58,15 @@ def trainings_a_minute(nodes: int) -> float:
         cluster.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 << 20)
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
     try:
-        trainings = [
-            (Training(str(i), Training("model", "dropblock", i), ()), {}) for i in range(10 * nodes)
+        tasks = [
+            (Task(f"{i}", f"{i}", Training("model", "dropblock", i), "x", ()), {})
+            for i in range(10 * nodes)
         ]
-        snapshot = Snapshot(b"", "", "", ("", ""), "")
         with mock.patch.object(pool, "train", sleep_instead):
-            list(pool.train_all(trainings[:nodes], snapshot, PLACE, 1))  # warm up
+            list(pool.train_all(tasks[:nodes], PLACE, 1, print))  # warm up
             start = time.perf_counter()
-            list(pool.train_all(trainings, snapshot, PLACE, 1))
-            return 60 * len(trainings) / (time.perf_counter() - start)
+            list(pool.train_all(tasks, PLACE, 1, print))
+            return 60 * len(tasks) / (time.perf_counter() - start)
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from pipeline.core.errors import UserError, run_command
+from pipeline.core.files import project_folder
 from pipeline.core.quiet import quiet_loading
 from pipeline.core.recipe import VARIANTS
 from pipeline.networks import network_names
@@ -25,6 +26,19 @@ PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").g
 PORT = click.IntRange(1, 65535)
 PORT_HELP = "Usually {}, or a free one if that is in use."
 MODEL_HELP = "A training of this folder, like resnet-dropblock-0, or champion or challenger."
+
+
+class Here(click.ParamType):
+    """A path, relative to the folder in which the command was typed."""
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Make it absolute where the command does not work in that folder."""
+        start = ctx.obj if ctx and ctx.obj else Path.cwd()
+        return Path(value) if start == Path.cwd() else start / value
 
 
 class TrainingType(click.ParamType):
@@ -139,13 +153,15 @@ def upgrade() -> None:
 
 @cli.command()
 def check() -> None:
-    """Check params.yaml: name every wrong key and value at once.
+    """Check params.yaml and the folder: name every wrong key and value at once.
 
     Run it first: DVC's error for a malformed list does not name the key.
     """
     from pipeline.settings.params import PARAMS_FILE, load_params
+    from pipeline.versioning.repository import check_repository
 
     titles = ", ".join(training.title for training in load_params().trainings)
+    check_repository()
     print(f"{PARAMS_FILE} is fine; it asks for {titles}")
 
 
@@ -200,7 +216,7 @@ def sweep(
 
 
 @cli.command()
-@click.argument("pictures", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("pictures", type=Here(), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes."
@@ -254,9 +270,7 @@ def lookup(name: str | None) -> None:
 
 
 @cli.command()
-@click.argument(
-    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False
-)
+@click.argument("folder", type=Here(), required=False)
 def verify(folder: Path | None) -> int:
     """Hold the last run against the published results of the same params and data.
 
@@ -295,12 +309,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if COMPLETION in os.environ:
         return cli.main(prog_name="pipeline", complete_var=COMPLETION)
     chosen = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    return run_command(lambda: _run(chosen))
+    start = Path.cwd()
+    os.chdir(project_folder())
+    return run_command(lambda: _run(chosen, start))
 
 
-def _run(arguments: list[str]) -> int | None:
+def _run(arguments: list[str], start: Path) -> int | None:
     try:
-        return cli.main(arguments, prog_name="python -m pipeline", standalone_mode=False)
+        return cli.main(arguments, "python -m pipeline", standalone_mode=False, obj=start)
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:

@@ -89,6 +89,12 @@ def with_train(params, **changes):
     return params.model_copy(update={"train": params.train.model_copy(update=changes)})
 
 
+def with_recipe(params, network="model", **changes):
+    """Return params with other values in a network's resolved recipe, unchecked."""
+    recipe = params.network(network).model_copy(update=changes)
+    return params.model_copy(update={"networks": {**params.networks, network: recipe}})
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """A folder that all workers of this test run share, with a lock for what is made there once."""

@@ -3,6 +3,7 @@
 Exit code 2, one message with the way out, no traceback; what was computed before stays as it was.
 """
 
+import dataclasses
 import io
 import os
 import pickle
@@ -43,8 +44,8 @@ def said(workspace, invoke):
 
 
 COMMANDS = [
-    "prepare", "train", "evaluate", "report", "register",
-    "preset", "check", "sweep", "predict", "serve", "ui", "lookup", "verify", "doctor",
+    "prepare", "train", "evaluate", "report", "publish", "preset", "upgrade", "check", "compare",
+    "sweep", "predict", "serve", "ui", "lookup", "verify", "doctor",
 ]  # fmt: skip
 HELP = """
 import sys
@@ -111,7 +112,7 @@ def test_the_shell_can_complete_it():
         env={**os.environ, **words, "_PIPELINE_COMPLETE": "bash_complete"},
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split() == ["plain,report", "plain,register"]
+    assert done.stdout.split() == ["plain,report"]
 
 
 def damage_metrics(folder):
@@ -130,11 +131,12 @@ BAD_INPUT = {
         False, lambda w: (w / "params.yaml").unlink(), "prepare", "params.yaml not found; run this",
     ),
     "a wrong value": (
-        False, lambda w: set_params(w, data__limit=-1), "prepare", "data.limit = -1: must be",
+        False, lambda w: set_params(w, data__limit=-1), "prepare",
+        "data.limit = -1: input should be greater than or equal to 1",
     ),
     "a list that is none": (
         False, lambda w: set_params(w, train__seeds=3), "check",
-        "train.seeds = 3: must be a list of 1 or more values",
+        "train.seeds = 3: input should be a valid list",
     ),
     "no data there": (
         False, lambda w: set_params(w, data__source="cifar100", data__path="nowhere"), "prepare",
@@ -186,24 +188,50 @@ def test_bad_input_is_one_message_and_loses_nothing(said, workspace, invoke, cas
     assert not (workspace / "mlflow.db").exists()
 
 
+def test_a_network_that_breaks_its_contract_leaves_no_run(said, workspace, invoke, monkeypatch):
+    from pipeline.networks import model
+
+    set_params(workspace, data__limit=120)
+    assert invoke("prepare")[0] == 0
+    monkeypatch.setattr(model, "NETWORK", dataclasses.replace(model.NETWORK, build=lambda *_: 3))
+    text = said("train model-dropblock-0")
+    assert text.startswith(f"error: {model.__file__}: build must return a keras.Model")
+    assert text.endswith("it returned int\n")
+    assert not (workspace / "mlflow.db").exists()
+    assert not (workspace / "outputs").exists()
+
+
+def test_a_training_of_a_network_without_a_section_is_refused(said, workspace, invoke):
+    set_params(workspace, data__limit=120)
+    assert invoke("prepare")[0] == 0
+    text = said("train sprint-dropblock-0")
+    assert "params.yaml has no section sprint; add one, or `sprint: {}` where" in text
+
+
 def test_params_that_are_fine_are_said_to_be(workspace, invoke):
     set_params(workspace, train__seeds=[0, 3])
+    (workspace / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     code, text = invoke("check")
     assert code == 0
     trainings = "baseline-dropblock-0, baseline-dropblock-3, resnet-dropblock-0, resnet-dropblock-3"
     assert text == f"params.yaml is fine; it asks for {trainings}\n"
 
 
-def test_check_holds_the_results_against_the_params_too(workspace, invoke):
-    set_params(workspace, model__drop_block_size=7)
-    assert invoke("check", "--results")[0] == 0  # no record of any
-    stage = {"params": {"params.yaml": {"model": {"drop_block_size": 5}}}}
-    lock = {"schema": "2.0", "stages": {"train@model-dropblock-0": stage}}
-    YAML().dump(lock, workspace / "dvc.lock")
-    code, text = invoke("check", "--results")
-    assert code == 2
-    assert "train@model-dropblock-0: model.drop_block_size was 5, is 7" in text
+def test_a_folder_without_git_is_told_what_it_lacks(said, workspace, invoke):
+    assert "is not a git repository, of which DVC makes experiments" in said("check")
+    (workspace / ".git").mkdir()
     assert invoke("check")[0] == 0
+
+
+def test_it_works_in_the_folders_inside_the_project(workspace, invoke, monkeypatch):
+    set_params(workspace)
+    (workspace / "dvc.yaml").write_text("stages: {}\n")
+    (workspace / "inside").mkdir()
+    (workspace / "inside/a.png").write_text("no picture")
+    monkeypatch.chdir(workspace / "inside")
+    code, text = invoke("predict", "a.png")
+    assert code == 2
+    assert f"{workspace / 'inside/a.png'} is no PNG or JPEG image" in text
 
 
 class Malicious:
@@ -246,7 +274,7 @@ def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke,
     assert invoke("prepare")[0] == 0
     folder = workspace / "outputs/models/model-dropblock-0"
     folder.mkdir(parents=True)
-    build_model("model", tiny_params.model, 10).save(folder / "best.keras")
+    build_model("model", tiny_params.network("model"), 10).save(folder / "best.keras")
     for mode, name in [("CMYK", "a.jpg"), ("L", "b.png")]:
         Image.new(mode, (50, 40)).save(workspace / name)
     code, text = invoke("predict", "--model", "model-dropblock-0", "--top", 3, "a.jpg", "b.png")

@@ -13,7 +13,7 @@ from pipeline.tracking.store import (
     store_uri,
     without_password,
 )
-from pipeline.versioning.experiments import WORKSPACE, list_experiments
+from pipeline.versioning.experiments import COMMIT, WORKSPACE, list_experiments
 
 
 @store_errors()
@@ -35,15 +35,21 @@ def examine() -> tuple[list[str], list[str]]:
 
 def missing_results() -> list[str]:
     """Describe the experiments whose trainings have no run in the store."""
-    there = {run.data.tags.get(TRAINING) for run in find_runs()}
+    finished = find_runs("attributes.status = 'FINISHED'")
+    there = {run.data.tags.get(TRAINING) for run in finished}
     lacking = [e.name for e in list_experiments() if set(identities(e).values()) - there]
     if WORKSPACE in lacking:  # the last commit's and an experiment's may be the same
         return [f"results of the {WORKSPACE} are not in MLflow; run `python -m pipeline publish`"]
     return [
-        f"results of {name} are not in MLflow; run `dvc exp apply {name}`, then `python -m "
-        "pipeline publish`"
+        f"results of {name} are not in MLflow; run `{_way_to(name)}`, then `python -m pipeline "
+        "publish`"
         for name in lacking
     ]
+
+
+def _way_to(name: str) -> str:
+    is_commit = name.startswith(COMMIT)
+    return "git stash && dvc checkout" if is_commit else f"dvc exp apply {name}"
 
 
 def other_stores() -> list[str]:

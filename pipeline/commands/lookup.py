@@ -6,6 +6,7 @@ import json
 import pandas as pd
 
 from pipeline.core.errors import UserError
+from pipeline.networks import network_names
 from pipeline.settings.trainings import Training
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_runs, open_store, store_errors
@@ -31,7 +32,7 @@ def lookup(name: str | None) -> pd.DataFrame:
         {
             "experiment": experiment.name,
             "rev": experiment.revision,
-            "network": training.display_name,
+            "network": _name_of(training),
             "variant": training.variant,
             "seed": training.seed,
             "MLflow run": finished.get(identity, ABSENT),
@@ -54,12 +55,25 @@ def _is_named(row: dict[str, object], name: str) -> bool:
     return name == row["experiment"] or of_revision or str(row["MLflow run"]).startswith(name)
 
 
+def _name_of(training: Training) -> str:
+    """Return a network's name for people, also of one whose file is no longer there."""
+    there = training.network in network_names()
+    return training.display_name if there else training.network
+
+
 def identities(experiment: Experiment) -> dict[Training, str]:
-    """Return the identity of each training of an experiment whose facts are in a cache here."""
-    asked = experiment.params["train"]
-    trainings = (
-        Training(*combination)
-        for combination in itertools.product(asked["networks"], asked["variants"], asked["seeds"])
-    )
-    contents = {training: experiment.read(training.facts_file) for training in trainings}
-    return {t: json.loads(content).get(TRAINING, "") for t, content in contents.items() if content}
+    """Return the identity of each training of an experiment whose facts are in a cache here.
+
+    Those of an earlier version have none.
+    """
+    asked = experiment.params.get("train") or {}
+    lists = [asked.get(key) or [] for key in ("networks", "variants", "seeds")]
+    found = {}
+    for training in (Training(*combination) for combination in itertools.product(*lists)):
+        try:
+            facts = json.loads(experiment.read(training.facts_file) or b"{}")
+        except ValueError:
+            continue
+        if isinstance(facts, dict) and TRAINING in facts:
+            found[training] = facts[TRAINING]
+    return found

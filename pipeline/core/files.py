@@ -32,6 +32,15 @@ def project_root() -> Path:
     return here
 
 
+def project_folder() -> Path:
+    """Return the folder with the nearest dvc.yaml, from the current one upwards; else the current.
+
+    In the copy in which DVC runs --temp and queued runs, that is the copy.
+    """
+    here = Path.cwd()
+    return next((f for f in (here, *here.parents) if (f / "dvc.yaml").exists()), here)
+
+
 def work_folder() -> Path:
     """Return the main repository's folder of checkpoints and locks, made where it is missing."""
     folder = project_root() / ".training"

@@ -25,7 +25,7 @@ Watch = Literal["validation", "test", "none"]
 
 def rule(message: str) -> PydanticCustomError:
     """Return the error for a rule over several keys; the message names them itself."""
-    return PydanticCustomError("rule", message)  # type: ignore[arg-type]
+    return PydanticCustomError("rule", message)
 
 
 def _without_repeats(values: list[Any]) -> list[Any]:

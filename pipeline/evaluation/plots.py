@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.records import SPLIT_NAMES
+from pipeline.core.words import describe_blocks
 from pipeline.networks import display_name, network_names
 
 mpl.use("agg")
@@ -21,7 +22,7 @@ sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
 def colours() -> dict[str, tuple[float, float, float]]:
     """Return the colour of each network by its display name, the same in all figures."""
     names = network_names()
-    palette = sns.color_palette("colorblind", len(names))  # begins anew after ten
+    palette = sns.color_palette("colorblind", len(names))  # repeats after ten
     return {display_name(name): colour for name, colour in zip(names, palette, strict=True)}
 
 
@@ -198,7 +199,7 @@ def _describe_drop(row: dict[str, Any]) -> str:
     size, share = row["block_size"], f"{100 * row['measured']:.1f} % dropped"
     if not size:
         return "nothing dropped: block too large"
-    return f"single units, {share}" if size == 1 else f"blocks of {size}x{size}, {share}"
+    return f"{describe_blocks(size)}, {share}"
 
 
 def _synthetic_map(height: int, width: int) -> np.ndarray:

@@ -12,31 +12,32 @@ from pipeline.reporting.setting_plots import ABSENT, plot_contrasts, plot_settin
 
 ALONE = (
     "There is nothing to compare yet: all results on this data have the same settings. `dvc exp "
-    "run -S model.drop_block_size=7` makes others."
+    "run -S model.drop_block_size=7` adds an experiment with another setting."
 )
 SETTINGS_NOTE = (
-    "Trainings that differ in the seed alone are one row, whichever experiments they were made in, "
-    "with the params that are not the same in all rows. Means over the seeds with Student's t "
-    "intervals (95 %). *Whether two intervals overlap does not say whether the settings differ*: "
-    "that takes differences paired over the seeds."
+    "Trainings that differ only in the seed share a row, even if they belong to different "
+    "experiments; the columns are the params that differ between rows. Accuracies are means over "
+    "the seeds with Student's t intervals (95 %). *Overlapping intervals do not mean that two "
+    "settings are alike*: compare their differences, paired over the seeds, instead."
 )
 CONTRAST_NOTE = (
     "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
-    "for each seed, and as a mean with Student's t interval (95 %, for each row alone). The "
+    "for each seed, and as a mean with Student's t interval (95 %, not adjusted for the number of "
+    "rows). The "
     "adjusted p-values are Westfall-Young max-T sign flips over the shared seeds, {seeds}, for all "
     "rows at once. `--reference NAME` chooses another reference."
 )
 LEADS_NOTE = (
-    "Test accuracy of one network minus the other's, both as they are in the same experiment, "
-    "paired over the seeds; intervals for each row alone, adjusted p-values for all rows at once."
+    "Test accuracy of one network minus the other's in the same experiment, paired over the seeds. "
+    "The p-values are adjusted for all rows at once, the intervals are not."
 )
 APART_NOTE = (
-    "These have fewer seeds in common with the reference than the others, and so stand apart: "
-    "paired intervals of their own, and no adjusted p-value."
+    "These share fewer seeds with the reference than the rows above, so they get paired intervals "
+    "but no adjusted p-value."
 )
 UNLIKE_NOTE = (
-    "The same training with other results than in an earlier experiment: {names}. It was made on "
-    "another machine, and is left out."
+    "Left out: {names}. The same training gave other results in an earlier experiment, perhaps on "
+    "another machine."
 )
 
 
@@ -116,7 +117,8 @@ def conclude(found: Contrasts) -> str:
     ]
     others = len(found.family) - len(shown)
     text = f"Shown to differ from {found.reference} over {seeds} shared seeds: {'; '.join(said)}."
-    return f"{text} Not shown to differ, nor to be alike: the other {others}." if others else text
+    rest = f" For the other {others}, neither a difference nor likeness is shown." if others else ""
+    return text + rest
 
 
 def _changed_keys(contrast: Contrast) -> list[str]:

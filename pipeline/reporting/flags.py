@@ -29,14 +29,13 @@ def never_left_start(results: Results) -> list[Key]:
 def describe_flags(results: Results) -> list[str]:
     """Say of each such training what it did."""
     said = [
-        f"The {_name(key)} takes nearly all test images for one class, {name}: what it scores says "
-        "nothing of the network."
+        f"The {_name(key)} predicts one class, {name}, for nearly all test images: its score says "
+        "nothing about the network."
         for key, name in answers_one_class(results)
     ]
     return said + [
-        f"The {_name(key)} never left its start: at no epoch did it have more than "
-        f"{ABOVE_CHANCE:g} times as many training images right as guessing would. Try another "
-        "learning_rate, or more epochs."
+        f"The {_name(key)} learned nothing: in no epoch was its training accuracy as high as "
+        f"{ABOVE_CHANCE:g} times that of guessing. Try another learning_rate, or more epochs."
         for key in never_left_start(results)
     ]
 

@@ -63,8 +63,8 @@ def interval_note(seeds: int) -> str:
     """Say what the intervals of a table or a figure are about."""
     if seeds == 1:
         return (
-            "The 95 % intervals are over the test images, of the networks of this one seed: they "
-            "say nothing of what another seed would give."
+            "The 95 % intervals are over the test images, for the networks of this one seed: they "
+            "do not show how much another seed would change."
         )
     return f"The 95 % intervals are Student's t over {seeds} seeds, on these test images."
 

@@ -11,7 +11,7 @@ ALIKE = 0.1  # how far the compute of two trainings may differ without being nam
 WITHOUT_TEST = (
     "**No verdict: only the validation images were scored (`evaluate.test: false`), which choose a "
     "recipe and therefore flatter it.** `dvc repro` with `evaluate.test: true` scores the test "
-    "images, without training anew."
+    "images; nothing is trained again."
 )
 
 
@@ -31,7 +31,7 @@ def headline(findings: Findings) -> str:
     if results.scored != "test":
         return f"{start}; the test images were not scored, so there is no verdict."
     if len(results.networks) == 1:
-        return f"{start}; a network alone, compared with none."
+        return f"{start}; a single network, so there is no comparison."
     if not comparisons:
         return f"{start}; no comparison, see the warnings."
     ahead = [
@@ -80,11 +80,11 @@ def _certainty(comparison: Comparison) -> str:
     over = f"p = {comparison.p_value:.2g} over " if seeds > 1 else "over "
     over += "1 seed" if seeds == 1 else f"{seeds} paired seeds"
     if seeds == 1:
-        return f"{over}: too few seeds to say more than that"
+        return f"{over}: too few seeds to say more"
     if not comparison.enough_seeds:
         return (
-            f"{over}: too few seeds for a verdict, and an interval over {seeds} of them holds only "
-            "if their differences are about normally distributed"
+            f"{over}: too few seeds for a verdict, and an interval over {seeds} seeds is only "
+            "valid if their differences are roughly normally distributed"
         )
     if comparison.significant:
         return f"{over}: evidence of a difference"
@@ -110,8 +110,8 @@ def verdicts(findings: Findings) -> list[str]:
     if len(results.networks) == 2:
         return list(said.values())
     if len(set(said.values())) == 1:
-        return [f"Of each against the {results.reference}: {next(iter(said.values()))}"]
-    return [f"{name} against {results.reference}: {text}" for name, text in said.items()]
+        return [f"Each compared with the {results.reference}: {next(iter(said.values()))}"]
+    return [f"{name} compared with {results.reference}: {text}" for name, text in said.items()]
 
 
 def verdict(comparison: Comparison, reference: str, name: str, compute: float) -> str:
@@ -149,9 +149,9 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
 def _elsewhere(comparison: Comparison) -> str:
     """Say whether a verdict holds for other test images too."""
     if comparison.new_images is None or comparison.new_images.excludes_zero:
-        return " So does the interval for other test images of the same kind."
+        return " The interval for other test images of the same kind excludes zero too."
     return (
-        " It speaks of these test images: the interval for other images of the same kind, "
+        " This holds for these test images only: the interval for other images of the same kind, "
         f"{between(comparison.new_images)} points, contains zero."
     )
 
@@ -160,7 +160,7 @@ def _only_images(seeds: int) -> str:
     if seeds > 1:
         return ""
     return (
-        " The interval above is of these two fitted models: it covers the choice of test images, "
+        " The interval above is for these two fitted models: it covers the choice of test images, "
         "not how much another seed would change."
     )
 
@@ -169,12 +169,10 @@ def warnings(results: Results) -> list[str]:
     """Name what keeps the results from being complete or comparable."""
     said = describe_flags(results)
     if results.missing:
-        said.append(f"No results of {', '.join(results.missing)}; `dvc repro` makes them.")
+        said.append(f"No results for {', '.join(results.missing)}; run `dvc repro`.")
     if absent := [name for name in results.networks if name not in results.names]:
         is_missing = "is missing" if len(absent) == 1 else "are missing"
-        said.append(
-            f"The {' and the '.join(absent)} {is_missing}, so that {_not_compared(results)}."
-        )
+        said.append(f"The {' and the '.join(absent)} {is_missing}, so {_not_compared(results)}.")
     for name in results.names:
         if name != results.reference and results.reference in results.names:
             said += _unpaired(results, name)
@@ -183,8 +181,8 @@ def warnings(results: Results) -> list[str]:
             f"{name} {variant} seed {seed}" for name, variant, seed in results.diverged
         )
         said.append(
-            f"Not a number in the losses or predictions of {trainings}; no verdict is given on "
-            "what they would be compared with. Try a lower learning_rate."
+            f"The losses or predictions of {trainings} contain NaN or infinity, so these networks "
+            "are not compared. Try a lower learning_rate."
         )
     return said
 
@@ -200,9 +198,7 @@ def _unpaired(results: Results, name: str) -> list[str]:
     seeds, reference = results.paired_seeds(name), results.reference
     both = "both networks" if len(results.networks) == 2 else f"the {reference} and the {name}"
     if not seeds:
-        return [
-            f"{both[0].upper()}{both[1:]} have no seed in common, so that they cannot be compared."
-        ]
+        return [f"{both[0].upper()}{both[1:]} have no seed in common, so they cannot be compared."]
     if results.seeds(name) == results.seeds(reference):
         return []
     return [f"Only the seeds that {both} have ({', '.join(map(str, seeds))}) are compared."]

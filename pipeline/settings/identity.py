@@ -67,10 +67,10 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_digest(network: str) -> str:
-    """Hash the code that the stage `train` depends on for a network."""
+def code_digest(network: str, stage: str = "train") -> str:
+    """Hash the code that a stage depends on for a network."""
     found = hashlib.sha256()
-    for path in sorted(_declared("deps")):
+    for path in sorted(_declared("deps", stage)):
         place = ROOT / path.replace(NETWORK, network)
         if path.startswith("pipeline/"):
             for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
@@ -84,6 +84,6 @@ def digest(values: Any) -> str:
 
 
 @cache
-def _declared(what: str) -> list[str]:
-    """Return the params or the dependencies that dvc.yaml declares for the stage `train`."""
-    return read_yaml(ROOT / "dvc.yaml")["stages"]["train"][what]
+def _declared(what: str, stage: str = "train") -> list[str]:
+    """Return the params or the dependencies that dvc.yaml declares for a stage."""
+    return read_yaml(ROOT / "dvc.yaml")["stages"][stage][what]

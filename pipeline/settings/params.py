@@ -1,6 +1,7 @@
 """params.yaml as typed, checked settings; every error names the key, the value and the fix."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class Params(Section):
             UserError: params.yaml has no section for it.
         """
         if name not in self.networks:
-            raise UserError(f"{PARAMS_FILE}: {_section_needed(name)}")
+            raise UserError(f"{PARAMS_FILE} has no section {name}; {_way_out(name)}")
         own = self.networks[name]
         return own.model_copy(update=resolve({RECIPE: vars(own)}, name, variant))
 
@@ -138,9 +139,10 @@ def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
             are named in one message.
     """
     problems = list(_misplaced(values))
+    resolvable = all(problem.kind == "extra_forbidden" for problem in problems)
     networks = {}
     for name in network_names():
-        if name in values and not problems:
+        if name in values and resolvable:
             try:
                 networks[name] = resolve_network(values, name)
             except ValidationError as error:
@@ -153,7 +155,10 @@ def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
                      for e in error.errors()]  # fmt: skip
     else:
         absent = [name for name in params.train.networks if name not in values]
-        problems += [Problem("", "rule", _section_needed(name), None) for name in absent]
+        problems += [
+            Problem("train.networks", "rule", f"{name} has no section; {_way_out(name)}", None)
+            for name in absent
+        ]
     if problems:
         lines = explain(problems, known_keys())
         raise UserError(f"{path}:\n" + "\n".join(f"  {line}" for line in lines))
@@ -176,7 +181,9 @@ def resolve_network(values: dict[str, Any], name: str) -> Recipe:
 def _misplaced(values: dict[str, Any]) -> list[Problem]:
     """Return the sections that there are not, are missing or are none, and unknown shared keys."""
     known = known_keys()
-    found = [Problem(name, "extra_forbidden", "", None) for name in values if name not in known]
+    found = [
+        Problem(str(name), "extra_forbidden", "", None) for name in values if name not in known
+    ]
     if RECIPE not in values:
         found.append(Problem(RECIPE, "missing", "", None))
     for name in (RECIPE, *network_names()):
@@ -194,11 +201,13 @@ def _misplaced(values: dict[str, Any]) -> list[Problem]:
 
 def _of_network(error: ValidationError, values: dict[str, Any], name: str) -> list[Problem]:
     """Name the section that each wrong value of a resolved recipe comes from."""
-    own = values.get(name) or {}
+    own, fields = values.get(name) or {}, find_network(name).params.model_fields
     found = []
     for e in error.errors():
         location = e["loc"]
-        shared = bool(location) and location[0] not in own
+        # A rule over several keys has no location; its message names them.
+        keys = set(location[:1] or re.findall(r"\w+", e["msg"])) & fields.keys()
+        shared = bool(keys) and not keys & own.keys()
         if shared and e["type"] == "missing":
             shared = location[0] in Recipe.model_fields
         section = RECIPE if shared else name
@@ -206,11 +215,8 @@ def _of_network(error: ValidationError, values: dict[str, Any], name: str) -> li
     return found
 
 
-def _section_needed(name: str) -> str:
-    return (
-        f"train.networks names {name}, which has no section {name}; add one, or `{name}: {{}}` "
-        "where the defaults of its file will do"
-    )
+def _way_out(name: str) -> str:
+    return f"add one, or `{name}: {{}}` where the defaults of its file will do"
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

@@ -49,7 +49,7 @@ def upgrade_params() -> str:
     values = read_yaml(PARAMS_FILE)
     defaults = preset_values(DEFAULT)
     changes, gone = convert(values, defaults)
-    text = apply(preset_text(DEFAULT, values), changes)
+    text = apply(preset_text(DEFAULT, {}), changes)
     said = _write(PARAMS_FILE.read_text(), text)
     return f"{said}\nno longer a key: {', '.join(gone)}" if gone else said
 
@@ -78,7 +78,8 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
     """
     text = (FOLDER / f"{DEFAULT}.yaml").read_text()
     differences = {} if name == DEFAULT else dict(leaves(read_yaml(FOLDER / f"{name}.yaml")))
-    yours = {"data": {"path": (present.get("data") or {}).get("path")}}
+    data = present.get("data")
+    yours = {"data": {"path": data.get("path") if isinstance(data, dict) else None}}
     in_presets = {
         section for file in preset_names() for section in read_yaml(FOLDER / f"{file}.yaml")
     }
@@ -98,25 +99,33 @@ def convert(values: dict[str, Any], defaults: dict[str, Any]) -> tuple[dict[str,
         The values by dotted key, and the keys that there no longer are.
     """
     known = known_keys()
-    networks = {name: resolve(values, name) for name in network_names() if values.get(name)}
-    trained = [networks[n] for n in values.get("train", {}).get("networks", []) if n in networks]
+    values = {section: keys or {} for section, keys in values.items()}
+    wrong = [section for section, keys in values.items() if not isinstance(keys, dict)]
+    if wrong:
+        raise UserError(f"{PARAMS_FILE}: {wrong[0]} must be a section with its keys")
+    networks = {name: resolve(values, name) for name in network_names() if name in values}
+    chosen = values.get("train", {}).get("networks")
+    order = chosen if isinstance(chosen, list) else []
+    trained = [networks[str(name)] for name in order if str(name) in networks]
     recipe = dict(defaults[RECIPE])
     for key in recipe:
-        candidates = [own[key] for own in trained if key in own]
-        if candidates:
+        present = [values[RECIPE]] if RECIPE in values else trained
+        if candidates := [own[key] for own in present if key in own]:
             recipe[key] = candidates[-1]
     found = {f"{RECIPE}.{key}": value for key, value in recipe.items()}
     for name, own in networks.items():
         allowed = find_network(name).params.model_fields
+        found[name] = {}
         for key, value in own.items():
-            if key in allowed and not (key in recipe and recipe[key] == value):
+            inherited = key not in defaults.get(name, {}) and recipe.get(key, ...) == value
+            if key in allowed and not inherited:
                 found[f"{name}.{key}"] = value
     gone = []
     for key, value in leaves(values):
         section, _, name = key.partition(".")
-        if name not in known.get(section, []):
+        if name not in known.get(section, {}) and key not in known:
             gone.append(key)
-        elif section not in (RECIPE, *networks):
+        elif name and section not in (RECIPE, *networks):
             found[key] = value
     return found, gone
 
@@ -161,7 +170,11 @@ def _set(section: CommentedMap, name: str, value: Any) -> None:
         value.fa.set_flow_style()
     if name not in section:
         _append(section, name, value)
-    elif old != value or type(old) is not type(value):
+    elif (
+        old != value
+        or not isinstance(old, type(value))
+        or isinstance(old, bool) != isinstance(value, bool)
+    ):  # 1, 1.0 and true are equal; a float read with its layout is a float too
         section[name] = value
 
 

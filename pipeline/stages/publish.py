@@ -6,9 +6,8 @@ is there already is left alone, so that running it again changes nothing, and ru
 store fills it.
 
 The best network by validation accuracy becomes `champion` and the second best `challenger`, but
-only where it beats the present champion of the same prepared data. Where all images were trained on
-and none watched, the test accuracy decides, which flatters the champion's own; the version says so.
-Where the test images chose the epoch, there is no champion.
+only where it beats the present champion of the same prepared data. Nothing is chosen by test
+accuracy: without validation images there is no champion.
 """
 
 import json
@@ -21,7 +20,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.files import COMPARISON, PREPARED, REPORTS, hash_file, read_json, work_folder
 from pipeline.core.quiet import quiet_loading
-from pipeline.core.records import SPLIT_NAMES, Prepared, Split
+from pipeline.core.records import Prepared
 from pipeline.evaluation import outputs, plots
 from pipeline.evaluation.scores import calibration_table, superclass_confusion
 from pipeline.settings.params import Params
@@ -177,8 +176,8 @@ def choose_champion(published: list[Published]) -> str:
     metrics = pd.DataFrame([{**p.metrics, "network": p.training.display_name} for p in published])
     if "best_test_accuracy" not in metrics:
         return "no champion without test scores (evaluate.test is false)"
-    if "best_val_accuracy" not in metrics and metrics["watched"].notna().any():
-        return "no champion where the test images chose the epoch (train.watch is test)"
+    if "best_val_accuracy" not in metrics:
+        return "no champion without validation images (data.validation_fraction is 0)"
     ranked = rank(metrics.assign(published=published))
     registry = Registry(metadata["params"]["source"], metadata["digest"])
     return _compete(registry, ranked, metadata)
@@ -186,13 +185,13 @@ def choose_champion(published: list[Published]) -> str:
 
 def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
     """Take the aliases of a worse champion and its challenger; leave a better one's."""
-    best, champion, split = ranked[0], registry.find("champion"), deciding(ranked[0])
-    accuracy, present = best[f"best_{split}_accuracy"], -1.0
+    best, champion = ranked[0], registry.find("champion")
+    accuracy, present = best["best_val_accuracy"], -1.0
     if champion and champion.tags.get(TRAINING) != best["training"]:
-        present = float(champion.tags[f"{split}_accuracy"])
+        present = float(champion.tags["val_accuracy"])
     if champion and present >= accuracy:
         return (
-            f"{champion.tags['run_name']} stays champion of {registry.name}: {SPLIT_NAMES[split]} "
+            f"{champion.tags['run_name']} stays champion of {registry.name}: validation "
             f"accuracy {present:.4f}, the best of this run, {best['name']}, has {accuracy:.4f}"
         )
     said, data = [], descriptions.describe_data(metadata)
@@ -201,35 +200,27 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
         model = each.run.find_model() or log_model(each, Prepared(PREPARED))
         tags = version_tags(row, metadata)
         registry.register(model, alias, tags, descriptions.describe_version(row, data))
-        said.append(f"{row['name']} {row[f'best_{split}_accuracy']:.4f}")
+        said.append(f"{row['name']} {row['best_val_accuracy']:.4f}")
     registry.describe(descriptions.describe_registered(data))
     challenger = f", challenger {said[1]}" if len(said) > 1 else ""
     return (
-        f"{best['name']} is champion of {registry.name}: {SPLIT_NAMES[split]} accuracy "
+        f"{best['name']} is champion of {registry.name}: validation accuracy "
         f"{accuracy:.4f}{challenger}"
     )
-
-
-def deciding(scores: Any) -> Split:
-    """Return the split by which networks are ranked: val, or test where there is no other."""
-    return "val" if "best_val_accuracy" in scores else "test"
 
 
 def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the best training of each network, the best network first.
 
-    The highest accuracy on the split that decides, at a tie the lowest loss.
+    The highest validation accuracy, at a tie the lowest validation loss.
     """
-    keys = [f"best_{deciding(metrics)}_{what}" for what in ("accuracy", "loss")]
+    keys = ["best_val_accuracy", "best_val_loss"]
     ordered = metrics.sort_values(keys, ascending=[False, True], kind="stable")
     return ordered.drop_duplicates("network").to_dict("records")
 
 
 def version_tags(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
     """Return what a registered version needs to be compared and used."""
-    validation = {}
-    if deciding(row) == "val":
-        validation["val_accuracy"] = repr(float(row["best_val_accuracy"]))
     return {
         TRAINING: row["training"],
         "run_name": row["name"],
@@ -237,8 +228,7 @@ def version_tags(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str
         "variant": row["variant"],
         "seed": str(row["seed"]),
         "digest": metadata["digest"],
-        **validation,
-        "chosen_by": f"{SPLIT_NAMES[deciding(row)]} accuracy",
+        "val_accuracy": repr(float(row["best_val_accuracy"])),
         "test_accuracy": repr(float(row["best_test_accuracy"])),
         "class_names": json.dumps(metadata["class_names"]),
     }

@@ -1,8 +1,7 @@
 """Checkpoints where all machines see them: a training goes on where a lost machine left it.
 
-The training itself saves to a folder of its machine (training/checkpoint.py); here whole
-checkpoints are copied from there to shared storage, while it trains the next epoch. What says which
-MLflow run is open stays behind: the lost machine may still write to that one.
+The training saves to a folder of its machine (training/checkpoint.py); here whole checkpoints are
+copied from there to shared storage, while it trains the next epoch.
 """
 
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ STATE = "state.json"  # without it a checkpoint is not whole: copied last
 def shared_checkpoints(folder: Path, storage: Storage) -> Iterator[None]:
     """Bring a training's checkpoints here, and new ones there until the training has ended.
 
-    They are removed once it has ended well. A storage that is away stops nothing.
+    They are removed once it has ended well. A storage that does not answer stops nothing.
     """
     with suppress(Exception):
         fetch(folder, storage)

@@ -1,4 +1,4 @@
-"""A sweep as a job of a Ray cluster: handed over, followed, taken up again, stopped."""
+"""What is to be trained, as a job: done here, or handed to a Ray cluster, followed, stopped."""
 
 import logging
 import os
@@ -9,19 +9,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 import requests
 from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from pipeline.core.errors import UserError, first_line, run_command
+from pipeline.core.errors import UserError, first_line, run_command, warn
+from pipeline.core.files import NEEDS_GPU
 from pipeline.sweep.estimate import Estimate
-from pipeline.sweep.plan import Training
-from pipeline.sweep.pool import cluster_pool, slots, takes_gpu, train_all
-from pipeline.sweep.progress import follow
-from pipeline.sweep.snapshot import Snapshot
+from pipeline.sweep.ledger import Record
+from pipeline.sweep.plan import Task
+from pipeline.sweep.pool import pool, slots, takes_gpu, train_all
+from pipeline.sweep.progress import SweepProgress
 from pipeline.sweep.task import Place, thread_limits
 from pipeline.versioning.repository import Stages
 
@@ -34,21 +34,34 @@ NO_ANSWER = (RuntimeError, RayError, requests.RequestException)
 
 
 class Job(NamedTuple):
-    """What a cluster is asked for.
+    """What is to be trained.
 
     Attributes:
-        trainings: each with dvc.lock's entry of its data, which are in DVC's remote.
-        ledger: names DVC's remote (see task.Place).
-        environment: of each training, beside that of its machine.
+        tasks: each with dvc.lock's entry of its data.
+        estimates: by the key of the result.
         cpus: processors of a training where there is no GPU.
     """
 
-    trainings: list[tuple[Training, Stages]]
-    estimates: list[Estimate]
-    snapshot: Snapshot
-    ledger: str
-    environment: dict[str, str]
+    tasks: list[tuple[Task, Stages]]
+    estimates: dict[str, Estimate]
+    place: Place
     cpus: int
+
+
+def work(job: Job) -> dict[str, Record]:
+    """Train on this machine, or on the cluster that runs this process as a job.
+
+    Returns:
+        The results of the trainings that ended well, by their keys.
+    """
+    with pool(job.cpus, cluster=job.place.root is None):
+        gpu, room = takes_gpu(), slots(job.cpus)
+        own = {NEEDS_GPU: "1"} if gpu else thread_limits(job.cpus)
+        place = job.place._replace(environment={**job.place.environment, **own})
+        progress = SweepProgress(job.estimates, room)
+        each = "a GPU each" if gpu else "on processors"
+        print(f"{room} at a time, {each}, {progress.left()}", flush=True)
+        return progress.follow(train_all(job.tasks, place, job.cpus, progress.say))
 
 
 def run(address: str, job: Job, tag: str, code: Path) -> None:
@@ -67,15 +80,12 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         client = JobSubmissionClient(address)
-        running = [
-            each.submission_id
-            for each in client.list_jobs()
-            if (each.metadata or {}).get(TAG) == tag and not each.status.is_terminal()
-        ]
+        same = (each for each in client.list_jobs() if (each.metadata or {}).get(TAG) == tag)
+        running = [each.submission_id for each in same if not each.status.is_terminal()]
         name = running[0] if running else _submit(client, job, code, tag)
     except (ConnectionError, *NO_ANSWER) as error:
-        reason = first_line(error)
-        raise UserError(f"--on {address}: the cluster's job server: {reason}") from None
+        said = f"--on {address}: the cluster's job server: {first_line(error)}"
+        raise UserError(said) from None
     print(f"job {name} on {address}", flush=True)
     try:
         _follow(client, name)
@@ -84,26 +94,11 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
         raise
 
 
-def _stop(client: JobSubmissionClient, name: str) -> None:
-    """Stop a job and wait for its end; a head that does not answer is told of."""
-    try:
-        client.stop_job(name)
-        deadline = time.monotonic() + ABSENT
-        while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
-            time.sleep(LOOK)
-    except NO_ANSWER as error:
-        print(
-            f"the cluster does not answer ({first_line(error)}): job {name} may go on; "
-            f"`ray job stop {name}` ends it",
-            file=sys.stderr,
-        )
-
-
 def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
+    deadline = time.monotonic() + ABSENT
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(code / "pipeline", Path(folder) / "pipeline")
         (Path(folder) / FILE).write_bytes(pickle.dumps(job))
-        deadline = time.monotonic() + ABSENT
         while True:
             try:
                 return client.submit_job(
@@ -122,46 +117,44 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
     shown, answered = 0, time.monotonic()
     while True:
         try:
-            status = client.get_job_status(name)
-            said = client.get_job_logs(name)
+            status, said = client.get_job_status(name), client.get_job_logs(name)
             answered = time.monotonic()
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
             if forgotten or time.monotonic() - answered > ABSENT:
-                raise UserError(
-                    f"the cluster has lost job {name} ({first_line(error)}); once it "
-                    "answers, the same command goes on"
-                ) from None
-            time.sleep(LOOK)
-            continue
-        sys.stdout.write(said[shown:])
-        sys.stdout.flush()
-        shown = len(said)
-        if status.is_terminal():
-            if status != JobStatus.SUCCEEDED:
-                print(f"job {name}: {status.value}", file=sys.stderr)
-            return
+                lost = f"the cluster has lost job {name} ({first_line(error)})"
+                raise UserError(f"{lost}; once it answers, the same command goes on") from None
+        else:
+            print(said[shown:], end="", flush=True)
+            shown = len(said)
+            if status.is_terminal():
+                if status != JobStatus.SUCCEEDED:
+                    print(f"job {name}: {status.value}", file=sys.stderr)
+                return
         time.sleep(LOOK)
 
 
-def work(file: Path) -> None:
-    """Train what a job asks for, on the cluster that runs this process."""
+def _stop(client: JobSubmissionClient, name: str) -> None:
+    """Stop a job and wait for its end, or say that the head does not answer."""
+    deadline = time.monotonic() + ABSENT
+    try:
+        client.stop_job(name)
+        while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
+            time.sleep(LOOK)
+    except NO_ANSWER as error:
+        warn(f"the cluster does not answer ({first_line(error)}); `ray job stop {name}` ends it")
+
+
+def main(file: Path) -> None:
+    """Do the job of a file, on the cluster that runs this process."""
     job: Job = pickle.loads(file.read_bytes())
-    os.environ.update(job.environment)
-    signal.signal(signal.SIGTERM, _interrupt)
-    estimates = {t.key: e for (t, _), e in zip(job.trainings, job.estimates, strict=True)}
+    os.environ.update(job.place.environment)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Ray unpacks the job's folder anew for each raylet, for a second one of this machine too.
-    with tempfile.TemporaryDirectory() as folder, cluster_pool(job.cpus):
+    with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        limits = {} if takes_gpu() else thread_limits(job.cpus)
-        place = Place(job.ledger, None, None, {**job.environment, **limits}, takes_gpu())
-        outcomes = train_all(job.trainings, job.snapshot, place, job.cpus)
-        follow(outcomes, place, estimates, slots(job.cpus))
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+        work(job)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: work(Path(sys.argv[1]))))
+    sys.exit(run_command(lambda: main(Path(sys.argv[1]))))

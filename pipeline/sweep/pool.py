@@ -2,15 +2,15 @@
 
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.sweep.fence import GRACE
 from pipeline.sweep.ledger import Record
-from pipeline.sweep.plan import Training
-from pipeline.sweep.snapshot import Snapshot
+from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
+from pipeline.versioning.fence import GRACE
 from pipeline.versioning.repository import Stages
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -18,43 +18,37 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # a training asks for as much as `dvc repro`'s
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 JOINING = 600.0  # seconds in which a cluster's machines may still be on their way
-LOOK = 2.0  # seconds between two looks for them
+LOOK = 1.0  # seconds between two looks for them, or for lines
 RETRIES = 3  # of a training whose worker or machine is lost
 OBJECTS = 128 << 20  # bytes of Ray's store, which holds the snapshot only
-Outcome = list[Record] | TrainingFailedError
+Ended = tuple[Task, Record | TrainingFailedError]
 
 
 @contextmanager
-def cluster_pool(cpus: int) -> Iterator[None]:
-    """Use the cluster that this process was started on as a job, once it has a place to train.
+def pool(cpus: int, cluster: bool) -> Iterator[None]:
+    """Start Ray on this machine, for this process alone; or use the cluster that it is a job of.
 
     Args:
         cpus: processors of a training where there is no GPU.
+
+    Raises:
+        UserError: there is no room for a single training.
     """
-    ray.init(address="auto", logging_level="ERROR", log_to_driver=False)
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    own = {"include_dashboard": False, "object_store_memory": OBJECTS,
+           "_node_ip_address": "127.0.0.1"}  # fmt: skip
+    ray.init("auto", **quiet) if cluster else ray.init("local", **quiet, **own)
     try:
-        deadline = time.monotonic() + JOINING
-        while not count_slots(cpus) and time.monotonic() < deadline:
+        deadline = time.monotonic() + (JOINING if cluster else 0)
+        while not slots(cpus):
+            if time.monotonic() > deadline:
+                there = ray.cluster_resources().get("CPU", 0)
+                said = f"--cpus-per-training {cpus}: there are {there:.0f} processors in all"
+                raise UserError(said)
             time.sleep(LOOK)
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def local_pool() -> Iterator[None]:
-    """Start Ray on this machine, for this process alone and open to it alone."""
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=OBJECTS,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _node_ip_address="127.0.0.1",
-    )
-    try:
         yield
     finally:
         ray.shutdown()
@@ -66,45 +60,52 @@ def takes_gpu() -> bool:
 
 
 def slots(cpus: int) -> int:
-    """Return how many trainings run at once, of so many processors each where there is no GPU.
-
-    Raises:
-        UserError: not a single one.
-    """
-    if room := count_slots(cpus):
-        return room
-    there = ray.cluster_resources().get("CPU", 0)
-    raise UserError(f"--cpus-per-training {cpus}: there are {there:.0f} processors in all")
-
-
-def count_slots(cpus: int) -> int:
-    """Return how many trainings there is room for at once, 0 where none is."""
+    """Return how many trainings run at once, of so many processors each where there is no GPU."""
     there = ray.cluster_resources()
     return int(there["GPU"]) if takes_gpu() else int(there.get("CPU", 0) // cpus)
 
 
+class Board:
+    """What trainings say at each epoch, until it is shown; an actor of Ray's."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Put up a line."""
+        self._lines.append(line)
+
+    def take(self) -> list[str]:
+        """Return the lines that were put up since."""
+        taken, self._lines = self._lines, []
+        return taken
+
+
 def train_all(
-    trainings: Sequence[tuple[Training, Stages]], snapshot: Snapshot, place: Place, cpus: int
-) -> Generator[tuple[Training, Outcome], None, None]:
+    tasks: Sequence[tuple[Task, Stages]], place: Place, cpus: int, say: Callable[[str], Any]
+) -> Generator[Ended, None, None]:
     """Yield each training as it ends. On Ctrl-C, or where the caller stops, the others are ended.
 
     They keep their checkpoints, and their MLflow runs end as KILLED.
 
     Args:
-        trainings: each with dvc.lock's entry of its data (see task.train).
+        tasks: each with dvc.lock's entry of its data.
         cpus: processors of a training where there is no GPU.
+        say: shows a line.
     """
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
-    task = ray.remote(train).options(max_retries=RETRIES, **takes)
-    shared = ray.put(snapshot)
-    pending = {
-        task.remote(training, shared, place, prepared): training for training, prepared in trainings
-    }
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    remote, shared = ray.remote(train).options(max_retries=RETRIES, **takes), ray.put(place)
+    pending = {remote.remote(task, shared, data, board): task for task, data in tasks}
     try:
         while pending:
-            for reference in ray.wait(list(pending))[0]:
-                training = pending.pop(reference)
-                yield training, _outcome(reference)
+            ended = ray.wait(list(pending), timeout=LOOK)[0]
+            with suppress(ray.exceptions.RayError):  # lines are not worth a sweep
+                for line in ray.get(board.take.remote(), timeout=GRACE):
+                    say(line)
+            for reference in ended:
+                yield pending.pop(reference), _outcome(reference)
     finally:
         for reference in pending:
             ray.cancel(reference)
@@ -112,7 +113,7 @@ def train_all(
             ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
 
 
-def _outcome(reference: ray.ObjectRef) -> Outcome:
+def _outcome(reference: ray.ObjectRef) -> Record | TrainingFailedError:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:

@@ -54,15 +54,11 @@ def describe_version(row: dict[str, Any], data: str) -> str:
     """Say what a registered version is, on what it was trained and how good it is.
 
     Args:
-        row: the training's metrics: name, parameters, best_test_accuracy, and best_val_accuracy
-            where there are validation images.
+        row: the training's metrics: name, parameters, best_test_accuracy, best_val_accuracy.
         data: a line as of describe_data.
     """
-    test = f"{100 * row['best_test_accuracy']:.1f} % on the test images"
-    scores = f"{test}, which chose it"
-    if "best_val_accuracy" in row:
-        validation = f"{100 * row['best_val_accuracy']:.1f} % on the validation images"
-        scores = f"{validation}, which chose it, and {test}"
+    validation, test = (f"{100 * row[f'best_{s}_accuracy']:.1f} %" for s in ("val", "test"))
+    scores = f"{validation} on the validation images, which chose it, and {test} on the test images"
     return (
         f"**{row['name']}**, {row['parameters']:,} parameters, trained on {data}: accuracy "
         f"{scores}. {TAKES}"
@@ -72,8 +68,8 @@ def describe_version(row: dict[str, Any], data: str) -> str:
 def describe_registered(data: str) -> str:
     """Say what a registered model is: the networks of one data set."""
     return (
-        f"Classifiers of {data}. `champion` is the best by validation accuracy (by test accuracy "
-        f"where all images were trained on), `challenger` the best of the other networks. {TAKES}"
+        f"Classifiers of {data}. `champion` is the best by validation accuracy, `challenger` the "
+        f"best of the other networks. {TAKES}"
     )
 
 

@@ -47,9 +47,10 @@ class Experiment(NamedTuple):
         if self.name == WORKSPACE:
             file = project_root() / path
             return file.read_bytes() if file.exists() else None
-        md5 = self.hashes.get(str(path))
-        file = cache_folder() / "files" / "md5" / md5[:2] / md5[2:] if md5 else None
-        return file.read_bytes() if file and file.exists() else None
+        if not (md5 := self.hashes.get(str(path))):
+            return None
+        file = cache_folder() / "files" / "md5" / md5[:2] / md5[2:]
+        return file.read_bytes() if file.exists() else None
 
 
 def list_experiments() -> list[Experiment]:
@@ -66,11 +67,10 @@ def list_experiments() -> list[Experiment]:
     found = []
     for (name, revision), (params, lock) in zip(names, contents, strict=True):
         if params and lock:
-            where = name if revision else LOCK
             try:
-                hashes = _hashes(parse_lock(lock, where))
-                found.append(Experiment(name, revision[:7], load_fast(params), hashes))
-            except (UserError, yaml.YAMLError):
+                hashes = _hashes(parse_lock(lock, LOCK))
+                found.append(Experiment(name, revision[:7], _parse_params(params), hashes))
+            except UserError:
                 if not revision:
                     raise
     return found
@@ -100,6 +100,16 @@ def _read_revisions(
     names = [f"{revision}:./{file}" for revision in revisions for file in (PARAMS_FILE, LOCK)]
     contents = list(read_blobs(root, names))
     return zip(contents[::2], contents[1::2], strict=True)
+
+
+def _parse_params(content: bytes) -> dict[str, Any]:
+    try:
+        values = load_fast(content)
+    except yaml.YAMLError as error:
+        raise UserError(f"{PARAMS_FILE} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{PARAMS_FILE} must hold sections like `model:`, got {values!r}")
+    return values
 
 
 def _hashes(stages: Stages) -> dict[str, str]:

@@ -1,13 +1,17 @@
 """Overrides of params.yaml, in the grammar of `dvc exp run -S`."""
 
+import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.core.errors import UserError, first_line
+from pipeline.core.files import read_yaml
 from pipeline.settings.messages import unknown_key
 from pipeline.settings.params import PARAMS_FILE, known_keys
 
@@ -42,7 +46,35 @@ def override_params(folder: Path, overrides: Sequence[str]) -> None:
             apply_overrides(folder / PARAMS_FILE, list(overrides))
     except DvcException as error:
         reason = _unknown_key(overrides) or first_line(error.__cause__ or error)
+        if reason.startswith("Could not override"):  # a key that the section inherits
+            reason += " It is not in that section yet: write ++ before the key"
         raise UserError(f"-S {' -S '.join(overrides)}: {reason}") from None
+
+
+def overridden(text: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the values of a params.yaml's text with overrides.
+
+    Raises:
+        UserError: as override_params.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / PARAMS_FILE
+        file.write_text(f"{text}\n")
+        override_params(file.parent, overrides)
+        return read_yaml(file)
+
+
+def experiment_name(
+    chosen: Sequence[str], choices: Sequence[Sequence[str]], everything: str
+) -> str:
+    """Name an experiment by those overrides that differ between experiments, and a hash of all."""
+    varied = [
+        text.split(".", 1)[-1]
+        for i, text in enumerate(chosen)
+        if len({other[i] for other in choices}) > 1
+    ]
+    words = re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(varied or ["sweep"])).strip("-.")
+    return f"{words[:60]}-{everything[:7]}".replace("..", ".")
 
 
 def _unknown_key(overrides: Sequence[str]) -> str | None:

@@ -1,7 +1,12 @@
 """Files that all machines of a sweep see: a folder, or what DVC's remote is."""
 
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -9,6 +14,10 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.core.errors import UserError, first_line
+from pipeline.versioning.repository import Stages
+
+PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # seconds between attempts: a result is worth waiting for
+Answer = TypeVar("Answer")
 
 
 class Storage(NamedTuple):
@@ -20,6 +29,49 @@ class Storage(NamedTuple):
     def within(self, *folders: str) -> "Storage":
         """Return a folder in it."""
         return Storage(self.files, "/".join((self.root, *folders)))
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file, all of it or nothing.
+
+        Raises:
+            FileExistsError: there is one.
+        """
+        path = f"{self.root}/{name}"
+        if isinstance(self.files, LocalFileSystem):
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".") as partial:
+                partial.write(content)
+                partial.flush()
+                os.fsync(partial.fileno())
+                os.link(partial.name, path)
+            return
+        try:
+            self.files.pipe_file(path, content, mode="create")
+        except OSError:  # S3 has an error of its own for it
+            self.files.invalidate_cache()
+            if self.files.exists(path):
+                raise FileExistsError(path) from None
+            raise
+
+    def missing(self, stages: Stages) -> list[str]:
+        """Return the hashes of the objects of dvc.lock's entries that DVC's remote lacks.
+
+        `dvc push` reports success when objects were missing, and `dvc gc` removes some.
+        """
+        self.files.invalidate_cache()
+        outs = (out for stage in stages.values() for out in stage["outs"])
+        found = (md5 for out in outs for md5 in self._objects(out["md5"]))
+        return [md5 for md5 in found if not self.files.exists(self._path(md5))]
+
+    def _objects(self, md5: str) -> Iterator[str]:
+        """Yield an output's hash, and of a folder that is there the hashes of its files."""
+        yield md5
+        if md5.endswith(".dir") and self.files.exists(self._path(md5)):
+            for entry in json.loads(self.files.cat_file(self._path(md5))):
+                yield entry["md5"]
+
+    def _path(self, md5: str) -> str:
+        return f"{self.root}/files/md5/{md5[:2]}/{md5[2:]}"
 
 
 def local_storage(folder: Path) -> Storage:
@@ -46,3 +98,14 @@ def remote_storage(folder: Path) -> Storage:
             "share results by it: `dvc remote add --default store s3://bucket/path`, and "
             "`make setup-cluster` for S3"
         ) from None
+
+
+def persist(action: Callable[[], Answer]) -> Answer:
+    """Try again where the storage does not answer for a while, whatever its error."""
+    for pause in PAUSES:
+        try:
+            return action()
+        except Exception as error:
+            print(f"tried again in {pause:.0f} s: {error}", flush=True)
+            time.sleep(pause)
+    return action()

@@ -38,10 +38,12 @@ def ledger_of(project, shared):
     """Return the labels of the records in the remote's ledger."""
     client = bucket(shared.s3_address)
     listed = client.list_objects_v2(Bucket="cluster", Prefix=f"{project.remote}/sweep/ledger/")
-    return sorted(
-        json.load(client.get_object(Bucket="cluster", Key=each["Key"])["Body"])["label"]
+    records = {
+        Path(each["Key"]).stem: client.get_object(Bucket="cluster", Key=each["Key"])["Body"].read()
         for each in listed.get("Contents", [])
-    )
+    }
+    # Each training has one by its identity too, which ends with its seed.
+    return sorted(json.loads(text)["label"] for key, text in records.items() if "-" not in key)
 
 
 def runs_of(project):

@@ -1,43 +1,129 @@
+import json
+
 import pytest
 
 from pipeline.commands import lookup as module
-from pipeline.core.errors import UserError
-from pipeline.reporting.experiments import TrackedResult
 from pipeline.settings.trainings import Training
 from pipeline.tracking.lifecycle import tracked_run
+from pipeline.tracking.runs import TRAINING
+from pipeline.versioning.experiments import Experiment
+
+RESNET, BASELINE = Training("model", "dropblock", 0), Training("baseline", "nodrop", 1)
 
 
-@pytest.fixture
-def results(store, monkeypatch):
-    """A result of the workspace whose run is in the store, and one of an experiment without."""
-    with tracked_run("one", {}) as run:
-        pass
-    found = [
-        TrackedResult("workspace", "", Training("model", "dropblock", 0), run.run_id),
-        TrackedResult("block-7", "abc1234", Training("baseline", "nodrop", 1), "f00d" * 8),
-    ]
-    monkeypatch.setattr(module, "list_results", lambda: found)
+def holding(name, revision, training, identity):
+    """An experiment of one training, with its facts in a cache here if it has an identity."""
+    asked = {"networks": [training.network], "variants": [training.variant],
+             "seeds": [training.seed]}  # fmt: skip
+    found = Experiment(name, revision, {"train": asked}, {})
+    CONTENTS[name, training.facts_file] = identity and json.dumps({TRAINING: identity}).encode()
     return found
 
 
-def test_each_result_stands_with_its_run_and_its_status(results):
+CONTENTS = {}
+
+
+@pytest.fixture(autouse=True)
+def contents(monkeypatch):
+    """What the caches here have."""
+    CONTENTS.clear()
+    monkeypatch.setattr(Experiment, "read", lambda self, path: CONTENTS.get((self.name, path)))
+
+
+@pytest.fixture
+def run_id(store):
+    """A run of the resnet's training that ended well, beside one that did not."""
+    with pytest.raises(ValueError), tracked_run("one", {TRAINING: "resnet-id-0"}):
+        raise ValueError
+    with tracked_run("one", {TRAINING: "resnet-id-0"}) as run:
+        return run.run_id
+
+
+@pytest.fixture
+def experiments(run_id, monkeypatch):
+    """The same training in two experiments, and one whose run this store lacks."""
+    found = [
+        holding("workspace", "", RESNET, "resnet-id-0"),
+        holding("block-7", "abc1234", BASELINE, "baseline-id-1"),
+        holding("same", "def5678", RESNET, "resnet-id-0"),
+    ]
+    monkeypatch.setattr(module, "list_experiments", lambda: found)
+    return found
+
+
+def test_each_training_stands_with_the_run_that_has_its_identity(experiments, run_id):
     table = module.lookup(None)
-    assert list(table["network"]) == ["resnet", "baseline"]
-    assert list(table["status"]) == ["FINISHED", "not in this store"]
+    assert list(table["experiment"]) == ["workspace", "block-7", "same"]
+    assert list(table["network"]) == ["resnet", "baseline", "resnet"]
+    assert list(table["variant"]) == ["dropblock", "nodrop", "dropblock"]
+    assert list(table["seed"]) == [0, 1, 0]
+    assert list(table["MLflow run"]) == [run_id, "not in this store", run_id]
 
 
-@pytest.mark.parametrize("name", ["block-7", "abc1234", "abc1234567", "f00df00d"])
-def test_a_name_a_revision_or_the_start_of_a_run_find_it(results, name):
+def test_the_newest_finished_run_of_an_identity_counts(experiments, run_id):
+    with tracked_run("again", {TRAINING: "resnet-id-0"}) as newest:
+        pass
+    assert list(module.lookup("workspace")["MLflow run"]) == [newest.run_id]
+
+
+@pytest.mark.parametrize("name", ["block-7", "abc1234", "abc1234567"])
+def test_a_name_or_a_revision_find_it(experiments, name):
     assert list(module.lookup(name)["experiment"]) == ["block-7"]
 
 
-def test_a_run_leads_back_to_its_experiment(results):
-    assert list(module.lookup(results[0].run_id)["experiment"]) == ["workspace"]
+@pytest.mark.parametrize("length", [6, 32])
+def test_a_run_or_its_start_lead_back_to_all_its_experiments(experiments, run_id, length):
+    assert list(module.lookup(run_id[:length])["experiment"]) == ["workspace", "same"]
 
 
-def test_what_is_not_there_is_said_with_the_way_out(results, monkeypatch):
-    with pytest.raises(UserError, match="no result of nothing; `dvc exp list`"):
-        module.lookup("nothing")
-    monkeypatch.setattr(module, "list_results", list)
-    with pytest.raises(UserError, match="no results yet; run `dvc repro`"):
-        module.lookup(None)
+def test_a_training_whose_facts_are_in_no_cache_here_has_no_row(experiments, monkeypatch):
+    experiments.append(holding("elsewhere", "fff0000", RESNET, None))
+    assert "elsewhere" not in list(module.lookup(None)["experiment"])
+
+
+def test_all_trainings_of_an_experiment_are_joined():
+    asked = {"networks": ["baseline", "model"], "variants": ["dropblock"], "seeds": [0, 3]}
+    experiment = Experiment("e", "abc", {"train": asked}, {})
+    for network in asked["networks"]:
+        for seed in asked["seeds"]:
+            training = Training(network, "dropblock", seed)
+            facts = {TRAINING: f"{network}-id-{seed}"}
+            CONTENTS["e", training.facts_file] = json.dumps(facts).encode()
+    assert {t.label: i for t, i in module.identities(experiment).items()} == {
+        f"{network}-dropblock-{seed}": f"{network}-id-{seed}"
+        for network in asked["networks"]
+        for seed in asked["seeds"]
+    }
+
+
+@pytest.mark.parametrize("params", [{}, {"train": None}, {"train": {"seeds": [0]}}])
+def test_an_experiment_of_another_version_is_left_out(experiments, params):
+    experiments.append(Experiment("old", "fff0000", params, {}))
+    assert "old" not in list(module.lookup(None)["experiment"])
+
+
+def test_a_network_whose_file_is_gone_has_the_name_of_its_section(experiments):
+    experiments.append(holding("old", "fff0000", RESNET._replace(network="gone"), "gone-id-0"))
+    assert list(module.lookup("old")["network"]) == ["gone"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}"])
+def test_facts_that_are_damaged_or_older_are_left_out(experiments, content):
+    CONTENTS["block-7", BASELINE.facts_file] = content
+    assert "block-7" not in list(module.lookup(None)["experiment"])
+
+
+def test_what_is_not_there_is_said_with_the_way_out(experiments, invoke, monkeypatch):
+    code, said = invoke("lookup", "nothing")
+    assert code == 2
+    assert "no result of nothing; `dvc exp list` names the experiments" in said
+    monkeypatch.setattr(module, "list_experiments", list)
+    code, said = invoke("lookup")
+    assert code == 2
+    assert "no results yet; run `dvc repro`" in said
+
+
+def test_the_command_prints_a_table(experiments, run_id, invoke):
+    code, said = invoke("lookup", "workspace")
+    assert code == 0
+    assert f"| workspace    |       | resnet    | dropblock |      0 | {run_id} |" in said

@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline.commands.predict import load_classifier, top_classes
 from pipeline.tracking.registry import Registry
+from pipeline.tracking.runs import TRAINING
 from tests.made_up_results import DIGEST, write_results
 from tests.small_model import log_small_model
 
@@ -16,9 +17,9 @@ def test_the_most_probable_classes_come_first():
 
 def test_a_network_of_the_registry_comes_with_the_class_names_of_its_version(workspace, store):
     write_results(workspace, seeds=[0])
-    _, uri = log_small_model()
     names = [f"name {i}" for i in range(2)]
-    Registry("digits", DIGEST).register(uri, "champion", {"class_names": json.dumps(names)})
+    tags = {TRAINING: "identity-0", "class_names": json.dumps(names)}
+    Registry("digits", DIGEST).register(log_small_model(), "champion", tags, "")
     model, found = load_classifier("champion")
     assert found == names
     assert model.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)

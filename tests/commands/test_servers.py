@@ -82,9 +82,22 @@ def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, 
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000/")
     monkeypatch.setattr(servers, "open_store", Client)
+    monkeypatch.setattr(servers, "fill_store", lambda: None)
     code, said = invoke("ui")
     assert code == 0
     assert "http://tracking.example:5000/#/experiments/7/runs" in said
+
+
+@pytest.mark.parametrize("lacking", [["results of the workspace are not in MLflow"], []])
+def test_a_store_that_lacks_the_workspaces_results_is_filled(
+    workspace, monkeypatch, params, lacking
+):
+    published = []
+    monkeypatch.setattr(servers, "missing_results", lambda: lacking)
+    monkeypatch.setattr(servers, "load_params", lambda: params)
+    monkeypatch.setattr(servers, "publish", published.append)
+    servers.fill_store()
+    assert published == [params] * len(lacking)
 
 
 def test_a_training_of_this_folder_is_served(workspace, monkeypatch, capsys):

@@ -16,7 +16,13 @@ SIX = [580, 588, 592, 584, 586, 590]
 PARAMS = {
     "data": {"path": "/a"},
     "augment": {"policy": "translate"},
-    "model": {"epochs": 10, "drop_block_size": 5, "conv_keep_end": 0.9},
+    "model": {
+        "epochs": 10,
+        "drop_block_size": 5,
+        "conv_keep_start": 1.0,
+        "conv_keep_step": 0.1,
+        "conv_keep_end": 0.9,
+    },
     "train": {"seeds": [0], "networks": ["model"], "watch": "none", "variants": ["dropblock"]},
     "report": {"figure_dpi": 110},
 }
@@ -94,8 +100,12 @@ def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "of_summary", "named"),
     [
-        ({"model": {"epochs": 12}}, {}, "model.epochs: 12 here, 10 published"),
-        ({"train": PARAMS["train"] | {"variants": ["nodrop"]}}, {}, "DropBlock: off here"),
+        ({"model": {"epochs": 12}}, {}, "resnet: epochs: 12 here, 10 published"),
+        (
+            {"train": PARAMS["train"] | {"variants": ["nodrop"]}},
+            {},
+            "resnet: drop_block_size: off here",
+        ),
         ({}, {"digest": "other"}, "data: prepared from others"),
         ({}, {"scored": "val"}, "data: prepared from others"),
     ],

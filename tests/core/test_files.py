@@ -3,7 +3,14 @@ import hashlib
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import hash_file, project_root, read_json, work_folder, write_json
+from pipeline.core.files import (
+    hash_file,
+    project_root,
+    read_json,
+    read_yaml,
+    work_folder,
+    write_json,
+)
 
 
 def test_the_main_repository_is_found_from_a_folder_in_it_and_named_by_dvc(workspace, monkeypatch):
@@ -36,3 +43,37 @@ def test_a_files_digest_is_that_of_its_bytes(tmp_path):
     (tmp_path / "a").write_bytes(content)
     assert hash_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
     assert hash_file(tmp_path / "a", "md5") == hashlib.md5(content).hexdigest()
+
+
+def test_yaml_is_read_with_its_types_and_without_a_mark_of_byte_order(tmp_path):
+    (tmp_path / "a.yaml").write_text("\ufeffmodel:\n  width: 1e-3\n  on: no\n  list: [1, null]\n")
+    assert read_yaml(tmp_path / "a.yaml") == {
+        "model": {"width": 1e-3, "on": "no", "list": [1, None]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("model:\n  width: 1\n  width: 2\n", "is not valid YAML: line 3"),
+        ("model:\n\twidth: 1\n", "is not valid YAML: line 2"),
+        ("model: [", "is not valid YAML"),
+        ("- 1\n", "must hold sections"),
+        ("", "must hold sections"),
+        (b"\xff\xfe\x00\x01", "cannot be read"),
+    ],
+)
+def test_what_is_no_yaml_of_sections_is_refused(tmp_path, text, shown):
+    file = tmp_path / "params.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=f"params.yaml {shown}"):
+        read_yaml(file)
+
+
+def test_a_folder_and_nothing_in_place_of_a_yaml_file_are_refused(tmp_path):
+    with pytest.raises(
+        UserError, match=r"params.yaml not found; .*`python -m pipeline preset quick`"
+    ):
+        read_yaml(tmp_path / "params.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_yaml(tmp_path)

@@ -22,8 +22,8 @@ CLIENTS, SECONDS = 200, 60
 def test_twenty_queued_experiments_end_complete_in_dvc_and_mlflow(finished_project, tmp_path):
     project = copy_project(finished_project, tmp_path / "copy")
     # None of them is that of the finished run: it would be restored with its run, not trained.
-    decays = ",".join(f"0.{70 + i}" for i in range(EXPERIMENTS))
-    project.run("dvc", "exp", "run", "--queue", "-S", f"model.learning_rate_decay={decays}")
+    steps = ",".join(f"0.0{101 + i}" for i in range(EXPERIMENTS))
+    project.run("dvc", "exp", "run", "--queue", "-S", f"model.conv_keep_step={steps}")
     begun = time.perf_counter()
     project.run("dvc", "queue", "start", "-j", str(WORKERS))
     while "Queued" in (status := project.run("dvc", "queue", "status").stdout) or (
@@ -37,7 +37,7 @@ def test_twenty_queued_experiments_end_complete_in_dvc_and_mlflow(finished_proje
     assert len(names) >= EXPERIMENTS
     client, runs = runs_of(project)
     queued = [run for run in runs if run.data.tags["dvc.experiment"] in names]
-    assert len({run.data.params["learning_rate_decay"] for run in queued}) == EXPERIMENTS
+    assert len({run.data.params["conv_keep_step"] for run in queued}) == EXPERIMENTS
     for run in queued:
         assert run.info.status == "FINISHED"
         steps = [m.step for m in client.get_metric_history(run.info.run_id, "val_loss")]
@@ -59,7 +59,7 @@ async def ask_for_a_minute(address):
                     content = await answer.json()
                     if answer.status != 200 or len(content["predictions"][0]) != 10:
                         errors.append(content)
-            except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+            except (TimeoutError, aiohttp.ClientError) as error:
                 errors.append(error)
             latencies.append(time.perf_counter() - begun)
 

@@ -2,17 +2,17 @@
 
 import json
 import re
+import shlex
 
 import pytest
-from ruamel.yaml import YAML
 
-from tests.conftest import REPOSITORY, copy_project, runs_of, stages_run
+from tests.conftest import REPOSITORY, TINY, copy_project, runs_of, stages_run
 
 pytestmark = pytest.mark.slow
 
 GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text().split("## A third network")[1]
 FILE = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)[1]
-SECTION = re.search(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)[1]
+PRESET = re.search(r"^\$ python -m pipeline (preset .*)$", GUIDE, re.MULTILINE)[1]
 
 
 @pytest.fixture
@@ -20,16 +20,13 @@ def project(finished_project, tmp_path):
     return copy_project(finished_project, tmp_path / "copy")
 
 
-def test_a_third_network_is_a_file_a_section_and_a_name(project):
+def test_a_third_network_is_a_file_and_a_name_in_params(project):
     (project.folder / "pipeline/networks/pyramid.py").write_text(FILE)
-    params = project.folder / "params.yaml"
-    section = SECTION.replace("epochs: 12", "epochs: 2").replace("width: 0.125", "width: 0.03")
-    text = params.read_text().replace("[baseline, model]", "[baseline, model, pyramid]")
-    params.write_text(f"{text}\n{section}")
-    YAML(typ="safe").load(params)
+    tiny = [f"{key}={value}" for key, value in TINY.items()]
+    project.run("python", "-m", "pipeline", *shlex.split(PRESET), *tiny, "pyramid.width=0.03")
     output = project.run("dvc", "repro").stdout
     training = "pyramid-dropblock-0"
-    assert stages_run(output) == [f"train@{training}", f"evaluate@{training}", "report", "register"]
+    assert stages_run(output) == [f"train@{training}", f"evaluate@{training}", "report", "publish"]
 
     markdown = (project.folder / "reports/report.md").read_text()
     assert markdown.startswith("# Baseline, resnet or pyramid?\n")
@@ -45,6 +42,7 @@ def test_a_third_network_is_a_file_a_section_and_a_name(project):
     _, runs = runs_of(project)
     (run,) = [run for run in runs if run.data.tags["network"] == "pyramid"]
     assert run.info.status == "FINISHED"
+    assert (run.data.params["epochs"], run.data.params["learning_rate"]) == ("2", "0.05")
     table = project.run("python", "-m", "pipeline", "lookup").stdout
     assert re.search(r"workspace .*\| pyramid ", table)
     page = project.run("dvc", "plots", "show", "-o", "plots_out").stdout
@@ -55,7 +53,7 @@ def test_a_third_network_is_a_file_a_section_and_a_name(project):
 
 def test_a_network_can_be_run_alone(project):
     done = project.run("dvc", "exp", "run", "-n", "alone", "-S", "train.networks=[model]")
-    assert stages_run(done.stdout) == ["report", "register"]
+    assert stages_run(done.stdout) == ["report", "publish"]
     markdown = (project.folder / "reports/report.md").read_text()
     assert "No verdict: the resnet was trained alone" in markdown
     assert project.run("dvc", "status").stdout.strip().endswith("up to date.")

@@ -3,13 +3,18 @@
 import io
 import json
 import shutil
+import zipfile
 
 import pandas as pd
 import pytest
+from PIL import Image
 
-from tests.conftest import TINY, copy_project, runs_of, stages_run
+from pipeline.core.files import hash_file
+from tests.conftest import TINY, copy_project, project_in, runs_of, stages_run
+from tests.store_contents import everything
 
 pytestmark = pytest.mark.slow
+RESNET = "resnet, {} blocks, keep 1 to 0.99, seed 0"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,7 @@ def test_both_networks_are_trained_evaluated_and_reported(project):
         "evaluate@baseline-dropblock-0",
         "evaluate@model-dropblock-0",
         "report",
-        "register",
+        "publish",
     }
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
     for network in ("baseline", "resnet"):
@@ -41,10 +46,13 @@ def test_both_networks_are_trained_evaluated_and_reported(project):
 def test_each_training_has_one_finished_run_with_everything(project):
     client, runs = runs_of(project)
     by_name = {run.info.run_name: run for run in runs}
-    assert set(by_name) >= {"baseline block=1 seed=0", "resnet block=5 seed=0"}
-    run = by_name["resnet block=5 seed=0"]
+    baseline = "baseline, single units, keep 0.95, seed 0"
+    assert set(by_name) == {baseline, RESNET.format("5x5")}
+    run = by_name[RESNET.format("5x5")]
     run_id = run.info.run_id
     assert run.info.status == "FINISHED"
+    facts = json.loads((project.folder / "outputs/facts/model-dropblock-0.json").read_text())
+    assert run.data.tags["training"] == facts["training"]
     assert {"width", "drop_block_size", "train.clip_norm", "data.sharpen", "augment.crop_pixels",
             "tensorflow", "seed"} <= set(run.data.params)  # fmt: skip
     history = pd.read_csv(project.folder / "outputs/history/model-dropblock-0.csv")
@@ -60,7 +68,8 @@ def test_each_training_has_one_finished_run_with_everything(project):
         "digits train", "digits validation", "digits test",
     }  # fmt: skip
     artifacts = {item.path for item in client.list_artifacts(run_id)}
-    assert {"figures", "params.yaml", "requirements.lock", "model-dropblock-0.csv"} <= artifacts
+    assert {"figures", "report", "params.yaml", "requirements.lock",
+            "model-dropblock-0.csv"} <= artifacts  # fmt: skip
     assert run.outputs.model_outputs
     model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert model.status == "READY"
@@ -70,6 +79,34 @@ def test_no_run_is_left_running_and_no_checkpoint_is_left_behind(project):
     _, runs = runs_of(project)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert not [p.name for p in (project.folder / ".training").iterdir() if p.is_dir()]
+
+
+def contents_of(file):
+    """Return a file's content, of an archive those of all its parts."""
+    if not zipfile.is_zipfile(file):
+        return [file.read_bytes()]
+    with zipfile.ZipFile(file) as archive:
+        return [archive.read(name) for name in archive.namelist()]
+
+
+def test_nothing_that_dvc_keeps_names_a_run_or_a_model_of_one_store(project):
+    client, runs = runs_of(project)
+    models = client.search_logged_models([runs[0].info.experiment_id])
+    assert len(models) == 2
+    ids = [run.info.run_id for run in runs] + [model.model_id for model in models]
+    files = [file for folder in ("data", "outputs", "reports") for file in
+             (project.folder / folder).rglob("*") if file.is_file()]  # fmt: skip
+    assert len(files) > 20
+    for file in [*files, project.folder / "dvc.lock"]:
+        for content in contents_of(file):
+            assert not [each for each in ids if each.encode() in content], file
+
+
+def test_publishing_again_changes_nothing(project):
+    project.run("python", "-m", "pipeline", "lookup")  # the store follows its copied folder
+    before = everything(project.folder)
+    project.run("python", "-m", "pipeline", "publish")
+    assert everything(project.folder) == before
 
 
 def test_a_second_repro_runs_nothing(project):
@@ -95,12 +132,12 @@ def test_a_changed_block_size_reruns_the_resnet_and_the_report_only(project):
         "train@model-dropblock-0",
         "evaluate@model-dropblock-0",
         "report",
-        "register",
+        "publish",
     ]
     _, runs = runs_of(project)
     assert len(runs) == before + 1
     (new,) = [run for run in runs if run.data.tags["dvc.experiment"] == "block-2"]
-    assert new.info.run_name == "resnet block=2 seed=0"
+    assert new.info.run_name == RESNET.format("2x2")
     table = pd.read_csv(io.StringIO(project.run("dvc", "exp", "show", "--csv").stdout))
     assert "block-2" in set(table["Experiment"])
     project.run("git", "checkout", "-q", "--", ".")
@@ -111,7 +148,7 @@ def test_a_wrong_value_stops_before_anything_runs_with_one_message(project):
     done = project.run("dvc", "exp", "run", "-S", "model.drop_block_size=0", check=False)
     assert done.returncode != 0
     text = done.stdout + done.stderr
-    assert "model.drop_block_size = 0: must be a whole number at least 1" in text
+    assert "model.drop_block_size = 0: input should be greater than or equal to 1" in text
     assert "Traceback" not in text
     project.run("git", "checkout", "-q", "--", ".")
     project.run("dvc", "checkout", "-q")
@@ -124,8 +161,98 @@ def test_without_git_everything_but_the_commit_is_there(project, tmp_path):
     changed = [f"{key}={value}" for key, value in {**TINY, "model.epochs": 1}.items()]
     project.run("python", "-m", "pipeline", "preset", "quick", *changed, cwd=folder)
     done = project.run("dvc", "repro", cwd=folder)
-    assert {"train@model-dropblock-0", "report", "register"} <= set(stages_run(done.stdout))
+    assert {"train@model-dropblock-0", "report", "publish"} <= set(stages_run(done.stdout))
     report = (folder / "reports/report.md").read_text()
     assert "Trained at git commit" in report
     assert "no git" in report
-    assert "Across experiments" in report
+    runs = project_in(folder).run("python", "-m", "pipeline", "lookup").stdout
+    assert "not in this store" not in runs
+
+
+TRAIN = {network: f"train@{network}-dropblock-0" for network in ("baseline", "model")}
+FORCED = "train@model-dropblock-0"
+
+
+def trained(project, *overrides):
+    """Run an experiment; return which networks it trained."""
+    settings = [word for override in overrides for word in ("-S", override)]
+    ran = stages_run(project.run("dvc", "exp", "run", *settings).stdout)
+    return {network for network, stage in TRAIN.items() if stage in ran}
+
+
+def one_setting_each(project):
+    """Return the rows of `pipeline compare`: network, then what differs, then its experiments."""
+    project.run("python", "-m", "pipeline", "compare")
+    page = (project.folder / "reports/experiments/report.md").read_text()
+    table = page.split("## All settings")[1]
+    rows = [[c.strip() for c in line.split("|")[1:-1]]
+            for line in table.splitlines() if line.startswith("|")]  # fmt: skip
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
+
+
+def test_a_day_of_changes_trains_what_they_change_and_leaves_all_in_agreement(
+    finished_project, tmp_path
+):
+    project = copy_project(finished_project, tmp_path / "a day")
+    begin = [f"{key}={value}" for key, value in TINY.items()]
+
+    def reset():
+        project.run("python", "-m", "pipeline", "preset", "quick", *begin)
+
+    assert trained(project, "model.drop_block_size=7") == {"model"}
+    reset()
+    assert trained(project, "recipe.learning_rate=0.04") == {"baseline", "model"}
+    reset()
+    assert trained(project, "++model.learning_rate=0.04") == set()  # as in the one before
+    reset()
+    assert trained(project, "++model.learning_rate=0.03") == {"model"}
+    reset()
+    ran = stages_run(project.run("dvc", "repro").stdout)
+    assert not {*TRAIN.values()} & set(ran)
+    assert project.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+    assert project.run("python", "-m", "pipeline", "doctor").stdout == "all fine\n"
+
+    rows = one_setting_each(project)
+    found = sorted((r["network"], r["learning_rate"], r["drop_block_size"]) for r in rows)
+    assert found == [
+        ("baseline", "0.04", "-"), ("baseline", "0.05", "-"),
+        ("resnet", "0.03", "5"), ("resnet", "0.04", "5"),
+        ("resnet", "0.05", "5"), ("resnet", "0.05", "7"),
+    ]  # fmt: skip
+    _, runs = runs_of(project)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == len({run.data.tags["training"] for run in runs}) == len(rows)
+    assert "not in this store" not in project.run("python", "-m", "pipeline", "lookup").stdout
+
+
+def test_a_training_made_again_by_force_has_one_finished_run(finished_project, tmp_path):
+    project = copy_project(finished_project, tmp_path / "forced")
+    project.run("dvc", "repro", "--force", "--single-item", FORCED)
+    project.run("dvc", "repro")
+    _, runs = runs_of(project)
+    resnet = [run for run in runs if run.data.tags["network"] == "resnet"]
+    assert sorted(run.info.status for run in resnet) == ["FINISHED", "KILLED"]
+    assert len({run.data.tags["training"] for run in resnet}) == 1
+    (counts,) = [run for run in resnet if run.info.status == "FINISHED"]
+    history = project.folder / "outputs/history/model-dropblock-0.csv"
+    assert counts.data.tags["history"] == hash_file(history)
+    assert "test_accuracy" in counts.data.metrics
+
+
+def test_a_project_that_was_moved_predicts_and_trains_on_in_its_new_place(
+    finished_project, tmp_path
+):
+    project = copy_project(finished_project, tmp_path / "begun")
+    moved = project_in(project.folder.rename(tmp_path / "übrige Läufe"))
+    Image.new("L", (50, 80), 90).save(tmp_path / "a.png")
+    said = moved.run("python", "-m", "pipeline", "predict", str(tmp_path / "a.png")).stdout
+    assert said.count("%") == 5
+    before = everything(moved.folder)
+    moved.run("python", "-m", "pipeline", "publish")
+    assert everything(moved.folder) == before
+    moved.run("dvc", "exp", "run", "-S", "model.epochs=1")
+    client, runs = runs_of(moved)
+    for run in runs:
+        assert run.info.artifact_uri.startswith((moved.folder / "mlartifacts").as_uri())
+        assert client.list_artifacts(run.info.run_id)
+    assert not project.folder.exists()

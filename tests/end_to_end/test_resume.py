@@ -26,6 +26,7 @@ from tests.conftest import (
     quick_values,
     runs_of,
     start_python,
+    with_values,
 )
 
 pytestmark = pytest.mark.slow
@@ -39,12 +40,8 @@ TIMES = ["seconds", "images_per_second", "peak_memory_mb"]
 
 def write_params(folder, **changes):
     """Write params.yaml of a tiny deterministic training."""
-    values = quick_values()
-    for key, value in TINY.items():
-        section, name = key.split(".")
-        values[section][name] = value
-    values["train"]["deterministic"] = True
-    values["model"] |= {"epochs": EPOCHS, **changes}
+    own = {f"model.{key}": value for key, value in {"epochs": EPOCHS, **changes}.items()}
+    values = with_values(quick_values(), {**TINY, "train.deterministic": True, **own})
     YAML().dump(values, folder / "params.yaml")
 
 

@@ -11,21 +11,28 @@ pytestmark = pytest.mark.slow
 
 TRAIN = {"train@baseline-dropblock-0", "train@model-dropblock-0"}
 EVALUATE = {"evaluate@baseline-dropblock-0", "evaluate@model-dropblock-0"}
-ALL_BUT_TRAIN = {"prepare", "report", "register", *EVALUATE}
+ALL_BUT_TRAIN = {"prepare", "report", "publish", *EVALUATE}
 # The stages whose own dependency a change is; those that come after them follow.
 RUN_AGAIN = {
     "core/errors.py": ALL_BUT_TRAIN,
+    "core/recipe.py": ALL_BUT_TRAIN | TRAIN,
     "core/records.py": ALL_BUT_TRAIN | TRAIN,
+    "settings/identity.py": {"report", "publish"},
+    "settings/trainings.py": TRAIN | EVALUATE | {"report", "publish"},
     "data/sharpen.py": {"prepare"} | EVALUATE,
+    "networks/__init__.py": set(),
     "networks/model.py": {"train@model-dropblock-0", "evaluate@model-dropblock-0"},
     "networks/shared/blocks.py": TRAIN | EVALUATE,
-    "tracking/registry.py": EVALUATE | {"register"},
+    "tracking/registry.py": {"publish"},
+    "versioning/kept.py": {"publish"},
     "training/augment.py": TRAIN | EVALUATE,
-    "evaluation/scores.py": EVALUATE | {"report", "register"},
+    "evaluation/scores.py": EVALUATE | {"report", "publish"},
     "reporting/sections/summary.py": {"report"},
+    "reporting/experiments.py": {"report"},
     "stages/train.py": set(),
     "stages/report.py": {"report"},
-    "commands/preset.py": set(),
+    "stages/publish.py": {"publish"},
+    "commands/compare.py": set(),
     "__main__.py": set(),
 }
 IMPORT_ALL = """

@@ -3,7 +3,6 @@ import pytest
 
 from pipeline.evaluation.masks import expected_share, measure_drop_blocks
 from pipeline.networks.shared.models import build_model
-from pipeline.training.schedules import of_variant
 
 
 def test_blocks_of_one_unit_drop_just_what_is_asked_for():
@@ -28,7 +27,7 @@ def test_the_expectation_is_that_of_drawing_masks(side, block, keep):
 
 
 def test_the_layers_of_the_resnet_are_measured_one_by_one(params):
-    recipe = params.model.model_copy(update={"width": 0.1})
+    recipe = params.network("model").model_copy(update={"width": 0.1})
     rows, masks = measure_drop_blocks(build_model("model", recipe, 10), keep=0.8)
     assert [row["map"] for row in rows] == ["32x32", "16x16", "8x8", "4x4"]
     assert [row["block_size"] for row in rows] == [5, 5, 5, 0]
@@ -41,5 +40,5 @@ def test_the_layers_of_the_resnet_are_measured_one_by_one(params):
 
 
 def test_a_network_without_dropblock_has_nothing_to_measure(params):
-    recipe = of_variant(params.baseline, "nodrop")
+    recipe = params.network("baseline", "nodrop")
     assert measure_drop_blocks(build_model("baseline", recipe, 10), keep=1.0) == ([], {})

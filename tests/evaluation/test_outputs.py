@@ -29,7 +29,6 @@ def saved(workspace):
     outputs.save_metrics(TRAINING, {"digest": "d1", "epochs": 3}, SCORES)
     outputs.save_predictions(TRAINING, predictions, TEST)
     outputs.save_masks(TRAINING, {"block1": np.ones((8, 8, 4))})
-    outputs.save_logged_model(TRAINING, "run", "models:/m-1")
     return predictions
 
 
@@ -43,12 +42,18 @@ def test_all_comes_back_as_it_was_saved(saved):
     for name, array in vars(TEST).items():
         np.testing.assert_array_equal(getattr(test, name), array)
     assert outputs.load_masks(TRAINING)["block1"].shape == (8, 8, 4)
-    assert outputs.load_logged_model(TRAINING) == {"run_id": "run", "model_uri": "models:/m-1"}
 
 
 def test_a_table_of_trainings_has_the_names_for_people(saved):
     table = outputs.metrics_table([TRAINING], "d1")
     assert table.loc[0, "network"] == "resnet"
+
+
+def test_the_table_of_a_training_has_all_scores(saved):
+    table = outputs.scores_table(TRAINING).set_index(["weights", "images"])
+    assert table.loc[("best", "test")].to_dict() == SCORES["best"]["test"]
+    assert table.loc[("last", "val"), "accuracy"] == 0.25
+    assert len(table) == 2
 
 
 def test_unique_images_are_the_first_of_each_group_that_training_does_not_have():
@@ -74,7 +79,6 @@ DAMAGES = {
         "Object arrays cannot be loaded",
     ),
     "masks missing": ("masks.npz", lambda f: f.unlink(), "masks.npz cannot be read"),
-    "the run missing": ("logged_model.json", lambda f: f.unlink(), "logged_model.json cannot"),
 }  # fmt: skip
 
 
@@ -86,7 +90,6 @@ def test_what_is_missing_or_damaged_is_named_with_the_way_out(saved, capsys, cas
         "metrics.json": lambda: outputs.load_metrics(TRAINING, "d1"),
         "predictions.npz": lambda: outputs.load_predictions(TRAINING),
         "masks.npz": lambda: outputs.load_masks(TRAINING),
-        "logged_model.json": lambda: outputs.load_logged_model(TRAINING),
     }
     with pytest.raises(UserError, match=message) as caught:
         load[name]()

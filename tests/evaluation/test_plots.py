@@ -13,7 +13,7 @@ def test_dropped_units_are_black_and_kept_ones_are_not():
     picture = figure.axes[0].images[0].get_array()
     second = picture[1:9, 11:19]  # channels 0 and 1 side by side, framed
     np.testing.assert_array_equal(second == 0, mask[..., 1] == 0)
-    assert "blocks of 3x3, 3.5 % dropped" in figure.axes[0].get_title()
+    assert "3x3 blocks, 3.5 % dropped" in figure.axes[0].get_title()
 
 
 def test_each_network_has_a_colour_of_its_own():

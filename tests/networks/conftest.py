@@ -2,6 +2,13 @@ import numpy as np
 import pytest
 
 from pipeline.networks.shared.models import build_model
+from tests.conftest import checked
+
+
+@pytest.fixture
+def params():
+    """Those of the quick preset, which has no section sprint, with one."""
+    return checked(**{"sprint.width": 0.125, "sprint.conv_keep_end": 0.8})
 
 
 @pytest.fixture

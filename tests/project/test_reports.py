@@ -1,6 +1,5 @@
 """What the committed reports say follows from the data committed beside them."""
 
-import itertools
 import json
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from scipy import stats
 
 from tests.conftest import REPOSITORY
+from tests.recomputed import assert_contrasts_follow, evidence, interval_of
 
 
 @pytest.fixture(scope="module")
@@ -59,26 +59,11 @@ def published(folder):
 EACH_REPORT = pytest.mark.parametrize("folder", [published(folder) for folder in PUBLISHED])
 
 
-def evidence(folder):
-    """The committed figures, and whether each training has each image right, by its name."""
-    figures = json.loads((folder / "comparison.json").read_text())
-    with np.load(folder / "predictions.npz") as saved:
-        bits = np.unpackbits(saved["right"], axis=1, count=figures["images"])
-        rows = dict(zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True))
-    return figures, {name: bits[row].astype(float) for name, row in rows.items()}
-
-
 def of_this_run(right, network, seeds):
     """(seeds, images) answers of the variant that the report is about: the first with results."""
     variants = [name.split("/")[2] for name in right if name.startswith(f"this run/{network}/")]
     names = [f"this run/{network}/{variants[0]}/{seed}" for seed in seeds]
     return np.array([right[name] for name in names])
-
-
-def interval_of(differences):
-    found = stats.ttest_1samp(differences, 0)
-    bounds = found.confidence_interval(0.95)
-    return bounds.low, bounds.high
 
 
 def test_reports_with_their_evidence_are_committed():
@@ -127,52 +112,7 @@ def test_differences_intervals_and_p_values_follow_from_the_committed_prediction
 @pytest.mark.parametrize("kind", ["found", "leads"])
 def test_contrasts_of_experiments_follow_from_the_committed_predictions(folder, kind):
     figures, right = evidence(folder)
-    contrasts = figures["contrasts"].get(kind, [])
-    tested = [c for c in contrasts if c["adjusted_p"] is not None]
-    for said in contrasts:
-        by_seed = contrast_of(right, said)
-        assert by_seed.mean(axis=1) == pytest.approx(list(said["by_seed"].values()))
-        assert said["mean"] == pytest.approx(by_seed.mean())
-        if len(by_seed) > 1 and np.ptp(by_seed.mean(axis=1)):
-            bounds = interval_of(by_seed.mean(axis=1))
-            assert (said["low"], said["high"]) == pytest.approx(bounds)
-    if tested:
-        counts = np.array([contrast_of(right, said).sum(axis=1) for said in tested])
-        assert [c["adjusted_p"] for c in tested] == pytest.approx(max_t(counts), abs=0.01)
-
-
-def contrast_of(right, said):
-    """(seeds, images) answers of a setting minus another's: its network's, or another network's."""
-
-    def answers(experiments, network, seed):
-        ends = f"/{network}/", f"/{seed}"
-        return next(
-            values
-            for name, values in right.items()
-            if name.split("/")[0] in experiments and ends[0] in name and name.endswith(ends[1])
-        )
-
-    network, other = said["network"], said.get("other", said["network"])
-    return np.array(
-        [
-            answers(said["experiments"], network, seed) - answers(said["reference"], other, seed)
-            for seed in said["by_seed"]
-        ]
-    )
-
-
-def max_t(counts):
-    """Step-down max-T by SciPy's t statistic, every flip of whole seeds."""
-    flips = list(itertools.product([1, -1], repeat=counts.shape[1]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        table = [np.abs(stats.ttest_1samp(counts * f, 0, axis=1).statistic) for f in flips]
-    statistics = np.nan_to_num(np.array(table), nan=0.0)
-    order, found, highest = np.argsort(-statistics[0]), np.empty(len(counts)), 0.0
-    for step, contrast in enumerate(order):
-        largest = statistics[:, order[step:]].max(axis=1)
-        highest = max(highest, np.mean(largest >= statistics[0, contrast] * (1 - 1e-9)))
-        found[contrast] = highest
-    return found.tolist()
+    assert_contrasts_follow(figures.get("contrasts", {}).get(kind, []), right)
 
 
 @EACH_REPORT
@@ -225,10 +165,12 @@ def test_the_final_runs_of_the_pages_are_those_of_the_table():
         assert int(seeds) == len(found)
         shown = [float(cell.split()[0]) for cell in (accuracy, flipped)]
         assert shown == pytest.approx(100 * found.mean().to_numpy(), abs=0.051)
-    front = (REPOSITORY / "README.md").read_text()
-    best = 100 * final.groupby("network")["test_accuracy"].mean()["sprint"]
-    assert f"`sprint`, a third network, has **{best:.1f} %**" in front
-    assert f"{100 * final['test_accuracy'][final['pflop'] == 0.98].item():.1f} % test" in front
+    preset = (REPOSITORY / "presets/accurate.yaml").read_text()
+    best = (100 * final.groupby("network")["test_accuracy"].mean())["sprint"]
+    ends = {n: 100 * mine.loc[mine["pflop"].idxmax(), "test_accuracy"]
+            for n, mine in final.groupby("network")}  # fmt: skip
+    assert f"resnet {ends['resnet']:.1f} %, baseline {ends['baseline']:.1f} %" in preset
+    assert f"sprint {best:.1f} %" in preset
 
 
 def test_others_recipes_name_their_source():

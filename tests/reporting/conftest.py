@@ -24,7 +24,10 @@ def predicting(classes):
 def results_of(predictions, labels, history=None):
     """Results with these log-probabilities by (network, variant, seed)."""
     labels = np.array(labels)
-    rows = [{"network": n, "section": n, "variant": v, "seed": s} for n, v, s in predictions]
+    rows = [
+        {"network": n, "section": n, "variant": v, "seed": s, "training": f"{n}-{v}-{s}"}
+        for n, v, s in predictions
+    ]
     return Results(
         networks=tuple(dict.fromkeys(n for n, *_ in predictions)),
         asked_variants=("dropblock",),

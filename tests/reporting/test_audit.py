@@ -41,11 +41,6 @@ def test_more_than_256_classes_fit(tmp_path):
     assert read["this run/a/dropblock/0"].predicted.tolist() == [300, 1]
 
 
-def test_an_experiments_own_answers_are_taken_under_its_name():
-    answers = {"this run/a/dropblock/0": None, "block-7/a/dropblock/0": None}
-    assert list(audit.of_experiment(answers, "block-1")) == ["block-1/a/dropblock/0"]
-
-
 def test_what_is_no_such_file_holds_nothing():
     assert audit.read_answers(b"something else") == {}
     assert audit.read_answers(b"") == {}

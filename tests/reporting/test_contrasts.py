@@ -4,7 +4,14 @@ from scipy import stats
 
 from pipeline.core.errors import UserError
 from pipeline.reporting.comparison import max_t_p_values
-from pipeline.reporting.contrasts import contrast, describe_change, largest_common, setting_of
+from pipeline.reporting.contrasts import (
+    OFF,
+    contrast,
+    describe_change,
+    describe_contrasts,
+    largest_common,
+    numbers_of,
+)
 from tests.made_up_experiments import BASELINE, SEEDS, counts, experiment
 
 
@@ -48,12 +55,28 @@ def test_experiments_of_single_seeds_are_put_together():
     assert resnet.right == whole
 
 
-def test_other_results_of_the_same_numbers_and_seed_are_kept_apart_and_named(experiments):
-    moved = experiment("moved", counts(470, 9))
+def test_other_results_of_the_same_training_are_left_out_and_named(experiments):
+    moved = experiment("moved", counts(470, 9), {seed: 380 + seed for seed in SEEDS})
     found = contrast([*experiments, moved], None)
     assert found.unlike == ["moved (resnet)"]
-    (same,) = [c for c in found.family if c.setting.experiments == ["moved"]]
-    assert same.label == "same numbers, other code or machine"
+    assert [s.experiments for s in found.settings if s.network == "resnet"] == [
+        ["this run"], ["block-1"], ["block-7"], ["block-9"],
+    ]  # fmt: skip
+    assert len(found.leads) == len(contrast(experiments, None).leads)
+
+
+def test_the_reference_is_what_others_are_unlike(experiments):
+    moved = experiment("moved", counts(470, 9))
+    assert contrast([*experiments, moved], "moved").unlike == ["this run (resnet)"]
+
+
+def test_the_same_numbers_by_other_code_are_two_settings(experiments):
+    later = experiment("later", counts(470, 9))
+    later.summary["settings"]["resnet"] = "of other code"
+    found = contrast([*experiments, later], None)
+    (same,) = [c for c in found.family if c.setting.experiments == ["later"]]
+    assert same.label == "same numbers, other code or library versions"
+    assert found.unlike == []
 
 
 def test_another_reference_can_be_named(experiments):
@@ -61,21 +84,45 @@ def test_another_reference_can_be_named(experiments):
     labels = {c.label for c in found.family}
     assert found.reference == "block-7"
     assert labels == {"drop_block_size 5", "drop_block_size 1"}
-    with pytest.raises(UserError, match=r"report.reference: 'block-2' is no experiment.*block-7"):
+    with pytest.raises(UserError, match=r"--reference block-2: no experiment.*block-1, block-7"):
         contrast(experiments, "block-2")
 
 
-def test_dropblock_that_is_off_is_one_setting_whatever_its_numbers():
-    off = experiment("off", counts(450), conv_keep_end=1.0)
-    ablation = experiment("ablation", counts(450), variants=["nodrop"], drop_block_size=7)
-    assert setting_of(off, "resnet") == setting_of(ablation, "resnet")
-    start = {"conv_keep_start": 1.0, "conv_keep_step": 0.0, "epochs": 6}  # never falls
-    assert setting_of(experiment("never", counts(450), **start), "resnet")["DropBlock"] == "off"
-    falls = {**start, "conv_keep_step": 0.01}
-    assert "DropBlock" not in setting_of(experiment("falls", counts(450), **falls), "resnet")
-    on = setting_of(experiment("on", counts(450)), "resnet")
-    assert describe_change(setting_of(off, "resnet"), on) == "without DropBlock"
-    assert describe_change(on, setting_of(off, "resnet")).startswith("drop_block_size 5")
+def test_params_that_nothing_reads_are_no_difference():
+    """Those of DropBlock where it is off: by its numbers, never falling, or by the variant."""
+    off = numbers_of(experiment("off", counts(450), conv_keep_end=1.0), "resnet")
+    never = experiment("never", counts(450), conv_keep_step=0.0, drop_block_size=9)
+    ablation = experiment("nodrop", counts(450), changes={"train.variants": ["nodrop"]})
+    assert off == numbers_of(never, "resnet") == numbers_of(ablation, "resnet")
+    assert off["drop_block_size"] == OFF and "conv_keep_end" not in off
+    on = numbers_of(experiment("on", counts(450)), "resnet")
+    assert describe_change(off, on) == "no DropBlock"
+    assert describe_change(on, off).startswith("drop_block_size 5, ")
+    adam = {"recipe.optimizer": "adam"}
+    of_adam = numbers_of(experiment("adam", counts(450), changes=adam), "resnet")
+    muon = {"recipe.muon_momentum": 0.5}
+    unread = numbers_of(experiment("unread", counts(450), changes={**adam, **muon}), "resnet")
+    assert unread == of_adam
+    assert describe_change(of_adam, on).startswith("optimizer adam")
+
+
+def test_what_networks_inherit_is_a_number_of_each(experiments):
+    slow = experiment("slow", counts(440, 5), changes={"recipe.learning_rate": 0.01})
+    slow.summary["accuracy"]["baseline"]["right"] = {str(s): 300 for s in SEEDS}
+    labels = {c.setting.network: c.label for c in contrast([experiments[0], slow], None).family}
+    assert labels == {"baseline": "learning_rate 0.01", "resnet": "learning_rate 0.01"}
+
+
+def test_what_is_written_for_others_to_read_names_both_sides(experiments):
+    written = describe_contrasts(contrast(experiments, None))
+    assert [c["adjusted_p"] is None for c in written["found"]] == [False, False, True]
+    first, lead = written["found"][0], written["leads"][1]
+    assert (first["experiments"], first["reference"]) == (["block-1"], ["this run"])
+    assert first["low"] < first["mean"] < first["high"] < 0
+    assert (lead["network"], lead["other"]) == ("resnet", "baseline")
+    one = contrast([experiment(n, {0: 400}, drop_block_size=i) for i, n in [(5, "a"), (6, "b")]],
+                   None)  # fmt: skip
+    assert "low" not in describe_contrasts(one)["found"][0]  # of one seed
 
 
 def test_the_family_has_the_most_seeds_and_then_the_most_contrasts():
@@ -86,8 +133,8 @@ def test_the_family_has_the_most_seeds_and_then_the_most_contrasts():
 
 
 def test_the_lead_in_each_experiment_is_between_its_own_two_settings(experiments):
-    wide = experiment("wide", counts(460, 1), {s: 430 + s for s in SEEDS})
-    wide.params["baseline.width"] = 0.5
+    changes = {"baseline.width": 0.5}
+    wide = experiment("wide", counts(460, 1), {s: 430 + s for s in SEEDS}, changes)
     leads = contrast([*experiments, wide], None).leads
     changed = {lead.changed: lead.contrast for lead in leads}
     assert list(changed) == [
@@ -113,4 +160,3 @@ def test_experiments_that_differ_in_nothing_have_one_lead(experiments):
 def test_an_experiment_alone_has_no_contrast(experiments):
     found = contrast(experiments[:1], None)
     assert (found.family, found.apart, len(found.settings)) == ([], [], 2)
-    assert contrast([], None).settings == []

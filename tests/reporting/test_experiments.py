@@ -1,17 +1,19 @@
+import re
+
 import numpy as np
 from scipy import stats
 
-from pipeline.reporting import setting_plots
+from pipeline.reporting import experiments
 from pipeline.reporting.contrasts import contrast
-from pipeline.reporting.power import seeds_for
-from pipeline.reporting.sections import experiments as section
+from pipeline.reporting.experiments import make_page
+from pipeline.reporting.page import render_markdown
 from tests.made_up_experiments import counts, experiment
 
-X = "model.drop_block_size"
+X = "drop_block_size"
 
 
 def test_only_the_params_that_differ_are_columns(varied):
-    table = section.settings_table(contrast(varied, None).settings)
+    table = experiments.settings_table(contrast(varied, None).settings)
     assert list(table.columns) == [
         X, "seeds", "test accuracy, %", "95 % interval", "experiments",
     ]  # fmt: skip
@@ -25,7 +27,7 @@ def test_only_the_params_that_differ_are_columns(varied):
 
 
 def test_the_contrasts_table_has_each_seeds_difference(varied):
-    table = section.contrast_table(contrast(varied, None).family)
+    table = experiments.contrast_table(contrast(varied, None).family)
     row = table.loc["resnet: drop_block_size 1"]
     one, five = counts(400, 2), counts(460, 1)
     assert row["difference of each"] == ", ".join(f"{(one[s] - five[s]) / 10:+.1f}" for s in one)
@@ -33,7 +35,7 @@ def test_the_contrasts_table_has_each_seeds_difference(varied):
 
 
 def test_the_lead_of_each_experiment_is_a_row(varied):
-    table = section.leads_table(contrast(varied, None))
+    table = experiments.leads_table(contrast(varied, None))
     assert table.index.tolist()[:2] == ["as in this run", "resnet: drop_block_size 1"]
     assert set(table["lead"]) == {"resnet minus baseline"}
     one, baseline = counts(400, 2), experiment("", {0: 1}).summary["accuracy"]["baseline"]["right"]
@@ -41,25 +43,17 @@ def test_the_lead_of_each_experiment_is_a_row(varied):
 
 
 def test_the_sentence_names_what_differs_and_nothing_else(varied):
-    said = section.conclude(contrast(varied, None), {"resnet": 60.0})
-    assert said.startswith(
-        "**Only this differs from this run** over 6 shared seeds: resnet, drop_block_size 1: -"
+    said = experiments.conclude(contrast(varied, None))
+    shown, _, rest = said.partition(" For the other ")
+    assert shown.startswith(
+        "Shown to differ from this run over 6 shared seeds: resnet, drop_block_size 1: -"
     )
-    assert "11" not in said.partition("*Not shown to differ")[0]
+    assert "11" not in shown
+    assert rest == "1, neither a difference nor likeness is shown."
     varied[1] = experiment("block-1", counts(459, 2), drop_block_size=1)
-    said = section.conclude(contrast(varied, None), {"resnet": 60.0})
-    assert said.startswith("**No evidence that model.drop_block_size changes the mean test accur")
-
-
-def test_what_is_not_shown_to_differ_is_told_how_many_seeds_would_show_it(varied):
-    varied.append(experiment("block-7", counts(459, 2), drop_block_size=7))
-    said = section.conclude(contrast(varied, None), {"resnet": 60.0})
-    assert said.startswith("**Only this differs from this run** over 6 shared seeds: resnet, drop")
-    seven, five = counts(459, 2), counts(460, 1)
-    differences = [(seven[s] - five[s]) / 1000 for s in seven]
-    needed = seeds_for(np.mean(differences), np.std(differences, ddof=1))
-    size = f"{100 * np.mean(differences):+.1f} points; {needed} seeds"
-    assert f"resnet, drop_block_size 7 ({size})" in said.partition("*Not shown to differ")[2]
+    said = experiments.conclude(contrast(varied, None))
+    assert said.startswith("No evidence that drop_block_size changes the mean test accuracy: ")
+    assert "of 2 contrasts" in said
 
 
 def test_contrasts_and_leads_are_ordered_by_what_changed(varied):
@@ -74,46 +68,73 @@ def test_contrasts_and_leads_are_ordered_by_what_changed(varied):
     assert leads[1:6] == [f"resnet: {label}" for label in labels]
 
 
-def test_too_few_shared_seeds_are_told_how_many_would_find_the_largest_difference():
+def test_too_few_shared_seeds_are_told_how_many_a_verdict_takes():
     few = [
         experiment("this run", {0: 460, 1: 463, 2: 458}),
         experiment("block-1", {0: 452, 1: 461, 2: 448}, drop_block_size=1),
     ]
-    said = section.conclude(contrast(few, None), {"resnet": 60.0})
-    needed = seeds_for(20 / 3, np.std([-8, -2, -10], ddof=1))
-    assert said.startswith("**Not enough seeds to say whether model.drop_block_size changes the")
-    assert "no p can fall below 0.25" in said
-    assert f"by {needed} seeds: {2 * (needed - 3)} trainings more of the resnet" in said
-    assert f"about {2 * (needed - 3)} minutes" in said
+    said = experiments.conclude(contrast(few, None))
+    assert said.startswith("Not enough seeds to say whether drop_block_size changes the mean")
+    assert "over 3 shared seeds no p can fall below 0.25" in said
+    assert said.endswith("takes 6 seeds.")
+
+
+def test_the_page_shows_contrasts_leads_and_settings(varied):
+    page = make_page(contrast(varied, None), X)
+    assert [drawing.name for drawing in page.drawings] == ["experiments", "contrasts"]
+    assert [section.title for section in page.sections] == [
+        "The networks in each experiment", "All settings",
+    ]  # fmt: skip
+    assert page.headline.startswith("Shown to differ from this run")
+    assert page.warnings == []
+    markdown = render_markdown(page)
+    assert "Westfall-Young max-T sign flips over the shared seeds, 6 (0 to 5)" in markdown
+    assert not re.search(r"[{}]|None\b|nan\b", markdown)
+
+
+def test_an_experiment_alone_has_nothing_to_be_compared_with(varied):
+    page = make_page(contrast(varied[:1], None), X)
+    assert page.headline.startswith("There is nothing to compare yet")
+    assert [section.title for section in page.sections] == ["All settings"]
+
+
+def test_other_results_of_the_same_training_are_a_warning(varied):
+    (said,) = make_page(contrast([*varied, experiment("moved", counts(470, 9))], None), X).warnings
+    assert "moved (resnet)" in said
+
+
+def test_contrasts_with_fewer_seeds_stand_apart(varied):
+    few = experiment("block-3", counts(440, 6, seeds=[0, 1]), drop_block_size=3)
+    *_, note, table = make_page(contrast([*varied, few], None), X).overview
+    assert note == experiments.APART_NOTE
+    assert table["adjusted p"].tolist() == ["none"]
+    assert table["seeds shared"].tolist() == ["2 (0 to 1)"]
 
 
 def test_the_figure_is_against_a_param_that_varies(varied):
     settings = contrast(varied, None).settings
-    assert section.horizontal(settings, X) == X
-    assert section.horizontal(settings, "model.width") == X
+    assert experiments.horizontal(settings, X) == X
+    assert experiments.horizontal(settings, "width") == X
     alike = contrast(varied[:1], None).settings
-    assert section.horizontal(alike, "model.width") == "model.width"
+    assert experiments.horizontal(alike, "width") == "width"
 
 
 def test_one_seed_has_no_interval():
-    ones = [
-        experiment("this run", {0: 460}),
-        experiment("block-1", {0: 452}, drop_block_size=1),
-    ]
+    ones = [experiment("this run", {0: 460}), experiment("block-1", {0: 452}, drop_block_size=1)]
     found = contrast(ones, None)
-    assert (
-        section.settings_table(found.settings)["95 % interval"].tolist() == ["none of one seed"] * 3
-    )
-    assert section.contrast_table(found.family)["95 % interval"].tolist() == ["none of one seed"]
-    assert "shows no spread" in section.conclude(found, {})
-    setting_plots.plot_contrasts(found.family)
-    setting_plots.plot_settings(found.settings, X)
+    intervals = [
+        experiments.settings_table(found.settings),
+        experiments.contrast_table(found.family),
+    ]
+    assert [set(table["95 % interval"]) for table in intervals] == [{"none of one seed"}] * 2
+    assert "over 1 shared seed no p can fall below 1," in experiments.conclude(found)
+    assert "nan" not in render_markdown(make_page(found, X))
 
 
-def test_what_dropblock_that_is_off_leaves_undecided_is_no_column(varied):
+def test_dropblock_that_is_off_is_a_value_of_the_block_size(varied):
     off = experiment("off", counts(430, 5), conv_keep_end=1.0)
-    table = section.settings_table(contrast([*varied, off], None).settings)
-    assert list(table.columns)[:2] == [X, "DropBlock"]
-    rows = table.loc["resnet"].set_index("experiments")
-    assert rows.loc["off", [X, "DropBlock"]].tolist() == ["-", "off"]
-    assert rows.loc["block-1", [X, "DropBlock"]].tolist() == ["1", "on"]
+    table = experiments.settings_table(contrast([*varied, off], None).settings)
+    assert list(table.columns)[:2] == [X, "seeds"]
+    assert table.loc["resnet"].set_index("experiments").loc["off", X] == "off"
+    found = contrast([*varied, off], None)
+    assert "resnet, no DropBlock: -" in experiments.conclude(found)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.reporting.findings import compare_networks, find, summarise
+from pipeline.reporting.findings import Findings, compare_networks, find, summarise
+from tests.conftest import with_train
 from tests.made_up_results import write_results
 from tests.reporting.conftest import results_of
 
@@ -40,7 +41,7 @@ def test_each_network_is_compared_with_the_first():
     expected = results.hits("sprint", [0, 1]).mean() - results.hits("baseline", [0, 1]).mean()
     assert compared["sprint"].difference.mean == pytest.approx(expected)
     described = replace(results, metadata={"digest": "d1"})
-    summary = summarise(described, compared)
+    summary = summarise(Findings(None, described, described, compared))
     assert summary["reference"] == "baseline"
     assert summary["differences"]["resnet"]["seeds"] == 2
 
@@ -62,9 +63,10 @@ def test_what_diverged_is_not_compared_and_nothing_is_with_a_reference_that_did(
     assert compare_networks(with_history(results_of(predictions, LABELS))) == {}
 
 
-def test_without_a_repository_there_are_no_experiments(workspace, params):
+def test_the_report_needs_no_repository_and_knows_no_other_experiment(workspace, params):
     (workspace / ".dvc").rmdir()
-    write_results(workspace, seeds=[0])
-    findings = find(params)
-    assert findings.experiments == []
-    assert set(findings.comparisons) == {"resnet"}
+    write_results(workspace, seeds=[0, 1])
+    summary = summarise(find(with_train(params, seeds=[0, 1])))
+    assert set(summary["differences"]) == {"resnet"}
+    assert summary["settings"]["resnet"] == "model-dropblock-identity"  # without the seed
+    assert set(summary["accuracy"]["resnet"]["right"]) == {"0", "1"}

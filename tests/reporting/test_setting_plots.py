@@ -5,7 +5,7 @@ from pipeline.reporting import setting_plots
 from pipeline.reporting.contrasts import contrast
 from tests.made_up_experiments import counts, experiment
 
-X = "model.drop_block_size"
+X = "drop_block_size"
 
 
 def test_numbers_stand_to_scale_and_off_at_zero(varied):
@@ -26,11 +26,12 @@ def test_the_same_baseline_is_one_line_across(varied):
     assert len(figure.axes[0].containers) == 3
 
 
-def test_a_network_without_the_param_is_left_out_whatever_its_dropblock(varied):
-    off = experiment("off", counts(430, 5), variants=["nodrop"])
-    wide = experiment("wide", counts(460, 1), dict.fromkeys(range(6), 500))
-    wide.params["baseline.width"] = 0.5
-    figure = setting_plots.plot_settings(contrast([*varied, off, wide], None).settings, X)
+def test_a_network_of_several_settings_without_the_param_is_left_out(varied):
+    plain = experiment("plain", counts(430, 5), skip_connections=False)
+    wide = experiment("wide", counts(460, 1), dict.fromkeys(range(6), 500), {"baseline.width": 0.5})
+    figure = setting_plots.plot_settings(
+        contrast([varied[0], plain, wide], None).settings, "skip_connections"
+    )
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["resnet"]
     assert "?" not in [text.get_text() for text in figure.axes[0].get_xticklabels()]
 
@@ -47,7 +48,7 @@ def test_words_stand_in_their_order_and_wide_ranges_on_a_logarithmic_axis(varied
     words = setting_plots.plot_settings(settings, "train.precision").axes[0]
     assert [t.get_text() for t in words.get_xticklabels()] == ["float32"]
     rates = [experiment(f"r{i}", counts(400, i), width=w) for i, w in enumerate([0.01, 0.1, 1.0])]
-    axis = setting_plots.plot_settings(contrast(rates, None).settings, "model.width").axes[0]
+    axis = setting_plots.plot_settings(contrast(rates, None).settings, "width").axes[0]
     assert axis.get_xscale() == "log"
 
 
@@ -63,7 +64,7 @@ def test_the_figure_of_contrasts_shows_each_seed_and_the_interval(varied):
 
 def test_settings_without_the_parameter_are_left_out_and_words_are_sorted(varied):
     settings = contrast(varied, None).settings
-    axis = setting_plots.plot_settings(settings, "baseline.width").axes[0]
+    axis = setting_plots.plot_settings(settings, "width").axes[0]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["0.125"]
     assert not axis.containers[0].lines[0].get_ydata()[0] > 100
     places = setting_plots.scale(["b", "?", "5", "a", "1"], axis)

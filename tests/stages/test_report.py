@@ -165,7 +165,7 @@ def test_a_missing_network_gives_a_partial_report_without_a_verdict(workspace, p
     remove(workspace, "model-dropblock-0")
     headline, markdown = report(workspace, params)
     assert headline.endswith("no comparison, see the warnings.")
-    assert "Warning: No results of resnet-dropblock-0; `dvc repro` makes them." in markdown
+    assert "Warning: No results for resnet-dropblock-0; run `dvc repro`." in markdown
     assert "The resnet is missing" in markdown
     assert "No verdict" in markdown
     assert "Is the difference real?" not in markdown
@@ -197,7 +197,7 @@ def test_numbers_that_are_none_withhold_the_verdict(workspace, params):
     history.write_text("\n".join(lines))
     headline, markdown = report(workspace, params)
     assert "no comparison" in headline
-    assert "Not a number in the losses or predictions of resnet dropblock seed 0" in markdown
+    assert "The losses or predictions of resnet dropblock seed 0 contain NaN" in markdown
 
 
 def test_a_network_that_has_every_image_right_is_reported(workspace, params):
@@ -244,11 +244,11 @@ def test_names_cannot_break_tables_or_become_html(workspace, params):
 def test_a_network_alone_gives_a_report_without_a_comparison(workspace, params):
     write_results(workspace, seeds=[0], networks=["model"])
     headline, markdown = report(workspace, with_train(params, networks=["model"]))
-    assert headline.endswith("a network alone, compared with none.")
+    assert headline.endswith("a single network, so there is no comparison.")
     assert "\n## The network\n" in markdown
     assert "No verdict: the resnet was trained alone" in markdown
     assert "Warning" not in markdown
-    assert "trains the network in these ways too" in markdown
+    assert "it also trains the network without DropBlock" in markdown
     assert json.loads((workspace / "reports/comparison.json").read_text())["differences"] == {}
 
 

@@ -3,9 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.sweep.snapshot import take_snapshot, unpack, user_environment
 from pipeline.sweep.task import Place
+from pipeline.versioning.command import user_environment
+from pipeline.versioning.experiments import cache_folder
 from pipeline.versioning.repository import git
+from pipeline.versioning.snapshot import take_snapshot
 from tests.conftest import make_project
 from tests.sweep.stand_in import DVC
 
@@ -17,21 +19,24 @@ def committed(tmp_path_factory):
 
 
 @pytest.fixture
-def project(committed, tmp_path):
-    """The same, to be changed."""
-    return shutil.copytree(committed.folder, tmp_path / "project", symlinks=True)
+def own_cache(monkeypatch):
+    """DVC's cache is that of each test's own project."""
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    cache_folder.cache_clear()
+    yield
+    cache_folder.cache_clear()
 
 
 @pytest.fixture
-def unpacked(project, tmp_path):
-    """A snapshot of the project and the clone that it was unpacked into."""
-    snapshot = take_snapshot(project)
-    unpack(snapshot, tmp_path / "clone", None)
-    return snapshot, tmp_path / "clone"
+def project(committed, tmp_path, monkeypatch, own_cache):
+    """The same, to be changed, as the working directory."""
+    folder = shutil.copytree(committed.folder, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
-def work(tmp_path):
+def work(tmp_path, monkeypatch, own_cache):
     """A project with the stand-in; `started()` are its processes' numbers, `go()` lets them end."""
     root, notes = tmp_path / "root", tmp_path / "notes"
     notes.mkdir()
@@ -44,12 +49,13 @@ def work(tmp_path):
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "start")
+    monkeypatch.chdir(root)
+    snapshot = take_snapshot(root)
     environment = {**user_environment(), "NOTES": str(notes), "REMOTE": f"{tmp_path}/remote"}
     return SimpleNamespace(
         root=root,
-        snapshot=take_snapshot(root),
-        place=Place("here", root, root / "cache", environment, gpu=False),
-        elsewhere=Place("remote", None, None, environment, gpu=False),
+        place=Place(root, snapshot, environment),
+        elsewhere=Place(None, snapshot, environment),
         remote=tmp_path / "remote",
         notes=notes,
         started=lambda: [int(p.name.split(".")[0]) for p in notes.glob("*.model-*")],

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from pipeline.sweep import fence
+from pipeline.versioning import fence
 from tests.conftest import REPOSITORY
 from tests.waiting import wait_for
 
@@ -34,7 +34,7 @@ subprocess.Popen([sys.executable, "-c", inner]).wait()
 """
 WORKER = """
 import os, pathlib, sys
-from pipeline.sweep.fence import run_fenced
+from pipeline.versioning.fence import run_fenced
 with open(os.devnull, "w") as log:
     run_fenced([sys.executable, "-c", sys.argv[1]], pathlib.Path.cwd(), dict(os.environ), log)
 """

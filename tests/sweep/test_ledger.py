@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.sweep.ledger import Ledger, Objects, Record, merge
-from pipeline.versioning.repository import read_lock, write_lock
+from pipeline.sweep.ledger import Ledger, Record
+from pipeline.versioning.repository import fit_lock
 from pipeline.versioning.storage import Storage, local_storage
 
 
-def record(run_id="r", label="model-dropblock-0", **stages):
-    return Record(label, run_id, 1.5, 20.0, stages)
+def record(label="model-dropblock-0", **stages):
+    return Record(label, 1.5, 20.0, stages)
 
 
 @pytest.fixture(params=["folder", "object store"])
@@ -28,14 +28,14 @@ def test_the_first_record_counts(storage):
     assert ledger.add("k", record("second")) == record("first")
     assert Ledger(storage).get("k") == record("first")
     ledger.add("other", record("second"))
-    assert ledger.get("other").run_id == "second"
+    assert ledger.get("other").label == "second"
 
 
-def test_a_result_that_was_removed_can_be_written_again(storage):
+def test_a_result_whose_files_are_gone_can_be_written_again(storage):
     ledger = Ledger(storage)
-    ledger.add("k", record("first"))
-    ledger.remove("k")
-    assert ledger.add("k", record("second")).run_id == "second"
+    ledger.add("k", record("first", train={"outs": [{"md5": "aa11"}]}))
+    assert ledger.get("k") is None
+    assert ledger.add("k", record("second")).label == "second"
 
 
 def test_of_many_at_once_all_get_the_same_record(tmp_path):
@@ -43,8 +43,8 @@ def test_of_many_at_once_all_get_the_same_record(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         for key in map(str, range(20)):
             won = list(pool.map(lambda i, k=key: ledger.add(k, record(str(i))), range(16)))
-            assert len({each.run_id for each in won}) == 1
-    assert len(list((tmp_path / "ledger").iterdir())) == 20  # no partial files
+            assert len({each.label for each in won}) == 1
+    assert len(list((tmp_path / "ledger/sweep/ledger").iterdir())) == 20  # no partial files
 
 
 def put(folder, md5, content="x"):
@@ -55,16 +55,32 @@ def put(folder, md5, content="x"):
 
 def test_objects_that_are_not_there_are_named_those_of_folders_too(tmp_path):
     stages = {"train": {"outs": [{"md5": "aa11"}, {"md5": "bb22.dir"}]}}
-    objects = Objects(local_storage(tmp_path))
-    assert objects.missing(stages) == ["aa11", "bb22.dir"]
+    remote = local_storage(tmp_path)
+    assert remote.missing(stages) == ["aa11", "bb22.dir"]
     put(tmp_path, "aa11")
     put(tmp_path, "bb22.dir", json.dumps([{"md5": "cc33", "relpath": "x"}]))
-    assert objects.missing(stages) == ["cc33"]
+    assert remote.missing(stages) == ["cc33"]
     put(tmp_path, "cc33")
-    assert objects.missing(stages) == []
+    assert remote.missing(stages) == []
 
 
-def test_the_entries_of_records_make_a_dvc_lock(tmp_path):
-    assert read_lock(tmp_path) == {}
-    write_lock(tmp_path, merge([record(prepare={"cmd": "p"}, a={"cmd": "a"}), record(b={})]))
-    assert read_lock(tmp_path) == {"prepare": {"cmd": "p"}, "a": {"cmd": "a"}, "b": {}}
+def test_entries_fit_another_experiment_with_the_same_training():
+    """Whose network overrides a key of section recipe, and whose data lie elsewhere."""
+    stages = {
+        "prepare": {"outs": [{"path": "data/prepared", "md5": "old"}]},
+        "train@x": {
+            "deps": [{"path": "data/prepared", "md5": "old"}, {"path": "pipeline", "md5": "code"}],
+            "params": {"params.yaml": {"recipe": {"epochs": 1}, "train.watch": "none"}},
+            "outs": [{"path": "outputs/models", "md5": "weights"}],
+        },
+    }
+    data = {"prepare": {"outs": [{"path": "data/prepared", "md5": "new"}]}}
+    values = {"recipe": {"epochs": 2}, "train": {"watch": "none"}}
+    assert fit_lock(stages, values, data) == {
+        **data,
+        "train@x": {
+            "deps": [{"path": "data/prepared", "md5": "new"}, {"path": "pipeline", "md5": "code"}],
+            "params": {"params.yaml": {"recipe": {"epochs": 2}, "train.watch": "none"}},
+            "outs": [{"path": "outputs/models", "md5": "weights"}],
+        },
+    }

@@ -1,28 +1,24 @@
-from pipeline.core.errors import UserError
 from pipeline.settings.trainings import Training
-from pipeline.sweep import progress
 from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
-from pipeline.sweep.plan import Evaluation, Training
-from pipeline.sweep.progress import SweepProgress, describe_plan, follow
-from pipeline.sweep.task import Place, TrainingFailedError
-
-PLACE = Place("here", None, None, {}, gpu=False)
+from pipeline.sweep.plan import Task
+from pipeline.sweep.progress import SweepProgress, describe_plan
+from pipeline.sweep.task import TrainingFailedError
 
 
-def training(seed):
-    evaluation = Evaluation(f"result-{seed}", "block-3-abc", ())
-    return Training(f"key-{seed}", Training("model", "dropblock", seed), (evaluation,))
+def task(seed):
+    training = Training("model", "dropblock", seed)
+    return Task(f"key-{seed}", f"result-{seed}", training, "block-3-abc", ())
 
 
 def test_the_plan_names_each_training_its_compute_and_the_sum():
-    said = describe_plan([training(0), training(1)], [Estimate(1.5, 60), Estimate(2.5, 30)])
+    said = describe_plan([task(0), task(1)], [Estimate(1.5, 60), Estimate(2.5, 30)])
     assert "resnet-dropblock-0 of block-3-abc: 1.5 PFLOP, about 60 s" in said
     assert said.endswith("together 4 PFLOP, one after the other about 2 min")
 
 
 def test_what_cannot_be_estimated_is_said_so():
-    said = describe_plan([training(0), training(1)], [Estimate(0.0, 20), Estimate(1.5, 60)])
+    said = describe_plan([task(0), task(1)], [Estimate(0.0, 20), Estimate(1.5, 60)])
     assert "resnet-dropblock-0 of block-3-abc: cannot be estimated\n" in said
 
 
@@ -41,7 +37,7 @@ def test_the_time_left_is_that_of_the_longest_or_of_all_over_the_slots():
 
 def test_on_machines_of_unknown_speed_the_first_end_tells_how_long_the_others_take():
     estimates = {"a": Estimate(1.0, None), "b": Estimate(3.0, None), "c": Estimate(1.0, 50)}
-    said = describe_plan([training(i) for i in range(3)], list(estimates.values()))
+    said = describe_plan([task(i) for i in range(3)], list(estimates.values()))
     assert "resnet-dropblock-0 of block-3-abc: 1 PFLOP\n" in said
     assert said.endswith("together 5 PFLOP")
     shown = SweepProgress(estimates, slots=1)
@@ -50,40 +46,12 @@ def test_on_machines_of_unknown_speed_the_first_end_tells_how_long_the_others_ta
     assert shown.left() == "about 2 min left"  # 4 PFLOP
 
 
-def test_each_end_is_said_failures_with_their_last_lines_and_only_one_run_counts(
-    monkeypatch, capsys
-):
-    ended = []
-    monkeypatch.setattr(progress, "end_other_runs", lambda *run: ended.append(run))
-    record = Record("model-dropblock-0", "run-0", 1.0, 2.0, {})
-    outcomes = [(training(0), [record]), (training(1), TrainingFailedError("loss is nan"))]
-    estimates = {t.key: Estimate(1, 10) for t, _ in outcomes}
-    assert follow((each for each in outcomes), PLACE, estimates, 2) == [(training(0), [record])]
+def test_each_end_is_said_failures_with_their_last_lines(capsys):
+    record = Record("model-dropblock-0", 1.0, 2.0, {})
+    ended = [(task(0), record), (task(1), TrainingFailedError("loss is nan"))]
+    estimates = {each.result: Estimate(1, 10) for each, _ in ended}
+    shown = SweepProgress(estimates, 2)
+    assert shown.follow(each for each in ended) == {"result-0": record}
     said = capsys.readouterr().out
-    assert "2 at a time, on processors, about 10 s" in said
     assert "[1/2] resnet-dropblock-0 of block-3-abc, about" in said
     assert "[2/2] resnet-dropblock-1 of block-3-abc failed:\nloss is nan\n, all done" in said
-    assert ended == [(PLACE.mark(training(0)), "run-0")]
-
-
-def test_a_store_that_is_away_for_a_while_is_asked_again(monkeypatch, capsys):
-    asked, away = [], [UserError("gone"), None, UserError("gone"), None, None]
-
-    def end(mark, run):
-        if error := away.pop(0):
-            raise error
-        asked.append(run)
-
-    monkeypatch.setattr(progress, "end_other_runs", end)
-    outcomes = [
-        (training(i), [Record(f"model-dropblock-{i}", f"run-{i}", 1.0, 2.0, {})]) for i in range(3)
-    ]
-    estimates = {t.key: Estimate(1, 10) for t, _ in outcomes}
-    assert len(follow((each for each in outcomes), PLACE, estimates, 2)) == 3
-    assert asked == ["run-0", "run-1", "run-2"]
-    assert capsys.readouterr().err == ""
-
-
-def test_marks_differ_between_ledgers_and_trainings():
-    other = PLACE._replace(ledger="another")
-    assert len({PLACE.mark(training(0)), PLACE.mark(training(1)), other.mark(training(0))}) == 3

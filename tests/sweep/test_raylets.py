@@ -7,9 +7,9 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from pipeline.sweep.task import remote_ledger
+from pipeline.sweep.ledger import Ledger
 from pipeline.versioning.storage import local_storage
-from tests.sweep.stand_in import start, worker_of
+from tests.sweep.stand_in import made_by, start, worker_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def remove_node(cluster, worker):
 
 
 def records_of(work):
-    return remote_ledger(local_storage(work.remote))
+    return Ledger(local_storage(work.remote))
 
 
 @pytest.mark.parametrize("fault", [kill_worker, kill_raylet, remove_node])
@@ -65,12 +65,12 @@ def test_a_lost_training_ends_there_and_goes_on_elsewhere_from_its_checkpoint(fa
 
     thread = threading.Thread(target=lose)
     thread.start()
-    ((_, (record,)),) = list(start(work, 0, place=work.elsewhere))
+    ((_, record),) = list(start(work, 0, place=work.elsewhere))
     thread.join()
     assert work.ended() == lost
     (second,) = set(work.started()) - set(lost)
     assert work.resumed() == [second]
-    assert record.run_id == str(second)
+    assert made_by(record) == second
     assert records_of(work).get("result-0") == record
     assert not (work.remote / "sweep/key-0").exists()  # its checkpoints
 
@@ -89,14 +89,14 @@ def test_of_two_sweeps_at_once_the_first_result_counts_for_both(cluster, work):
     for thread in threads:
         thread.join()
     (_, first), (_, second) = outcomes
-    assert first == second == [records_of(work).get("result-0")]
+    assert first == second == records_of(work).get("result-0")
 
 
 def test_another_evaluation_of_a_training_does_not_train_again(cluster, work):
     work.go()
-    ((_, (first,)),) = list(start(work, 0, place=work.elsewhere))
-    ((_, (second,)),) = list(start(work, 0, place=work.elsewhere, result="other"))
-    assert second.run_id == first.run_id
+    ((_, first),) = list(start(work, 0, place=work.elsewhere))
+    ((_, second),) = list(start(work, 0, place=work.elsewhere, result="other"))
+    assert made_by(second) == made_by(first)
     assert len(work.started()) == 1
     assert records_of(work).get("other-0") == second
 
@@ -114,15 +114,16 @@ def test_of_two_evaluations_at_once_both_are_of_the_first_training(cluster, work
     work.go()
     for thread in threads:
         thread.join()
-    (_, (first,)), (_, (second,)) = outcomes
-    assert first.run_id == second.run_id
-    assert records_of(work).get("result-0").run_id == records_of(work).get("other-0").run_id
+    (_, first), (_, second) = outcomes
+    assert made_by(first) == made_by(second)
+    records = [records_of(work).get(f"{name}-0") for name in ("result", "other")]
+    assert made_by(records[0]) == made_by(records[1])
 
 
 def test_a_push_that_leaves_something_out_is_done_again(cluster, work):
     (work.notes / "lossy").touch()
     work.go()
-    ((_, (record,)),) = list(start(work, 0, place=work.elsewhere))
+    ((_, record),) = list(start(work, 0, place=work.elsewhere))
     assert (work.notes / "was lossy").exists()
     assert len(list(work.remote.glob("files/md5/*/*"))) == 1
     assert records_of(work).get("result-0") == record

@@ -1,7 +1,6 @@
 """Whole sweeps by Ray on this machine, against the same experiments one after the other."""
 
 import io
-import json
 import re
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from pipeline.settings.trainings import Training
+from pipeline.tracking.trainings import EXPERIMENTS
 from tests.conftest import environment_of_a_user, make_project, obey_ctrl_c, project_in, runs_of
 from tests.sweep.compared import comparison
 
@@ -52,8 +51,11 @@ def experiments(project):
     return {name.rsplit("-", 1)[0]: name for name in listed}
 
 
-def assert_one_finished_run_each(project, names):
+def assert_one_finished_run_each(project, names, killed=False):
+    """Without others; `killed`: but those that were cut off before their first checkpoint."""
     client, runs = runs_of(project)
+    if killed:
+        runs = [run for run in runs if run.info.status != "KILLED"]
     assert sorted(run.info.run_name for run in runs) == sorted(names)
     assert {run.info.status for run in runs} == {"FINISHED"}
     for run in runs:
@@ -62,7 +64,9 @@ def assert_one_finished_run_each(project, names):
         assert {a.path for a in client.list_artifacts(run.info.run_id)} >= {"figures"}
 
 
-NAMES = ["baseline block=1 seed=0", "resnet block=1 seed=0", "resnet block=3 seed=0"]
+BASELINE = "baseline, single units, keep 0.95, seed 0"
+RESNET = "resnet, {}, keep 1 to 0.99, seed 0"
+NAMES = [BASELINE, *(RESNET.format(blocks) for blocks in ("single units", "3x3 blocks"))]
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +80,16 @@ def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
     assert "experiments: 2, recorded already: 0" in swept.output
     assert "trainings that differ: 3, done already: 0, to run: 3\n" in swept.output
     assert "[3/3] resnet-dropblock-0" in swept.output
-    records = [json.loads(f.read_text()) for f in swept.folder.glob(".training/sweep/*.json")]
-    assert len(records) == 3
-    for record in records:  # the estimate is what the training counted
-        title = Training.parse(record["label"]).title
-        planned = rf"  {title} of \S+: {record['pflop']:.3g} PFLOP, about \d+ s\n"
-        assert re.search(planned, swept.output)
+    client, runs = runs_of(swept)
+    for run in runs:  # the estimate is what the training counted
+        title = f"{run.data.tags['network']}-dropblock-0"
+        (*_, last) = client.get_metric_history(run.info.run_id, "pflop")
+        assert re.search(rf"  {title} of \S+: {last.value:.3g} PFLOP, about \d+ s\n", swept.output)
+        for epoch in (1, 2):
+            line = (
+                rf"\n{title} of \S+: epoch {epoch} of 2: training accuracy .*, about \d+ s left\n"
+            )
+            assert re.search(line, swept.output)
     assert swept.run("git", "status", "--porcelain").stdout == ""
     assert list((swept.folder / ".dvc/tmp/sweep").iterdir()) == []
 
@@ -104,9 +112,12 @@ def test_it_ends_as_the_same_experiments_one_after_the_other(swept, start, tmp_p
     tags = [{r.info.run_name: r.data.tags for r in runs_of(p)[1]} for p in (serial, swept)]
     for name in NAMES:
         by_serial, by_sweep = tags[0][name], tags[1][name]
-        assert set(by_sweep) - set(by_serial) == {"sweep.training"}
-        assert by_sweep["git.commit"] == by_serial["git.commit"]
-        assert by_sweep["dvc.experiment"] == here[by_serial["dvc.experiment"][: -len("-serial")]]
+        assert set(by_serial) - set(by_sweep) <= {"mlflow.source.git.repoURL"}  # of the clone
+        assert set(by_sweep) <= set(by_serial)
+        for tag in ("git.commit", "training"):
+            assert by_sweep[tag] == by_serial[tag]
+        known = [here[each.removesuffix("-serial")] for each in by_serial[EXPERIMENTS].split(", ")]
+        assert by_sweep[EXPERIMENTS].split(", ") == sorted(known)
 
 
 def test_the_same_command_again_does_nothing(swept):
@@ -127,13 +138,38 @@ def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
     assert len(runs_of(swept)[1]) == 3
 
 
+def test_a_dry_run_prepares_nothing(start, tmp_path):
+    project = clone_of(start, tmp_path / "dry")
+    said = sweep(project, *BLOCKS, "--dry-run").stdout
+    assert "trainings that differ: 3, done already: 0, to run: 3" in said
+    assert "shows once the data are prepared" in said
+    assert not (project.folder / "mlflow.db").exists()
+    assert not list(project.folder.glob(".dvc/cache/files/md5/*"))
+
+
+def test_two_sweeps_at_once_train_and_record_each_once(start, tmp_path):
+    project = clone_of(start, tmp_path / "twice")
+    command = ["python", "-m", "pipeline", "sweep", "-S", "train.deterministic=true"]
+    sweeps = [
+        subprocess.Popen(
+            command, cwd=project.folder, env=environment_of_a_user(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [each.communicate(timeout=900)[0] for each in sweeps]
+    assert [each.returncode for each in sweeps] == [0, 0], said
+    assert not any("not recorded" in each for each in said)
+    assert list(experiments(project)) == ["sweep"]
+    assert_one_finished_run_each(project, [BASELINE, RESNET.format("5x5 blocks")])
+
+
 def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
     project = clone_of(start, tmp_path / "plain")
     project.run("dvc", "repro", "evaluate@baseline-dropblock-0")
     said = sweep(project, "-S", "model.drop_block_size=3").stdout
     assert "trainings that differ: 2, done already: 1, to run: 1" in said
-    names = ["baseline block=1 seed=0", "resnet block=3 seed=0"]
-    assert_one_finished_run_each(project, names)
+    assert_one_finished_run_each(project, [BASELINE, NAMES[2]])
     assert list(experiments(project)) == ["sweep"]
 
 
@@ -157,7 +193,7 @@ def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(start, tmp_p
     _, runs = runs_of(project)
     assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
     assert sweep(project, *BLOCKS).returncode == 0
-    assert_one_finished_run_each(project, NAMES)
+    assert_one_finished_run_each(project, NAMES, killed=True)
 
 
 def _works_in(process, folder):
@@ -178,4 +214,4 @@ def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start
     assert "Traceback" not in done.stderr
     assert list(experiments(project)) == ["batch_size-50"]
     # It is refused before it opens a run.
-    assert_one_finished_run_each(project, ["baseline block=1 seed=0", "resnet block=5 seed=0"])
+    assert_one_finished_run_each(project, [BASELINE, RESNET.format("5x5 blocks")])

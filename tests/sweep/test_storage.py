@@ -3,7 +3,7 @@ import subprocess
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.sweep.snapshot import dvc, user_environment
+from pipeline.versioning.command import dvc, user_environment
 from pipeline.versioning.storage import local_storage, remote_storage
 
 

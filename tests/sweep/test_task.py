@@ -3,10 +3,11 @@ import threading
 import time
 
 import pytest
-from filelock import FileLock
 
-from pipeline.sweep import task
-from pipeline.sweep.task import held, persist, scratch_folder, thread_limits
+from pipeline.sweep.task import thread_limits
+from pipeline.versioning import storage
+from pipeline.versioning.scratch import held, scratch_folder
+from pipeline.versioning.storage import persist
 
 
 def test_a_scratch_folder_is_gone_afterwards_and_those_of_the_killed_with_it(tmp_path):
@@ -42,18 +43,15 @@ def test_of_two_sweeps_one_waits_for_the_others_training(tmp_path):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
-    with held(None, "key"):
-        assert FileLock(tmp_path / ".training/sweep/key.lock").acquire(timeout=0)
 
 
-def test_threads_are_limited_on_request():
-    assert thread_limits(None) == {}
+def test_threads_are_limited():
     assert set(thread_limits(3).values()) == {"3"}
     assert "TF_NUM_INTRAOP_THREADS" in thread_limits(3)
 
 
 def test_a_storage_that_comes_back_in_time_loses_nothing(monkeypatch):
-    monkeypatch.setattr(task, "PUSH_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(storage, "PAUSES", (0.0, 0.0))
     answers = iter([OSError("gone"), OSError("gone"), "there"])
 
     def ask():

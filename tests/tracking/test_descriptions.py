@@ -1,4 +1,7 @@
+import pytest
+
 from pipeline.tracking import descriptions
+from tests.conftest import checked
 
 METADATA = {
     "params": {"source": "digits"},
@@ -12,27 +15,34 @@ def test_the_data_are_said_in_a_line():
     assert descriptions.describe_data(METADATA) == DATA
 
 
-def test_a_recipe_is_said_in_three_lines(params):
-    resnet = params.network("model")
-    assert descriptions.describe_recipe(DATA, resnet, 1_000_000).splitlines() == [
+def described(network, **changes):
+    """The three lines of a network's recipe with changes."""
+    recipe = checked(**{f"{network}.{key}": value for key, value in changes.items()})
+    return descriptions.describe_recipe(DATA, recipe.network(network), 1_000_000).split("\n")
+
+
+def test_a_recipe_is_said_in_three_lines():
+    assert described("model") == [
         f"- Data: {DATA}",
         "- Network: 1,000,000 parameters, width 0.125, 5x5 blocks, keep 1 to 0.95",
         "- Training: Muon, rate 0.03 (0.05 for the rest), linear, batches of 50, 6 epochs",
     ]
-    update = {"optimizer": "adam", "learning_rate": 0.002, "schedule": "exponential"}
-    recipe = resnet.model_copy(update=update)
-    assert "- Training: adam, rate 0.002, times 0.98 an epoch, batches" in (
-        descriptions.describe_recipe(DATA, recipe, 1)
-    )
-    update = {"optimizer": "muon", "learning_rate": 0.1, "schedule": "one_cycle"}
-    recipe = resnet.model_copy(update=update)
-    assert "- Training: Muon, rate 0.03 (0.1 for the rest), one cycle, batches" in (
-        descriptions.describe_recipe(DATA, recipe, 1)
-    )
-    never = params.network("model", "nodrop")
-    assert "width 0.125, no DropBlock\n" in descriptions.describe_recipe(DATA, never, 1)
-    stopped = resnet.model_copy(update={"stop_after_rising": 2})
-    assert descriptions.describe_recipe(DATA, stopped, 1).endswith("6 epochs at most")
+    assert described("baseline")[1].endswith("width 0.125, single units, keep 0.95")
+    assert described("model", conv_keep_step=0.0)[1].endswith("width 0.125, no DropBlock")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"optimizer": "adam", "learning_rate": 0.002, "schedule": "exponential"},
+         "adam, rate 0.002, times 0.98 an epoch, batches"),
+        ({"learning_rate": 0.1, "schedule": "one_cycle"},
+         "Muon, rate 0.03 (0.1 for the rest), one cycle, batches"),
+        ({"stop_after_rising": 3}, "6 epochs at most"),
+    ],
+)  # fmt: skip
+def test_a_schedule_is_said_in_words(changes, says):
+    assert says in described("model", **changes)[2]
 
 
 def test_a_version_says_what_it_is_on_what_and_how_good():

@@ -1,18 +1,16 @@
 import itertools
 import signal
-import time
+import threading
+from contextlib import suppress
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import context, lifecycle
-from pipeline.tracking.lifecycle import (
-    close_dead_runs,
-    end_other_runs,
-    sampling_interval,
-    tracked_run,
-)
+from pipeline.tracking.lifecycle import close_dead_runs, sampling_interval, tracked_run
+from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import start_python
 from tests.waiting import wait_for
@@ -22,13 +20,64 @@ def tags_of(client, run_id):
     return client.get_run(run_id).data.tags
 
 
-def test_a_deleted_run_is_replaced_by_a_new_one(store):
-    with tracked_run("one", {}) as first:
-        pass
-    store.delete_run(first.run_id)
-    with tracked_run("one", {}, first.run_id) as second:
-        pass
-    assert second.run_id != first.run_id
+ROWS = [{"epoch": 1, "train_loss": 2.5}, {"epoch": 2, "train_loss": 1.5}]
+TAGS = {TRAINING: "abc-0"}
+
+
+def leave(rows, status="KILLED", tags=TAGS):
+    """Leave a run that logged these epochs; return its id."""
+    end = {"KILLED": KeyboardInterrupt, "FAILED": ValueError}.get(status)
+    with suppress(KeyboardInterrupt, ValueError), tracked_run("one", tags) as run:
+        run.log_history(rows)
+        if end:
+            raise end
+    return run.run_id
+
+
+def go_on(rows, tags=TAGS):
+    """Return the id of the run that a training goes on in from these epochs."""
+    with tracked_run("one", tags, rows) as run:
+        return run.run_id
+
+
+@pytest.mark.parametrize("status", ["KILLED", "FAILED", "FINISHED"])
+def test_from_a_checkpoint_the_run_of_its_epochs_goes_on(store, status):
+    before = leave(ROWS[:1], status)
+    assert store.get_run(before).info.status == status
+    assert go_on(ROWS[:1]) == before
+    assert store.get_run(before).info.status == "FINISHED"
+    assert "end_reason" not in tags_of(store, before)
+
+
+def test_without_a_checkpoint_a_training_has_a_run_of_its_own(store):
+    before = leave(ROWS[:1])
+    assert go_on([]) != before
+    assert store.get_run(before).info.status == "KILLED"
+
+
+def test_the_run_of_other_epochs_or_another_training_or_a_deleted_one_is_left_alone(store):
+    others = {leave([{"epoch": 1, "train_loss": 9.9}], "FINISHED"),
+              leave(ROWS[:1], tags={TRAINING: "other-0"})}  # fmt: skip
+    deleted = leave(ROWS[:1])
+    store.delete_run(deleted)
+    assert go_on(ROWS[:1]) not in {*others, deleted}
+
+
+def test_a_run_that_lacks_epochs_or_has_one_more_than_a_damaged_checkpoint_goes_on(store):
+    behind = leave([])
+    assert go_on(ROWS) == behind
+    store.delete_run(behind)
+    ahead = leave(ROWS)
+    assert go_on(ROWS[:1]) == ahead
+
+
+def test_a_run_that_is_open_elsewhere_is_left_alone(store, workspace):
+    process, open_id = start_sleeper(workspace)
+    try:
+        assert go_on(ROWS) != open_id
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +104,7 @@ def test_a_run_cut_off_by_an_error_says_so(store, error, status, reason):
 SLEEPER = """
 import time
 from pipeline.tracking.lifecycle import tracked_run
-with tracked_run("sleeper", {}) as run:
+with tracked_run("sleeper", {"training": "abc-0"}) as run:
     print(run.run_id, flush=True)
     time.sleep(120)
 """
@@ -119,16 +168,23 @@ def test_the_run_of_a_lost_machine_is_closed_whatever_its_name(store, monkeypatc
         assert store.get_run(run.info.run_id).info.status == "RUNNING"
 
 
-def test_an_open_run_gives_signs_of_life(store, monkeypatch):
+def test_an_open_run_gives_signs_of_life_until_it_ends(store, monkeypatch):
     monkeypatch.setattr(context, "BEAT", 0.01)
-    counted = itertools.count()
+    counted, beats = itertools.count(), threading.Semaphore(0)
     monkeypatch.setattr(context, "now", lambda: str(next(counted)))
-    with tracked_run("one", {}) as run:
-        assert tags_of(store, run.run_id)[context.HEARTBEAT] == "0"
-        wait_for(lambda: int(tags_of(store, run.run_id)[context.HEARTBEAT]) > 2)
-    last = tags_of(store, run.run_id)[context.HEARTBEAT]
-    time.sleep(0.1)
-    assert tags_of(store, run.run_id)[context.HEARTBEAT] == last
+    set_tag = store.set_tag
+
+    def beat(run_id, key, value):
+        set_tag(run_id, key, value)
+        if key == context.HEARTBEAT:
+            beats.release()
+
+    monkeypatch.setattr(MlflowClient, "set_tag", lambda _, *tag: beat(*tag))
+    with tracked_run("one", TAGS) as run:
+        for _ in range(3):
+            assert beats.acquire(timeout=300)
+    assert int(tags_of(store, run.run_id)[context.HEARTBEAT]) >= 3
+    assert not [thread for thread in threading.enumerate() if "work" in thread.name]
 
 
 @pytest.mark.parametrize(("uri", "seconds"), [("sqlite:////a.db", 5), ("http://host:5000", 30)])
@@ -136,42 +192,11 @@ def test_a_shared_store_is_sent_fewer_system_metrics(uri, seconds):
     assert sampling_interval(uri) == seconds
 
 
-def test_of_a_training_done_twice_only_one_run_counts(store, monkeypatch):
-    monkeypatch.setenv("SWEEP_TRAINING", "key")
-    with tracked_run("counts", {}) as first:
-        pass
-    with tracked_run("late", {}) as second:
-        pass
-    monkeypatch.setenv("SWEEP_TRAINING", "another")
-    with tracked_run("other training", {}) as other:
-        pass
-    end_other_runs("key", first.run_id)
-    assert store.get_run(first.run_id).info.status == "FINISHED"
-    assert store.get_run(second.run_id).info.status == "KILLED"
-    assert first.run_id in tags_of(store, second.run_id)["end_reason"]
-    assert store.get_run(other.run_id).info.status == "FINISHED"
-
-
-def test_a_run_has_no_empty_tags_and_no_reason_of_an_earlier_end(store):
-    with pytest.raises(ValueError, match="bad"), tracked_run("one", {"empty": ""}) as run:
-        raise ValueError("bad")
-    assert "end_reason" in tags_of(store, run.run_id)
-    with tracked_run("one", {}, run.run_id):
-        pass
-    assert "end_reason" not in tags_of(store, run.run_id)
-    assert "" not in tags_of(store, run.run_id).values()
-
-
 def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     with tracked_run("one", {}) as run:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            names = store.get_run(run.run_id).data.metrics
-            if "system/cpu_utilization_percentage" in names:
-                return
-            time.sleep(0.2)
-    pytest.fail(f"no system metrics among {sorted(names)}")
+        wait_for(lambda: "system/cpu_utilization_percentage"
+                 in store.get_run(run.run_id).data.metrics)  # fmt: skip
 
 
 def test_a_request_that_fails_in_a_run_names_the_store(store):

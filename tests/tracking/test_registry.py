@@ -1,12 +1,11 @@
-import keras
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
-from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.registry import Registry, load_model
+from pipeline.tracking.runs import TRAINING
 from tests.small_model import log_small_model
 
 
@@ -27,23 +26,44 @@ def test_a_registry_that_fails_is_no_registry_without_a_champion(store, monkeypa
         registry.find("champion")
 
 
-def test_a_registered_model_is_found_by_its_alias_and_loads_again(store):
-    _, uri = log_small_model()
-    registry = Registry("digits", "123456789")
-    version = registry.register(uri, "champion", {"val_accuracy": "0.5"}, "what it is")
+@pytest.fixture
+def registry(store):
+    return Registry("digits", "123456789")
+
+
+def tags(identity="identity-0", **more):
+    return {TRAINING: identity, **more}
+
+
+def test_a_registered_model_is_found_by_its_alias_and_loads_again(registry, store):
+    registry.register(log_small_model(), "champion", tags(val_accuracy="0.5"), "what it is")
     registry.describe("classifiers of digits")
     assert registry.get("champion").description == "what it is"
     assert store.get_registered_model(registry.name).description == "classifiers of digits"
-    assert registry.find("champion").version == int(version)
     assert registry.get("champion").tags["val_accuracy"] == "0.5"
     assert registry.find("challenger") is None
     model = load_model(f"models:/{registry.name}@champion")
     assert model.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)
 
 
+def test_a_model_is_registered_once_whatever_its_aliases(registry):
+    first, second = log_small_model(), log_small_model("identity-1")
+    registry.register(first, "champion", tags(), "what it is")
+    registry.register(second, "champion", tags("identity-1"), "better")
+    registry.register(first, "challenger", tags(), "what it was")
+    assert registry.get("champion").version == 2
+    assert (registry.get("challenger").version, registry.get("challenger").description) == (
+        1, "what it was",
+    )  # fmt: skip
+
+
+def test_the_model_of_a_training_made_again_is_another_version(registry):
+    for version in (1, 2):
+        registry.register(log_small_model(), "champion", tags(), "what it is")
+        assert registry.get("champion").version == version
+
+
 def test_a_model_is_named_like_its_run_but_for_what_mlflow_forbids(store):
-    with tracked_run("resnet block=5 seed=0: 1/2", {}) as run:
-        inputs = keras.Input((4,), dtype="uint8")
-        model = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.cast(inputs, "float32")))
-        uri = run.log_model(model, "resnet block=5 seed=0: 1/2")
-    assert store.get_logged_model(uri.rpartition("/")[2]).name == "resnet block=5 seed=0- 1-2"
+    model = log_small_model(name="resnet, keep 1 to 0.95, seed 0: 1/2")
+    assert model.name == "resnet, keep 1 to 0-95, seed 0- 1-2"
+    assert model.tags[TRAINING] == "identity-0"

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
+from mlflow import MlflowClient
 
 from pipeline.core.records import RECORD
 from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.runs import attach_files
+from pipeline.tracking.runs import TRAINING, TrackedRun, find_training_runs
+from tests.small_model import log_small_model
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
 
@@ -19,7 +22,7 @@ def test_a_run_that_ends_well_is_finished_and_has_its_metrics(store):
     with tracked_run("one", {"network": "resnet"}) as run:
         assert run.log_history(ROWS[:2])
         run.log_history(ROWS)
-        run.log_metrics({"test_accuracy": 0.5})
+        run.log_scores({"test_accuracy": 0.5})
         run.log_params({"width": 1.0, **{f"p{i}": i for i in range(150)}})
         run.log_params({"width": 2.0})  # present ones stay
     ended = store.get_run(run.run_id)
@@ -31,12 +34,36 @@ def test_a_run_that_ends_well_is_finished_and_has_its_metrics(store):
 
 
 def test_a_reopened_run_goes_on_without_repeated_points(store):
-    with tracked_run("one", {}) as first:
+    with tracked_run("one", {TRAINING: "abc-0"}) as first:
         first.log_history(ROWS[:2])
-    with tracked_run("one", {}, first.run_id) as second:
+    with tracked_run("one", {TRAINING: "abc-0"}, ROWS[:2]) as second:
         second.log_history(ROWS)
     assert second.run_id == first.run_id
     assert [step for step, _ in points(store, first.run_id, "val_accuracy")] == [1, 2, 3]
+
+
+def test_a_run_that_has_ended_is_completed_and_nothing_is_written_twice(store):
+    with tracked_run("one", {}) as run:
+        run.log_history(ROWS[:1])
+    again = TrackedRun(store, store.get_run(run.run_id))
+    for _ in range(2):
+        again.log_history(ROWS)
+        again.log_scores({"test_accuracy": 0.5})
+    again.log_scores({"test_accuracy": 0.25})
+    assert store.get_run(run.run_id).info.status == "FINISHED"
+    assert [step for step, _ in points(store, run.run_id, "train_loss")] == [1, 2, 3]
+    assert points(store, run.run_id, "test_accuracy") == [(0, 0.5), (0, 0.25)]
+    assert store.get_run(run.run_id).data.metrics["test_accuracy"] == 0.25
+
+
+def test_the_runs_of_a_training_are_found_the_newest_first(store):
+    with tracked_run("first", {TRAINING: "abc-0"}):
+        pass
+    with tracked_run("other", {TRAINING: "abc-1"}):
+        pass
+    with tracked_run("second", {TRAINING: "abc-0"}):
+        pass
+    assert [run.info.run_name for run in find_training_runs("abc-0")] == ["second", "first"]
 
 
 def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, monkeypatch, capsys):
@@ -79,28 +106,36 @@ def test_a_table_is_saved_as_one_that_the_ui_shows(store, tmp_path):
     assert Path(file).read_text() == "a,b\n1,x\n"
 
 
-def test_files_and_folders_are_attached_to_runs_that_have_ended(store, workspace, capsys):
+def test_files_and_folders_are_attached_to_runs_that_have_ended(store, workspace):
     (workspace / "figures").mkdir()
     for name in ("report.html", "figures/a.png"):
         (workspace / name).write_text("content")
     with tracked_run("one", {}) as run:
         pass
-    attach_files([run.run_id, "gone"], [workspace / "report.html", workspace / "figures"], "report")
+    run.log_files([workspace / "report.html", workspace / "figures"], "report")
     attached = {item.path for item in store.list_artifacts(run.run_id, "report")}
     assert attached == {"report/report.html", "report/figures"}
-    said = capsys.readouterr().err
-    assert "MLflow has no run gone; `python -m pipeline doctor` makes a new one" in said
     assert store.get_run(run.run_id).info.status == "FINISHED"
 
 
-def test_a_store_that_takes_no_files_costs_a_warning(store, workspace, monkeypatch, capsys):
-    with tracked_run("one", {}) as run:
-        pass
+def test_a_model_that_was_half_logged_is_removed_and_a_whole_one_found(store, monkeypatch):
+    log = TrackedRun.log_model
+    found = []
 
-    def refuse(*_, **__):
-        raise OSError("disk full")
+    def half(*_):
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("mlflow.MlflowClient.log_artifact", refuse)
-    (workspace / "report.html").write_text("content")
-    attach_files([run.run_id], [workspace / "report.html"], "report")
-    assert "did not take report for run" in capsys.readouterr().err
+    def log_again(run, *named):
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_model_artifacts", half)
+            with pytest.raises(KeyboardInterrupt):
+                log(run, *named)
+        found.append(run.find_model())
+        return log(run, *named)
+
+    monkeypatch.setattr(TrackedRun, "log_model", log_again)
+    model = log_small_model()
+    assert found == [None]
+    run = TrackedRun(store, store.get_run(model.source_run_id))
+    assert run.find_model().model_id == model.model_id
+    assert len(store.search_logged_models(["1"])) == 1

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from pipeline.commands.servers import HOST, free_port
 from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.runs import TRAINING
+from pipeline.tracking.runs import TRAINING, TrackedRun
 from tests.conftest import start_python, stop, wait_until_up
 from tests.tracking.test_runs import ROWS
 
@@ -56,12 +56,16 @@ def test_a_server_that_goes_away_and_comes_back_gets_every_epoch_once(server):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_server_that_stays_away_gets_every_epoch_when_the_training_goes_on(server, capsys):
-    with tracked_run("one", {TRAINING: "f00d-0"}) as run:
+def test_a_server_that_stays_away_costs_nothing_that_is_not_sent_later(server, capsys):
+    with tracked_run("train", {TRAINING: "abc-0"}) as run:
         server.stop()
         assert not run.log_history(ROWS)
-    assert "stays open" in capsys.readouterr().err
+        run.log_end("f00d")
+    said = capsys.readouterr().err
+    assert "`publish` makes the run again" in said and "stays open" in said
     server.start()
-    with tracked_run("one", {TRAINING: "f00d-0"}, ROWS) as again:
-        assert again.log_history(ROWS)
-    check_that_it_has_every_epoch_once(server.uri, again.run_id)
+    client = MlflowClient(server.uri)
+    later = TrackedRun(client, client.get_run(run.run_id))
+    assert later.log_history(ROWS)
+    client.set_terminated(run.run_id)
+    check_that_it_has_every_epoch_once(server.uri, run.run_id)

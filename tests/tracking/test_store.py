@@ -1,7 +1,10 @@
 import multiprocessing
 import os
+import shutil
 import sqlite3
+from collections import OrderedDict
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -9,9 +12,14 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import store
-from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.store import run_exists, store_errors
+from pipeline.tracking.registry import Registry, load_model
+from pipeline.tracking.runs import TRAINING
+from pipeline.tracking.store import find_or_none, open_store, store_errors
 from tests.conftest import start_python
+from tests.small_model import log_small_model
+from tests.store_contents import everything
+
+DIGEST = "d1" * 32
 
 
 def test_the_store_is_the_main_repositorys_also_from_a_copy(workspace, monkeypatch):
@@ -115,21 +123,101 @@ def test_passwords_are_masked(uri, masked):
     assert store.without_password(uri) == masked
 
 
-def test_a_deleted_or_unknown_run_does_not_exist(store):
-    with tracked_run("one", {}) as run:
-        assert run_exists(store, run.run_id)
-    store.delete_run(run.run_id)
-    assert not run_exists(store, run.run_id)
-    assert not run_exists(store, "f00d")
-    assert not run_exists(store, None)
+def test_what_is_not_there_is_none_and_a_store_that_fails_an_error(store, monkeypatch):
+    def ask():
+        return find_or_none(lambda: store.get_run("f00d"))
 
+    assert ask() is None
 
-def test_a_store_that_fails_does_not_say_that_a_run_is_not_there(store, monkeypatch):
     def fail(*_):
         raise MlflowException("503 Service Unavailable")
 
     monkeypatch.setattr(store, "get_run", fail)
     with pytest.raises(MlflowException, match="503"):
-        run_exists(store, "f00d")
+        ask()
     with pytest.raises(UserError, match=r"MLflow's store .* cannot be used \(503"), store_errors():
-        run_exists(store, "f00d")
+        ask()
+
+
+def in_folder(folder, monkeypatch):
+    """Work in a folder, as a process that starts there."""
+    monkeypatch.chdir(folder)
+    # Which MLflow sets, and where it keeps the places of the runs of this process.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._artifact_repos_cache",
+                        OrderedDict())  # fmt: skip
+
+
+@pytest.fixture
+def filled(store, workspace, monkeypatch):
+    """A project's folder, whose store has a run with a file and a champion."""
+    project = workspace / "a project"
+    (project / ".dvc").mkdir(parents=True)
+    shutil.copyfile(workspace / "mlflow.db", project / "mlflow.db")
+    in_folder(project, monkeypatch)
+    (project / "requirements.lock").write_text("keras\n")
+    open_store()
+    model = log_small_model()
+    open_store().log_text(model.source_run_id, "here", "notes.txt")
+    Registry("digits", DIGEST).register(model, "champion", {TRAINING: "identity-0"}, "")
+    return project
+
+
+def check_that_all_is_there(folder):
+    """All of it, and in this folder."""
+    client = open_store()
+    *_, run = client.search_runs(["1"])  # the first
+    text = Path(client.download_artifacts(run.info.run_id, "notes.txt")).read_text()
+    assert text == "here"
+    version = Registry("digits", DIGEST).get("champion")
+    assert load_model(f"models:/{version.name}@champion").output_shape == (None, 2)
+    client.log_text(run.info.run_id, "new", "new.txt")
+    written = folder / "mlartifacts" / run.info.run_id / "artifacts/new.txt"
+    assert written.read_text() == "new"
+    model = log_small_model("identity-1")
+    assert model.artifact_location.startswith((folder / "mlartifacts").as_uri())
+    assert (folder / "mlartifacts/models" / model.model_id / "artifacts/MLmodel").exists()
+
+
+@pytest.mark.parametrize("name", ["moved", "übrige Läufe, 100 % é_x"])
+def test_a_moved_store_finds_its_artifacts(filled, monkeypatch, name):
+    moved = filled.rename(filled.parent / name)
+    in_folder(moved, monkeypatch)
+    check_that_all_is_there(moved)
+    moved.rename(filled)  # and back again
+    in_folder(filled, monkeypatch)
+    check_that_all_is_there(filled)
+
+
+def test_a_copied_store_writes_into_its_own_artifacts(filled, monkeypatch):
+    before = everything(filled)
+    copy = Path(shutil.copytree(filled, filled.parent / "copy"))
+    in_folder(copy, monkeypatch)
+    check_that_all_is_there(copy)
+    assert everything(filled) == before
+    shutil.rmtree(filled)
+    check_that_all_is_there(copy)
+
+
+def test_a_folder_whose_name_begins_alike_is_left_alone(filled, monkeypatch):
+    """And one that a wildcard of SQL in the name would match."""
+    client = open_store()
+    location = client.get_experiment("1").artifact_location
+    strange = [f"{location}-old/1", location.replace("%20", "%2F%20") + "/1"]
+    for number, place in enumerate(strange):
+        client.create_experiment(f"other {number}", artifact_location=place)
+    moved = filled.rename(filled.parent / "moved")
+    in_folder(moved, monkeypatch)
+    client = open_store()
+    others = [client.get_experiment_by_name(f"other {n}").artifact_location for n in range(2)]
+    assert others == strange
+
+
+def test_a_database_outside_of_the_project_stays_as_it_is(workspace, monkeypatch, tmp_path_factory):
+    shared = tmp_path_factory.mktemp("shared") / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}")
+    location = store.open_store().get_experiment("1").artifact_location
+    other = workspace / "other"
+    (other / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(other)
+    assert store.open_store().get_experiment("1").artifact_location == location

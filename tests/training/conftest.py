@@ -3,6 +3,7 @@ import pytest
 from pipeline.core.files import PREPARED
 from pipeline.core.records import Prepared
 from pipeline.stages.prepare import prepare
+from tests.conftest import with_recipe
 
 
 @pytest.fixture
@@ -20,11 +21,11 @@ def tiny_params(tiny_params):
         "conv_keep_step": 0.02,
         "conv_keep_end": 0.8,
     }
-    return tiny_params.model_copy(update={"model": tiny_params.model.model_copy(update=small)})
+    return with_recipe(tiny_params, **small)
 
 
 @pytest.fixture
 def prepared(workspace, tiny_params):
     """Two hundred digits, prepared."""
-    prepare(tiny_params.data)
+    prepare(tiny_params)
     return Prepared(PREPARED)

@@ -7,15 +7,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.files import read_yaml
 from pipeline.core.sections import AugmentParams
+from pipeline.settings.presets import preset_values
 from pipeline.training.augment import (
     augment_batch,
     coarse_dropout_mask,
     interpolation_matrix,
     plan_operations,
 )
-from tests.conftest import REPOSITORY
 
 SEED = tf.constant([3, 5], tf.int64)
 # What OpenCV and imgaug themselves give; the file says how it was made.
@@ -149,9 +148,9 @@ def test_the_grid_is_that_share_of_the_image_rounded_down_but_no_coarser_than_al
 @pytest.fixture(scope="module")
 def masks():
     """Masks of the tutorial's coarse dropout, (n, 32, 32, 3) booleans of what is dropped."""
-    values = read_yaml(REPOSITORY / "presets/tutorial.yaml")["augment"]
+    params = AugmentParams(**preset_values("tutorial")["augment"])
     shape = tf.TensorShape((None, 32, 32, 3))
-    keep = coarse_dropout_mask(shape, 20_000, AugmentParams(**values), SEED)
+    keep = coarse_dropout_mask(shape, 20_000, params, SEED)
     return np.asarray(keep) == 0
 
 

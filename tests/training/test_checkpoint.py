@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 
 import keras
@@ -66,17 +65,6 @@ def test_a_save_cut_off_midway_counts_for_nothing(tmp_path):
 
 def test_no_checkpoint_is_no_error(tmp_path):
     assert checkpoint.load_checkpoint(tmp_path) is None
-
-
-def test_the_key_depends_on_each_setting_and_on_the_code(tmp_path):
-    module = tmp_path / "models.py"
-    module.write_text("a = 1")
-    settings = {"model": {"width": 1.0}, "seed": 0}
-    key = checkpoint.training_key(settings, [module])
-    assert checkpoint.training_key(json.loads(json.dumps(settings)), [module]) == key
-    assert checkpoint.training_key({"model": {"width": 0.5}, "seed": 0}, [module]) != key
-    module.write_text("a = 2")
-    assert checkpoint.training_key(settings, [module]) != key
 
 
 def test_a_folder_is_discarded_unless_somebody_trains_in_it(tmp_path):

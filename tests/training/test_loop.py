@@ -9,6 +9,7 @@ from pipeline.training import loop, schedules
 from pipeline.training.batches import make_train_dataset
 from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend
+from tests.conftest import with_recipe
 
 
 def train(prepared, params, epochs, saved=None, network="model", rows=()):
@@ -62,8 +63,8 @@ def test_all_parts_of_a_recipe_are_resumed_exactly(prepared, tiny_params, tmp_pa
     augment = tiny_params.augment.model_copy(
         update={"policy": "translate", "alternate_flips": True}
     )
-    recipe = tiny_params.model.model_copy(update=EVERYTHING)
-    params = tiny_params.model_copy(update={"augment": augment, "model": recipe})
+    params = with_recipe(tiny_params.model_copy(update={"augment": augment}), **EVERYTHING)
+    recipe = params.network("model")
     saved = {}
 
     def save(model, rows):
@@ -85,7 +86,7 @@ def test_all_parts_of_a_recipe_are_resumed_exactly(prepared, tiny_params, tmp_pa
 def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params):
     """The average, followed by hand from the weights after each step of one epoch."""
     update = {"optimizer": "sgd", "weight_average": 0.7, "epochs": 1}
-    recipe = tiny_params.model.model_copy(update=update)
+    recipe = tiny_params.network("model").model_copy(update=update)
     configure_backend(tiny_params.train, seed=3)
     model = new_model("model", recipe, tiny_params.train, 10)
     seen = []
@@ -108,7 +109,7 @@ def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params)
 
 
 def test_without_a_watched_split_only_training_is_scored(prepared, tiny_params):
-    recipe = tiny_params.model.model_copy(update={"epochs": 2})
+    recipe = tiny_params.network("model").model_copy(update={"epochs": 2})
     model, rows = new_model("model", recipe, tiny_params.train, 10), []
     trainer(prepared, recipe, tiny_params, watched=None).fit(model, rows, lambda *_: None, 0)
     assert len(rows) == 2
@@ -117,7 +118,7 @@ def test_without_a_watched_split_only_training_is_scored(prepared, tiny_params):
 
 
 def test_the_loss_recorded_is_without_smoothing(prepared, tiny_params):
-    recipe = tiny_params.model.model_copy(update={"epochs": 1, "label_smoothing": 0.5})
+    recipe = tiny_params.network("model").model_copy(update={"epochs": 1, "label_smoothing": 0.5})
     model, rows = new_model("model", recipe, tiny_params.train, 10), []
     trainer(prepared, recipe, tiny_params).fit(model, rows, lambda *_: None, verbose=0)
     logits = model.predict(prepared["val"]["image"].astype(np.float32), verbose=0).astype(float)
@@ -135,7 +136,7 @@ def test_an_epoch_of_small_images_is_never_the_best():
 
 def test_the_history_holds_what_each_epoch_used(prepared, tiny_params):
     model, rows = train(prepared, tiny_params, 2)
-    recipe = tiny_params.model
+    recipe = tiny_params.network("model")
     assert [row["epoch"] for row in rows] == [1, 2]
     for epoch, row in enumerate(rows):
         assert row["learning_rate"] == schedules.learning_rate(recipe, epoch)
@@ -155,7 +156,7 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
             drop = next(x for x in self.model.layers if isinstance(x, DropBlock2D))
             seen.append((float(self.model.optimizer.learning_rate), float(drop.keep_prob)))
 
-    recipe = tiny_params.model.model_copy(update={"epochs": 2})
+    recipe = tiny_params.network("model").model_copy(update={"epochs": 2})
     model = new_model("model", recipe, tiny_params.train, 10)
     data = make_train_dataset(prepared["train"], 60, tiny_params.augment, 0)
     model.fit(data, steps_per_epoch=1, epochs=2, verbose=0, shuffle=False,
@@ -173,16 +174,16 @@ def seeds_of_dropout(model, recipe, seed, epoch):
 
 
 def test_each_layer_epoch_and_seed_has_masks_of_its_own_and_always_the_same(tiny_params):
-    model = new_model("model", tiny_params.model, tiny_params.train, 10)
+    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10)
     drawn = {
-        (seed, epoch): seeds_of_dropout(model, tiny_params.model, seed, epoch)
+        (seed, epoch): seeds_of_dropout(model, tiny_params.network("model"), seed, epoch)
         for seed in (0, 1)
         for epoch in (0, 1, 2)
     }
     states = [state for of_layers in drawn.values() for state in of_layers]
     assert len(states) == 6 * 2
     assert len(set(states)) == len(states)
-    assert seeds_of_dropout(model, tiny_params.model, 1, 2) == drawn[1, 2]
+    assert seeds_of_dropout(model, tiny_params.network("model"), 1, 2) == drawn[1, 2]
 
 
 def rows_so_far(*losses):
@@ -208,8 +209,7 @@ def test_a_resumed_training_goes_on_in_the_schedules(prepared, tiny_params):
     ],
 )
 def test_rises_before_an_interruption_count(prepared, tiny_params, losses, epochs):
-    tiny = tiny_params.model.model_copy(update={"stop_after_rising": 3})
-    params = tiny_params.model_copy(update={"model": tiny})
+    params = with_recipe(tiny_params, stop_after_rising=3)
     _, rows = train(prepared, params, 5, rows=rows_so_far(*losses))
     assert len(rows) == epochs
 
@@ -222,7 +222,7 @@ def test_training_stops_after_rising_losses(prepared, tiny_params, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, tiny_params):
-    recipe = tiny_params.model
+    recipe = tiny_params.network("model")
     model = new_model("model", recipe, tiny_params.train, 10)
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
@@ -254,13 +254,13 @@ def test_where_the_test_set_is_watched_the_last_epoch_is_kept():
 
 def test_a_batch_larger_than_the_training_set_is_refused(tiny_params):
     with pytest.raises(UserError, match=r"model.batch_size = 50: there are only 49 training"):
-        loop.check_batch_size("model", tiny_params.model, 49)
+        loop.check_batch_size("model", tiny_params.network("model"), 49)
 
 
 def test_small_images_that_do_not_fit_are_refused(tiny_params):
-    model = new_model("model", tiny_params.model, tiny_params.train, 10)
+    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10)
     update = {"small_image_share": 0.5, "small_image_size": 20, "epochs": 2}
-    small = tiny_params.model.model_copy(update=update)
+    small = tiny_params.network("model").model_copy(update=update)
     with pytest.raises(UserError, match=r"model.small_image_size = 20: .* take larger"):
         loop.check_image_size("model", small, model)
     loop.check_image_size("model", small.model_copy(update={"small_image_size": 31}), model)

@@ -20,16 +20,17 @@ BASELINE_TABLE = {0: 5.0e-4, 1: 4.95e-4, 10: 4.52191e-4, 50: 3.02503e-4, 99: 1.8
 
 @pytest.mark.parametrize("epoch", RESNET_TABLE)
 def test_part_7_follows_the_table(published, epoch):
-    rate, keep = RESNET_TABLE[epoch]
-    assert schedules.learning_rate(published.model, epoch) == pytest.approx(rate, rel=1e-5)
-    assert published.model.keep_prob(epoch) == pytest.approx(keep)
+    (rate, keep), recipe = RESNET_TABLE[epoch], published.network("model")
+    assert schedules.learning_rate(recipe, epoch) == pytest.approx(rate, rel=1e-5)
+    assert recipe.keep_prob(epoch) == pytest.approx(keep)
 
 
 @pytest.mark.parametrize("epoch", BASELINE_TABLE)
 def test_part_6_follows_the_table(published, epoch):
-    expected = pytest.approx(BASELINE_TABLE[epoch], rel=1e-5)
-    assert schedules.learning_rate(published.baseline, epoch) == expected
-    assert published.baseline.keep_prob(epoch) == 0.85
+    recipe = published.network("baseline")
+    rate = schedules.learning_rate(recipe, epoch)
+    assert rate == pytest.approx(BASELINE_TABLE[epoch], rel=1e-5)
+    assert recipe.keep_prob(epoch) == 0.85
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, t
     update = {
         "schedule": schedule, "epochs": 4, "warmup": 0.2, "cooldown": 0.5, "learning_rate": 2.0
     }  # fmt: skip
-    recipe = published.model.model_copy(update=update)
+    recipe = published.network("model").model_copy(update=update)
     for step, share in table.items():
         rate = schedules.learning_rate(recipe, step // 5, step % 5, 5)
         assert rate == pytest.approx(2 * share, rel=1e-5), step
@@ -73,20 +74,6 @@ def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, t
 )
 def test_images_are_small_first_and_full_at_the_end(published, share, epochs, small):
     update = {"small_image_share": share, "small_image_size": 24, "epochs": epochs}
-    recipe = published.model.model_copy(update=update)
+    recipe = published.network("model").model_copy(update=update)
     sizes = [schedules.image_size(recipe, epoch) for epoch in range(epochs)]
     assert sizes == [24] * small + [32] * (epochs - small)
-
-
-def test_unitdrop_drops_the_same_way_in_every_network_and_all_epochs(params):
-    recipes = [schedules.of_variant(r, "unitdrop") for r in (params.baseline, params.model)]
-    for epoch in (0, 5, 50):
-        assert {recipe.keep_prob(epoch) for recipe in recipes} == {0.85}
-    assert {recipe.drop_block_size for recipe in recipes} == {1}
-    kept = {"drop_block_size", "conv_keep_start", "conv_keep_step", "conv_keep_end"}
-    assert recipes[1].model_dump(exclude=kept) == params.model.model_dump(exclude=kept)
-
-
-def test_without_dropblock_nothing_is_dropped(params):
-    assert params.model.drops
-    assert not schedules.of_variant(params.model, "nodrop").drops

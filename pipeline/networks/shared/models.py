@@ -51,13 +51,13 @@ def build_model(network: str, recipe: Recipe, classes: int) -> keras.Model:
 def _breach(model: Any, classes: int) -> str | None:
     """Say how what a builder returned breaks its contract."""
     if not isinstance(model, keras.Model):
-        return f"this one returns {type(model).__name__}"
+        return f"it returned {type(model).__name__}"
     if tuple(model.input_shape[1:]) != IMAGE_SHAPE:
-        return f"this one takes images of shape {tuple(model.input_shape[1:])}"
+        return f"it takes images of shape {tuple(model.input_shape[1:])}"
     if tuple(model.output_shape) != (None, classes):
-        return f"this one gives {tuple(model.output_shape)}"
+        return f"it gives {tuple(model.output_shape)}"
     if (dtype := keras.backend.standardize_dtype(model.output.dtype)) != "float32":
-        return f"this one gives {dtype}: end it with Activation('linear', dtype='float32')"
+        return f"it gives {dtype}: end it with Activation('linear', dtype='float32')"
     return None
 
 

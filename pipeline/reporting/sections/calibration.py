@@ -12,10 +12,9 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
 ERRORS_NOTE = (
-    "In brackets the 95 % interval, over the seeds or, of a single one, over the test images. The "
-    "calibration error of one seed is never below zero and partly chance, so that the mean of "
-    "several seeds' errors, which the table of all scores has, is never below that of their pooled "
-    "answers, which the figure shows."
+    "In brackets: the 95 % interval, over the seeds or, with a single seed, over the test images. "
+    "The figure pools the answers of all seeds; the table of all scores has the mean of each "
+    "seed's own calibration error, which is never smaller, because chance adds to each."
 )
 
 
@@ -50,7 +49,7 @@ def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
     excess = overconfidence(results, name)
     found = interval(excess)
     if not found.excludes_zero:
-        tendency = "neither too much nor too little beyond chance"
+        tendency = "neither over- nor underconfident beyond chance"
     else:
         tendency = "overconfident" if found.mean > 0 else "underconfident"
     claimed, true = (np.average(table[c], weights=table["count"]) for c in table.columns[:2])
@@ -60,8 +59,8 @@ def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
     if len(excess) > 1:
         errors += f" as the mean of the seeds, {100 * pooled:.1f} with all seeds' answers pooled"
     return (
-        f"{name}: mean confidence {100 * claimed:.1f} %, accuracy {100 * true:.1f} %, the first "
-        f"minus the second {100 * found.mean:+.1f} points ({between(found)}): {tendency}; {errors}"
+        f"{name}: mean confidence {100 * claimed:.1f} %, accuracy {100 * true:.1f} %, "
+        f"difference {100 * found.mean:+.1f} points ({between(found)}): {tendency}; {errors}"
     )
 
 

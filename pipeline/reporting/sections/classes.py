@@ -16,12 +16,12 @@ from pipeline.reporting.section import Drawing, Part, Section
 
 CONFUSED_PAIRS = 10  # listed for each network
 NAMED_CLASSES = 30  # a bar for each class up to here, beyond only the ends of the ranking
-NOTE = "In percent of the test images of the actual class, over all seeds."
+NOTE = "Percentages are of the test images of the actual class, over all seeds."
 CHANGE_NOTE = (
-    " *Change* below zero: the other network takes the one class for the other less often. One "
-    "test image of one seed is {one:.2g} points. **The pairs were picked because this network "
-    "confuses them most, so that a part of each change is regression to the mean: both lists, "
-    "picked the same way, tend to show falls.**"
+    " A negative *change* means that the other network confuses this pair less often. One test "
+    "image of one seed is {one:.2g} points. **Each list holds the pairs that its own network "
+    "confuses most, so part of each change is regression to the mean: both lists tend to show "
+    "negative changes.**"
 )
 
 
@@ -69,7 +69,7 @@ def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
     return (
         f"Of {len(table)} classes the {name} is better in {better} and the {reference} in {worse} "
         "by more than chance (sign test over each class's test images, false discovery rate held "
-        "at 5 %; it speaks of these fitted models)."
+        "at 5 %; for these fitted models only)."
     )
 
 

@@ -12,34 +12,35 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
 NOTE = (
-    "McNemar's test compares the two *fitted models* of one seed on the same images; it says "
-    "nothing of what another seed would give."
+    "McNemar's test compares the two *fitted models* of one seed on the same images; it does not "
+    "show how much another seed would change."
 )
 PROMISE = (
-    "*Other seeds, these test images*: Student's t over the seeds' differences, the p-value all "
-    "flips of their signs. In simulations with this code (`benchmarks/coverage`) that interval "
-    "holds the truth in 93 to 97 % of cases with 2 to 10 seeds, and p is below 0.05 in at most 5 "
-    "% of cases without a difference, where seeds go astray to both sides alike. If some collapse, "
-    "as a third of them in these simulations, the interval holds in 68 % of cases with 3 seeds and "
-    "90 % with 6, and p is below 0.05 in 9 %: look at each seed's difference above. *Other seeds "
-    "and other test images*: the variance of the images is added to that of the seeds; it holds "
-    "the truth in 94 % or more, with the same reservation. {images}"
+    "*Other seeds, these test images*: the interval is Student's t over the seeds' differences, "
+    "the p-value is from all flips of their signs. In simulations with this code "
+    "(`benchmarks/coverage`) where the seeds vary symmetrically, the interval contains the true "
+    "difference in 93 to 97 % of cases with 2 to 10 seeds, and p is below 0.05 in at most 5 % of "
+    "cases without a difference. Where a third of the seeds collapse, the interval contains it in "
+    "only 68 % of cases with 3 seeds and 90 % with 6, and p is below 0.05 in 9 %: so look at each "
+    "seed's difference above. *Other seeds and other test images*: the variance of the images is "
+    "added to that of the seeds; this interval contains the true difference in 94 % or more, with "
+    "the same exception for collapsing seeds. {images}"
 )
 IMAGES_DOMINATE = (
-    "Here the images are the larger part of the uncertainty: **about other images the first "
-    "interval and the p-value promise too much**, and only the second interval is to be read."
+    "Here most of the uncertainty comes from the images: **for other images the first interval and "
+    "the p-value promise too much**; use the second interval."
 )
 IMAGES_COVERED = (
-    "Here the images are the larger part of the uncertainty, but with so few seeds Student's t is "
-    "so wide that it holds for other images too. The p-value does not: it speaks of these."
+    "Here most of the uncertainty comes from the images, but with so few seeds Student's t is so "
+    "wide that its interval covers other images too. The p-value is for these images only."
 )
 SEEDS_DOMINATE = (
-    "Here the seeds are the larger part. The p-value speaks of these test images in any case: none "
-    "is given for others."
+    "Here most of the uncertainty comes from the seeds. The p-value is for these test images only; "
+    "none is given for others."
 )
 ONE_SEED = (
-    "A single seed says nothing of others: the interval is Student's t over the test images, of "
-    "these two fitted models."
+    "A single seed says nothing about others: the interval is Student's t over the test images, "
+    "for these two fitted models."
 )
 
 

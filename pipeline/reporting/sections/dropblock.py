@@ -8,10 +8,10 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
 NOTE = (
-    "At the keep probability of the last epoch, on masks that the trained networks' layers drew "
-    "for 64 samples. *Expected* is less than 1 - keep where blocks overlap. Where the block is "
-    "larger than the map, nothing is dropped (`drop_block_oversize: skip`, as in the tutorial) or "
-    "the block is cut down to the map (`clamp`)."
+    "Shares dropped at the keep probability of the last epoch. *Measured* is over masks for 64 "
+    "samples, drawn by the trained networks' layers; *expected* is less than 1 - keep where blocks "
+    "overlap. Where the block is larger than the map, nothing is dropped (`drop_block_oversize: "
+    "skip`, as in the tutorial) or the block is cut down to the map (`clamp`)."
 )
 FIGURE_NOTE = (
     "Four channels of one sample for each layer, on a synthetic feature map; dropped units are "

@@ -12,8 +12,8 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
 NOTE = (
-    "Without duplicates: of each group of test images that show the same only the first is kept, "
-    "and none that repeats a training or validation image."
+    "*Without duplicates* leaves out test images that repeat a training or validation image, and "
+    "keeps only the first of each group of duplicate test images."
 )
 
 

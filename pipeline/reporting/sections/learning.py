@@ -11,10 +11,7 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.95]  # accuracies
-LEVELS_NOTE = (
-    "The seconds include the start of each training, in which TensorFlow traces its graph: they "
-    "are what a person waits for."
-)
+LEVELS_NOTE = "The seconds include the start of each training, when TensorFlow traces its graph."
 
 
 def make(findings: Findings) -> Section:
@@ -40,9 +37,9 @@ def make(findings: Findings) -> Section:
 def describe_curves(watched: str | None) -> str:
     """Say what the curves are of."""
     note = (
-        "*Training, augmented* is the running mean over the epoch. Against epochs: means over "
-        "seeds and their range; against compute and minutes: each seed. Where small images were "
-        "trained with, the scores are of images as small."
+        "*Training, augmented* is the running mean over the epoch. Plots against epochs show "
+        "the mean and range over the seeds, those against compute and minutes each seed. In epochs "
+        "with small images, the scores are for images of that size."
     )
     if watched is None:
         return f"{note} No other images were scored before the end. The time is that of training."
@@ -77,7 +74,7 @@ def describe_tracing(results: Results) -> str:
     said = [f"{extra[name]:,.1f} s ({name})" for name in results.names if extra[name] >= 0.05]
     if not said:
         return ""
-    return f"Here the first epoch took longer than the median of its kind by {listed(said)}."
+    return f"The first epoch took longer than the median one at its image size by {listed(said)}."
 
 
 def mean_curves(results: Results) -> pd.DataFrame:

@@ -20,15 +20,16 @@ LABELS: dict[Variant, str] = {
     "unitdrop": "both drop single units alike",
 }
 TABLE_NOTE = (
-    "Test accuracy by network and kind of DropBlock. What a network is ahead of the {reference} "
-    "*without DropBlock* is what the rest of the two recipes is worth: architecture, width, epochs "
-    "and compute. `dvc exp run -S model.skip_connections=false` takes the skip connections alone "
-    "away. The last corner: by how much more that network loses by its DropBlock."
+    "Test accuracy by network and kind of DropBlock. A lead over the {reference} *without "
+    "DropBlock* comes from the rest of the recipe: architecture, width, epochs and compute. "
+    "`dvc exp run -S model.skip_connections=false` removes only the skip connections. "
+    "The last row's difference between networks is how much more one gains from "
+    "DropBlock than the {reference}."
 )
 NO_TABLE = (
-    "What DropBlock contributes, and what the architecture does where both drop alike: `dvc exp "
-    "run -S 'train.variants=[dropblock,nodrop,unitdrop]'` trains {all} in these ways too (without "
-    "DropBlock; single units with the same probability in all epochs)."
+    "To see what DropBlock contributes, and what the architecture does with equal dropout, run "
+    "`dvc exp run -S 'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {all} without "
+    "DropBlock, and with dropout of single units at the same probability in all epochs."
 )
 EQUAL = 1.02  # times the compute, up to which two trainings cost the same
 

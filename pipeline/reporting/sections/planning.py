@@ -10,21 +10,21 @@ from pipeline.reporting.section import Part, Section
 
 PLANNED = range(3, 21)
 NOTE = (
-    "The smallest true differences that so many paired seeds find in 80 of 100 cases, if the "
-    "standard deviation from seed to seed is the one seen here, {spread:.1f} points over {seeds} "
-    "seeds; on these test images. **About other images too, no number of seeds shows less than "
-    "{floor:.2f} points.** *Interval without 0*: by Student's t (noncentral t distribution). "
-    "*Verdict*: that, and p below 0.05 by sign flips, which takes six seeds (simulated up to "
-    "twelve seeds). *Trainings* and *minutes* are of both networks, all of these seeds, one after "
-    "the other, at the mean time recorded here. {caution}"
+    "The smallest true difference that each number of paired seeds finds with 80 % power on these "
+    "test images, if the differences' standard deviation over seeds is {spread:.1f} points, as "
+    "measured here over {seeds} seeds. **For other images too, no number of seeds shows less than "
+    "{floor:.2f} points.** *Interval without 0*: Student's t (noncentral t distribution). "
+    "*Verdict*: also p below 0.05 by sign flips, which takes six seeds (simulated up to twelve "
+    "seeds). *Trainings* and *minutes* are the total for both networks and all seeds, one training "
+    "after the other, at the mean time recorded here. {caution}"
 )
 CAUTION = (
-    "A spread seen over {seeds} seeds is a guess: the true one may be {low:.1f} to {high:.1f} "
-    "points (95 %, chi-squared), and the differences in the table as much smaller or larger."
+    "A standard deviation measured over {seeds} seeds is uncertain: the true one may be {low:.1f} "
+    "to {high:.1f} points (95 %, chi-squared), and the differences in the table scale with it."
 )
 ONE_SEED = (
-    "One seed shows no spread from seed to seed, and so not how many would be enough. Three give a "
-    "first idea: `dvc exp run -S 'train.seeds=[0,1,2]'`."
+    "Without a spread over seeds, nothing can be said about how many would be enough. Three seeds "
+    "give a first idea: `dvc exp run -S 'train.seeds=[0,1,2]'`."
 )
 
 

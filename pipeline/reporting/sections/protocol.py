@@ -13,7 +13,7 @@ from pipeline.settings.trainings import DIGEST_SHOWN
 
 TEST_STOPPED = (
     "**The test images were scored after each epoch and decided when to stop, and the last epoch's "
-    "weights are scored, so the test figures are flattered{as_published}.**"
+    "weights are scored, so the test scores are too optimistic{as_published}.**"
 )
 TEST_SEEN = (
     "**The test images were scored after each epoch{as_published}.** They decided nothing: the "
@@ -26,18 +26,17 @@ VALIDATION_WATCHED = (
 )
 AND_STOPPED = " and stopped the training"
 NOTHING_WATCHED = (
-    "No images but those trained on were scored before the end of a training: the number of epochs "
-    "was fixed beforehand, nothing was chosen by the test images, and the last epoch's weights are "
-    "scored."
+    "Only training images were scored before the end of a training: the number of epochs was fixed "
+    "beforehand, nothing was chosen by the test images, and the last epoch's weights are scored."
 )
 SPLIT = (
     "The split into training and validation images is one fixed draw (`data.seed` {seed}), the "
-    "same for all seeds and networks: how much another draw would change is in none of the "
-    "intervals; `data.split_by_seed: true` puts it into them."
+    "same for all seeds and networks, so the intervals do not include how much another draw would "
+    "change; with `data.split_by_seed: true` they do."
 )
 SPLIT_BY_SEED = (
-    "Each seed holds out other training images for validation (`data.split_by_seed`), the same for "
-    "all networks, so that the intervals over seeds tell of the draw of that split too."
+    "Each seed holds out different training images for validation (`data.split_by_seed`), the same "
+    "for all networks, so the intervals over seeds include the draw of that split."
 )
 
 
@@ -91,7 +90,7 @@ def sizes(results: Results, params: Params) -> str:
     """Say how wide the networks are and how long they may be trained."""
     recipes = [params.network(network) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
-    widths = [f"{r.width} ({name})" for name, r in pairs if hasattr(r, "width")]  # type: ignore[attr-defined]
+    widths = [f"{r.width} ({name})" for name, r in pairs if hasattr(r, "width")]
     start = f"Widths: {', '.join(widths)}; at" if widths else "At"
     return f"{start} most {listed([str(r.epochs) for r in recipes])} epochs."
 
@@ -122,4 +121,4 @@ def differences(params: Params) -> str:
     named = ", ".join(
         f"{key} {_in_yaml(value)} ({_in_yaml(theirs)})" for key, value, theirs in found
     )
-    return f"Different from the tutorial, whose value stands in brackets: {named}."
+    return f"Different from the tutorial (its values in brackets): {named}."

@@ -18,14 +18,14 @@ SCORES = {
     "calibration_error": ("calibration error, points", "{:.1f}", 100),
 }
 NOTE = (
-    "Accuracy in percent, loss as mean cross entropy in nats, both of the weights that were kept, "
-    "without augmentation and DropBlock. *Last weights* are those after the last epoch. Parameters "
-    "are the trainable ones; a multiply-add counts as two operations, training as three times the "
-    "forward pass of all images seen (1 PFLOP = 10^15 operations)."
+    "Accuracy is in percent, loss is mean cross entropy in nats; both are of the weights that were "
+    "kept, without augmentation and DropBlock. *Last weights* are those after the last epoch. Only "
+    "trainable parameters are counted. A multiply-add counts as two operations, and training costs "
+    "three forward passes of each image seen (1 PFLOP = 10^15 operations)."
 )
 # Of scores that not every run has.
 SCORE_NOTES = {
-    "superclass_accuracy": "The superclass is that of the likeliest class.",
+    "superclass_accuracy": "The superclass is the one of the most likely class.",
     "flip_accuracy": (
         "With mirror images: by the mean of an image's and its mirror image's probabilities, in "
         "two passes."
@@ -35,8 +35,8 @@ SCORE_NOTES = {
     ),
 }
 PUBLISHED_NOTE = (
-    "Published: part 5 and 7 of the tutorial; part 6, the baseline, gives no figures of its own "
-    "but “around 65 %”. The tutorial reports the last epoch and stops by the test set."
+    "Published figures are from parts 5 and 7 of the tutorial; for the baseline, part 6 says only "
+    "“around 65 %”. The tutorial reports the last epoch and uses the test set for early stopping."
 )
 TITLES = {1: "The network", 2: "Both networks"}
 
@@ -50,7 +50,7 @@ def make(findings: Findings) -> Section:
     parts: list[Part] = [table, f"{describe_seeds(results)} {' '.join(notes)}"]
     if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
-        parts += ["### Beside the published figures", published, PUBLISHED_NOTE]
+        parts += ["### Comparison with the published figures", published, PUBLISHED_NOTE]
     return Section(TITLES.get(len(results.networks), "All networks"), parts)
 
 

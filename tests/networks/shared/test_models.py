@@ -1,16 +1,20 @@
+import dataclasses
 import time
 
+import keras
 import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.networks import model as resnet
+from pipeline.networks import network_names
 from pipeline.networks.shared.models import (
     copy_network,
     count_flops,
     load_network,
     training_pflop,
 )
-from pipeline.training.compiling import compile_model
+from pipeline.training.compiling import compile_model, new_model
 from tests.conftest import truncate
 
 
@@ -53,7 +57,7 @@ def test_a_file_that_was_cut_off_is_refused(build, tmp_path):
 def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
     build, params, tmp_path, monkeypatch
 ):
-    model = compile_model(build("model"), params.model, params.train)
+    model = compile_model(build("model"), params.network("model"), params.train)
     model.fit(np.zeros((8, 32, 32, 3)), np.zeros(8, int), verbose=0)
     names = ["first", "second"]
     for name, year in zip(names, (2001, 2002), strict=True):
@@ -78,3 +82,60 @@ def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
     model.save(tmp_path / "other.keras")
     copy_network(tmp_path / "other.keras", tmp_path / "other-copy.keras")
     assert (tmp_path / "other-copy.keras").read_bytes() != copies[0]
+
+
+def flat(outputs, shape=(32, 32, 3), **options):
+    """A builder of one dense layer."""
+
+    def build(params, classes):
+        image = keras.Input(shape)
+        x = keras.layers.Dense(outputs, **options)(keras.layers.Flatten()(image))
+        return keras.Model(image, x)
+
+    return build
+
+
+def unfinished(params, classes):
+    raise ZeroDivisionError("in the midst of it")
+
+
+BREACHES = {
+    "no model": (lambda params, classes: None, "it returned NoneType"),
+    "other images": (flat(10, (28, 28, 3)), r"it takes images of shape \(28, 28, 3\)"),
+    "other classes": (flat(7), r"it gives \(None, 7\)"),
+    "maps in place of logits": (
+        lambda params, classes: keras.Sequential(
+            [keras.Input((32, 32, 3)), keras.layers.Dense(10)]
+        ),
+        r"it gives \(None, 32, 32, 10\)",
+    ),
+    "16-bit outputs": (flat(10, dtype="mixed_float16"), "it gives float16: end it with"),
+    "a softmax": (flat(10, activation="softmax"), "ends in a softmax; give logits"),
+    "numbers that are none": (
+        flat(10, kernel_initializer=keras.initializers.Constant(np.nan)),
+        "outputs are not finite",
+    ),
+    "an error": (unfinished, "ZeroDivisionError: in the midst of it"),
+}
+
+
+@pytest.mark.parametrize("case", BREACHES)
+def test_a_builder_that_breaks_its_contract_is_refused_in_one_line(params, monkeypatch, case):
+    build, message = BREACHES[case]
+    monkeypatch.setattr(resnet, "NETWORK", dataclasses.replace(resnet.NETWORK, build=build))
+    with pytest.raises(UserError, match=message) as caught:
+        new_model("model", params.network("model"), params.train, 10)
+    assert f"{resnet.__file__}: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_logits_above_zero_are_no_softmax(params, monkeypatch):
+    build = flat(10, bias_initializer="ones", kernel_initializer="zeros")
+    monkeypatch.setattr(resnet, "NETWORK", dataclasses.replace(resnet.NETWORK, build=build))
+    assert new_model("model", params.network("model"), params.train, 10).count_params()
+
+
+@pytest.mark.parametrize("network", network_names())
+def test_each_network_keeps_its_contract(params, network):
+    if network in params.networks:  # a user's own needs a section
+        new_model(network, params.network(network), params.train, 10)

@@ -32,7 +32,7 @@ def test_confidence_beyond_chance_is_said_to_be_too_high_or_too_low():
 def test_a_difference_within_chance_is_neither():
     said = described(claiming(0.72, right=140))
     assert "mean confidence 72.0 %, accuracy 70.0 %" in said
-    assert "neither too much nor too little beyond chance" in said
+    assert "neither over- nor underconfident beyond chance" in said
     excess = np.where(np.arange(200) < 140, 0.72 - 1, 0.72)
     bounds = stats.ttest_1samp(excess, 0).confidence_interval(0.95)
     assert f"+2.0 points ({100 * bounds.low:+.1f} to {100 * bounds.high:+.1f})" in said

@@ -45,7 +45,7 @@ def test_where_the_seeds_are_the_larger_part_nothing_is_taken_back():
 def test_a_single_seeds_interval_says_that_it_is_over_the_images():
     table, said = questions(agreeing(1))
     assert table.index.tolist() == ["other test images, these two models"]
-    assert said.startswith("A single seed says nothing of others")
+    assert said.startswith("A single seed says nothing about others")
 
 
 def test_each_seed_stands_on_a_line_of_its_own(loaded):

@@ -1,10 +1,10 @@
-"""No training outlives the process that asked for it.
+"""No training outlives the process that asked for it, and each ends as on Ctrl-C.
 
-Ray starts a lost task anew elsewhere and leaves the old one's processes alone, and kills with
-SIGKILL the children of a worker that ends, so that a training that is a grandchild goes on
-unattended. Hence a guard between worker and training, out of the worker's reach: it reads from a
-pipe of which the worker holds the other end, and ends the training when that end is closed,
-however the worker died.
+Ray starts a lost task anew elsewhere. What it can do about the old one's child processes
+(RAY_process_group_cleanup_enabled) is SIGKILL, which leaves MLflow's run open, and nothing where
+the raylet itself is lost. Hence a guard between worker and training, out of the worker's reach: it
+reads from a pipe of which the worker holds the other end, and ends the training when that end is
+closed, however the worker died.
 
 This file is run by its path and imports nothing of the project, to start at once.
 """
@@ -22,16 +22,15 @@ from typing import IO
 
 LOOK = 0.2  # seconds between two looks at the training
 SUBREAPER = 36  # of Linux' prctl: orphans among the descendants become children of this process
-PARENT = os.getppid()  # in a worker, Ray's raylet: it may outlive that, and is taken for lost then
+PARENT = (
+    os.getppid()
+)  # in a worker, Ray's raylet: where that is gone, Ray takes the worker for lost
 GRACE = 30.0  # seconds between SIGTERM, at which a training closes its MLflow run, and SIGKILL
 LAST = 5.0  # seconds after SIGKILL
 
 
 class ParentLostError(BaseException):
-    """The work is done elsewhere by now, for Ray has lost sight of this process.
-
-    Not an Exception, so that nothing here tries again.
-    """
+    """The work is done elsewhere by now; not an Exception, so that nothing here tries again."""
 
 
 def run_fenced(command: list[str], folder: Path, environment: dict[str, str], log: IO) -> int:
@@ -71,15 +70,14 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
 def guard(command: list[str]) -> int:
     """Run a command until it ends or standard input is closed; nothing it started is left."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    while process.poll() is None:
-        if select.select([sys.stdin], [], [], LOOK)[0]:
-            break
+    while process.poll() is None and not select.select([sys.stdin], [], [], LOOK)[0]:
+        pass
     end_group(process)
     return process.returncode
 
 
 def end_group(process: subprocess.Popen) -> None:
-    """End all that is left of a process group, at first politely."""
+    """End all that is left of a process group: by SIGTERM, and after a while by SIGKILL."""
     for chosen, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, LAST)):
         deadline = time.monotonic() + patience
         with suppress(ProcessLookupError):
@@ -93,32 +91,27 @@ def end_group(process: subprocess.Popen) -> None:
 
 
 def _exists(group: int) -> bool:
-    """Whether a group whose first process has ended has others; those that ended are buried."""
+    """Whether a group whose first process has ended has others; those that ended are reaped."""
     with suppress(ChildProcessError):
         while os.waitpid(-group, os.WNOHANG)[0]:
             pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def adopt_orphans() -> None:
-    """Become the parent of descendants that lose theirs: the first process of a container may
-    bury none of them, and a group of the dead would seem to go on."""
-    with suppress(AttributeError, OSError):  # other systems than Linux
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        return True
+    return False
 
 
 def main() -> None:
     """Guard in a process that is no child of the caller, whose exit code this one passes on."""
     if child := os.fork():
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        os._exit(code if code >= 0 else 128 - code)
-    os.setsid()
-    adopt_orphans()
-    code = guard(sys.argv[1:])
+    else:
+        os.setsid()
+        # The first process of a container may reap no orphans: a group of the dead would seem to
+        # go on. Other systems than Linux have no prctl.
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        code = guard(sys.argv[1:])
     os._exit(code if code >= 0 else 128 - code)
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import trainings
 from pipeline.core.errors import UserError
+from pipeline.settings import trainings
 from pipeline.settings.trainings import Training
 
 TRAINING = Training("model", "dropblock", 0)
@@ -73,9 +73,9 @@ def test_facts_of_other_data_are_refused(workspace):
     with pytest.raises(UserError, match="cannot be read"):
         trainings.load_facts(TRAINING, "new-data")
     trainings.save_facts(TRAINING, {"digest": "old-data"})
-    with pytest.raises(UserError, match="it has no run_id"):
+    with pytest.raises(UserError, match="it has no training"):
         trainings.load_facts(TRAINING, "old-data")
-    needed = dict.fromkeys(("run_id", "training_key", "watched", "name"), "x")
+    needed = dict.fromkeys(("training", "watched", "name"), "x")
     trainings.save_facts(TRAINING, {**needed, "digest": "old-data", "epochs": 3})
     assert trainings.load_facts(TRAINING, "old-data")["epochs"] == 3
     with pytest.raises(UserError, match=r"was trained on data old-data, .* holds new-data"):

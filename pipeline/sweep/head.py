@@ -1,0 +1,109 @@
+"""Where a sweep is planned and its experiments are recorded: by DVC itself, in clones."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.files import PREPARED
+from pipeline.core.records import load_metadata
+from pipeline.sweep.ledger import Record
+from pipeline.sweep.plan import Data, Point, Task
+from pipeline.sweep.task import read_record
+from pipeline.versioning.command import restore, run_dvc
+from pipeline.versioning.experiments import is_recorded
+from pipeline.versioning.repository import (
+    Stages,
+    experiment_ref,
+    fit_lock,
+    git,
+    read_lock,
+)
+from pipeline.versioning.scratch import held
+from pipeline.versioning.snapshot import Snapshot, clone_of
+from pipeline.versioning.storage import Storage
+
+
+@dataclass(frozen=True)
+class Head:
+    """A repository whose experiments are a sweep's.
+
+    Attributes:
+        root: the main repository, whose cache the clones share.
+        scratch: a folder for the clones.
+        remote: DVC's, where a cluster trains.
+        environment: of DVC.
+    """
+
+    root: Path
+    scratch: Path
+    snapshot: Snapshot
+    remote: Storage | None
+    environment: dict[str, str]
+
+    def clone(self, point: Point, stages: Stages) -> AbstractContextManager[Path]:
+        """Make a clone with an experiment's params, and a dvc.lock."""
+        return clone_of(self.snapshot, self.scratch, point.overrides, stages)
+
+    def prepare(self, point: Point, dry_run: bool) -> Data | None:
+        """Prepare an experiment's data, or take them from the cache; dry, only the latter.
+
+        Raises:
+            UserError: they cannot be prepared, or not pushed to the cluster's remote.
+        """
+        with self.clone(point, {}) as clone:
+            if dry_run:
+                restore(clone, self.scratch, self.environment, "prepare")
+            else:
+                self._run(clone, "the data cannot be prepared", "repro", "prepare")
+            stages = read_lock(clone)
+            if not stages:
+                return None
+            if self.remote and not dry_run and self.remote.missing(stages):
+                self._run(clone, "the data cannot be pushed", "push", "prepare")
+            found = load_metadata(clone / PREPARED)
+        images = found["images"]["train"]
+        return Data(stages, found["digest"], images, len(found["class_names"]))
+
+    def find_cached(self, point: Point, tasks: list[Task]) -> dict[str, Record]:
+        """Return those results of an experiment that DVC's cache has."""
+        if not tasks or point.data is None:
+            return {}
+        with self.clone(point, point.data.stages) as clone:
+            targets = (f"evaluate@{task.training.label}" for task in tasks)
+            restore(clone, self.scratch, self.environment, *targets)
+            known = read_lock(clone)
+            found = [task for task in tasks if f"evaluate@{task.training.label}" in known]
+            return {task.result: read_record(clone, task.training) for task in found}
+
+    def record(self, point: Point, known: Mapping[str, Record]) -> None:
+        """Make a DVC experiment of trainings that are done, in the main repository.
+
+        `dvc exp run` finds the trainings in dvc.lock, and runs `report` and `publish`. Another
+        sweep may record the same at the same time.
+
+        Raises:
+            UserError: it failed.
+        """
+        assert point.data is not None
+        lock: Stages = {}
+        for task in point.tasks:
+            lock |= fit_lock(known[task.result].stages, point.values, point.data.stages)
+        problem = f"{point.name} cannot be recorded"
+        with held(self.root, "record"), self.clone(point, lock) as clone:
+            if self.is_recorded(point):
+                return
+            if self.remote:
+                # `dvc exp run --pull` would bring the remote's whole run-cache, entry by entry.
+                targets = [name for name in lock if name.startswith("evaluate@")]
+                self._run(clone, problem, "fetch", "--with-deps", *targets)
+            self._run(clone, problem, "exp", "run", "--name", point.name)
+            ref = experiment_ref(self.snapshot.head, point.name)
+            git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
+
+    def is_recorded(self, point: Point) -> bool:
+        """Whether the main repository has an experiment."""
+        return is_recorded(self.root, experiment_ref(self.snapshot.head, point.name))
+
+    def _run(self, clone: Path, problem: str, *arguments: str) -> None:
+        run_dvc(clone, problem, *arguments, environment=self.environment)

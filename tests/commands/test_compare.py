@@ -1,0 +1,232 @@
+import hashlib
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.commands import compare as module
+from pipeline.core.files import COMPARISON, PREDICTIONS
+from pipeline.reporting.audit import Answers, read_answers, save_answers
+from pipeline.versioning.experiments import Experiment
+from tests.conftest import quick_values
+from tests.made_up_results import DIGEST, write_json
+from tests.recomputed import assert_contrasts_follow, evidence
+
+IMAGES, SEEDS = 300, range(6)
+
+
+def answers_of(share, key):
+    """Made-up answers of all seeds, each right on about this share of the images."""
+    found = {}
+    for seed in SEEDS:
+        rng = np.random.default_rng([seed, *key.encode()])
+        right = rng.random(IMAGES) < share
+        found[seed] = Answers(rng.integers(0, 10, IMAGES), right)
+    return found
+
+
+def summary_of(answers, settings, **changes):
+    accuracy = {
+        network: {"right": {str(s): int(a.right.sum()) for s, a in of_seed.items()}}
+        for network, of_seed in answers.items()
+    }
+    made = {"headline": "h", "digest": DIGEST, "watched": "val", "scored": "test",
+            "images": IMAGES, "reference": "baseline", "settings": settings,
+            "sections": {"baseline": "baseline", "resnet": "model"},
+            "accuracy": accuracy}  # fmt: skip
+    return made | changes
+
+
+def made_up(name, size, share=0.6, without=(), **changes):
+    """An experiment as DVC has it: params, and the files that its report left."""
+    answers = {
+        "baseline": answers_of(0.5, "baseline"),
+        "resnet": answers_of(share, f"resnet {size}"),
+    }
+    settings = {"baseline": "b" * 16, "resnet": f"{size:016}"}
+    summary = summary_of(answers, settings, **changes)
+    for key in without:
+        del summary[key]
+    file = io.BytesIO()
+    save_answers(
+        file,
+        {
+            f"this run/{network}/dropblock/{seed}": answer
+            for network, of_seed in answers.items()
+            for seed, answer in of_seed.items()
+        },
+    )
+    values = quick_values()
+    values["model"]["drop_block_size"] = size
+    contents = {COMPARISON: json.dumps(summary).encode(), PREDICTIONS: file.getvalue()}
+    return name, values, contents
+
+
+@pytest.fixture
+def known(workspace, monkeypatch):
+    """The experiments that there are, the workspace first; a list to fill."""
+    found = []
+    contents = {}
+
+    def listed():
+        experiments = []
+        for name, values, of_name in found:
+            contents[name] = of_name
+            revision = "" if name == "workspace" else hashlib.sha1(name.encode()).hexdigest()[:7]
+            experiments.append(Experiment(name, revision, values, {}))
+        return experiments
+
+    monkeypatch.setattr(module, "list_experiments", listed)
+    monkeypatch.setattr(Experiment, "read", lambda self, path: contents[self.name].get(path))
+    write_json(workspace / "data/prepared/metadata.json", {"digest": DIGEST})
+    return found
+
+
+def figures(workspace):
+    return json.loads((workspace / "reports/experiments/comparison.json").read_text())
+
+
+def test_all_is_written_into_a_folder_of_its_own_and_follows_from_the_predictions(
+    known, workspace, invoke
+):
+    known += [made_up("workspace", 5), made_up("block-1", 1, 0.4), made_up("block-7", 7, 0.61)]
+    code, said = invoke("compare")
+    assert code == 0
+    folder = workspace / "reports/experiments"
+    assert said.endswith("reports/experiments/report.html\n")
+    left = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert left == {"report.md", "report.html", "comparison.json", "predictions.npz",
+                    "figures/experiments.png", "figures/contrasts.png"}  # fmt: skip
+    found, right = evidence(folder)
+    assert said.startswith(found["headline"])
+    assert found["headline"] in (folder / "report.md").read_text()
+    assert found["contrasts"]["reference"] == "workspace"
+    labels = [c["label"] for c in found["contrasts"]["found"]]
+    assert labels == ["drop_block_size 1", "drop_block_size 7"]
+    assert [lead["changed"] for lead in found["contrasts"]["leads"]] == [
+        "", "resnet: drop_block_size 1", "resnet: drop_block_size 7",
+    ]  # fmt: skip
+    for kind in ("found", "leads"):
+        assert_contrasts_follow(found["contrasts"][kind], right)
+    shown = pd.Series([c["adjusted_p"] for c in found["contrasts"]["found"]], labels)
+    assert shown["drop_block_size 1"] == 0.03125
+    assert shown["drop_block_size 7"] > 0.05
+
+
+def test_a_training_that_experiments_share_is_kept_once(known, workspace, invoke):
+    known += [made_up("workspace", 5), made_up("block-1", 1)]
+    assert invoke("compare")[0] == 0
+    answers = read_answers((workspace / "reports/experiments/predictions.npz").read_bytes())
+    names = {name.rpartition("/")[0] for name in answers}
+    assert names == {
+        "workspace/baseline/dropblock", "workspace/resnet/dropblock", "block-1/resnet/dropblock",
+    }  # fmt: skip
+    assert len(answers) == 18
+
+
+def test_another_reference_and_another_axis_can_be_named(known, workspace, invoke):
+    known += [made_up("workspace", 5), made_up("block-1", 1)]
+    assert invoke("compare", "--reference", "block-1", "--x", "width")[0] == 0
+    found = figures(workspace)["contrasts"]
+    assert found["reference"] == "block-1"
+    assert [c["label"] for c in found["found"]] == ["drop_block_size 5"]
+    text = (workspace / "reports/experiments/report.md").read_text()
+    assert "against drop_block_size" in text  # the width does not vary
+    known[1][1]["model"]["width"] = 0.25
+    assert invoke("compare", "--x", "width")[0] == 0
+    assert "against width" in (workspace / "reports/experiments/report.md").read_text()
+    code, said = invoke("compare", "--reference", "block-2")
+    assert code == 2
+    assert "--reference block-2: no experiment on this data is called that; there are" in said
+    assert "workspace, block-1" in said
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made_up("other", 1, digest="e" * 64),
+        made_up("other", 1, scored="val"),
+        made_up("other", 1, without=["settings"]),  # of an earlier version
+        ("other", quick_values(), {}),  # in no cache here
+        ("other", quick_values(), {COMPARISON: b"{"}),
+        ("other", quick_values(), {COMPARISON: b"[]"}),
+    ],
+    ids=["other data", "other split", "no settings", "no cache", "damaged", "no object"],
+)
+def test_what_cannot_be_compared_is_left_out(known, workspace, invoke, other):
+    known += [made_up("workspace", 5), other, made_up("block-7", 7)]
+    assert invoke("compare")[0] == 0
+    (found,) = figures(workspace)["contrasts"]["found"]
+    assert found["experiments"] == ["block-7"]
+    assert "other" not in (workspace / "reports/experiments/report.md").read_text().split()
+
+
+def test_a_commit_or_an_experiment_with_this_runs_results_is_this_run(known, workspace, invoke):
+    known += [made_up("workspace", 5), made_up("commit 1234567", 5), made_up("block-7", 7)]
+    known.append(made_up("repro-1234567", 5))
+    assert invoke("compare")[0] == 0
+    text = (workspace / "reports/experiments/report.md").read_text()
+    assert "repro-1234567" not in text
+    assert "commit 1234567" not in text
+
+
+def test_where_the_workspace_has_other_data_the_experiments_are_compared(known, workspace, invoke):
+    known += [made_up("workspace", 5, digest="e" * 64), made_up("block-1", 1),
+              made_up("block-7", 7)]  # fmt: skip
+    assert invoke("compare")[0] == 0
+    assert figures(workspace)["contrasts"]["reference"] == "block-1"
+
+
+def test_alone_the_page_says_how_to_make_others(known, workspace, invoke):
+    known += [made_up("workspace", 5)]
+    code, said = invoke("compare")
+    assert code == 0
+    assert said.startswith("There is nothing to compare yet")
+
+
+def test_without_results_or_data_the_way_out_is_named(known, workspace, invoke):
+    code, said = invoke("compare")
+    assert code == 2
+    assert "no results on the prepared data yet; run `dvc repro`" in said
+    (workspace / "data/prepared/metadata.json").unlink()
+    assert "run `dvc repro prepare`" in invoke("compare")[1]
+
+
+def test_results_come_from_dvcs_cache_by_the_hash_in_the_lock(workspace, invoke):
+    """With git and DVC themselves: an experiment's commit has the lock, the cache the files."""
+    from pipeline.versioning.experiments import cache_folder
+    from pipeline.versioning.repository import git, write_lock
+
+    cache_folder.cache_clear()
+    git(workspace, "init", "-q")
+    (workspace / ".gitignore").write_text("reports\ndata\n")
+    write_json(workspace / "data/prepared/metadata.json", {"digest": DIGEST})
+    user = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    git(workspace, *user, "commit", "-q", "--allow-empty", "-m", "start")
+    head = git(workspace, "rev-parse", "HEAD")
+    for name, values, contents in [made_up("block-7", 7), made_up("workspace", 5)]:
+        YAML().dump(values, workspace / "params.yaml")
+        outs = []
+        for path, content in contents.items():
+            md5 = hashlib.md5(content).hexdigest()
+            cached = workspace / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+            for file in (cached, workspace / path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            outs.append({"path": str(path), "hash": "md5", "md5": md5})
+        write_lock(workspace, {"report": {"outs": outs}})
+        if name != "workspace":
+            git(workspace, "add", "params.yaml", "dvc.lock")
+            tree = git(workspace, "write-tree")
+            made = git(workspace, *user, "commit-tree", tree, "-p", head, "-m", name)
+            git(workspace, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", made)
+    code, said = invoke("compare")
+    cache_folder.cache_clear()
+    assert code == 0, said
+    found, right = evidence(workspace / "reports/experiments")
+    assert [c["experiments"] for c in found["contrasts"]["found"]] == [["block-7"]]
+    assert found["contrasts"]["found"][0]["label"] == "drop_block_size 7"
+    assert_contrasts_follow(found["contrasts"]["leads"], right)

@@ -1,0 +1,156 @@
+import shutil
+
+import pytest
+
+from pipeline.settings import identity as module
+from pipeline.settings.identity import code_digest, identity, setting_of, settings_of
+from pipeline.settings.trainings import Training
+from tests.conftest import checked, quick_values
+
+MODEL = Training("model", "dropblock", 0)
+
+
+def of(training=MODEL, data="d", **changes):
+    return identity(checked(**changes), training, data)
+
+
+def test_the_seeds_of_a_setting_share_all_but_the_last_part():
+    first, second = of(), of(MODEL._replace(seed=12))
+    assert first.endswith("-0") and second.endswith("-12")
+    assert setting_of(first) == setting_of(second)
+    assert len(setting_of(first)) == 16
+    assert of(**{"train.seeds": [0, 1, 2]}) == first
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe.learning_rate": 0.06},
+        {"recipe.optimizer": "sgd"},
+        {"model.learning_rate": 0.06},
+        {"model.filters": [8, 8, 8, 8]},
+        {"model.drop_block_size": 3},
+        {"augment.crop_pixels": 1},
+        {"train.watch": "none"},
+        {"train.clip_norm": 1.0},
+        {"train.deterministic": True},
+    ],
+    ids=str,
+)
+def test_what_decides_a_training_changes_it(changes):
+    assert of(**changes) != of()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"baseline.width": 0.25},
+        {"baseline.learning_rate": 0.06},
+        {"sprint.width": 0.5},
+        {"evaluate.batch_size": 100, "evaluate.flip": True},
+        {"train.networks": ["model"]},
+        {"train.variants": ["dropblock", "nodrop"]},
+        {"data.path": "elsewhere", "data.limit": 100},  # the digest stands for the data
+    ],
+    ids=str,
+)
+def test_what_does_not_decide_it_leaves_it_alone(changes):
+    assert of(**changes) == of()
+
+
+def test_it_is_the_same_wherever_a_value_stands():
+    shared = of(**{"recipe.learning_rate": 0.06})
+    own = of(**{"model.learning_rate": 0.06})
+    overridden = of(**{"recipe.learning_rate": 0.5, "model.learning_rate": 0.06})
+    assert shared == own == overridden
+    assert of(**{"model.learning_rate": 1}) == of(**{"model.learning_rate": 1.0})
+
+
+def test_a_value_that_is_overridden_counts_for_the_others_only():
+    baseline = Training("baseline", "dropblock", 0)  # has epochs of its own
+    assert of(baseline, **{"recipe.epochs": 3}) == of(baseline)
+    assert of(**{"recipe.epochs": 3}) != of()
+
+
+def test_data_network_and_variant_change_it():
+    others = [of(data="e"), of(MODEL._replace(variant="nodrop")),
+              of(Training("baseline", "dropblock", 0))]  # fmt: skip
+    assert len({of(), *others}) == 4
+
+
+def test_variants_that_come_to_the_same_are_the_same():
+    off = {"model.conv_keep_step": 0.0, "model.conv_keep_end": 1.0}
+    assert of(**off) == of(MODEL._replace(variant="nodrop"), **off)
+
+
+@pytest.mark.parametrize("library", ["tensorflow", "keras"])
+def test_another_version_of_a_library_that_computes_changes_it(monkeypatch, library):
+    before, version = of(), module.version
+    monkeypatch.setattr(module, "version", lambda name: "0.0" if name == library else version(name))
+    assert of() != before
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """The code that a training depends on, a line a file, in a folder of its own."""
+    for path in ("core/recipe.py", "core/words.py", "training/loop.py", "networks/model.py",
+                 "networks/baseline.py", "networks/shared/blocks.py", "core/records.py",
+                 "settings/trainings.py", "reporting/page.py"):  # fmt: skip
+        file = tmp_path / "pipeline" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("a = 1\n")
+    shutil.copyfile(module.ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    code_digest.cache_clear()
+    yield tmp_path / "pipeline"
+    code_digest.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "changed"),
+    [
+        ("networks/model.py", True),
+        ("networks/shared/blocks.py", True),
+        ("training/loop.py", True),
+        ("core/recipe.py", True),
+        ("networks/baseline.py", False),
+        ("core/words.py", False),
+        ("reporting/page.py", False),
+    ],
+)
+def test_the_code_of_the_network_and_of_training_changes_it(code, path, changed):
+    before = of()
+    (code / path).write_text("a = 2\n")
+    code_digest.cache_clear()
+    assert (of() != before) == changed
+
+
+def test_what_python_leaves_beside_the_code_does_not(code):
+    before = of()
+    cache = code / "training/__pycache__"
+    cache.mkdir()
+    (cache / "loop.pyc").write_bytes(b"1")
+    code_digest.cache_clear()
+    assert of() == before
+
+
+def test_all_declared_code_is_there():
+    paths = [path.replace(module.NETWORK, "model") for path in module._declared("deps")]
+    assert "pipeline/networks/model.py" in paths
+    assert all((module.ROOT / path).exists() for path in paths if path.startswith("pipeline/"))
+
+
+def test_the_settings_are_those_that_dvc_declares():
+    params = checked()
+    settings = settings_of(params.by_section(), MODEL)
+    recipe = vars(params.network("model"))
+    assert {key: settings[key] for key in recipe} == recipe
+    others = {key.partition(".")[0] for key in settings.keys() - recipe.keys()}
+    assert others == {"augment", "train"}
+    assert {"train.seeds", "train.networks", "train.variants"}.isdisjoint(settings)
+
+
+def test_the_settings_of_an_earlier_version_have_what_it_had():
+    values = quick_values()
+    earlier = {"model": {**values["recipe"], **values["model"]}, "train": {"watch": "test"}}
+    assert settings_of(earlier, MODEL) == {**earlier["model"], "train.watch": "test"}

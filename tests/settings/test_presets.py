@@ -1,0 +1,174 @@
+import itertools
+import shutil
+import subprocess
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import parse_yaml, read_yaml
+from pipeline.settings import presets
+from pipeline.settings.params import PARAMS_FILE, check_params, load_params
+from tests.conftest import REPOSITORY, quick_params, quick_values
+
+TEXT = quick_params()
+NAMES = presets.preset_names()
+EARLIER = {"quick": "earlier_params.yaml", "laptop": "earlier_laptop.yaml"}
+
+
+@pytest.fixture
+def project(workspace):
+    (workspace / "params.yaml").write_text(TEXT)
+    return workspace
+
+
+def test_quick_is_the_committed_params_file():
+    git = ["git", "show", "HEAD:params.yaml"]
+    committed = subprocess.run(git, cwd=REPOSITORY, capture_output=True, check=True).stdout
+    assert (presets.FOLDER / "quick.yaml").read_bytes() == committed
+    assert committed.decode() == TEXT
+    assert len(TEXT.splitlines()) <= 110
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_preset_is_short_and_valid_and_says_what_it_is_for(name):
+    text = (presets.FOLDER / f"{name}.yaml").read_text()
+    assert text.startswith("# ")
+    assert name == presets.DEFAULT or len(text.splitlines()) <= 45
+    check_params(presets.preset_values(name))
+
+
+@pytest.mark.parametrize(("one", "other"), itertools.permutations(NAMES, 2))
+def test_a_preset_leaves_nothing_of_another_behind(one, other):
+    first = parse_yaml(presets.preset_text(one, {}), PARAMS_FILE)
+    assert presets.preset_text(other, first) == presets.preset_text(other, {})
+
+
+def test_a_preset_is_the_default_with_its_differences():
+    values, default = presets.preset_values("laptop"), quick_values()
+    for key, value in presets.leaves(read_yaml(presets.FOLDER / "laptop.yaml")):
+        section, name = key.split(".")
+        assert values[section][name] == value
+        default[section][name] = value
+    assert values == default
+
+
+def test_what_is_yours_stays(project, invoke, monkeypatch):
+    shutil.copytree(presets.FOLDER, project / "presets")
+    accurate = project / "presets/accurate.yaml"
+    lines = accurate.read_text().splitlines(True)
+    accurate.write_text("".join(line for line in lines if not line.startswith("sprint:")))
+    monkeypatch.setattr(presets, "FOLDER", project / "presets")
+    own = {"width": 0.5, "filters": [8, 16], "kernel_sizes": [3, 3]}
+    (project / "params.yaml").write_text(
+        presets.apply(TEXT, {"data.path": "/data", "model.width": 0.9,
+                             **{f"sprint.{key}": value for key, value in own.items()}})
+    )  # fmt: skip
+    assert invoke("preset", "tutorial")[0] == 0
+    values = read_yaml(project / "params.yaml")
+    assert values.pop("sprint") == own
+    assert values["data"].pop("path") == "/data"
+    expected = presets.preset_values("tutorial")
+    del expected["data"]["path"]
+    assert values == expected
+
+
+def test_there_and_back_leaves_every_byte_in_place(project, invoke):
+    _, printed = invoke("preset", "tutorial", "data.path=/data/cifar")
+    assert "+  path: /data/cifar " in printed
+    assert "-  width: 0.125 " in printed
+    assert (project / "params.yaml").read_text().count("#") == TEXT.count("#")
+    invoke("preset", "quick", "data.path=null")
+    assert (project / "params.yaml").read_text() == TEXT
+    assert invoke("preset", "quick") == (0, "no change\n")
+
+
+def test_a_missing_params_file_is_written(workspace, invoke):
+    assert invoke("preset", "quick")[0] == 0
+    assert (workspace / "params.yaml").read_text() == TEXT
+
+
+def test_the_way_back_from_what_dvc_has_written(project, invoke):
+    """`dvc exp run -S` breaks up lists and takes `null` away."""
+    apply_overrides("params.yaml", ["model.drop_block_size=7", "train.seeds=[0,1]",
+                                    "++model.learning_rate=0.1"])  # fmt: skip
+    broken_up = (project / "params.yaml").read_text()
+    assert "filters:      " in broken_up
+    code, printed = invoke("preset", "laptop", "data.pth=/data")
+    assert (code, printed.count("\n")) == (2, 1)
+    assert (project / "params.yaml").read_text() == broken_up
+    assert load_params().network("model").learning_rate == 0.1
+    _, printed = invoke("preset", "quick", "data.path=null")
+    assert (project / "params.yaml").read_text() == TEXT
+    assert "seeds: [0, 1]" in printed
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.wdth=1", "model.wdth is not a key of params.yaml"),
+        ("width=1", "width is not a key of params.yaml; did you mean model.width?"),
+        ("model.width", "give overrides as key=value"),
+        ("model.width=0", "model.width = 0: input should be greater than 0"),
+        ("data.path=[", "data.path=[: [ is not a value in YAML"),
+    ],
+)
+def test_wrong_overrides_are_refused_and_change_nothing(project, invoke, override, message):
+    code, said = invoke("preset", "quick", override)
+    assert code == 2
+    assert message in said
+    assert (project / "params.yaml").read_text() == TEXT
+
+
+def test_an_override_is_read_as_yaml():
+    assert presets.parse_override("train.seeds=[1,2]") == ("train.seeds", [1, 2])
+    assert presets.parse_override("data.path=a=b") == ("data.path", "a=b")
+    with pytest.raises(UserError):
+        presets.parse_override("data.path")
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
+    shutil.copyfile(REPOSITORY / "tests/settings" / EARLIER[name], "params.yaml")
+    old = read_yaml(PARAMS_FILE)
+    assert "`python -m pipeline upgrade`" in invoke("check")[1]
+    code, said = invoke("upgrade")
+    assert code == 0
+    assert "no longer a key: report.accuracy_levels" in said
+    params = load_params()
+    for network in ("baseline", "model", "sprint"):
+        assert vars(params.network(network)) == old[network]
+    new = read_yaml(PARAMS_FILE)
+    for section in ("data", "augment", "train", "evaluate"):
+        assert new[section] == {"path": None, **old[section]} if section == "data" else old[section]
+    assert invoke("upgrade") == (0, "no change\n")
+
+
+def test_an_upgrade_of_networks_that_agree_is_not_held_back_by_the_defaults(workspace, invoke):
+    """The default has epochs in the baseline's section."""
+    old = read_yaml(REPOSITORY / "tests/settings/earlier_params.yaml")
+    for network in ("baseline", "model"):
+        old[network]["epochs"] = 5
+    with PARAMS_FILE.open("w") as file:
+        presets.YAML().dump(old, file)
+    assert invoke("upgrade")[0] == 0
+    assert load_params().network("baseline").epochs == 5
+
+
+def test_an_upgrade_leaves_a_file_of_today_as_it_is(project, invoke):
+    assert invoke("upgrade") == (0, "no change\n")
+    text = presets.apply(TEXT, {"sprint": {}, "train.networks": ["sprint"], "data.path": "/data"})
+    (project / "params.yaml").write_text(text)
+    assert invoke("upgrade")[0] == 0
+    assert read_yaml(PARAMS_FILE) == parse_yaml(text, PARAMS_FILE)
+
+
+@pytest.mark.parametrize(
+    "content", ["data: [", "", "model: 3\n", "data: 3\n", "- 1\n", "train: null\n"]
+)
+@pytest.mark.parametrize("command", [["preset", "quick"], ["upgrade"]])
+def test_a_broken_params_file_is_no_traceback(workspace, invoke, content, command):
+    (workspace / "params.yaml").write_text(content)
+    code, said = invoke(*command)
+    assert code in (0, 2)
+    assert "Traceback" not in said

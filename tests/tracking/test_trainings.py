@@ -1,0 +1,84 @@
+import pytest
+
+from pipeline.core.files import PREPARED, hash_file
+from pipeline.core.records import Prepared
+from pipeline.settings.trainings import Training, load_facts
+from pipeline.tracking.lifecycle import close_dead_runs, tracked_run
+from pipeline.tracking.runs import HISTORY, TRAINING
+from pipeline.tracking.trainings import finished_run, start_tags, tag_experiments
+from tests.made_up_results import DIGEST, write_results
+
+TRAINED = Training("model", "dropblock", 0)
+IDENTITY = "model-dropblock-identity-0"
+
+
+@pytest.fixture
+def find(workspace, store, params):
+    """Find the finished run of the training that left made-up results."""
+    write_results(workspace, seeds=[0])
+    facts = load_facts(TRAINED, DIGEST)
+    return lambda: finished_run(store, params, TRAINED, Prepared(PREPARED), facts)
+
+
+def statuses(store):
+    return {run.info.run_name: run.info.status for run in store.search_runs(["1"])}
+
+
+def test_a_run_says_from_the_start_what_it_is_of(workspace):
+    assert start_tags(TRAINED, IDENTITY) == {
+        "network": "resnet", "variant": "dropblock", "seed": "0", TRAINING: IDENTITY,
+        "mlflow.source.name":
+            "python -m pipeline train resnet-dropblock-0 (workspace-no-git, no commit)",
+    }  # fmt: skip
+
+
+def test_a_run_is_made_with_all_settings_where_there_is_none(find, store):
+    made = find()
+    run = store.get_run(made.run_id)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", TRAINED.label)
+    assert run.data.tags[TRAINING] == IDENTITY
+    assert run.data.tags[HISTORY] == hash_file(TRAINED.history_file)
+    assert {"drop_block_size", "train.clip_norm", "augment.crop_pixels", "data.source", "seed",
+            "tensorflow", "parameters"} <= set(run.data.params)  # fmt: skip
+    assert run.data.params["learning_rate"] == "0.05"  # of section recipe
+    assert [i.dataset.name for i in run.inputs.dataset_inputs] == [
+        "digits train", "digits validation",
+    ]  # fmt: skip
+    assert run.data.tags["mlflow.note.content"].startswith("- Data: digits, 10 classes (90 train")
+    assert find().run_id == made.run_id
+
+
+def test_a_new_run_that_was_cut_off_and_closed_is_completed(find, store, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.tracking.trainings.log_settings", fail)
+        with pytest.raises(KeyboardInterrupt):
+            find()
+    monkeypatch.setattr("pipeline.tracking.lifecycle.is_dead", lambda _: True)
+    (closed,) = close_dead_runs(store)
+    assert find().run_id == closed
+    run = store.get_run(closed)
+    assert run.info.status == "FINISHED" and run.data.params["learning_rate"] == "0.05"
+    assert "end_reason" not in run.data.tags
+
+
+def test_runs_of_other_trainings_and_runs_cut_off_are_left_as_they_are(find, store):
+    with tracked_run("other", {TRAINING: "model-dropblock-identity-1"}):
+        pass
+    with pytest.raises(ValueError), tracked_run("cut off", {TRAINING: IDENTITY}):
+        raise ValueError
+    find()
+    assert statuses(store) == {
+        "other": "FINISHED", "cut off": "FAILED", TRAINED.label: "FINISHED",
+    }  # fmt: skip
+
+
+def test_the_names_of_a_results_experiments_are_collected(find, store):
+    run = find()
+    tag_experiments(run, [])
+    assert "dvc.experiments" not in run.tags()
+    tag_experiments(run, ["two"])
+    tag_experiments(run, ["one", "two"])
+    assert run.tags()["dvc.experiments"] == "one, two"

@@ -1,0 +1,171 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.core.errors import UserError
+from pipeline.versioning import experiments as module
+from pipeline.versioning.experiments import Experiment, cache_folder, is_recorded, list_experiments
+from pipeline.versioning.repository import git, write_lock
+
+OUT = Path("reports/comparison.json")
+
+
+@pytest.fixture
+def cache(workspace, monkeypatch):
+    """The folder of DVC's cache, without DVC, which takes a second to open it."""
+    monkeypatch.setattr(module, "cache_folder", lambda: workspace / ".dvc/cache")
+    return workspace / ".dvc/cache"
+
+
+@pytest.fixture
+def results(workspace, cache):
+    """Leave params and results in the workspace, as `dvc repro` does."""
+
+    def leave(size, content="{}", cached=True):
+        YAML().dump({"model": {"drop_block_size": size}}, workspace / "params.yaml")
+        md5 = hashlib.md5(content.encode()).hexdigest()
+        outs = [{"path": str(OUT), "hash": "md5", "md5": md5}, {"path": "no md5"}]
+        write_lock(workspace, {"report": {"outs": outs}, "publish": {"cmd": "x"}})
+        (workspace / OUT).parent.mkdir(exist_ok=True)
+        (workspace / OUT).write_text(content)
+        if cached:
+            file = cache / "files/md5" / md5[:2] / md5[2:]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+
+    return leave
+
+
+def sizes(found):
+    return {e.name.split()[0]: e.params["model"]["drop_block_size"] for e in found}
+
+
+def test_the_workspace_the_last_commit_and_all_experiments_are_listed_with_their_results(
+    results, commit
+):
+    results(1, "one")
+    head = commit()
+    results(3, "three")
+    early = commit("early")
+    results(7, "seven")
+    found = list_experiments()
+    assert [e.name for e in found] == ["workspace", f"commit {head[:7]}", "early"]
+    assert [e.revision for e in found] == ["", head[:7], early[:7]]
+    assert sizes(found) == {"workspace": 7, "commit": 1, "early": 3}
+    assert [e.read(OUT) for e in found] == [b"seven", b"one", b"three"]
+    assert [e.read(Path("no md5")) for e in found] == [None] * 3
+
+
+def test_experiments_of_earlier_commits_count_and_dvcs_queue_does_not(results, commit, workspace):
+    results(1)
+    commit()
+    results(3)
+    revision = commit("early")
+    results(5)
+    head = commit()
+    for reference in ("refs/exps/stash", "refs/exps/celery/failed", "refs/exps/exec/EXEC_HEAD"):
+        git(workspace, "update-ref", reference, revision)
+    names = [e.name for e in list_experiments()]
+    assert names == ["workspace", f"commit {head[:7]}", "early"]
+
+
+def test_names_with_a_slash_are_whole(results, commit):
+    results(1)
+    commit()
+    commit("a/b")
+    assert list_experiments()[-1].name == "a/b"
+
+
+def test_without_git_there_is_the_workspace(results):
+    results(5, "five")
+    (found,) = list_experiments()
+    assert (found.name, found.read(OUT)) == ("workspace", b"five")
+
+
+def test_before_the_first_commit_there_is_the_workspace(results, workspace):
+    results(5)
+    git(workspace, "init", "-q")
+    assert sizes(list_experiments()) == {"workspace": 5}
+
+
+def test_without_params_or_results_nothing_is_listed(results, workspace, commit):
+    assert list_experiments() == []
+    (workspace / "params.yaml").write_text("model: {}\n")
+    commit()
+    assert list_experiments() == []  # no results yet
+    results(5)
+    assert [e.name for e in list_experiments()] == ["workspace"]
+
+
+def test_results_that_no_cache_here_has_are_none(results, commit):
+    results(1, "one")
+    commit()
+    results(3, "three", cached=False)
+    commit("elsewhere")
+    (workspace, commit_, elsewhere) = list_experiments()
+    assert (workspace.read(OUT), commit_.read(OUT)) == (b"three", b"one")
+    assert elsewhere.read(OUT) is None
+
+
+def test_a_file_that_is_gone_from_the_workspace_is_none(results, workspace):
+    results(1)
+    (workspace / OUT).unlink()
+    assert list_experiments()[0].read(OUT) is None
+
+
+@pytest.mark.parametrize("damage", ["<<<<<<< HEAD\n", "schema: '2.0'\n", "stages: 3\n"])
+def test_a_damaged_lock_stops_in_the_workspace_and_is_skipped_in_an_experiment(
+    results, commit, workspace, damage
+):
+    results(1)
+    commit()
+    (workspace / "dvc.lock").write_text(damage)
+    commit("broken")
+    with pytest.raises(UserError, match=r"^dvc.lock is damaged"):
+        list_experiments()
+    results(3)
+    assert set(sizes(list_experiments())) == {"workspace", "commit"}
+
+
+@pytest.mark.parametrize("damage", ["<<<<<<< HEAD\n", "a: [\n", "- 1\n"])
+def test_damaged_params_stop_in_the_workspace_and_are_skipped_in_an_experiment(
+    results, commit, workspace, damage
+):
+    results(1)
+    commit()
+    (workspace / "params.yaml").write_text(damage)
+    commit("broken")
+    with pytest.raises(UserError, match=r"params.yaml"):
+        list_experiments()
+    results(3)
+    assert set(sizes(list_experiments())) == {"workspace", "commit"}
+
+
+def test_the_cache_is_the_one_that_dvc_uses(workspace):
+    cache_folder.cache_clear()
+    with pytest.raises(UserError, match="DVC's repository cannot be read"):
+        cache_folder()
+    git(workspace, "init", "-q")
+    module.Repo.init(str(workspace), force=True).close()
+    assert cache_folder() == workspace / ".dvc/cache"
+    cache_folder.cache_clear()
+    (workspace / ".dvc/config").write_text("[cache]\n    dir = ../elsewhere\n")
+    assert cache_folder() == workspace / "elsewhere"
+    cache_folder.cache_clear()
+
+
+def test_an_experiment_is_recorded_under_its_reference(results, commit, workspace):
+    results(1)
+    head = commit()
+    assert not is_recorded(workspace, f"refs/exps/{head[:2]}/{head[2:]}/block-7")
+    commit("block-7")
+    assert is_recorded(workspace, f"refs/exps/{head[:2]}/{head[2:]}/block-7")
+
+
+def test_hashes_are_by_path(results, workspace):
+    results(1, "x")
+    (found,) = list_experiments()
+    assert found.hashes == {str(OUT): hashlib.md5(b"x").hexdigest()}
+    assert Experiment("gone", "abc", {}, {}).read(OUT) is None
