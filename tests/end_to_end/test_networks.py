@@ -1,4 +1,4 @@
-"""A third network as CONTRIBUTING.md shows it, and a network alone."""
+"""Networks of one's own: as CONTRIBUTING.md shows one, of another kind, alone, and a wrong one."""
 
 import json
 import re
@@ -57,3 +57,89 @@ def test_a_network_can_be_run_alone(project):
     markdown = (project.folder / "reports/report.md").read_text()
     assert "No verdict: the resnet was trained alone" in markdown
     assert project.run("dvc", "status").stdout.strip().endswith("up to date.")
+
+
+MIXER = '''"""An MLP-Mixer: patches mixed by dense layers, without a convolution."""
+
+from typing import Any
+
+from pipeline.core.sections import Count, Recipe
+from pipeline.networks import Network
+
+
+class MixerParams(Recipe):
+    """The recipe, and the network's own keys."""
+
+    patch: Count
+    channels: Count
+    blocks: Count
+
+
+def build(params: MixerParams, classes: int) -> Any:
+    """Mix the patches of each channel, then the channels of each patch."""
+    from keras import Model, layers
+
+    from pipeline.networks.shared import blocks
+
+    inputs, x = blocks.normalised_input()
+    side, patch = 32 // params.patch, params.patch
+    x = layers.Permute((1, 3, 2, 4))(layers.Reshape((side, patch, side, 3 * patch))(x))
+    x = layers.Dense(params.channels)(layers.Reshape((side**2, 3 * patch**2))(x))
+    for _ in range(params.blocks):
+        y = layers.Permute((2, 1))(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Permute((2, 1))(layers.Dense(side**2, "gelu")(y))])
+        y = layers.Dense(params.channels, "gelu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, y])
+    x = layers.GlobalAveragePooling1D()(x)
+    return Model(inputs, layers.Dense(classes, dtype="float32")(x))
+
+
+NETWORK = Network("mixer", MixerParams, build)
+'''
+MIXER_SECTION = """
+mixer:
+  patch: 8
+  channels: 32
+  blocks: 2
+  optimizer: adam
+  learning_rate: 0.001
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_mixer_without_convolutions_takes_ten_lines_of_params(project, optimizer):
+    section = MIXER_SECTION.replace("adam", optimizer)
+    assert len(section.strip().splitlines()) <= 10
+    (project.folder / "pipeline/networks/mixer.py").write_text(MIXER)
+    with (project.folder / "params.yaml").open("a") as params:
+        params.write(section)
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "a mixer")
+    networks = ("-S", "train.networks=[baseline,mixer]")
+    done = project.run("dvc", "exp", "run", "-n", "mixed", *networks)
+    training = "mixer-dropblock-0"
+    assert stages_run(done.stdout) == [
+        f"train@{training}", f"evaluate@{training}", "report", "publish",
+    ]  # fmt: skip
+    assert "no DropBlock, seed 0: trained for 2 epochs" in done.stdout
+    summary = json.loads((project.folder / "reports/comparison.json").read_text())
+    assert set(summary["differences"]) == {"mixer"}
+    (run,) = [run for run in runs_of(project)[1] if run.data.tags["network"] == "mixer"]
+    assert (run.info.status, run.data.params["optimizer"]) == ("FINISHED", optimizer)
+    assert not {"filters", "drop_block_size", "batch_norm"} & set(run.data.params)
+
+
+def test_a_network_that_ends_in_a_softmax_is_refused_in_one_line(project):
+    wrong = FILE.replace('dtype="float32"', 'activation="softmax", dtype="float32"')
+    file = project.folder / "pipeline/networks/pyramid.py"
+    file.write_text(wrong)
+    project.run("python", "-m", "pipeline", *shlex.split(PRESET))
+    before = len(runs_of(project)[1])
+    training = ("train", "pyramid-dropblock-0")
+    done = project.run("python", "-m", "pipeline", *training, check=False)
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).splitlines() == [
+        f"error: {file}: the network ends in a softmax; give logits, for the loss applies the "
+        "softmax itself"
+    ]
+    assert len(runs_of(project)[1]) == before
