@@ -1,6 +1,8 @@
 """A day with a fresh clone: run, change a number, compare, pull, share; nothing is committed."""
 
 import json
+import re
+import shlex
 import shutil
 import urllib.request
 
@@ -13,6 +15,7 @@ from tests.conftest import (
     REPOSITORY,
     copy_project,
     project_in,
+    quick_params,
     runs_of,
     stages_run,
     start_python,
@@ -21,6 +24,7 @@ from tests.conftest import (
 )
 
 pytestmark = pytest.mark.slow
+README = (REPOSITORY / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +104,11 @@ def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_p
     assert said.count("%") == 5
     assert "resnet" in (other.folder / "reports/report.md").read_text()
     assert "not in this store" in other.run("python", "-m", "pipeline", "lookup").stdout
+    champion = ("python", "-m", "pipeline", "predict", str(tmp_path / "a.png"))
+    missing = other.run(*champion, check=False)
+    assert missing.returncode == 2 and "`python -m pipeline publish` does" in missing.stderr
     other.run("python", "-m", "pipeline", "publish")
+    assert other.run(*champion).stdout.count("%") == 5
     assert "not in this store" not in other.run("python", "-m", "pipeline", "lookup").stdout
     assert {run.info.status for run in runs_of(other)[1]} == {"FINISHED"}
     port = str(free_port())
@@ -115,3 +123,35 @@ def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_p
         assert set(prediction) == set(map(str, range(10)))
     finally:
         stop(process)
+
+
+def commands(heading):
+    """Return the commands of the first console block below a heading of README."""
+    block = re.search(r"```console\n(.*?)```", README.split(f"\n## {heading}\n")[1], re.DOTALL)[1]
+    lines = [line.removeprefix("$ ") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def test_readmes_commands_do_in_its_order_what_it_says(finished_project, tmp_path):
+    project = copy_project(finished_project, tmp_path / "clone")
+    shutil.copyfile(REPOSITORY / "Makefile", project.folder / "Makefile")
+    project.run("git", "add", "Makefile")
+    project.run("git", "commit", "-qm", "makefile")
+    activate, block, rate, own_rate, compare, preset = commands(
+        "Change a number, run again, compare"
+    )
+    assert activate[0] == "source"
+    trained = []
+    for command in (block, rate, own_rate):
+        ran = stages_run(project.run(*command).stdout)
+        trained.append([stage.split("-")[0] for stage in ran if stage.startswith("train@")])
+    assert trained == [["train@model"], ["train@baseline", "train@model"], ["train@model"]]
+    make, *target = compare
+    said = project.run(make, "--no-print-directory", "-o", "setup", *target).stdout
+    assert "reports/experiments/report.html" in said
+    page = (project.folder / "reports/experiments/report.md").read_text()
+    rows = [line.split("|")[1].strip() for line in page.split("## All settings")[1].splitlines()
+            if line.startswith("|")]  # fmt: skip
+    assert (rows.count("baseline"), rows.count("resnet")) == (2, 4)
+    project.run(*preset)
+    assert (project.folder / "params.yaml").read_text() == quick_params()
