@@ -1,4 +1,4 @@
-"""Compare all experiments on the prepared data: statistics, figures and their evidence."""
+"""Compare all experiments on the same data: statistics, figures and their evidence."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.reporting.page import write_page
 from pipeline.versioning.experiments import Experiment, list_experiments
 
 FOLDER = REPORTS / "experiments"
-NEEDED = ("scored", "settings", "sections", "accuracy", "images", "reference")
+NEEDED = ("digest", "scored", "settings", "sections", "accuracy", "images", "reference")
 
 
 def compare(reference: str | None, x: str) -> str:
@@ -24,10 +24,10 @@ def compare(reference: str | None, x: str) -> str:
         x: the param to plot accuracy against.
 
     Raises:
-        UserError: there are no results on the prepared data, or no such experiment.
+        UserError: there are no results on this data, or no such experiment.
     """
     experiments = list_experiments()
-    results = select(experiments, load_metadata(PREPARED)["digest"])
+    results = select(experiments, digest_of_data(experiments))
     if not results:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
@@ -39,7 +39,15 @@ def compare(reference: str | None, x: str) -> str:
     return f"{page.headline}\n{FOLDER / 'report.html'}"
 
 
-def select(experiments: list[Experiment], digest: str) -> list[Result]:
+def digest_of_data(experiments: list[Experiment]) -> str | None:
+    """Return which data the page is about: the prepared data, else the newest experiment's."""
+    if PREPARED.exists():
+        return load_metadata(PREPARED)["digest"]
+    digests = (read_summary(experiment).get("digest") for experiment in reversed(experiments))
+    return next(filter(None, digests), None)
+
+
+def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
     """Return the results on the same data that scored the same split, this run first.
 
     The last commit's and an experiment's that are this run's are left out.
@@ -47,7 +55,7 @@ def select(experiments: list[Experiment], digest: str) -> list[Result]:
     found: list[Result] = []
     for experiment in experiments:
         summary = read_summary(experiment)
-        if summary.get("digest") != digest or not all(key in summary for key in NEEDED):
+        if not all(key in summary for key in NEEDED) or summary["digest"] != digest:
             continue
         mine = not experiment.revision
         if not mine and found and summary["scored"] != found[0].summary["scored"]:

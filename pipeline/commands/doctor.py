@@ -30,14 +30,18 @@ def examine() -> tuple[list[str], list[str]]:
     mended = [
         f"closed run {run_id}, left RUNNING by a dead process" for run_id in close_dead_runs(client)
     ]
-    return mended, other_stores() + missing_results()
+    return mended, other_stores() + describe_lacking(experiments_not_in_store())
 
 
-def missing_results() -> list[str]:
-    """Describe the experiments whose trainings have no run in the store."""
+def experiments_not_in_store() -> list[str]:
+    """Return the names of the experiments whose trainings have no run in the store."""
     finished = find_runs("attributes.status = 'FINISHED'")
     there = {run.data.tags.get(TRAINING) for run in finished}
-    lacking = [e.name for e in list_experiments() if set(identities(e).values()) - there]
+    return [e.name for e in list_experiments() if set(identities(e).values()) - there]
+
+
+def describe_lacking(lacking: list[str]) -> list[str]:
+    """Say how the results of experiments come into the store."""
     if WORKSPACE in lacking:  # the last commit's and an experiment's may be the same
         return [f"results of the {WORKSPACE} are not in MLflow; run `python -m pipeline publish`"]
     return [

@@ -10,7 +10,7 @@ from types import FrameType
 
 import uvicorn
 
-from pipeline.commands.doctor import missing_results
+from pipeline.commands.doctor import experiments_not_in_store
 from pipeline.commands.predict import load_classifier
 from pipeline.core.errors import UserError, warn
 from pipeline.settings.params import load_params
@@ -77,11 +77,11 @@ def open_ui(port: int | None) -> None:
 
 def fill_store() -> None:
     """Publish the workspace's results where the store lacks them, as after `dvc pull`."""
-    if any(WORKSPACE in said for said in missing_results()):
-        try:
+    try:
+        if WORKSPACE in experiments_not_in_store():
             print(publish(load_params()))
-        except UserError as error:
-            warn(f"the results of this folder cannot be published: {error}")
+    except UserError as error:
+        warn(f"the results of this folder cannot be published: {error}")
 
 
 def _run_mlflow(arguments: list[str], **environment: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.recipe import Variant
-from pipeline.core.words import NO_DROPBLOCK, without_unread
+from pipeline.core.recipe import Variant, resolve
+from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.comparison import Interval, max_t_p_values, t_interval
 from pipeline.reporting.formats import by_size
 from pipeline.settings.identity import settings_of
@@ -182,12 +182,13 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
 
 
 def numbers_of(result: Result, network: str) -> Numbers:
-    """Return the params that decide a network's trainings, without those that nothing reads."""
+    """Return the params that decide a network's trainings, with the block size `off` for none."""
     section = result.summary["sections"][network]
     variant: Variant = (result.params["train"].get("variants") or ["dropblock"])[0]
-    every = settings_of(result.params, Training(section, variant, 0))
-    read = without_unread(every)
-    return {**read, BLOCK: OFF} if BLOCK in every and BLOCK not in read else read
+    numbers = settings_of(result.params, Training(section, variant, 0))
+    if BLOCK in resolve(result.params, section):
+        return {**numbers, BLOCK: numbers.get(BLOCK, OFF)}
+    return numbers
 
 
 def _leads(

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.core.files import read_yaml
 from pipeline.core.recipe import resolve
+from pipeline.core.words import without_unread
 from pipeline.settings.params import RECIPE, Params
 from pipeline.settings.trainings import Training
 
@@ -48,6 +49,8 @@ def setting_of(identity: str) -> str:
 def settings_of(values: Mapping[str, Any], training: Training) -> dict[str, Any]:
     """Return the params that decide a training: its resolved recipe, and others as `section.key`.
 
+    Those that nothing reads, like a block size without DropBlock, are left out.
+
     Args:
         values: params.yaml by section, of any version.
     """
@@ -58,7 +61,7 @@ def settings_of(values: Mapping[str, Any], training: Training) -> dict[str, Any]
         if section not in (RECIPE, NETWORK):
             keys = [name] if name else inside
             found |= {f"{section}.{key}": inside[key] for key in keys if key in inside}
-    return found
+    return without_unread(found)
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,6 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.core.errors import UserError, first_line, run_command, warn
 from pipeline.core.files import NEEDS_GPU
-from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.pool import pool, slots, takes_gpu, train_all
@@ -38,12 +37,12 @@ class Job(NamedTuple):
 
     Attributes:
         tasks: each with dvc.lock's entry of its data.
-        estimates: by the key of the result.
+        pflop: of each, by the key of the result.
         cpus: processors of a training where there is no GPU.
     """
 
     tasks: list[tuple[Task, Stages]]
-    estimates: dict[str, Estimate]
+    pflop: dict[str, float]
     place: Place
     cpus: int
 
@@ -58,7 +57,7 @@ def work(job: Job) -> dict[str, Record]:
         gpu, room = takes_gpu(), slots(job.cpus)
         own = {NEEDS_GPU: "1"} if gpu else thread_limits(job.cpus)
         place = job.place._replace(environment={**job.place.environment, **own})
-        progress = SweepProgress(job.estimates, room)
+        progress = SweepProgress(job.pflop, room)
         each = "a GPU each" if gpu else "on processors"
         print(f"{room} at a time, {each}, {progress.left()}", flush=True)
         return progress.follow(train_all(job.tasks, place, job.cpus, progress.say))

@@ -15,12 +15,11 @@ class Record(NamedTuple):
 
     Attributes:
         label: like model-dropblock-0.
-        pflop, seconds: what the training took.
+        seconds: what the training took.
         stages: dvc.lock's entries of prepare, train and evaluate.
     """
 
     label: str
-    pflop: float
     seconds: float
     stages: Stages
 

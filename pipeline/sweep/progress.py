@@ -7,43 +7,31 @@ from contextlib import closing
 from tqdm import tqdm
 
 from pipeline.core.words import duration
-from pipeline.sweep.estimate import Estimate
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.pool import Ended
 
 
-def describe_plan(tasks: Sequence[Task], estimates: Sequence[Estimate]) -> str:
-    """List the trainings that are to run, with what each takes, and their sum."""
+def describe_plan(tasks: Sequence[Task], pflop: dict[str, float]) -> str:
+    """List the trainings that are to run, with what each computes."""
     lines = [
-        f"  {task.title}: {_described(each) if each.pflop else 'cannot be estimated'}"
-        for task, each in zip(tasks, estimates, strict=True)
+        f"  {task.title}: {f'{value:.3g} PFLOP' if value else 'cannot be estimated'}"
+        for task, value in ((task, pflop.get(task.result)) for task in tasks)
     ]
-    seconds = [each.seconds for each in estimates]
-    known = None if None in seconds else sum(filter(None, seconds))
-    total = Estimate(sum(each.pflop for each in estimates), known)
-    together = _described(total).replace("about", "one after the other about")
-    return "\n".join([*lines, f"  together {together}"])
-
-
-def _described(estimate: Estimate) -> str:
-    pflop = f"{estimate.pflop:.3g} PFLOP"
-    return pflop if estimate.seconds is None else f"{pflop}, about {duration(estimate.seconds)}"
+    return "\n".join([*lines, f"  together {sum(pflop.values()):.3g} PFLOP"])
 
 
 class SweepProgress:
-    """A bar over trainings, with the time left by the work that is left.
+    """A bar over trainings, with the time left by the compute that is left.
 
     Args:
-        estimates: by the key of the result.
+        pflop: of each training, by the key of the result.
         slots: how many run at once.
     """
 
-    def __init__(self, estimates: dict[str, Estimate], slots: int) -> None:
-        self._waiting, self._slots = dict(estimates), slots
-        self._total, self._estimated, self._taken = len(estimates), 0.0, 0.0
-        # Where no speed is known, compute stands for time until one has ended.
-        self._timed = all(estimate.seconds is not None for estimate in estimates.values())
+    def __init__(self, pflop: dict[str, float], slots: int) -> None:
+        self._waiting, self._slots, self._total = dict(pflop), slots, len(pflop)
+        self._computed = self._seconds = 0.0
         self._bar = tqdm(
             total=self._total,
             disable=not sys.stderr.isatty(),
@@ -55,40 +43,26 @@ class SweepProgress:
         good = {}
         with closing(ended), closing(self._bar):
             for task, outcome in ended:
+                pflop, said = self._waiting.pop(task.result), task.title
                 if isinstance(outcome, Record):
                     good[task.result] = outcome
-                    self.advance(task.result, task.title, outcome.seconds)
+                    self._computed += pflop
+                    self._seconds += outcome.seconds
                 else:
-                    self.advance(task.result, f"{task.title} failed:\n{outcome}\n")
+                    said += f" failed:\n{outcome}\n"
+                done = f"[{self._total - len(self._waiting)}/{self._total}]"
+                self.say(f"{done} {said}, {self.left()}")
+                self._bar.update()
         return good
 
     def left(self) -> str:
-        """Say how long the trainings that are not done will take."""
-        weights = [self._weight(estimate) for estimate in self._waiting.values()]
-        left = max([sum(weights) / self._slots, *weights], default=0.0)
-        if self._estimated:  # the estimates may be of another pace
-            left *= self._taken / self._estimated
-        elif not self._timed:
-            return "how long shows when one has ended"
-        return f"about {duration(left)} left"
-
-    def _weight(self, estimate: Estimate) -> float:
-        return estimate.seconds if self._timed and estimate.seconds else estimate.pflop
-
-    def advance(self, key: str, said: str, seconds: float | None = None) -> None:
-        """Note the end of a training.
-
-        Args:
-            seconds: what it took; None of one that failed, which tells no pace.
-        """
-        estimate = self._waiting.pop(key)
-        if seconds is not None:
-            self._estimated += self._weight(estimate)
-            self._taken += seconds
-        left = self.left() if self._waiting else "all done"
-        self.say(f"[{self._total - len(self._waiting)}/{self._total}] {said}, {left}")
-        self._bar.set_postfix_str(left)
-        self._bar.update()
+        """Say how long the trainings that are not done will take, at the pace of those done."""
+        if not self._waiting:
+            return "all done"
+        if not self._computed:
+            return "how long it takes shows when one has ended"
+        left = max(sum(self._waiting.values()) / self._slots, *self._waiting.values(), 0.0)
+        return f"about {duration(left * self._seconds / self._computed)} left"
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""

@@ -10,13 +10,13 @@ from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root
 from pipeline.settings.identity import digest
 from pipeline.sweep import jobs
-from pipeline.sweep.estimate import Estimate, estimate
+from pipeline.sweep.estimate import count_all
 from pipeline.sweep.head import Head
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Point, Task, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
-from pipeline.sweep.task import Place, thread_limits
+from pipeline.sweep.task import Place
 from pipeline.tracking.store import open_store, store_uri, without_password
 from pipeline.versioning.command import user_environment
 from pipeline.versioning.scratch import scratch_folder
@@ -68,12 +68,12 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         missing = [task for task in tasks if task.result not in known]
         print(f"trainings that differ: {len(tasks)}, done already: {len(tasks) - len(missing)}, "
               f"to run: {len(missing)}", flush=True)  # fmt: skip
-        estimates = estimate_missing(head, todo, missing, known, cpus)
+        pflop = count_missing(todo, missing) if missing else {}
         if dry_run:
             return 0
         open_store()
         if missing:
-            known |= train(head, todo, missing, estimates, cluster, cpus)
+            known |= train(head, todo, missing, pflop, cluster, cpus)
         code = finish(head, todo, known)
     print("`make compare` compares all experiments")
     return code
@@ -106,36 +106,30 @@ def look_up(head: Head, tasks: Sequence[Task]) -> Known:
         ) from None
 
 
-def estimate_missing(
-    head: Head, points: Sequence[Point], missing: Sequence[Task], known: Known, cpus: int
-) -> dict[str, Estimate]:
-    """Estimate what is to run, and say it."""
-    if not missing:
-        return {}
+def count_missing(points: Sequence[Point], missing: Sequence[Task]) -> dict[str, float]:
+    """Say what is to run; return its PFLOP, by the result's key."""
     if any(point.data is None for point in points):
         print("\n".join(f"  {task.title}" for task in missing))
         print("  how much that is shows once the data are prepared")
         return {}
-    environment = {**head.environment, **thread_limits(cpus)}
-    asked = [point for point in points if set(point.tasks) & set(missing)]
-    found = estimate(asked, known.values(), environment, elsewhere=head.remote is not None)
-    estimates = {task.result: found[task.result] for task in missing}
-    print(describe_plan(missing, list(estimates.values())), flush=True)
-    return estimates
+    counted = count_all([point for point in points if set(point.tasks) & set(missing)])
+    pflop = {task.result: counted.get(task.result, 0.0) for task in missing}
+    print(describe_plan(missing, pflop), flush=True)
+    return pflop
 
 
 def train(
     head: Head,
     points: Sequence[Point],
     missing: Sequence[Task],
-    estimates: dict[str, Estimate],
+    pflop: dict[str, float],
     cluster: str | None,
     cpus: int,
 ) -> Known:
     """Train on this machine or on a cluster; return the results of those that ended well."""
     data = {point.name: point.data.stages for point in points if point.data}
     asked = [(task, data[task.experiment]) for task in missing]
-    job = Job(asked, estimates, Place(head.root, head.snapshot, head.environment), cpus)
+    job = Job(asked, pflop, Place(head.root, head.snapshot, head.environment), cpus)
     if cluster is None:
         return jobs.work(job)
     # What is handed over can be read in Ray's dashboard: passwords take other ways.

@@ -168,4 +168,4 @@ def read_record(clone: Path, training: Training) -> Record:
     metrics, stages = read_json(clone / training.evaluation_folder / METRICS), read_lock(clone)
     names = ("prepare", f"train@{training.label}", f"evaluate@{training.label}")
     entries = {name: stages[name] for name in names}
-    return Record(training.label, metrics["pflop"], metrics["training_seconds"], entries)
+    return Record(training.label, metrics["training_seconds"], entries)

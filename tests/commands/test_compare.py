@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -187,12 +188,17 @@ def test_alone_the_page_says_how_to_make_others(known, workspace, invoke):
     assert said.startswith("There is nothing to compare yet")
 
 
-def test_without_results_or_data_the_way_out_is_named(known, workspace, invoke):
+def test_without_results_the_way_out_is_named(known, workspace, invoke):
     code, said = invoke("compare")
     assert code == 2
     assert "no results on the prepared data yet; run `dvc repro`" in said
-    (workspace / "data/prepared/metadata.json").unlink()
-    assert "run `dvc repro prepare`" in invoke("compare")[1]
+
+
+def test_without_prepared_data_the_newest_experiments_are_compared(known, workspace, invoke):
+    shutil.rmtree(workspace / "data/prepared")
+    known += [made_up("old", 3, digest="other"), made_up("a", 5), made_up("b", 7)]
+    assert invoke("compare")[0] == 0
+    assert {s for c in figures(workspace)["contrasts"]["found"] for s in c["experiments"]} == {"b"}
 
 
 def test_results_come_from_dvcs_cache_by_the_hash_in_the_lock(workspace, invoke):

@@ -38,7 +38,7 @@ def test_results_of_the_workspace_that_the_store_lacks_are_named_with_the_way_ou
 
 def test_results_of_an_experiment_that_the_store_lacks_are_named_with_the_way_out(results):
     results |= {"workspace": "there-0", "block-7": "lost-0", "block-9": "there-0"}
-    assert doctor.missing_results() == [
+    assert doctor.examine()[1] == [
         "results of block-7 are not in MLflow; run `dvc exp apply block-7`, then `python -m "
         "pipeline publish`"
     ]
@@ -46,7 +46,7 @@ def test_results_of_an_experiment_that_the_store_lacks_are_named_with_the_way_ou
 
 def test_a_way_out_for_the_last_commit_can_be_typed(results):
     results |= {"workspace": "there-0", "commit abc1234": "lost-0"}
-    (said,) = doctor.missing_results()
+    (said,) = doctor.examine()[1]
     assert said.startswith("results of commit abc1234 are not in MLflow; ")
     assert "apply commit" not in said
 
@@ -55,7 +55,7 @@ def test_a_run_that_did_not_finish_is_no_result(results, store):
     with pytest.raises(ValueError), tracked_run("one", {TRAINING: "failed-0"}):
         raise ValueError
     results |= {"workspace": "failed-0"}
-    assert len(doctor.missing_results()) == 1
+    assert len(doctor.examine()[1]) == 1
 
 
 def test_a_run_left_running_by_a_dead_process_is_closed(results, store):

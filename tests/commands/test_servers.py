@@ -1,15 +1,17 @@
 import os
+import shutil
 import signal
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from pipeline.commands import servers
 from pipeline.commands.servers import HOST, choose_port, free_port
 from pipeline.core.errors import UserError
-from tests.conftest import start_python, stop, wait_until_up
+from tests.conftest import REPOSITORY, start_python, stop, wait_until_up
 
 
 @pytest.fixture
@@ -88,16 +90,23 @@ def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, 
     assert "http://tracking.example:5000/#/experiments/7/runs" in said
 
 
-@pytest.mark.parametrize("lacking", [["results of the workspace are not in MLflow"], []])
+@pytest.mark.parametrize("lacking", [["workspace"], ["block-7"], []])
 def test_a_store_that_lacks_the_workspaces_results_is_filled(
     workspace, monkeypatch, params, lacking
 ):
     published = []
-    monkeypatch.setattr(servers, "missing_results", lambda: lacking)
+    monkeypatch.setattr(servers, "experiments_not_in_store", lambda: lacking)
     monkeypatch.setattr(servers, "load_params", lambda: params)
     monkeypatch.setattr(servers, "publish", published.append)
     servers.fill_store()
-    assert published == [params] * len(lacking)
+    assert published == ([params] if "workspace" in lacking else [])
+
+
+def test_a_damaged_lock_does_not_keep_the_ui_from_opening(workspace, store, capsys):
+    shutil.copy(REPOSITORY / "params.yaml", workspace)
+    Path("dvc.lock").write_text("<<<<<<< HEAD\n")
+    servers.fill_store()
+    assert "dvc.lock is damaged" in capsys.readouterr().err
 
 
 def test_a_training_of_this_folder_is_served(workspace, monkeypatch, capsys):

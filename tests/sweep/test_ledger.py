@@ -10,7 +10,7 @@ from pipeline.versioning.storage import Storage, local_storage
 
 
 def record(label="model-dropblock-0", **stages):
-    return Record(label, 1.5, 20.0, stages)
+    return Record(label, 20.0, stages)
 
 
 @pytest.fixture(params=["folder", "object store"])

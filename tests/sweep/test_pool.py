@@ -34,7 +34,7 @@ def test_each_result_is_made_once_and_each_epoch_said(pool, work):
     assert set(outcomes) == {"key-0", "key-1", "key-2"}
     for seed in range(3):
         record = outcomes[f"key-{seed}"]
-        assert (record.label, record.pflop) == (f"model-dropblock-{seed}", 1.5)
+        assert (record.label, record.seconds) == (f"model-dropblock-{seed}", 2.0)
         assert f"resnet-dropblock-{seed} of x: epoch 1 of 2: half of it" in lines
     assert len(work.started()) == len(lines) == 3
     assert {task.key: record for task, record in start(work, 0, 1, 2)} == outcomes
