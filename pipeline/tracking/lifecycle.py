@@ -83,15 +83,15 @@ def _open_run(
 
 
 def _run_of(client: MlflowClient, identity: str, rows: Sequence[HistoryRow]) -> str | None:
-    """Return the ended run that these epochs are of: one of the training with no other losses."""
+    """Return the ended run that these epochs are of: no other losses, and most of these epochs."""
     losses = {int(row["epoch"]): row[LOSS] for row in rows}
+    shared = {}
     for run in find_training_runs(identity):
         points = client.get_metric_history(run.info.run_id, LOSS)
-        if run.info.status != "RUNNING" and all(
-            losses.get(point.step, point.value) == point.value for point in points
-        ):
-            return run.info.run_id
-    return None
+        same = all(losses.get(point.step, point.value) == point.value for point in points)
+        if run.info.status != "RUNNING" and same:
+            shared[run.info.run_id] = min(len(points), len(rows))
+    return max(shared, key=lambda run_id: shared[run_id], default=None)  # the newest of several
 
 
 def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:

@@ -71,6 +71,12 @@ def test_a_run_that_lacks_epochs_or_has_one_more_than_a_damaged_checkpoint_goes_
     assert go_on(ROWS[:1]) == ahead
 
 
+def test_of_several_runs_the_one_with_most_of_the_epochs_goes_on(store):
+    whole, some, _ = leave(ROWS, "FINISHED"), leave(ROWS[:1]), leave([])
+    assert go_on(ROWS[:1]) == some  # the newest that has them all
+    assert go_on(ROWS) == whole
+
+
 def test_a_run_that_is_open_elsewhere_is_left_alone(store, workspace):
     process, open_id = start_sleeper(workspace)
     try:
