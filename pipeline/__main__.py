@@ -14,7 +14,7 @@ import click
 
 from pipeline.core.errors import UserError, run_command
 from pipeline.core.files import project_folder
-from pipeline.core.quiet import quiet_loading
+from pipeline.core.loading import load_keras
 from pipeline.core.recipe import VARIANTS
 from pipeline.networks import network_names
 from pipeline.settings.trainings import TRAINING_HELP, Training
@@ -79,8 +79,9 @@ def run_stage(name: str, *training: Training) -> None:
     from pipeline.settings.params import load_params
 
     params = load_params()
-    with quiet_loading():  # TensorFlow, after all cheap checks
-        stage = getattr(importlib.import_module(f"pipeline.stages.{name}"), name)
+    if training:  # of the stages that compute; after all cheap checks
+        load_keras()
+    stage = getattr(importlib.import_module(f"pipeline.stages.{name}"), name)
     print(stage(params, *training))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.commands.images import load_image
 from pipeline.core.files import PREPARED
-from pipeline.core.quiet import quiet_loading
+from pipeline.core.loading import load_keras
 from pipeline.core.records import load_metadata
 from pipeline.settings.trainings import Training
 
@@ -39,8 +39,7 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
         UserError: there is no such network.
     """
     metadata = load_metadata(PREPARED)
-    with quiet_loading():
-        import keras  # noqa: F401  with TensorFlow, before others load it aloud
+    load_keras()
     if training := Training.parse(name):
         return _load_trained(training, metadata)
     from pipeline.tracking.registry import Registry, load_model

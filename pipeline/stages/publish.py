@@ -19,7 +19,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.core.files import COMPARISON, PREPARED, REPORTS, hash_file, read_json, work_folder
-from pipeline.core.quiet import quiet_loading
+from pipeline.core.loading import load_keras
 from pipeline.core.records import Prepared
 from pipeline.evaluation import outputs, plots
 from pipeline.evaluation.scores import calibration_table, superclass_confusion
@@ -145,9 +145,9 @@ def draw_figures(
 
 def log_model(published: Published, prepared: Prepared) -> Any:
     """Export the best weights and log them."""
-    with quiet_loading():  # TensorFlow, which a store that is complete does not need
-        from pipeline.evaluation.export import export_model
-        from pipeline.networks.shared.models import load_network
+    load_keras()  # which a store that is complete does not need
+    from pipeline.evaluation.export import export_model
+    from pipeline.networks.shared.models import load_network
 
     network = load_network(published.training.models_folder / "best.keras")
     exported = export_model(network, prepared.metadata["params"]["sharpen"])

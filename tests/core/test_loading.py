@@ -7,7 +7,7 @@ from tests.conftest import REPOSITORY
 
 LOAD = """
 import os, sys
-from pipeline.core.quiet import quiet_loading
+from pipeline.core.loading import quiet_loading
 with quiet_loading():
     {}
 print("after", file=sys.stderr)
@@ -23,9 +23,17 @@ def said(inside, **environment):
     return done.returncode, done.stderr
 
 
-def test_tensorflow_is_loaded_without_a_word():
-    code, text = said("import tensorflow")
-    assert (code, text) == (0, "after\n")
+def test_keras_is_loaded_without_a_word_and_without_packages_that_it_does_not_need():
+    code = (
+        "import sys; from pipeline.core.loading import load_keras; load_keras(); "
+        "assert {'keras', 'tensorflow'} <= sys.modules.keys(); "
+        "assert not {'sklearn', 'matplotlib'} & sys.modules.keys(); "
+        "import sklearn, matplotlib.pyplot"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Keep what TensorFlow says while it is loaded off the console: which CPU and CUDA it found."""
+"""Load Keras with TensorFlow: quietly, and without packages that nothing here needs of it."""
 
 import os
 import subprocess
@@ -9,11 +9,28 @@ from contextlib import contextmanager, suppress
 # Lines of the levels info and warning, and the continuation of one of them. Errors stay.
 _NOISE = r"^([IW][0-9]{4} |WARNING: All log messages before absl|To enable the following instruc)"
 _STDERR = 2
+# Keras loads these where they are installed, for wrappers and pictures that are not used here.
+_UNUSED = ("matplotlib", "sklearn")
+
+
+def load_keras() -> None:
+    """Load Keras, so that importing it later says nothing and takes no time.
+
+    Its optional packages take a fifth of the time, and are left to those who import them.
+    """
+    hidden = [name for name in _UNUSED if name not in sys.modules]
+    with quiet_loading():
+        sys.modules.update(dict.fromkeys(hidden))  # None: an import of it raises ImportError
+        try:
+            import keras  # noqa: F401
+        finally:
+            for name in hidden:
+                del sys.modules[name]
 
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Load TensorFlow in here: what it says below an error is left out.
+    """Leave out what TensorFlow says while it is loaded in here: which CPU and CUDA it found.
 
     It writes to the process's stderr before TF_CPP_MIN_LOG_LEVEL tells it how much to write, hence
     the filter; a process of its own, so that the last words of a load that crashes arrive too.
