@@ -10,7 +10,7 @@ from tests.conftest import REPOSITORY, TINY, copy_project, runs_of, stages_run
 
 pytestmark = pytest.mark.slow
 
-GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text().split("## A third network")[1]
+GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text().split("## Add a network")[1]
 FILE = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)[1]
 PRESET = re.search(r"^\$ python -m pipeline (preset .*)$", GUIDE, re.MULTILINE)[1]
 
