@@ -10,6 +10,7 @@ from pipeline.core.records import IMAGE_SIZE
 from pipeline.core.words import describe_dropblock
 
 WIDEST = 16.0  # times the tutorial's filters and hidden units
+MOST_EPOCHS = 100_000
 MOST_VARIED = 0.5  # of the training images; beyond, all seeds would have the same validation images
 Probability = Annotated[float, Field(ge=0, le=1)]
 KeepProbability = Annotated[float, Field(gt=0, le=1)]
@@ -124,7 +125,7 @@ class Recipe(Section):
     """How any network is trained. A network's type adds its own keys, with defaults or without."""
 
     batch_size: Annotated[int, Field(ge=2)]
-    epochs: Count
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
     small_image_share: Share
     small_image_size: Annotated[int, Field(ge=8, le=IMAGE_SIZE)]
     optimizer: Literal["adam", "sgd", "muon"]

@@ -28,9 +28,10 @@ def split_train_val(
             shuffled, test_size=count, stratify=shuffled["label"], random_state=seed
         )
     except ValueError as error:
+        fraction = "smaller" if validation_fraction > 0.5 else "larger"
         raise UserError(
             f"data.validation_fraction = {validation_fraction}: {len(records)} training images "
-            f"cannot be split ({error}); use a larger fraction or data.limit, or 0"
+            f"cannot be split ({error}); use a {fraction} fraction, a larger data.limit, or 0"
         ) from None
     return exchange_duplicates(train, val)
 

@@ -59,6 +59,17 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _stopping_has_a_split(self) -> "Params":
+        for name in self.train.networks:
+            recipe = self.networks.get(name)
+            if self.train.watch == "none" and recipe and recipe.stop_after_rising is not None:
+                raise rule(
+                    f"train.watch: none leaves {name}.stop_after_rising = "
+                    f"{recipe.stop_after_rising} without a loss to look at; set it to null"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _scored_split_is_there(self) -> "Params":
         if self.evaluate.test:
             return self

@@ -65,6 +65,14 @@ def test_a_class_of_nothing_but_duplicates_is_refused(digits):
         split_train_val(records, 0.1, seed=0)
 
 
+@pytest.mark.parametrize(("fraction", "advice"), [(0.9999, "a smaller"), (0.0001, "a larger")])
+def test_the_advice_for_a_fraction_that_cannot_be_split_goes_the_right_way(
+    digits, fraction, advice
+):
+    with pytest.raises(UserError, match=f"use {advice} fraction"):
+        split_train_val(digits.train, fraction, seed=0)
+
+
 def test_a_class_that_only_one_image_has_cannot_be_split(digits):
     seven = np.flatnonzero(digits.train["label"] == 7)
     records = np.delete(digits.train, seven[1:])

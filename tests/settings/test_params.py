@@ -131,6 +131,15 @@ def test_a_watched_split_must_be_there():
     assert shown in error_after(**{"data.validation_fraction": 0.0})
 
 
+def test_stopping_early_takes_a_watched_split():
+    stopping = {"train.watch": "none", "recipe.stop_after_rising": 3}
+    assert "without a loss to look at; set it to null" in error_after(**stopping)
+
+
+def test_a_number_of_epochs_that_no_one_means_is_refused():
+    assert "recipe.epochs = 1000000000000" in error_after(**{"recipe.epochs": 10**12})
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.6])
 def test_a_split_for_each_seed_takes_validation_images(fraction):
     changes = {"data.split_by_seed": True, "data.validation_fraction": fraction}
