@@ -61,8 +61,8 @@ def _open(path: Path) -> Mapping[str, bytes]:
         ) from None
     except tarfile.ReadError:
         raise UserError(
-            f"data.path = {path}: this is no tar archive, or a damaged one; name a folder or archive "
-            "of CIFAR-100"
+            f"data.path = {path}: not a tar archive, or a damaged one; name a folder or archive of "
+            "CIFAR-100"
         ) from None
     except (OSError, EOFError, tarfile.TarError) as error:
         raise UserError(f"data.path = {path}: cannot be read ({error}); copy it again") from None

@@ -18,8 +18,10 @@ from pipeline.networks.shared.models import at_size, training_pflop
 from pipeline.settings.trainings import HistoryRow
 from pipeline.training import schedules
 from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
-from pipeline.training.machine import peak_memory
+from pipeline.training.machine import has_gpu, peak_memory
+from pipeline.training.optimizers import RateTable
 
+AT_ONCE = 50  # steps at most that a GPU does before the host looks at the loss
 SCORED_AT_ONCE = 500  # images; without gradients they take less memory than a batch of training
 EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 
@@ -27,27 +29,21 @@ EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 ANY_SIZE = keras.InputSpec(shape=(None, None, None, 3))
 
 
-class ScheduleSetter(keras.callbacks.Callback):
-    """Sets keep probability and seeds of all dropout each epoch, the learning rate each step."""
+class DropoutSetter(keras.callbacks.Callback):
+    """Sets the keep probability of DropBlock and the seeds of all dropout before each epoch."""
 
-    def __init__(self, params: Recipe, seed: int, steps: int) -> None:
+    def __init__(self, params: Recipe, seed: int) -> None:
         super().__init__()
-        self._recipe, self._seed, self._steps = params, seed, steps
+        self._recipe, self._seed = params, seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set what depends on the epoch alone."""
-        self._epoch = epoch
+        """Set them."""
         for number, layer in enumerate(self.model.layers):
             if isinstance(layer, DropBlock2D):
                 layer.keep_prob.assign(self._recipe.keep_prob(epoch))
             if isinstance(layer, DropBlock2D | keras.layers.Dropout):
                 words = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
                 layer.seed_generator.state.assign(words)
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set what depends on the step."""
-        rate = schedules.learning_rate(self._recipe, self._epoch, batch, self._steps)
-        self.model.optimizer.learning_rate = rate
 
 
 class AverageWeights(keras.callbacks.SwapEMAWeights):
@@ -96,12 +92,12 @@ class EpochRecorder(keras.callbacks.Callback):
         self._epoch, self._start = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop at once where the loss is not finite."""
+        """Stop where the loss is not finite: after each execution, of one step or many."""
         loss = (logs or {})["loss"]
         if not math.isfinite(loss):
             raise DivergedError(
-                f"the training loss is {loss} in epoch {self._epoch + 1}, step {batch + 1};"
-                " try a lower learning_rate in params.yaml"
+                f"the training loss is {loss} in epoch {self._epoch + 1}, by step {batch + 1}; "
+                "try a lower learning_rate in params.yaml"
             )
         if batch + 1 == self.params["steps"]:
             self._trained = time.perf_counter()
@@ -185,6 +181,16 @@ def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
         )
 
 
+def steps_at_once(steps: int) -> int:
+    """Return how many of an epoch's steps are one call of TensorFlow: many on a GPU, one on a CPU.
+
+    A GPU waits for the host at the end of each call; on a CPU more gain nothing. They must divide
+    the epoch, as Keras would start steps of the next one.
+    """
+    most = AT_ONCE if has_gpu() else 1
+    return max(count for count in range(1, most + 1) if steps % count == 0)
+
+
 @dataclass(frozen=True)
 class Trainer:
     """Trains compiled models by one recipe, on one set of data.
@@ -213,6 +219,9 @@ class Trainer:
             after_epoch: called with the model and the rows after each epoch.
             verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
         """
+        steps = len(self.prepared["train"]) // self.recipe.batch_size
+        model.optimizer.learning_rate = RateTable(schedules.all_rates(self.recipe, steps))
+        model.steps_per_execution = steps_at_once(steps)
         model.input_spec = ANY_SIZE
         sizes = [schedules.image_size(self.recipe, epoch) for epoch in range(self.recipe.epochs)]
         while not has_ended(rows, self.recipe, self.watched):
@@ -243,7 +252,7 @@ class Trainer:
             epochs=last_epoch,
             steps_per_epoch=steps,
             callbacks=[
-                ScheduleSetter(self.recipe, self.seed, steps),
+                DropoutSetter(self.recipe, self.seed),
                 *([AverageWeights(resumed=bool(rows))] if self.recipe.weight_average else []),
                 EpochRecorder(
                     self.recipe,

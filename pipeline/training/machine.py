@@ -44,6 +44,11 @@ def resolve_precision(wanted: str) -> str:
     return "mixed_bfloat16" if units and not tf.config.list_physical_devices("GPU") else "float32"
 
 
+def has_gpu() -> bool:
+    """Whether this process trains on a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 @contextmanager
 def one_device(folder: Path) -> Iterator[None]:
     """Take one GPU for this process, where there are any, and leave the others to others.

@@ -20,6 +20,28 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 3
 
 
+@keras.saving.register_keras_serializable("pipeline")
+class RateTable(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate for each step, looked up in the step's graph: the host sets nothing.
+
+    Args:
+        rates: of all steps; the last one is that of any further step.
+    """
+
+    def __init__(self, rates: list[float]) -> None:
+        super().__init__()
+        self.rates = rates
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """Return the float32 rate of a step, counted from 0."""
+        last = len(self.rates) - 1
+        return ops.take(ops.array(self.rates, "float32"), ops.minimum(step, last))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments, for saving."""
+        return {"rates": self.rates}
+
+
 class KernelDecay:
     """Leaves batch norms and biases out of an optimizer's weight decay.
 
@@ -153,7 +175,7 @@ def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
 
 
 def make_optimizer(params: Recipe, train: TrainParams) -> keras.optimizers.Optimizer:
-    """Make the optimizer of a recipe; the loop sets the learning rate of each step."""
+    """Make the optimizer of a recipe; the loop gives it the learning rates of all steps."""
     common: dict[str, Any] = {
         "learning_rate": params.learning_rate,
         "global_clipnorm": train.clip_norm,

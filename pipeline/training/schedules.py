@@ -35,6 +35,19 @@ def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> 
     return params.learning_rate * min(1.0, (1 - done) / params.cooldown)
 
 
+def all_rates(params: Recipe, steps: int) -> list[float]:
+    """Return the learning rate of every step of a training.
+
+    Args:
+        steps: of an epoch.
+    """
+    return [
+        learning_rate(params, epoch, step, steps)
+        for epoch in range(params.epochs)
+        for step in range(steps)
+    ]
+
+
 def image_size(params: Recipe, epoch: int) -> int:
     """Return the side of the images, in pixels: small in the first epochs, never in the last."""
     small = min(round(params.small_image_share * params.epochs), params.epochs - 1)

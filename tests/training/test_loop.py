@@ -6,7 +6,6 @@ from pipeline.core.errors import UserError
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import training_pflop
 from pipeline.training import loop, schedules
-from pipeline.training.batches import make_train_dataset
 from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend
 from tests.conftest import with_recipe
@@ -152,21 +151,43 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
     seen = []
 
     class Spy(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_begin(self, batch, logs=None):
             drop = next(x for x in self.model.layers if isinstance(x, DropBlock2D))
             seen.append((float(self.model.optimizer.learning_rate), float(drop.keep_prob)))
 
-    recipe = tiny_params.network("model").model_copy(update={"epochs": 2})
+    recipe = tiny_params.network("model").model_copy(update={"epochs": 2, "schedule": "one_cycle"})
     model = new_model("model", recipe, tiny_params.train, 10)
-    data = make_train_dataset(prepared["train"], 60, tiny_params.augment, 0)
-    model.fit(data, steps_per_epoch=1, epochs=2, verbose=0, shuffle=False,
-              callbacks=[loop.ScheduleSetter(recipe, 0, 1), Spy()])  # fmt: skip
-    assert seen == [pytest.approx((0.002, 1.0)), pytest.approx((0.00196, 0.98))]
+    plain_fit = model.fit
+    model.fit = lambda *a, callbacks, **k: plain_fit(*a, callbacks=[*callbacks, Spy()], **k)
+    trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
+    steps = len(prepared["train"]) // recipe.batch_size
+    assert steps > 1
+    assert seen == [
+        pytest.approx((schedules.learning_rate(recipe, epoch, step, steps), keep))
+        for epoch, keep in enumerate((1.0, 0.98))
+        for step in range(steps)
+    ]
+
+
+def test_many_steps_at_once_give_the_same_weights(prepared, tiny_params, monkeypatch):
+    one, _ = train(prepared, tiny_params, 2)
+    monkeypatch.setattr(loop, "has_gpu", lambda: True)
+    many, _ = train(prepared, tiny_params, 2)
+    assert (one.steps_per_execution, many.steps_per_execution) == (1, 3)
+    for expected, weights in zip(one.get_weights(), many.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+
+
+@pytest.mark.parametrize(("steps", "at_once"), [(1, 1), (45, 45), (90, 45), (53, 1), (390, 39)])
+def test_a_gpu_does_the_most_steps_at_once_that_divide_an_epoch(monkeypatch, steps, at_once):
+    assert loop.steps_at_once(steps) == 1
+    monkeypatch.setattr(loop, "has_gpu", lambda: True)
+    assert loop.steps_at_once(steps) == at_once
 
 
 def seeds_of_dropout(model, recipe, seed, epoch):
     """The states of all random layers as they are set before an epoch."""
-    settings = loop.ScheduleSetter(recipe, seed, 1)
+    settings = loop.DropoutSetter(recipe, seed)
     settings.set_model(model)
     settings.on_epoch_begin(epoch)
     layers = [x for x in model.layers if isinstance(x, DropBlock2D | keras.layers.Dropout)]
@@ -226,7 +247,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, ti
     model = new_model("model", recipe, tiny_params.train, 10)
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
-    with pytest.raises(loop.DivergedError, match="nan in epoch 1, step 1; try a lower"):
+    with pytest.raises(loop.DivergedError, match="nan in epoch 1, by step 1; try a lower"):
         trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
 
 
