@@ -12,7 +12,6 @@ import pytest
 
 from pipeline.commands.servers import free_port
 from tests.conftest import copy_project, runs_of, start_python, stop, wait_until_up
-from tests.store_contents import contents
 
 pytestmark = pytest.mark.slow
 BASELINE = "baseline, single units, keep 0.95, seed 0"
@@ -21,11 +20,11 @@ RESNET = "resnet, {} blocks, keep 1 to 0.99, seed 0"
 
 @pytest.fixture(scope="module")
 def project(finished_project, tmp_path_factory):
-    """A project with the results of the workspace, one --temp and two queued experiments."""
+    """A project with the results of the workspace, one --temp and one queued experiment."""
     project = copy_project(finished_project, tmp_path_factory.mktemp("experiments") / "copy")
     project.run("dvc", "exp", "run", "--temp", "-n", "temp-7", "-S", "model.drop_block_size=7")
-    project.run("dvc", "exp", "run", "--queue", "-S", "model.drop_block_size=3,4")
-    project.run("dvc", "queue", "start", "-j", "2")
+    project.run("dvc", "exp", "run", "--queue", "-S", "model.drop_block_size=3")
+    project.run("dvc", "queue", "start")
     wait_for_the_queue(project)
     return project
 
@@ -34,7 +33,7 @@ def wait_for_the_queue(project):
     for _ in range(180):
         status = project.run("dvc", "queue", "status").stdout
         if "Queued" not in status and "Running" not in status:
-            assert status.count("Success") == 2, status
+            assert status.count("Success") == 1, status
             return
         time.sleep(1)
     raise TimeoutError(status)
@@ -55,7 +54,7 @@ def lookup(project, *name):
 def test_all_runs_are_finished_in_the_main_repositorys_store(project):
     _, runs = store(project)
     names = sorted(run.info.run_name for run in runs.values())
-    assert names == [BASELINE, *(RESNET.format(f"{b}x{b}") for b in (3, 4, 5, 7))]
+    assert names == [BASELINE, *(RESNET.format(f"{b}x{b}") for b in (3, 5, 7))]
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert not list((project.folder / ".dvc/tmp/exps").rglob("mlflow.db"))
 
@@ -79,10 +78,10 @@ def test_the_lookup_goes_both_ways_also_for_cached_stages(project):
     temp = lookup(project, "temp-7")
     assert runs[temp["temp-7", "resnet"]].info.run_name == RESNET.format("7x7")
     baselines = {run_id for (_, network), run_id in found.items() if network == "baseline"}
-    assert len(baselines) == 1  # one training, in six places
+    assert len(baselines) == 1  # one training, in five places
     back = lookup(project, temp["temp-7", "resnet"][:12])
     assert set(back) == {("temp-7", "resnet")}
-    assert len(lookup(project, baselines.pop())) == 6
+    assert len(lookup(project, baselines.pop())) == 5
 
 
 def test_the_run_of_a_shared_training_has_the_names_of_all_its_experiments(project):
@@ -120,11 +119,11 @@ def test_compare_sets_all_experiments_side_by_side(project):
     assert rows[0][:3] == ["network", "drop_block_size", "seeds"]
     assert rows[0][-1] == "experiments"
     blocks = {row[1]: row[-1] for row in rows[2:] if row[0] == "resnet"}
-    assert list(blocks) == ["3", "4", "5", "7"]
+    assert list(blocks) == ["3", "5", "7"]
     assert "temp-7" in blocks["7"]
     assert [row[0] for row in rows[2:]].count("baseline") == 1
     contrasts = json.loads((folder / "comparison.json").read_text())["contrasts"]
-    assert len(contrasts["found"]) == 3
+    assert len(contrasts["found"]) == 2
     with np.load(folder / "predictions.npz") as saved:
         names = set(saved["names"].tolist())
     assert {"workspace/resnet/dropblock/0", "temp-7/resnet/dropblock/0"} <= names
@@ -149,28 +148,6 @@ def test_doctor_reports_a_stray_store_of_files(project):
     shutil.rmtree(project.folder / "mlruns")
 
 
-def test_predict_names_the_classes_of_a_picture_by_the_champion(project, tmp_path):
-    from PIL import Image
-
-    Image.new("L", (50, 80), 90).save(tmp_path / "a.png")
-    said = project.run("python", "-m", "pipeline", "predict", str(tmp_path / "a.png")).stdout
-    lines = said.splitlines()
-    assert lines[0] == str(tmp_path / "a.png")
-    assert len(lines) == 6
-    percents = [float(line.split("%")[0]) for line in lines[1:]]
-    assert percents == sorted(percents, reverse=True)
-    by_name = project.run(
-        "python",
-        "-m",
-        "pipeline",
-        "predict",
-        "--model",
-        "model-dropblock-0",
-        str(tmp_path / "a.png"),
-    ).stdout
-    assert by_name.count("%") == 5
-
-
 def test_the_champion_is_served_and_answers_raw_pixels(project):
     serve = ["-m", "pipeline", "serve", "--port", str(free_port())]
     process = start_python(project.folder, *serve)
@@ -190,25 +167,3 @@ def test_the_champion_is_served_and_answers_raw_pixels(project):
         np.testing.assert_allclose([sum(p.values()) for p in predictions], 1, atol=1e-5)
     finally:
         stop(process)
-
-
-def test_publish_fills_a_store_that_was_deleted(project, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(project.folder, folder, symlinks=True)
-    (folder / "mlflow.db").unlink()
-    shutil.rmtree(folder / "mlartifacts")
-    done = project.run("python", "-m", "pipeline", "doctor", check=False, cwd=folder)
-    assert done.returncode == 1
-    assert "results of the workspace are not in MLflow; run `python -m pipeline publish`" in (
-        done.stdout
-    )
-    project.run("python", "-m", "pipeline", "publish", cwd=folder)
-    done = project.run("python", "-m", "pipeline", "doctor", check=False, cwd=folder)
-    assert "results of temp-7 are not in MLflow; run `dvc exp apply temp-7`" in done.stdout
-    filled = contents(folder)
-    names = [run["name"] for run in filled["runs"]]
-    assert names == [(BASELINE, "FINISHED"), (RESNET.format("5x5"), "FINISHED")]
-    for run in filled["runs"]:
-        assert [step for step, _ in run["points"]["val_loss"]] == [1, 2]
-    ((_, _, aliases, _),) = filled["registry"]
-    assert set(aliases) == {"champion", "challenger"}

@@ -74,19 +74,49 @@ def test_a_run_changes_nothing_that_git_tracks_and_a_pull_works(project):
     assert changed(project) == ["?? dvc.lock"]
 
 
-def test_the_first_result_stands_beside_the_next_experiment_as_its_reference(project):
-    project.run("dvc", "exp", "run", "-n", "two", "-S", "model.drop_block_size=2")
+def commands(heading):
+    """Return the commands of the first console block below a heading of README."""
+    block = re.search(r"```console\n(.*?)```", README.split(f"\n## {heading}\n")[1], re.DOTALL)[1]
+    lines = [line.removeprefix("$ ") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def test_readmes_commands_do_in_its_order_what_it_says(project):
+    activate, block, rate, own_rate, compare, preset = commands(
+        "Change a number, run again, compare"
+    )
+    assert activate[0] == "source"
+    trained = []
+    for command in (block, rate, own_rate):
+        ran = stages_run(project.run(*command).stdout)
+        trained.append([stage.split("-")[0] for stage in ran if stage.startswith("train@")])
+    assert trained == [["train@model"], ["train@baseline", "train@model"], ["train@model"]]
     assert changed(project) == [" M params.yaml", "?? dvc.lock"]
-    (first,) = [name for name in project.run("dvc", "exp", "list", "--name-only", "--all-commits")
-                .stdout.split() if name.startswith("repro-")]  # fmt: skip
-    assert shown(project) == {"workspace": 2, first: 5}
+    make, *target = compare
+    said = project.run(make, "--no-print-directory", "-o", "setup", *target).stdout
+    assert "reports/experiments/report.html" in said
+    blocks = shown(project)
+    (first,) = [name for name in blocks if name.startswith("repro-")]
+    assert (blocks.pop(first), set(blocks.values())) == (5, {7})
     assert first in project.run("python", "-m", "pipeline", "lookup", first).stdout
+    _, runs = runs_of(project)
+    networks = sorted(run.data.tags["network"] for run in runs)
+    assert networks == ["baseline"] * 2 + ["resnet"] * 4
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len({run.data.tags["training"] for run in runs}) == len(runs)
+    assert project.run("python", "-m", "pipeline", "doctor").stdout == "all fine\n"
+    params = project.folder / "params.yaml"
+    mine = params.read_text()
+    project.run(*preset)
+    assert params.read_text() == quick_params()
+    params.write_text(mine)
 
 
 def test_after_a_commit_the_experiments_are_still_shown(project):
     project.run("git", "commit", "-qam", "the other block size")
-    assert set(shown(project).values()) == {5, 2}
-    assert "two" in project.run("python", "-m", "pipeline", "lookup", "two").stdout
+    assert set(shown(project).values()) == {5, 7}
+    names = project.run("dvc", "exp", "list", "--name-only", "--all-commits").stdout.split()
+    assert names[0] in project.run("python", "-m", "pipeline", "lookup", names[0]).stdout
 
 
 def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_path):
@@ -123,35 +153,3 @@ def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_p
         assert set(prediction) == set(map(str, range(10)))
     finally:
         stop(process)
-
-
-def commands(heading):
-    """Return the commands of the first console block below a heading of README."""
-    block = re.search(r"```console\n(.*?)```", README.split(f"\n## {heading}\n")[1], re.DOTALL)[1]
-    lines = [line.removeprefix("$ ") for line in block.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines]
-
-
-def test_readmes_commands_do_in_its_order_what_it_says(finished_project, tmp_path):
-    project = copy_project(finished_project, tmp_path / "clone")
-    shutil.copyfile(REPOSITORY / "Makefile", project.folder / "Makefile")
-    project.run("git", "add", "Makefile")
-    project.run("git", "commit", "-qm", "makefile")
-    activate, block, rate, own_rate, compare, preset = commands(
-        "Change a number, run again, compare"
-    )
-    assert activate[0] == "source"
-    trained = []
-    for command in (block, rate, own_rate):
-        ran = stages_run(project.run(*command).stdout)
-        trained.append([stage.split("-")[0] for stage in ran if stage.startswith("train@")])
-    assert trained == [["train@model"], ["train@baseline", "train@model"], ["train@model"]]
-    make, *target = compare
-    said = project.run(make, "--no-print-directory", "-o", "setup", *target).stdout
-    assert "reports/experiments/report.html" in said
-    page = (project.folder / "reports/experiments/report.md").read_text()
-    rows = [line.split("|")[1].strip() for line in page.split("## All settings")[1].splitlines()
-            if line.startswith("|")]  # fmt: skip
-    assert (rows.count("baseline"), rows.count("resnet")) == (2, 4)
-    project.run(*preset)
-    assert (project.folder / "params.yaml").read_text() == quick_params()
