@@ -74,7 +74,7 @@ compare: setup  ## Compare all experiments, in reports/experiments/report.html
 serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
 	@python -m pipeline serve
 
-doctor: setup  ## Find and mend what dead processes and a lost store left behind
+doctor: setup  ## Find and repair what dead processes and a lost store left behind
 	@python -m pipeline doctor
 
 ui: setup  ## Open MLflow's UI on 127.0.0.1

@@ -68,9 +68,9 @@ class InOrder(click.Group):
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Compare image classifiers with DropBlock: the stages of dvc.yaml, and what goes with them.
+    """Compare image classifiers with DropBlock.
 
-    `make run` or `dvc repro` runs the stages in order; the other commands are for you.
+    `make run` or `dvc repro` runs the stages of dvc.yaml in order; the other commands are for you.
     """
 
 
@@ -96,8 +96,8 @@ def prepare() -> None:
 def train(training: Training) -> None:
     """Stage: train one network with one seed.
 
-    TRAINING is network-variant-seed, like resnet-dropblock-0. Tracked in MLflow; a training that
-    was cut off goes on after its last epoch.
+    TRAINING is network-variant-seed, like resnet-dropblock-0. Tracked in MLflow; an interrupted
+    training resumes after its last complete epoch.
     """
     run_stage("train", training)
 
@@ -107,7 +107,7 @@ def train(training: Training) -> None:
 def evaluate(training: Training) -> None:
     """Stage: score one training on the test set.
 
-    TRAINING is network-variant-seed, like resnet-dropblock-0. Leaves metrics and predictions.
+    TRAINING is network-variant-seed, like resnet-dropblock-0. Writes metrics and predictions.
     """
     run_stage("evaluate", training)
 
@@ -122,9 +122,9 @@ def report() -> None:
 def publish() -> None:
     """Stage: make MLflow's store agree with the results.
 
-    One finished run for each training, with curves, scores, model and report; the best network
-    becomes champion by validation accuracy, where it beats the present champion of the same data.
-    Fills an empty store, as after `dvc pull` in a fresh clone.
+    Each training has one finished run, with curves, scores, model and report. The best network by
+    validation accuracy becomes champion if it beats the present champion of the same data. Fills an
+    empty store, as after `dvc pull` in a fresh clone.
     """
     run_stage("publish")
 
@@ -167,7 +167,9 @@ def check() -> None:
 
 
 @cli.command()
-@click.option("--reference", metavar="NAME", help="The experiment to compare with; else this run.")
+@click.option(
+    "--reference", metavar="NAME", help="The experiment to compare with; default: this run."
+)
 @click.option("--x", metavar="KEY", default="drop_block_size", show_default=True,
               help="The param to plot accuracy against.")  # fmt: skip
 def compare(reference: str | None, x: str) -> None:
@@ -184,29 +186,29 @@ def compare(reference: str | None, x: str) -> None:
     "overrides",
     metavar="KEY=VALUE[,VALUE...]",
     multiple=True,
-    help="As of `dvc exp run --queue`: several values are an experiment each.",
+    help="As in `dvc exp run --queue`: each of several values is an experiment.",
 )
 @click.option(
     "--cpus-per-training",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Where there is no GPU; else each training takes a GPU.",
+    help="CPU cores of a training. Where there are GPUs, each training takes one instead.",
 )
 @click.option(
     "--on",
     "cluster",
     metavar="ADDRESS",
-    help="Of a Ray cluster's job server, like http://127.0.0.1:8265; else this machine.",
+    help="Train on a Ray cluster: its job server, like http://127.0.0.1:8265.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be trained, and how long.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be trained.")
 def sweep(
     overrides: tuple[str, ...], cpus_per_training: int, dry_run: bool, cluster: str | None
 ) -> int:
     """Run many experiments, with as many trainings at once as the machine has room for.
 
-    Trains what no other experiment or earlier run has trained, and ends with each experiment in
-    `dvc exp show`. The same command goes on after Ctrl-C or a failure.
+    Trains only what has not been trained before, and records each experiment for `dvc exp show`.
+    After Ctrl-C or a failure, the same command continues.
 
     \b
     python -m pipeline sweep -S 'model.drop_block_size=1,3,5,7' -S 'train.seeds=[0,1,2]'
@@ -223,7 +225,7 @@ def sweep(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes."
 )
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
-    """Say what is on pictures, PNG or JPEG of any size.
+    """Classify pictures, PNG or JPEG of any size.
 
     \b
     python -m pipeline predict cat.png dog.jpg
@@ -261,9 +263,9 @@ def ui(port: int | None) -> None:
 @cli.command()
 @click.argument("name", required=False)
 def lookup(name: str | None) -> None:
-    """Say which MLflow runs belong to which DVC experiment, and back.
+    """Say which MLflow runs belong to which DVC experiment, and vice versa.
 
-    NAME is the name or revision of an experiment, or the id of a run or its start.
+    NAME is the name or revision of an experiment, or the id of a run (its first digits will do).
     """
     from pipeline.commands.lookup import lookup
 
@@ -273,11 +275,11 @@ def lookup(name: str | None) -> None:
 @cli.command()
 @click.argument("folder", type=Here(), required=False)
 def verify(folder: Path | None) -> int:
-    """Hold the last run against the published results of the same params and data.
+    """Compare the last run with the published results of the same params and data.
 
-    FOLDER is that of a published report, like reports/cifar100; usually the one that fits. Says of
-    each network whether its accuracy is as published, or farther off than other seeds would be; the
-    chance to say so wrongly is 5 % of all networks together. Exits with 1 where one is.
+    FOLDER is that of a published report, like reports/cifar100; by default the one that fits. Says
+    for each network whether its accuracy differs from the published one by more than other seeds
+    explain, and exits with 1 if so. A false alarm for any network has a chance of 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
 
@@ -288,10 +290,10 @@ def verify(folder: Path | None) -> int:
 
 @cli.command()
 def doctor() -> int:
-    """Find and mend what dead processes and a lost store left behind.
+    """Find and repair what dead processes and a lost store left behind.
 
     Closes runs that a dead process left RUNNING, and reports a second store and results that MLflow
-    lacks. Exits with 1 where something is left for you.
+    lacks. Exits with 1 if something is left for you to do.
     """
     from pipeline.commands.doctor import examine
 

@@ -1,4 +1,4 @@
-"""Find and mend what a dead process or a lost store left behind."""
+"""Find and repair what a dead process or a lost store left behind."""
 
 import os
 

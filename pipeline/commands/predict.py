@@ -1,4 +1,4 @@
-"""Say what is on pictures: the most probable classes by a trained network."""
+"""Classify pictures: the most probable classes by a trained network."""
 
 import json
 from pathlib import Path

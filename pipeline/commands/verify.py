@@ -64,7 +64,7 @@ class Agreement:
 
 
 def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
-    """Hold the last run against published results.
+    """Compare the last run with published results.
 
     Args:
         folder: of a published report; None for the one with the same data and params.
