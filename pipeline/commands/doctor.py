@@ -4,6 +4,7 @@ import os
 
 from pipeline.commands.lookup import identities
 from pipeline.core.files import project_root
+from pipeline.core.secrets import masked
 from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import (
@@ -11,7 +12,6 @@ from pipeline.tracking.store import (
     open_store,
     store_errors,
     store_uri,
-    without_password,
 )
 from pipeline.versioning.experiments import COMMIT, WORKSPACE, list_experiments
 
@@ -66,7 +66,7 @@ def other_stores() -> list[str]:
                 f"its runs with `mlflow migrate-filestore`"
             )
     if os.environ.get("MLFLOW_TRACKING_URI") and (root / "mlflow.db").exists():
-        used = without_password(store_uri())
+        used = masked(store_uri())
         if used != f"sqlite:///{root / 'mlflow.db'}":
             said.append(
                 f"MLFLOW_TRACKING_URI names {used}, but {root / 'mlflow.db'} exists too; runs "

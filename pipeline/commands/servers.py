@@ -13,10 +13,11 @@ import uvicorn
 from pipeline.commands.doctor import experiments_not_in_store
 from pipeline.commands.predict import load_classifier
 from pipeline.core.errors import UserError, warn
+from pipeline.core.secrets import masked
 from pipeline.settings.params import load_params
 from pipeline.stages.publish import publish
 from pipeline.tracking.serving import scoring_app
-from pipeline.tracking.store import EXPERIMENT, open_store, store_uri, without_password
+from pipeline.tracking.store import EXPERIMENT, open_store, store_uri
 from pipeline.tracking.views import VIEW, save_view
 from pipeline.versioning.experiments import WORKSPACE
 
@@ -63,7 +64,7 @@ def open_ui(port: int | None) -> None:
     view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
     page = f"/#/experiments/{experiment.experiment_id}/runs?{view}"
     if uri.startswith(("http://", "https://")):
-        address = without_password(uri).rstrip("/") + page
+        address = masked(uri).rstrip("/") + page
         print(f"The runs are on the server of MLFLOW_TRACKING_URI: {address}")
         return
     port = choose_port(port, UI_PORT)

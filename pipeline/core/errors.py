@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from pipeline.core.secrets import masked
+
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes; the last two as a shell has them
 
 
@@ -15,13 +17,13 @@ class Terminated(BaseException):
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error's first line, or its type where it has no text."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    """Return an error's first line without passwords, or its type if it has no text."""
+    return masked((str(error).splitlines() or [type(error).__name__])[0])[:200]
 
 
 def warn(message: str) -> None:
     """Tell of something that stops nothing."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    print(masked(f"warning: {message}"), file=sys.stderr, flush=True)
 
 
 def run_command(command: Callable[[], int | None]) -> int:
@@ -49,5 +51,5 @@ def run_command(command: Callable[[], int | None]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    print(masked(message), file=sys.stderr)
     return code

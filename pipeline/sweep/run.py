@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root
+from pipeline.core.secrets import masked
 from pipeline.settings.identity import digest
 from pipeline.sweep import jobs
 from pipeline.sweep.estimate import count_all
@@ -17,7 +18,7 @@ from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Point, Task, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
 from pipeline.sweep.task import Place
-from pipeline.tracking.store import open_store, store_uri, without_password
+from pipeline.tracking.store import open_store, store_uri
 from pipeline.versioning.command import user_environment
 from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
@@ -48,7 +49,7 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
     if cluster:
         if store_uri().startswith("sqlite:"):
             raise UserError(
-                f"MLflow's store {without_password(store_uri())} is a file of this machine; the "
+                f"MLflow's store {masked(store_uri())} is a file of this machine; the "
                 "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
             )
         os.environ.update(PATIENCE)

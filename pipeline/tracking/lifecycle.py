@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from pipeline.core.errors import Terminated, first_line, warn
 from pipeline.core.repeat import repeated
+from pipeline.core.secrets import masked
 from pipeline.settings.trainings import HistoryRow
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
@@ -116,7 +117,7 @@ def _end_status(error: BaseException) -> tuple[str, str]:
         return "KILLED", "SIGTERM"
     if isinstance(error, KeyboardInterrupt):
         return "KILLED", "interrupted (Ctrl-C)"
-    return "FAILED", f"{type(error).__name__}: {error}"[:5000]
+    return "FAILED", masked(f"{type(error).__name__}: {error}")[:5000]
 
 
 def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:

@@ -106,6 +106,6 @@ def persist(action: Callable[[], Answer]) -> Answer:
         try:
             return action()
         except Exception as error:
-            print(f"tried again in {pause:.0f} s: {error}", flush=True)
+            print(f"tried again in {pause:.0f} s: {first_line(error)}", flush=True)
             time.sleep(pause)
     return action()

@@ -111,18 +111,6 @@ def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, mo
     assert experiment.lifecycle_stage == "active"
 
 
-@pytest.mark.parametrize(
-    ("uri", "masked"),
-    [
-        ("http://user:secret@host:1/x", "http://***@host:1/x"),
-        ("http://host/a@b", "http://host/a@b"),
-        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
-    ],
-)
-def test_passwords_are_masked(uri, masked):
-    assert store.without_password(uri) == masked
-
-
 def test_what_is_not_there_is_none_and_a_store_that_fails_an_error(store, monkeypatch):
     def ask():
         return find_or_none(lambda: store.get_run("f00d"))
