@@ -20,7 +20,8 @@ def load_keras() -> None:
     """
     hidden = [name for name in _UNUSED if name not in sys.modules]
     with quiet_loading():
-        sys.modules.update(dict.fromkeys(hidden))  # None: an import of it raises ImportError
+        for name in hidden:
+            sys.modules[name] = None  # type: ignore[assignment]  # importing it raises ImportError
         try:
             import keras  # noqa: F401
         finally:
