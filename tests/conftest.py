@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,6 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 from mlflow import MlflowClient
-from ruamel.yaml import YAML
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
@@ -37,6 +37,7 @@ TINY = {
 }
 
 
+@cache
 def quick_params() -> str:
     """Return params.yaml as `preset quick` writes it, whatever a user has changed."""
     from pipeline.settings.presets import preset_text
@@ -46,7 +47,9 @@ def quick_params() -> str:
 
 def quick_values() -> dict:
     """Return the values of quick_params by section, to change them."""
-    return YAML(typ="safe").load(quick_params())
+    from pipeline.versioning.repository import load_fast
+
+    return load_fast(quick_params().encode())
 
 
 def with_values(values: dict, changes: dict) -> dict:

@@ -153,6 +153,7 @@ def as_svg(drawing: Drawing) -> str:
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         transparent = not drawing.on_white
         drawing.figure.savefig(file, format="svg", transparent=transparent, metadata=nothing)
+    drawing.figure.set_layout_engine("none")  # laid out: the next format need not do it again
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     if transparent:
