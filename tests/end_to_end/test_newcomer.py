@@ -50,12 +50,12 @@ def shown(project):
     """Return the block size of each experiment that `make compare` shows."""
     project.run("make", "--no-print-directory", "-o", "setup", "compare")
     page = (project.folder / "reports/experiments/report.md").read_text()
-    blocks = {}
-    for line in page.split("## All settings")[1].splitlines():
-        cells = [cell.strip() for cell in line.split("|")[1:-1]]
-        if cells and cells[0] == "resnet":
-            blocks |= dict.fromkeys(cells[-1].split(", "), int(cells[1]))
-    return blocks
+    lines = page.split("## All settings")[1].splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    size = rows[0].index("drop_block_size")
+    return {
+        name: int(row[size]) for row in rows if row[0] == "resnet" for name in row[-1].split(", ")
+    }
 
 
 def test_a_run_changes_nothing_that_git_tracks_and_a_pull_works(project):
