@@ -14,6 +14,8 @@ ALONE = (
     "There is nothing to compare yet: all results on this data have the same settings. `dvc exp "
     "run -S model.drop_block_size=7` adds an experiment with another setting."
 )
+SETTINGS_ABOUT = "Each combination of params that was trained, with its accuracy."
+LEADS_ABOUT = "The difference between the networks within each experiment."
 SETTINGS_NOTE = (
     "Trainings that differ only in the seed share a row, even if they belong to different "
     "experiments; the columns are the params that differ between rows. Accuracies are means over "
@@ -53,10 +55,12 @@ def make_page(found: Contrasts, x: str) -> Page:
         plot_settings(found.settings, x),
         f"Test accuracy of each setting against {x}",
     )
-    sections = [Section("All settings", [settings_table(found.settings), SETTINGS_NOTE])]
+    sections = [
+        Section("All settings", SETTINGS_ABOUT, [settings_table(found.settings), SETTINGS_NOTE])
+    ]
     if any(lead.changed for lead in found.leads):
         leads: list[Part] = [leads_table(found), LEADS_NOTE]
-        sections.insert(0, Section("The networks in each experiment", leads))
+        sections.insert(0, Section("The networks in each experiment", LEADS_ABOUT, leads))
     return Page(
         "Experiments",
         conclude(found) if found.family else ALONE,

@@ -33,10 +33,12 @@ class Section:
 
     Attributes:
         title: its heading.
+        about: what it shows, in one sentence.
         parts: what it shows, in order.
         data: the tables behind `dvc plots show`, by file name without an ending.
     """
 
     title: str
+    about: str
     parts: list[Part]
     data: dict[str, pd.DataFrame] = field(default_factory=dict)

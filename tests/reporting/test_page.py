@@ -47,7 +47,8 @@ def drawn():
 
 
 def page_of(drawn):
-    sections = [Section("Is it real?", ["Yes, at <b>p</b> < 0.05.", Drawing("a", drawn, 'A "b"')])]
+    parts = ["Yes, at <b>p</b> < 0.05.", Drawing("a", drawn, 'A "b"')]
+    sections = [Section("Is it real?", "What chance makes.", parts)]
     return Page(
         title="Which <one>?",
         headline="The resnet.",
@@ -76,6 +77,12 @@ def test_the_verdict_and_the_overview_come_before_the_contents_and_the_sections(
             text.index(part) for part in ("The resnet.", "Sure.", "First.", "Contents", "Yes")
         ]
         assert places == sorted(places)
+
+
+def test_a_folded_section_says_what_it_shows(drawn):
+    html = render_html(page_of(drawn))
+    assert "What chance makes." in html.split("<summary>")[1].split("</summary>")[0]
+    assert "## Is it real?\n\n*What chance makes.*\n" in render_markdown(page_of(drawn))
 
 
 def test_each_line_of_the_contents_opens_its_section(drawn):

@@ -11,6 +11,8 @@ from pipeline.reporting.formats import between
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
+ABOUT = "Whether answers given with a confidence of 90 % are right in 90 % of cases."
+
 ERRORS_NOTE = (
     "In brackets: the 95 % interval, over the seeds or, with a single seed, over the test images. "
     "The figure pools the answers of all seeds; the table of all scores has the mean of each "
@@ -24,7 +26,7 @@ def make(findings: Findings) -> Section:
     tables = calibration_by_network(results)
     alt = "Accuracy against confidence, and the distribution of confidence"
     drawing = Drawing("calibration", plot_calibration(tables, results.scored), alt)
-    return Section("Calibration", [describe_calibration(results, tables), drawing])
+    return Section("Calibration", ABOUT, [describe_calibration(results, tables), drawing])
 
 
 def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:

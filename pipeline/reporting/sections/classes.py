@@ -14,6 +14,8 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
+ABOUT = "Which classes each network gets right, and which it confuses."
+
 CONFUSED_PAIRS = 10  # listed for each network
 NAMED_CLASSES = 30  # a bar for each class up to here, beyond only the ends of the ranking
 NOTE = "Percentages are of the test images of the actual class, over all seeds."
@@ -42,7 +44,7 @@ def make(findings: Findings) -> Section:
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
     change = CHANGE_NOTE.format(one=points_of_one_image(results)) if len(results.names) == 2 else ""
     parts.append(NOTE + change)
-    return Section("Where they differ", parts, {"confusion": as_rows(matrices)})
+    return Section("Where they differ", ABOUT, parts, {"confusion": as_rows(matrices)})
 
 
 def _class_by_class(results: Results, name: str) -> list[Part]:

@@ -11,6 +11,8 @@ from pipeline.reporting.formats import between, format_p
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
+ABOUT = "The difference between the networks for each seed, with intervals and p-values."
+
 NOTE = (
     "McNemar's test compares the two *fitted models* of one seed on the same images; it does not "
     "show how much another seed would change."
@@ -54,7 +56,7 @@ def make(findings: Findings) -> Section | None:
         if len(findings.comparisons) > 1:
             parts.append(f"### {name[0].upper()}{name[1:]} against {results.reference}")
         parts += [seeds_table(results, name), NOTE, *questions(findings.comparisons[name])]
-    return Section("Is the difference real?", parts)
+    return Section("Is the difference real?", ABOUT, parts)
 
 
 def questions(comparison: Comparison) -> list[Part]:

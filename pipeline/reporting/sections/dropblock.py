@@ -7,6 +7,8 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
+ABOUT = "How much of the feature maps is really dropped."
+
 NOTE = (
     "Shares dropped at the keep probability of the last epoch. *Measured* is over masks for 64 "
     "samples, drawn by the trained networks' layers; *expected* is less than 1 - keep where blocks "
@@ -30,7 +32,7 @@ def make(findings: Findings) -> Section:
         figure = plot_masks(shown_masks(results))
         drawing = Drawing("dropblock", figure, "What DropBlock zeroes on a synthetic feature map")
         parts += [table, NOTE, drawing, FIGURE_NOTE]
-    return Section("DropBlock", parts)
+    return Section("DropBlock", ABOUT, parts)
 
 
 def _all(results: Results) -> str:

@@ -11,6 +11,8 @@ from pipeline.reporting.formats import in_points, interval_note
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
+ABOUT = "How many test images repeat a training image, and what that changes."
+
 NOTE = (
     "*Without duplicates* leaves out test images that repeat a training or validation image, and "
     "keeps only the first of each group of duplicate test images."
@@ -24,7 +26,7 @@ def make(findings: Findings) -> Section:
     compared = list(findings.comparisons)
     if compared and (seeds := results.paired_seeds(*compared)):
         parts += [duplicates_table(results, compared), f"{NOTE} {interval_note(len(seeds))}"]
-    return Section("Duplicates", parts)
+    return Section("Duplicates", ABOUT, parts)
 
 
 def describe_duplicates(metadata: dict[str, Any]) -> str:

@@ -13,15 +13,17 @@ from pipeline.reporting.formats import mean_and_spread
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
+ABOUT = "How much better the networks are on the images that they were trained on."
+
 
 def make(findings: Findings) -> Section:
     """Show the generalisation gap."""
     results = findings.results
     if results.watched is None:
-        return Section("Generalisation", [gap_table(results)])
+        return Section("Generalisation", ABOUT, [gap_table(results)])
     alt = f"Accuracy on training minus {SPLIT_NAMES[results.watched]} images, against epochs"
     gap = Drawing("generalisation_gap", plot_gap(results.history, results.watched), alt)
-    return Section("Generalisation", [gap_table(results), gap])
+    return Section("Generalisation", ABOUT, [gap_table(results), gap])
 
 
 def gap_table(results: Results) -> pd.DataFrame:

@@ -10,6 +10,8 @@ from pipeline.reporting.formats import listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
+ABOUT = "Accuracy and loss during training, against epochs, compute and time."
+
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.95]  # accuracies
 LEVELS_NOTE = "The seconds include the start of each training, when TensorFlow traces its graph."
 
@@ -31,7 +33,7 @@ def make(findings: Findings) -> Section:
             "Learning rate and keep probability against epochs",
         ),
     ]
-    return Section("How fast they learn", parts, {"learning_curves": mean_curves(results)})
+    return Section("How fast they learn", ABOUT, parts, {"learning_curves": mean_curves(results)})
 
 
 def describe_curves(watched: str | None) -> str:

@@ -14,6 +14,8 @@ from pipeline.reporting.formats import (
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
+ABOUT = "What remains of the difference when DropBlock or compute is the same."
+
 LABELS: dict[Variant, str] = {
     "dropblock": "each its own DropBlock",
     "nodrop": "without DropBlock",
@@ -36,7 +38,7 @@ EQUAL = 1.02  # times the compute, up to which two trainings cost the same
 
 def make(findings: Findings) -> Section:
     """Show what is not equal, and the networks where it is."""
-    return Section("Like with like", [*ablation(findings), *as_expensive(findings)])
+    return Section("Like with like", ABOUT, [*ablation(findings), *as_expensive(findings)])
 
 
 def unequal(findings: Findings) -> list[str]:

@@ -8,6 +8,8 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
+ABOUT = "The smallest difference that a number of seeds would show."
+
 PLANNED = range(3, 21)
 NOTE = (
     "The smallest true difference that each number of paired seeds finds with 80 % power on these "
@@ -38,7 +40,7 @@ def make(findings: Findings) -> Section | None:
         if len(findings.comparisons) > 1:
             parts.append(f"### {name[0].upper()}{name[1:]} against {results.reference}")
         parts += _of_network(results, name, comparison)
-    return Section("How many seeds would be enough", parts)
+    return Section("How many seeds would be enough", ABOUT, parts)
 
 
 def _of_network(results: Results, name: str, comparison: Comparison) -> list[Part]:

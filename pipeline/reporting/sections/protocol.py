@@ -11,6 +11,8 @@ from pipeline.reporting.section import Section
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import DIGEST_SHOWN
 
+ABOUT = "How the data were split, what decided what, on which machine and with which code."
+
 TEST_STOPPED = (
     "**The test images were scored after each epoch and decided when to stop, and the last epoch's "
     "weights are scored, so the test scores are too optimistic{as_published}.**"
@@ -43,7 +45,7 @@ SPLIT_BY_SEED = (
 def make(findings: Findings) -> Section:
     """List the protocol."""
     lines = [*protocol(findings.results, findings.params), differences(findings.params)]
-    return Section("Protocol", ["\n".join(f"- {line}" for line in lines)])
+    return Section("Protocol", ABOUT, ["\n".join(f"- {line}" for line in lines)])
 
 
 def protocol(results: Results, params: Params) -> list[str]:

@@ -8,6 +8,8 @@ from pipeline.reporting.formats import Rows, describe_seeds, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
+ABOUT = "All scores, sizes and times."
+
 SPLITS = ("train", "val", "test")
 SCORES = {
     "accuracy": ("accuracy, %", "{:.1f}", 100),
@@ -51,7 +53,7 @@ def make(findings: Findings) -> Section:
     if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
         parts += ["### Comparison with the published figures", published, PUBLISHED_NOTE]
-    return Section(TITLES.get(len(results.networks), "All networks"), parts)
+    return Section(TITLES.get(len(results.networks), "All networks"), ABOUT, parts)
 
 
 def scores_of(results: Results) -> list[str]:
