@@ -72,7 +72,7 @@ def test_a_stale_dvc_lock_hides_nothing(project, cluster, shared, serial):
 
 def test_a_training_that_always_fails_costs_the_others_nothing(project, cluster, shared):
     output = run_sweep(
-        project, cluster, "-S", "baseline.batch_size=50,5000", "-S", "train.seeds=[0]", code=1
+        project, cluster, "-S", "++baseline.batch_size=50,5000", "-S", "train.seeds=[0]", code=1
     )
     assert "baseline-dropblock-0 of batch_size-5000" in output
     assert "baseline.batch_size = 5000: there are only" in output

@@ -205,7 +205,7 @@ def _works_in(process, folder):
 
 def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start, tmp_path):
     project = clone_of(start, tmp_path / "failing")
-    sizes = ["-S", "model.batch_size=50,5000", *BLOCKS[2:]]
+    sizes = ["-S", "++model.batch_size=50,5000", *BLOCKS[2:]]
     done = sweep(project, *sizes, check=False)
     assert done.returncode == 1
     assert re.search(r"resnet-dropblock-0 of batch_size-5000-\w+ failed:\n", done.stdout)
