@@ -63,7 +63,8 @@ coverage: setup-dev  ## Run all tests of one machine and show what none of them 
 	@$(OWN_PROCESS) --cov --cov-report= && $(PARALLEL) -m "not own_process" --cov --cov-append
 
 lint: setup-dev  ## Check style, types, spelling and which package imports which
-	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo && git ls-files -z | xargs -0 codespell
+	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo && \
+	  git ls-files -z | xargs -0 codespell
 
 format: setup-dev  ## Format the code
 	@ruff check --fix . && ruff format .

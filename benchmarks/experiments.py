@@ -28,7 +28,7 @@ from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, write_json
 from pipeline.reporting.audit import THIS_RUN, Answers, save_answers
 from pipeline.settings.presets import apply, preset_text
 from pipeline.settings.trainings import Training
-from pipeline.versioning.repository import experiment_ref, git
+from pipeline.versioning.repository import experiment_ref, git, load_fast
 
 EXPERIMENTS = (20, 100, 1_000)
 SEEDS, IMAGES, CLASSES = range(6), 10_000, 100
@@ -59,7 +59,7 @@ def record(folder: Path, number: int) -> None:
     rate = f"{0.01 + number / 1e5:.5f}"
     text = params_text().replace("learning_rate: 0.05 ", f"learning_rate: {rate} ", 1)
     assert rate in text
-    sections = yaml.load(text, yaml.CSafeLoader)
+    sections = load_fast(text.encode())
     outputs, answers = {}, make_answers(number)
     with tempfile.TemporaryDirectory() as scratch:
         save_answers(Path(scratch) / "answers.npz", answers)
@@ -75,6 +75,7 @@ def record(folder: Path, number: int) -> None:
             stages[f"train@{Path(path).stem}"] = stage(sections, out)
         else:
             stages["report"]["outs"].append(out)
+    # By libyaml, as versioning's write_lock takes most of the time with a thousand of them.
     lock = yaml.dump({"schema": "2.0", "stages": stages}, Dumper=yaml.CSafeDumper)
     (folder / "dvc.lock").write_text(lock)
     (folder / "params.yaml").write_text(text)

@@ -9,7 +9,10 @@ BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes; the last two as 
 
 
 class UserError(Exception):
-    """Bad input: the message names the file, key and value, and the way out."""
+    """Bad input: the message names the file, key and value, and the way out; no passwords."""
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class Terminated(BaseException):

@@ -8,7 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 from pipeline.core.sections import Recipe
-from pipeline.settings.params import check_params
+from pipeline.settings.identity import setting_of
+from pipeline.settings.params import Params, check_params
 from pipeline.sweep.plan import Data, Point
 
 
@@ -30,16 +31,22 @@ def _silence() -> None:
 
 def _count_all(points: Sequence[Point]) -> dict[str, float]:
     found: dict[str, float] = {}
+    counted: dict[str, float] = {}  # all seeds of a setting take as much
     for point in points:
         params = check_params(point.values)
-        for task in point.tasks:
-            if point.data and task.result not in found:
-                network = task.training.network
-                try:
-                    found[task.result] = count(network, params.network(network), point.data)
-                except Exception:  # the training will say why
-                    found[task.result] = 0.0
+        for task in point.tasks if point.data else []:
+            if (setting := setting_of(task.key)) not in counted:
+                counted[setting] = _count(task.training.network, point, params)
+            found[task.result] = counted[setting]
     return found
+
+
+def _count(network: str, point: Point, params: Params) -> float:
+    assert point.data is not None
+    try:
+        return count(network, params.network(network), point.data)
+    except Exception:  # the training will say why
+        return 0.0
 
 
 def count(network: str, recipe: Recipe, data: Data) -> float:

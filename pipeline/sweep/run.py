@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root
-from pipeline.core.secrets import masked
 from pipeline.settings.identity import digest
 from pipeline.sweep import jobs
 from pipeline.sweep.estimate import count_all
@@ -49,7 +48,7 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
     if cluster:
         if store_uri().startswith("sqlite:"):
             raise UserError(
-                f"MLflow's store {masked(store_uri())} is a file of this machine; the "
+                f"MLflow's store {store_uri()} is a file of this machine; the "
                 "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
             )
         os.environ.update(PATIENCE)

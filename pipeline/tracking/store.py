@@ -25,7 +25,6 @@ from sqlalchemy.pool import NullPool
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root, work_folder
-from pipeline.core.secrets import masked
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
@@ -175,9 +174,9 @@ def find_runs(filter_string: str = "") -> list[Run]:
 def store_problem(uri: str, error: BaseException) -> str:
     """Say why the store cannot be used, and the way out."""
     if "schema" in str(error):
-        way_out = f"back it up and run `mlflow db upgrade {masked(uri)}`"
+        way_out = f"back it up and run `mlflow db upgrade {uri}`"
     elif uri.startswith("sqlite:"):
         way_out = "check that the folder can be written, or move the damaged file away"
     else:
         way_out = "start the server, or correct or unset MLFLOW_TRACKING_URI"
-    return f"MLflow's store {masked(uri)} cannot be used ({first_line(error)}); {way_out}"
+    return f"MLflow's store {uri} cannot be used ({first_line(error)}); {way_out}"

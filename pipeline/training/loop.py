@@ -209,6 +209,11 @@ class Trainer:
     reshuffle: bool
     watched: Split | None
 
+    @property
+    def steps(self) -> int:
+        """How many whole batches an epoch has."""
+        return len(self.prepared["train"]) // self.recipe.batch_size
+
     def fit(
         self, model: keras.Model, rows: list[HistoryRow], after_epoch: EpochHook, verbose: int
     ) -> None:
@@ -219,9 +224,8 @@ class Trainer:
             after_epoch: called with the model and the rows after each epoch.
             verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
         """
-        steps = len(self.prepared["train"]) // self.recipe.batch_size
-        model.optimizer.learning_rate = RateTable(schedules.all_rates(self.recipe, steps))
-        model.steps_per_execution = steps_at_once(steps)
+        model.optimizer.learning_rate = RateTable(schedules.all_rates(self.recipe, self.steps))
+        model.steps_per_execution = steps_at_once(self.steps)
         model.input_spec = ANY_SIZE
         sizes = [schedules.image_size(self.recipe, epoch) for epoch in range(self.recipe.epochs)]
         while not has_ended(rows, self.recipe, self.watched):
@@ -242,7 +246,6 @@ class Trainer:
         verbose: int,
     ) -> None:
         records, batch_size = self.prepared["train"], self.recipe.batch_size
-        steps = len(records) // batch_size
         model.fit(
             make_train_dataset(
                 records, batch_size, self.augment, self.seed, len(rows), self.reshuffle, size
@@ -250,14 +253,14 @@ class Trainer:
             validation_data=self._scored(self.watched and self.prepared[self.watched], size),
             initial_epoch=len(rows),
             epochs=last_epoch,
-            steps_per_epoch=steps,
+            steps_per_epoch=self.steps,
             callbacks=[
                 DropoutSetter(self.recipe, self.seed),
                 *([AverageWeights(resumed=bool(rows))] if self.recipe.weight_average else []),
                 EpochRecorder(
                     self.recipe,
                     self.watched,
-                    steps * batch_size,
+                    self.steps * batch_size,
                     self._scored(self.watched and clean_sample(self.prepared, self.watched), size),
                     rows,
                     after_epoch,

@@ -41,12 +41,12 @@ def resolve_precision(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     units = BFLOAT16_UNITS & set(cpu_facts().get("flags", "").split())
-    return "mixed_bfloat16" if units and not tf.config.list_physical_devices("GPU") else "float32"
+    return "mixed_bfloat16" if units and not has_gpu() else "float32"
 
 
 def has_gpu() -> bool:
-    """Whether this process trains on a GPU."""
-    return bool(tf.config.list_logical_devices("GPU"))
+    """Whether there is a GPU, on which a training then runs."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def test_what_stops_a_command_and_warnings_are_masked(capsys):
     def fail():
         raise UserError("http://me:secret@host is away")
 
+    assert str(UserError("http://me:secret@host is away")) == "http://***@host is away"
     assert run_command(fail) == 2
     warn("http://me:secret@host is slow")
     said = capsys.readouterr().err
