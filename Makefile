@@ -6,11 +6,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-# In parallel, the tests of a file together; in their order, so that the long ones do not come last.
-# Those that start a Ray of their own would get in each other's way there.
+# Run test files in parallel, each file in one process, in the order of the files, so that the long
+# ones do not come last. Tests that start their own Ray are left out: they would disturb each other.
 ON_RAY = tests/sweep/test_run.py tests/sweep/test_raylets.py tests/sweep/test_pool.py
 PARALLEL = pytest -n auto --dist loadscope --no-loadscope-reorder $(addprefix --ignore=,$(ON_RAY))
-# With as many threads on any machine, on which the last digits depend.
+# The last digits depend on the number of threads, so it is the same on every machine.
 OWN_PROCESS = TF_NUM_INTRAOP_THREADS=2 pytest -m "own_process" $(addprefix --ignore=,$(ON_RAY))
 
 SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
@@ -25,44 +25,44 @@ $(VENV)/.ready: requirements.lock setup.sh
 	@./setup.sh requirements.lock
 	@touch $@
 
-setup-dev: setup $(VENV)/.dev  ## Add what tests and linters need
+setup-dev: setup $(VENV)/.dev  ## Also install what tests and linters need
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.ready
 	@./setup.sh requirements-dev.lock
 	@touch $@
 
-setup-cluster: setup-dev  ## Add what a cluster needs: S3, PostgreSQL, MLflow's passwords
+setup-cluster: setup-dev  ## Also install what a cluster needs: S3, PostgreSQL, MLflow's password support
 	@./setup.sh requirements-cluster.lock
 
 run: setup  ## Train and compare both networks: the whole pipeline
-	@python -m pipeline check > /dev/null  # first: DVC's error for a malformed list names no key
+	@python -m pipeline check > /dev/null  # check first: DVC's error for a malformed list does not name the key
 	@dvc repro
 	$(SHOW_REPORT)
 
-test: setup-dev  ## Run the quick tests, minutes on two cores
+test: setup-dev  ## Run the quick tests (minutes on two cores)
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not slow and not own_process"
 
-test-all: setup-dev  ## Run all tests of one machine: whole pipelines, kills and servers too
+test-all: setup-dev  ## Run all tests that need one machine, also whole pipelines, killed processes and servers
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
 
 CHOSEN = $(if $(TESTS),-k '$(TESTS)')
 
-test-sweep: setup-dev  ## Run sweeps by a Ray of this machine
+test-sweep: setup-dev  ## Run the tests of sweeps on a local Ray
 	@pytest $(ON_RAY) -n auto --dist loadscope --no-loadscope-reorder -v $(CHOSEN)
 
-# A Ray of Slurm's ends every other one of the machine: by itself, and first. Then three tests at once
-# for two processors, as they wait a lot.
-test-cluster: setup-cluster  ## Run sweeps on raylets with real PostgreSQL and S3 that fail on the way
+# The Ray that test_deploy starts through Slurm ends every other Ray on the machine, so that test runs
+# first and alone. The others then run in parallel.
+test-cluster: setup-cluster  ## Test sweeps on Ray nodes with real PostgreSQL and S3, under injected failures
 	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
-	@pytest tests/cluster/test_deploy.py -v $(CHOSEN) || [ $$? = 5 ]  # 5: it was not chosen
+	@pytest tests/cluster/test_deploy.py -v $(CHOSEN) || [ $$? = 5 ]  # exit code 5: TESTS did not select it
 	@pytest tests/cluster --ignore tests/cluster/test_deploy.py \
 	  -n $$(nproc) --dist worksteal -v $(CHOSEN)
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
-coverage: setup-dev  ## Run all tests of one machine and show what none of them reaches
+coverage: setup-dev  ## Run all tests that need one machine and show the lines that none of them reaches
 	@$(OWN_PROCESS) --cov --cov-report= && $(PARALLEL) -m "not own_process" --cov --cov-append
 
-lint: setup-dev  ## Check style, types, spelling and which package imports which
+lint: setup-dev  ## Check style, types, spelling and the allowed imports between packages
 	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo && \
 	  git ls-files -z | xargs -0 codespell
 
@@ -75,24 +75,24 @@ compare: setup  ## Compare all experiments, in reports/experiments/report.html
 serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
 	@python -m pipeline serve
 
-doctor: setup  ## Find and repair what dead processes and a lost store left behind
+doctor: setup  ## Find and repair what dead processes or a lost MLflow store left behind
 	@python -m pipeline doctor
 
 ui: setup  ## Open MLflow's UI on 127.0.0.1
 	@python -m pipeline ui
 
-benchmarks: setup-dev  ## Time training and input against Keras, PyTorch, OpenCV (CIFAR100_DIR: its folder)
+benchmarks: setup-dev  ## Time training and input against Keras, PyTorch and OpenCV (CIFAR100_DIR: CIFAR-100's folder)
 	@uv pip install --quiet --group benchmarks $(addprefix --find-links ,$(PIP_FIND_LINKS))
 	python -m benchmarks.train_step
 	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
 
-audit: setup-dev  ## Look the pinned packages up in the advisories of the package index
+audit: setup-dev  ## Check the pinned packages for known vulnerabilities
 	@uvx --quiet pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
 COMPILE = uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-annotate \
 	  --no-header --no-emit-index-url --no-emit-find-links
 
-lock: setup-dev  ## Write the lock files anew from pyproject.toml
+lock: setup-dev  ## Update the lock files from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) pyproject.toml --extra cluster -c requirements.lock -o requirements-cluster.lock

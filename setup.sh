@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install the exact versions of one or more lock files into .venv, which is made where it is missing.
-# uv does the work: the one on the PATH, or one of its own that pip brings into .venv.
+# Install the exact versions of one or more lock files into .venv, which is created if it is missing.
+# Uses the uv on the PATH, or installs one into .venv with pip.
 set -euo pipefail
 cd "$(dirname "$0")"
 venv=.venv
@@ -20,17 +20,17 @@ python=$(find_python)
 if ! fits "$venv/bin/python"; then
   rm -rf "$venv"
   if [[ -n $python ]]; then
-    "$python" -m venv "$venv" || { echo "error: $python cannot make a virtual environment; on" \
+    "$python" -m venv "$venv" || { echo "error: $python cannot create a virtual environment; on" \
       "Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-  elif command -v uv > /dev/null; then # brings a Python of its own
+  elif command -v uv > /dev/null; then # it downloads its own Python
     uv venv --quiet --seed --python 3.12 "$venv" || { echo "error: Python 3.11 to 3.13 is" \
-      "needed, and uv cannot bring one; install one, for example 3.12" >&2; exit 1; }
+      "needed, and uv cannot download one; install one, for example 3.12" >&2; exit 1; }
   else
     echo "error: Python 3.11 to 3.13 is needed, and python3 is" \
-      "$(python3 --version 2>&1 || echo missing); install one of these, or uv, which brings one" >&2
+      "$(python3 --version 2>&1 || echo missing); install one of these, or install uv, which downloads one" >&2
     exit 1
   fi
-  # Scripts in .venv/bin then work after the folder was renamed too.
+  # So that scripts in .venv/bin still work after the folder is renamed.
   echo "relocatable = true" >> "$venv/pyvenv.cfg"
 fi
 if ! uv=$(command -v uv); then
@@ -43,7 +43,7 @@ for lock in "$@"; do
   "$uv" pip install --quiet --python "$venv/bin/python" --requirement "$lock"
   echo "... done in $SECONDS s"
 done
-# One word, as the shell's completion wants, for the project's folder and those inside it.
+# A one-word command, which shell completion needs; it works in the project's folder and below.
 cat > "$venv/bin/pipeline" << 'END'
 #!/bin/sh
 project=$(CDPATH= cd "$(dirname "$0")/../.." && pwd)

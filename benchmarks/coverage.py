@@ -1,10 +1,10 @@
-"""Simulate how often the report's intervals cover the truth, and its p-values cry wolf.
+"""Simulate how often the report's intervals contain the truth, and how often p is falsely small.
 
-Two networks, paired seeds, binary answers to the same images, and the report's own `compare` on
-each repetition. What is varied: the number of seeds, and whether the spread of the difference comes
-from the seeds, from a third of the seeds that collapse, or from the choice of test images. The
-truth is known: `these images` is the difference that all seeds have on the images that were drawn,
-`new images` the one in all images.
+Each repetition draws right or wrong answers of two networks with paired seeds on the same images,
+and passes them to the report's own `compare`. We vary the number of seeds, and whether the spread
+of the difference comes from the seeds, from a third of the seeds that collapse, or from the choice
+of test images. The truth is known: `these images` is the expected difference on the images drawn,
+`new images` the expected difference over all images.
 """
 
 import argparse
@@ -22,25 +22,25 @@ from pipeline.reporting.comparison import LEVEL, Comparison, compare
 SEEDS = (2, 3, 6, 10)
 BOOTSTRAP_SAMPLES = 500
 DOMINATED_BY = ("seeds", "collapses", "images")
-DIFFERENCE = 0.05  # of the two networks over all images, where there is one
-SEED_SPREAD = 0.02  # standard deviation of the seeds' differences where they dominate
-# Of seeds that collapse: how many, and by how much. With 2,000 images that is a dozen times the
-# others' spread, as in the first resnets of the laptop preset, of which a third lost a colour.
+DIFFERENCE = 0.05  # between the two networks over all images, unless it is null
+SEED_SPREAD = 0.02  # standard deviation of the seeds' differences, if seeds dominate
+# The share of seeds that collapse, and the accuracy they lose: with 2,000 images a dozen times the
+# others' spread, as in the laptop preset's first resnets, a third of which lost a colour.
 COLLAPSED, LOST = 1 / 3, 0.2
-SURE, SWAPPED = 0.9, 0.2  # where images dominate: how far apart, and the share that differs
+SURE, SWAPPED = 0.9, 0.2  # if images dominate: the gap in probability, the share that differs
 
 
 def draw_answers(
     rng: np.random.Generator, dominated_by: str, seeds: int, images: int, null: str | None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """Draw (seeds, images) answers of two networks, and the true differences.
+    """Draw (seeds, images) answers of two networks; return them and the true differences.
 
-    Where seeds dominate, a seed shifts all images alike, up and down by as much or, where they
-    collapse, some of them far down. Where images do, nearly all seeds agree on an image, and the
-    networks differ in a fifth of them.
+    If seeds dominate, each seed shifts the accuracy on all images equally: symmetrically or, if
+    seeds collapse, for some of them far down. If images dominate, nearly all seeds agree on an
+    image, and the networks differ on a fifth of the images.
 
     Args:
-        null: "these images" or "new images", whose true difference is then 0; None: 0.05.
+        null: "these images" or "new images": where the true difference is 0. None: it is 0.05.
     """
     truth = 0.0 if null else DIFFERENCE
     if dominated_by != "images":
@@ -56,15 +56,15 @@ def draw_answers(
 
 
 def _seed_shifts(rng: np.random.Generator, dominated_by: str, seeds: int) -> np.ndarray:
-    """Return how much likelier each seed, (seeds, 1), is right on any image; 0 in the mean."""
+    """Return how much likelier each seed, (seeds, 1), is to be right on any image; mean 0."""
     if dominated_by == "collapses":
         return LOST * (COLLAPSED - (rng.random((seeds, 1)) < COLLAPSED))
-    # Uniform numbers of this standard deviation keep all probabilities between 0 and 1.
+    # Uniform numbers with this standard deviation keep all probabilities between 0 and 1.
     return SEED_SPREAD * 3**0.5 * rng.uniform(-1, 1, (seeds, 1))
 
 
 def _swaps(rng: np.random.Generator, images: int, truth: float, balanced: bool) -> np.ndarray:
-    """Return how much likelier each image is right: even ones may gain, odd ones may lose."""
+    """Return how much likelier each image is to be right: even ones may gain, odd ones may lose."""
     half = images // 2
     shares = np.array([SWAPPED + truth / SURE, SWAPPED - truth / SURE])
     counts = [round(SWAPPED * half)] * 2 if balanced else rng.binomial(half, shares)
@@ -82,7 +82,7 @@ def bootstrap_covers(by_seed: np.ndarray, truth: float, rng: np.random.Generator
 
 
 def repeat(dominated_by: str, seeds: int, images: int, repetitions: int) -> list[dict[str, object]]:
-    """Return the coverage and the size of the tests of one setting, a row for each question."""
+    """Return the intervals' coverage and the tests' size for one setting, one row per question."""
     rng = np.random.default_rng([seeds, images])
     covered = dict.fromkeys(("these images", "new images", "t alone", "bootstrap"), 0)
     rejected = dict.fromkeys(("these images", "new images"), 0)
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Draw coverage and size against the number of seeds, a panel for each source of spread."""
+    """Plot coverage and size against the number of seeds, with a panel per source of spread."""
     table = table.assign(label=table["what"].str.removeprefix("coverage, ") + ": " + table["about"])
     figure, axes = plt.subplots(
         2, len(DOMINATED_BY), figsize=(14, 7), sharex=True, sharey="row", layout="tight"

@@ -1,8 +1,8 @@
-"""Measure how commands that read all experiments grow with their number.
+"""Measure how the time of commands that read all experiments grows with their number.
 
-20, 100 and 1,000 different experiments, each as large as a real one: two networks with six seeds
-on 10,000 test images of 100 classes. Their results are made up; git's commits, dvc.lock and DVC's
-cache are as `dvc exp run` leaves them.
+There are 20, 100 and 1,000 different experiments, each as large as a real one: two networks with
+six seeds on 10,000 test images of 100 classes. The results are made up; commits, dvc.lock and
+DVC's cache are as `dvc exp run` leaves them.
 """
 
 import argparse
@@ -50,12 +50,12 @@ def make_project(folder: Path) -> None:
 
 @cache
 def params_text() -> str:
-    """Return the params of an experiment, of which the learning rate will be another."""
+    """Return the params of an experiment, in which `record` changes the learning rate."""
     return apply(preset_text("quick", {}), {"train.seeds": list(SEEDS)})
 
 
 def record(folder: Path, number: int) -> None:
-    """Record an experiment with a learning rate and results of its own."""
+    """Record an experiment with a different learning rate and different results."""
     rate = f"{0.01 + number / 1e5:.5f}"
     text = params_text().replace("learning_rate: 0.05 ", f"learning_rate: {rate} ", 1)
     assert rate in text
@@ -97,7 +97,7 @@ def make_answers(number: int) -> dict[str, Answers]:
 
 
 def summarise(answers: dict[str, Answers], number: int) -> dict[str, Any]:
-    """Return what the report's comparison.json says of such answers, as far as it is read."""
+    """Return the parts of comparison.json that the commands read."""
     right: dict[str, dict[str, int]] = {"baseline": {}, "resnet": {}}
     for name, answer in answers.items():
         _, network, _, seed = name.split("/")
@@ -133,7 +133,7 @@ def cached(folder: Path, content: bytes) -> str:
 
 
 def seconds_of(folder: Path, arguments: list[str]) -> float:
-    """Return the seconds of a Python command in a project."""
+    """Return the seconds that a Python command takes in a project."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], cwd=folder, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start

@@ -1,8 +1,8 @@
-"""Time preparing CIFAR-100 and augmenting batches, against OpenCV picture by picture.
+"""Time preparing CIFAR-100 and augmenting batches, against OpenCV one picture at a time.
 
-The peer does with OpenCV what imgaug 0.2.8 does, which the tutorial used: filter2D, resize by
-INTER_AREA, a coarse grid of at least four cells a side, in a Python loop over the pictures. The
-sharpened pictures must be the same to the last bit.
+The peer uses OpenCV in a Python loop over the pictures, as imgaug 0.2.8 in the tutorial does:
+filter2D, resizing with INTER_AREA, a coarse grid of at least four cells per side. The
+sharpened pictures must be bit-identical.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def timed(work: Callable[[], object], images: int) -> Callable[[], float]:
 
 
 def prepare_once(folder: Path, into: Path) -> tuple[float, float]:
-    """Prepare all of CIFAR-100 in a process of its own; return seconds and peak memory in GB."""
+    """Prepare all of CIFAR-100 in a subprocess; return seconds and peak memory in GB."""
     command = [sys.executable, "-c", PREPARE, str(folder), str(into)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, memory = map(float, done.stdout.split())
@@ -142,7 +142,7 @@ def main() -> None:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Draw images/s of both."""
+    """Plot both contenders' images/s."""
     grid = sns.catplot(
         table, kind="bar", x="work, images/s", y="median", hue="contender", height=3.6
     )

@@ -1,4 +1,4 @@
-"""Paired timing of contenders, and where the figures go."""
+"""Paired timing of contenders, and saving of the results."""
 
 import json
 import subprocess
@@ -16,15 +16,15 @@ RESULTS = Path("reports/benchmarks")
 
 
 def measure_paired(contenders: Mapping[str, Callable[[], float]], rounds: int) -> pd.DataFrame:
-    """Measure all contenders in turn, `rounds` times, each round beginning with another one.
+    """Measure all contenders in turn, `rounds` times, each round starting with a different one.
 
-    Whatever else the machine does then hits all of them alike.
+    So other load on the machine affects all of them equally.
 
     Args:
-        contenders: functions that do the work once and return its figure.
+        contenders: functions that do the work once and return the measured value.
 
     Returns:
-        A row for each measurement: contender, round, value.
+        A row per measurement: contender, round, value.
     """
     names, rows = list(contenders), []
     for turn in range(rounds):
@@ -35,7 +35,7 @@ def measure_paired(contenders: Mapping[str, Callable[[], float]], rounds: int) -
 
 
 def summarise(measured: pd.DataFrame, peer: str) -> pd.DataFrame:
-    """Return each contender's median, range, and the median of its ratios to `peer` by round."""
+    """Return each contender's median and range, and the median of its ratios to `peer` by round."""
     by_round = measured.pivot(index="round", columns="contender", values="value")
     return pd.DataFrame(
         {
@@ -50,12 +50,12 @@ def summarise(measured: pd.DataFrame, peer: str) -> pd.DataFrame:
 def save(
     name: str, table: pd.DataFrame, plot: Callable[[pd.DataFrame], Figure], **facts: object
 ) -> None:
-    """Write a run's table as Markdown and JSON with machine and commit, and the figure.
+    """Write a run's table, with machine and commit, as Markdown and JSON; draw the figure.
 
-    A further run of the same benchmark is added below the earlier ones.
+    Runs of the same benchmark are appended to the earlier ones.
 
     Args:
-        plot: draws the rows of all runs so far.
+        plot: draws a figure of the rows of all runs so far.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     commit = subprocess.run(

@@ -1,8 +1,8 @@
-"""Time the training step in 16 bits against float32: what `train.precision: auto` should pick here.
+"""Time the training step in 16 bits and in float32: what should `train.precision: auto` pick?
 
 `mixed_bfloat16` is Keras' policy; `oneDNN bfloat16` leaves the network in float32 and lets oneDNN
-compute its convolutions in 16 bits (TF_SET_ONEDNN_FPMATH_MODE). Each in a process of its own, as
-the variable counts when TensorFlow is loaded; measured in turn.
+compute its convolutions in 16 bits (TF_SET_ONEDNN_FPMATH_MODE). As TensorFlow reads that variable
+when it is loaded, each contender has its own process; they are measured in turn.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
 
-# The precision, and the environment that it takes.
+# The precision, and the environment variables that it needs.
 CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
     "float32": ("float32", {}),
     "mixed_bfloat16": ("mixed_bfloat16", {}),
@@ -29,7 +29,7 @@ CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
 def work(
     pipe: Connection, name: str, network: str, width: float, batch_size: int, seconds: float
 ) -> None:
-    """Build the step of one contender, then measure it whenever the parent asks."""
+    """Build one contender's step, then measure it each time the parent asks."""
     precision, environment = CONTENDERS[name]
     os.environ |= environment
     from benchmarks.steps import images_per_second, keras_step, make_batch, section
@@ -54,7 +54,7 @@ def start(name: str, *options: object) -> tuple[Connection, Callable[[], float]]
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     context.Process(target=work, args=(theirs, name, *options), daemon=True).start()
-    theirs.close()  # so that a process that fails ends the wait
+    theirs.close()  # so that the wait ends if the process fails
     ours.recv()
 
     def measure() -> float:
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25])
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement, about")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of a measurement")
     arguments = parser.parse_args()
     tables = []
     for network in arguments.networks:

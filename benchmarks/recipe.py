@@ -1,6 +1,6 @@
-"""Draw what was found of the recipe: the table and the figures of reports/recipe.
+"""Make the table and the figures of reports/recipe, from its CSV files.
 
-The trainings behind them are named in reports/recipe/README.md; commit fe9a1b1 has the code that
+reports/recipe/README.md describes the trainings behind them; commit fe9a1b1 has the code that
 queued and collected them.
 """
 
@@ -23,15 +23,15 @@ NAMES = {"other": "small residual networks of another shape"}
 
 
 def contrast(accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Set each part against the full recipe of the same place, paired over the seeds of both.
+    """Compare each changed recipe with the full one trained by the same code, paired over seeds.
 
     Args:
-        accuracies: where it was trained (the PyTorch port or the pipeline), part, seed and
-            val_accuracy, 0 to 1.
+        accuracies: columns where (the PyTorch port or the pipeline), part (what was changed), seed
+            and val_accuracy (0 to 1).
 
     Returns:
-        By part: seeds, mean validation accuracy in percent, the difference in points with a 95 %
-        interval by Student's t.
+        By part: number of seeds, mean validation accuracy in percent, and the difference in points
+        with its 95 % Student's t interval.
     """
     rows = {}
     for _, mine in accuracies.groupby("where"):
@@ -62,9 +62,9 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
     """Plot accuracy against training compute.
 
     Args:
-        screened: network, pflop, val_accuracy of each training that chose the recipe.
-        final: name, network, pflop, test_accuracy of the final runs.
-        published: name, pflop and test accuracy, of others' networks.
+        screened: network, pflop and val_accuracy of each training used to choose the recipe.
+        final: name, network, pflop and test_accuracy of the final runs.
+        published: name, pflop and test_accuracy of networks published by others.
     """
     figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
     for network, rows in screened.groupby("network"):
@@ -91,7 +91,7 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
 
 
 def main() -> None:
-    """Draw table and figures of what is in reports/recipe."""
+    """Write the table and the figures."""
     table = contrast(pd.read_csv(FOLDER / "ablation.csv"))
     (FOLDER / "ablation.md").write_text(table.round(2).to_markdown() + "\n")
     plot_ablation(table).savefig(FOLDER / "ablation.png", dpi=110, metadata={"Software": None})

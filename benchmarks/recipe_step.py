@@ -1,6 +1,6 @@
-"""Time what each part of the recipe adds to a training step, against the same step of plain SGD.
+"""Time how much each part of the recipe adds to a training step, compared with plain SGD.
 
-Images/s of the resnet by the laptop preset, whole steps of `fit` on pixels in memory.
+Measures images/s of the laptop preset's resnet in whole steps of `fit`, on pixels in memory.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def plot(rows: pd.DataFrame) -> Figure:
-    """Plot each contender's time for a step against that of SGD."""
+    """Plot each contender's time per step, relative to SGD's."""
     figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
     case = "width " + rows["width"].astype(str) + ", " + rows["size"].astype(str) + " px"
     sns.barplot(

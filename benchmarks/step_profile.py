@@ -1,7 +1,7 @@
-"""Profile the training step of both networks, by kind of operation: plain Keras' and the project's.
+"""Profile the training step of both networks by kind of operation, in plain Keras and here.
 
-Milliseconds a step that each kind of operation keeps a thread busy, at batch 250, by TensorFlow's
-profiler. The sum is more than the step's time where several threads work.
+TensorFlow's profiler gives the milliseconds per step that each kind of operation keeps a thread
+busy, at batch 250. With several threads the sum exceeds the step's time.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from benchmarks.train_step import contenders
 from pipeline.settings.params import Params, load_params
 
 STEPS = 5
-SHOWN = 10  # kinds of operation by name, the others together
+SHOWN = 10  # kinds of operation listed by name; the others are summed
 BEFORE, AFTER = "keras", "project"
 
 
 def operation_times(step: Callable[[], None]) -> Counter[str]:
-    """Return the milliseconds a step by kind of operation."""
+    """Return the milliseconds per step, by kind of operation."""
     for _ in range(2):  # traces and compiles
         step()
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def operation_times(step: Callable[[], None]) -> Counter[str]:
 
 
 def kind_of(event: str) -> str | None:
-    """Return the kind of operation of an event like `conv/Conv2D:_MklNativeConv2D`, else None."""
+    """Return the kind of operation of an event (`conv/Conv2D:_MklNativeConv2D`); None if none."""
     _, separator, kind = event.rpartition(":")
     if not separator or "::" in event or "__inference" in kind:  # the whole step
         return None
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def plot(rows: pd.DataFrame) -> Figure:
-    """Draw the milliseconds of each kind of operation, a panel for each network."""
+    """Plot the milliseconds of each kind of operation, one panel per network."""
     tall = rows[rows["operation"] != "all"].melt(
         ["network", "operation"], [BEFORE, AFTER], "contender", "ms a step"
     )

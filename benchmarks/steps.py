@@ -1,4 +1,4 @@
-"""The training step that `fit` runs, on random pixels in memory, to be timed."""
+"""The training step of `fit`, on random pixels in memory, for timing."""
 
 import time
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import tensorflow as tf
 from pipeline.core.sections import Recipe
 from pipeline.settings.params import Params
 
-BATCH = 250  # of the benchmarks that do not vary it
-KEEP = 0.9  # DropBlock at work, as in the middle of the resnet's schedule
+BATCH = 250  # for benchmarks that do not vary the batch size
+KEEP = 0.9  # so that DropBlock is active, as in the middle of the resnet's schedule
 Step = Callable[[], None]
 
 
@@ -23,14 +23,14 @@ def make_batch(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def section(params: Params, network: str, width: float, batch_size: int) -> Recipe:
-    """Return a network's recipe at another width, DropBlock at work from the first step on."""
+    """Return a network's recipe at a given width and batch size, with DropBlock always active."""
     keeps = {"conv_keep_start": KEEP, "conv_keep_step": 0.0, "conv_keep_end": KEEP}
     changes = {"width": width, "batch_size": batch_size, **keeps}
     return params.network(network).model_copy(update=changes)
 
 
 def keras_step(model: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> Step:
-    """Return a function that runs the step that `fit` runs."""
+    """Return a function that runs the same step as `fit`."""
     iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
     model.make_train_function()
     return lambda: float(model.train_function(iterator)["loss"]) and None
@@ -44,7 +44,7 @@ def images_per_second(step: Step, batch_size: int, seconds: float) -> Callable[[
 
 
 def seconds_of(step: Step, steps: int) -> float:
-    """Return the mean seconds of a step."""
+    """Return the mean seconds per step."""
     start = time.perf_counter()
     for _ in range(steps):
         step()

@@ -1,8 +1,8 @@
-"""Measure how sweeps grow: with machines, and with the experiments that there are already.
+"""Measure how sweeps scale with machines, and how commands scale with recorded experiments.
 
-Trainings that sleep, on 1, 2 and 4 raylets of this machine: what Ray and the sweep allow. A sweep
-of one training against `dvc exp run` of the same: what it costs. And what reads all experiments,
-with 20, 100 and 1,000 of them recorded.
+Trainings that only sleep, on 1, 2 and 4 Ray nodes on this machine, show the limits of Ray and the
+sweep. A sweep of one training against `dvc exp run` of the same one shows the overhead. Commands
+that read all experiments are timed with 20, 100 and 1,000 recorded experiments.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def sleep_instead(*_: object) -> Record:
 
 
 def trainings_a_minute(nodes: int) -> float:
-    """Return how many sleeping trainings a cluster of so many raylets ends in a minute."""
+    """Return how many sleeping trainings a cluster of `nodes` Ray nodes finishes per minute."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for _ in range(nodes):
         cluster.add_node(num_cpus=1, num_gpus=0, object_store_memory=80 << 20)
@@ -73,7 +73,7 @@ def trainings_a_minute(nodes: int) -> float:
 
 
 def seconds_of(folder: Path, arguments: Sequence[str]) -> float:
-    """Return the seconds of a Python command in a project."""
+    """Return the seconds that a Python command takes in a project."""
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=user_environment(), check=True,
@@ -92,7 +92,7 @@ def make_project(folder: Path) -> None:
 
 
 def record_copies(folder: Path, count: int) -> None:
-    """Record copies of the project's only experiment, with other params each."""
+    """Record copies of the project's only experiment, each with different params."""
     (ref,) = git(folder, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/sweep-*").split()
     head = git(folder, "rev-parse", "HEAD")
     params = git(folder, "show", f"{ref}:params.yaml")
@@ -150,7 +150,7 @@ def main() -> None:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Draw the time of what reads all experiments, on logarithmic axes."""
+    """Plot the time of commands that read all experiments, on logarithmic axes."""
     readers = [f"seconds, {name}" for name in READERS]
     figure, axis = plt.subplots(figsize=(5, 4))
     chosen = table[table["measured"].isin(readers)]

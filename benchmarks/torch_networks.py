@@ -1,4 +1,4 @@
-"""Both networks and their training step in PyTorch, channels last: the peer of the benchmarks."""
+"""Both networks and their training step in PyTorch (channels last), for the benchmarks."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from pipeline.networks.model import ModelParams
 
 
 class DropBlock(nn.Module):
-    """DropBlock by seeds for each unit, grown to blocks by a max-pool."""
+    """DropBlock: draws the start of blocks per unit and grows them to squares with a max-pool."""
 
     def __init__(self, block: int, keep: float) -> None:
         super().__init__()
@@ -75,12 +75,12 @@ def conv_block(before: int, filters: int, kernel: int, norm: Callable) -> nn.Seq
 
 
 def convolution(before: int, filters: int, kernel: int) -> nn.Conv2d:
-    """A convolution of the same size without bias."""
+    """A convolution with SAME padding and no bias."""
     return nn.Conv2d(before, filters, kernel, padding="same", bias=False)
 
 
 def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
-    """Build the network of a section of params.yaml."""
+    """Build the network of a resolved recipe."""
 
     def norm(channels: int, flat: bool = False) -> nn.Module:
         kind = nn.BatchNorm1d if flat else nn.BatchNorm2d
@@ -113,7 +113,7 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
 def make_step(
     params: ConvNetParams, train: TrainParams, images: np.ndarray, labels: np.ndarray, threads: int
 ) -> Callable[[], None]:
-    """Return a function that trains one step on (n, 32, 32, 3) pixels."""
+    """Return a function that runs one training step on (n, 32, 32, 3) pixels."""
     torch.set_num_threads(threads)
     network = build_network(params, 100).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(
@@ -137,5 +137,5 @@ def make_step(
 
 
 def count_parameters(params: ConvNetParams) -> int:
-    """Count the trainable parameters, to hold against the other implementation."""
+    """Count the trainable parameters, to compare them with the Keras network's."""
     return sum(p.numel() for p in build_network(params, 100).parameters())

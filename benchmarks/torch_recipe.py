@@ -1,10 +1,10 @@
-"""Train a known small residual network with its own recipe in PyTorch: the peer of the resnet.
+"""Train a known small residual network with its own recipe in PyTorch, to compare with the resnet.
 
 ResNet-9 (Page 2018, How to train your ResNet) at a quarter of its width, with its hyper-parameters:
-SGD with Nesterov momentum 0.9, batch 512, a learning rate that climbs to 0.4 in the first fifth and
-falls to 0, weight decay 5e-4, crops of 4 padded pixels, flips, cutout of 8 pixels. For as much
-training compute, on the same prepared images as the resnet of the last `dvc repro` here, whose
-accuracies stand beside it.
+SGD with Nesterov momentum 0.9, batch 512, a learning rate that rises to 0.4 in the first fifth and
+falls to 0, weight decay 5e-4, crops after padding by 4 pixels, flips, cutout of 8 pixels. It gets
+the same prepared images and the same training compute as the resnet of the last `dvc repro` here,
+whose accuracies are listed with it.
 """
 
 import argparse
@@ -32,7 +32,7 @@ LOGITS_SCALE = 0.125
 
 
 class Block(nn.Sequential):
-    """Convolution, batch norm, ReLU, and a max-pool where the map is halved."""
+    """Convolution, batch norm, ReLU, and a max-pool if the map is to be halved."""
 
     def __init__(self, before: int, filters: int, pooled: bool = False) -> None:
         pool = [nn.MaxPool2d(2)] if pooled else []
@@ -41,7 +41,7 @@ class Block(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """A block, and two that are added to it."""
+    """A block, to whose output two further blocks add a residual."""
 
     def __init__(self, before: int, filters: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def resnet_9(width: float, classes: int) -> nn.Sequential:
 
 
 def count_flops(network: nn.Module) -> int:
-    """Count the operations of an image's forward pass as the project does: two a multiply-add."""
+    """Count the operations of an image's forward pass as the project does: two per multiply-add."""
     counted = 0
 
     def count(module: nn.Module, _: tuple, output: torch.Tensor) -> None:
@@ -133,14 +133,14 @@ def train(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the share of images that are classified right, in one pass."""
+    """Return the share of images classified correctly, in one pass."""
     network.eval()
     answers = torch.cat([network(batch).argmax(1) for batch in images.split(500)])
     return (answers == labels).float().mean().item()
 
 
 def standardised(records: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> torch.Tensor:
-    """Return (n, 3, 32, 32) images with the training images' mean 0 and spread 1 a channel."""
+    """Return (n, 3, 32, 32) images, standardised per channel by the training images' statistics."""
     pixels = ((records["image"] - mean) / spread).astype(np.float32)
     return (
         torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

@@ -1,8 +1,8 @@
 """Time the training step of both networks against plain Keras, PyTorch and the convolutions alone.
 
-Images/s at batch 250 on pixels in memory. *keras* is the same network of Keras' own layers with a
-textbook DropBlock; *torch* the same in PyTorch, channels last; *bound* what the convolutions and
-matrix products alone would allow, forward and backward, timed in the same run.
+Measures images/s at batch 250 on pixels in memory. *keras* is the same network of Keras' own layers
+with a textbook DropBlock; *torch* the same in PyTorch, channels last; *bound* only the convolutions
+and matrix products, forward and backward, timed in the same run.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from pipeline.settings.params import load_params
 from pipeline.training.compiling import compile_model, new_model
 from pipeline.training.machine import configure_backend
 
-# The peers have the tutorial's optimizer, loss and network.
+# Settings under which the peers, which use the tutorial's optimizer, loss and network, are equal.
 AS_THE_PEERS = {
     "optimizer": "adam", "offset_rate_factor": 1.0, "weight_decay": 0.0, "weight_average": 0.0,
     "label_smoothing": 0.0, "logits_norm": True, "image_relu": True, "skip_connections": True,
@@ -38,7 +38,7 @@ AS_THE_PEERS = {
 
 
 class PlainDropBlock(keras.layers.Layer):
-    """DropBlock as one would write it: a random number a unit, blocks by a max-pool."""
+    """A straightforward DropBlock: one random number per unit, blocks by max-pooling."""
 
     def __init__(self, keep: float, block: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -61,7 +61,7 @@ class PlainDropBlock(keras.layers.Layer):
 
 
 def plain_copy(model: keras.Model) -> keras.Model:
-    """Return the same network of Keras' own layers and a textbook DropBlock."""
+    """Return the same network made of Keras' own layers and a textbook DropBlock."""
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, BatchNorm):
@@ -134,7 +134,7 @@ def contenders(
     if "torch" in names:
         parameters = torch_networks.count_parameters(recipe)
         if parameters != trainable_parameters(model):
-            raise AssertionError("PyTorch's network is another one")
+            raise AssertionError("PyTorch's network has a different number of parameters")
         threads = len(os.sched_getaffinity(0))
         yield "torch", torch_networks.make_step(recipe, train, *batch, threads)
     if "bound" in names:
@@ -177,7 +177,7 @@ def main() -> None:
 
 
 def plot(rows: pd.DataFrame) -> Figure:
-    """Draw the speed of all contenders as a share of the project's, a panel for each network."""
+    """Plot all contenders' speed relative to the project's, one panel per network."""
     relative = rows.assign(speed=1 / rows["project's ratio to it"])
     grid = sns.catplot(
         relative, kind="bar", x="width", y="speed", hue="contender", col="network", height=3.6,

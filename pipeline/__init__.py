@@ -2,6 +2,6 @@
 
 import os
 
-# TensorFlow tells at each start of CPU features and, as an error, of a missing GPU (cuInit); its
-# exceptions still show. Set it to 0 to see all, as for a GPU that is not found.
+# At each start TensorFlow logs the CPU's features and, as an error, a missing GPU (cuInit). Level 3
+# hides both; exceptions still show. Set it to 0 to see all, for example if a GPU is not found.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,7 +1,7 @@
 """The command line: `python -m pipeline COMMAND`.
 
-What a command needs is imported inside it, so that --help answers at once and a wrong value is
-refused before TensorFlow is loaded.
+Each command imports what it needs when it runs, so that --help answers at once and a wrong value
+is refused before TensorFlow is loaded.
 """
 
 import importlib
@@ -19,13 +19,13 @@ from pipeline.core.recipe import VARIANTS
 from pipeline.networks import network_names
 from pipeline.settings.trainings import TRAINING_HELP, Training
 
-COMPLETION = "_PIPELINE_COMPLETE"  # what the shell sets while it completes a command
+COMPLETION = "_PIPELINE_COMPLETE"  # set by the shell while it completes a command
 PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").glob("*.yaml"))
 
 
 PORT = click.IntRange(1, 65535)
-PORT_HELP = "Usually {}, or a free one if that is in use."
-MODEL_HELP = "A training of this folder, like resnet-dropblock-0, or champion or challenger."
+PORT_HELP = "The port; default: {}, or any free one if that is in use."
+MODEL_HELP = "A training in this folder, like resnet-dropblock-0, or champion or challenger."
 
 
 class Here(click.ParamType):
@@ -36,7 +36,7 @@ class Here(click.ParamType):
     def convert(
         self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path:
-        """Make it absolute where the command does not work in that folder."""
+        """Make the path absolute if the command was typed in another folder."""
         start = ctx.obj if ctx and ctx.obj else Path.cwd()
         return Path(value) if start == Path.cwd() else start / value
 
@@ -49,17 +49,17 @@ class TrainingType(click.ParamType):
     def convert(
         self, value: str | Training, param: click.Parameter | None, ctx: click.Context | None
     ) -> Training:
-        """Read a label."""
+        """Parse a training's label."""
         if isinstance(value, Training):
             return value
         if training := Training.parse(value):
             return training
         known = f"networks: {', '.join(network_names())}; variants: {', '.join(VARIANTS)}"
-        return self.fail(f"{value!r} is no training; give {TRAINING_HELP} ({known})", param, ctx)
+        return self.fail(f"{value!r} is not a training; give {TRAINING_HELP} ({known})", param, ctx)
 
 
 class InOrder(click.Group):
-    """Lists its commands in the order of this file: the stages, then the others."""
+    """Lists the commands in the order of this file: the stages, then the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands' names."""
@@ -75,11 +75,11 @@ def cli() -> None:
 
 
 def run_stage(name: str, *training: Training) -> None:
-    """Run the function of a stage's name in its file: stage(params[, training]) -> what to say."""
+    """Run a stage's function, stage(params[, training]), and print the message it returns."""
     from pipeline.settings.params import load_params
 
     params = load_params()
-    if training:  # of the stages that compute; after all cheap checks
+    if training:  # only train and evaluate need Keras; loaded after all cheap checks
         load_keras()
     stage = getattr(importlib.import_module(f"pipeline.stages.{name}"), name)
     print(stage(params, *training))
@@ -96,7 +96,7 @@ def prepare() -> None:
 def train(training: Training) -> None:
     """Stage: train one network with one seed.
 
-    TRAINING is network-variant-seed, like resnet-dropblock-0. Tracked in MLflow; an interrupted
+    TRAINING is network-variant-seed, like resnet-dropblock-0. MLflow tracks it; an interrupted
     training resumes after its last complete epoch.
     """
     run_stage("train", training)
@@ -122,9 +122,9 @@ def report() -> None:
 def publish() -> None:
     """Stage: make MLflow's store agree with the results.
 
-    Each training has one finished run, with curves, scores, model and report. The best network by
-    validation accuracy becomes champion if it beats the present champion of the same data. Fills an
-    empty store, as after `dvc pull` in a fresh clone.
+    Afterwards each training has one finished run with curves, scores, model and report. The best
+    training by validation accuracy becomes champion if it beats the present champion on the same
+    data. This also fills an empty store, for example after `dvc pull` in a fresh clone.
     """
     run_stage("publish")
 
@@ -146,7 +146,7 @@ def preset(name: str, overrides: tuple[str, ...]) -> None:
 
 @cli.command()
 def upgrade() -> None:
-    """Convert a params.yaml that an earlier version wrote; its values are kept."""
+    """Convert a params.yaml from an earlier version of this project, keeping its values."""
     from pipeline.settings.presets import upgrade_params
 
     print(upgrade_params())
@@ -154,7 +154,7 @@ def upgrade() -> None:
 
 @cli.command()
 def check() -> None:
-    """Check params.yaml and the folder: name every wrong key and value at once.
+    """Check params.yaml and the repository; list all wrong keys and values at once.
 
     Run it first: DVC's error for a malformed list does not name the key.
     """
@@ -163,7 +163,7 @@ def check() -> None:
 
     titles = ", ".join(training.title for training in load_params().trainings)
     check_repository()
-    print(f"{PARAMS_FILE} is fine; it asks for {titles}")
+    print(f"{PARAMS_FILE} is valid; its trainings are {titles}")
 
 
 @cli.command()
@@ -186,22 +186,22 @@ def compare(reference: str | None, x: str) -> None:
     "overrides",
     metavar="KEY=VALUE[,VALUE...]",
     multiple=True,
-    help="As in `dvc exp run --queue`: each of several values is an experiment.",
+    help="As in `dvc exp run --queue`: one experiment per value or combination of values.",
 )
 @click.option(
     "--cpus-per-training",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="CPU cores of a training. Where there are GPUs, each training takes one instead.",
+    help="CPU cores per training. If there are GPUs, each training takes one GPU instead.",
 )
 @click.option(
     "--on",
     "cluster",
     metavar="ADDRESS",
-    help="Train on a Ray cluster: its job server, like http://127.0.0.1:8265.",
+    help="Train on a Ray cluster: the address of its job server, like http://127.0.0.1:8265.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be trained.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be trained.")
 def sweep(
     overrides: tuple[str, ...], cpus_per_training: int, dry_run: bool, cluster: str | None
 ) -> int:
@@ -222,10 +222,10 @@ def sweep(
 @click.argument("pictures", type=Here(), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes."
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to print."
 )
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
-    """Classify pictures, PNG or JPEG of any size.
+    """Classify PNG or JPEG pictures of any size.
 
     \b
     python -m pipeline predict cat.png dog.jpg
@@ -243,8 +243,8 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 def serve(model: str, port: int | None) -> None:
     """Serve a network on 127.0.0.1.
 
-    POST /invocations takes {"inputs": [image, ...]}, each image 32x32x3 whole pixels 0..255, and
-    answers {"predictions": [{class: its probability, ...}, ...]}.
+    POST /invocations takes {"inputs": [image, ...]}, each image 32x32x3 whole numbers 0..255, and
+    answers {"predictions": [{class: probability, ...}, ...]}.
     """
     from pipeline.commands.servers import serve
 
@@ -254,7 +254,7 @@ def serve(model: str, port: int | None) -> None:
 @cli.command()
 @click.option("--port", type=PORT, help=PORT_HELP.format(5000))
 def ui(port: int | None) -> None:
-    """Open MLflow's UI on this project's runs, on 127.0.0.1."""
+    """Serve MLflow's UI for this project's runs on 127.0.0.1."""
     from pipeline.commands.servers import open_ui
 
     open_ui(port)
@@ -263,9 +263,9 @@ def ui(port: int | None) -> None:
 @cli.command()
 @click.argument("name", required=False)
 def lookup(name: str | None) -> None:
-    """Say which MLflow runs belong to which DVC experiment, and vice versa.
+    """Show which MLflow run belongs to which training of which DVC experiment.
 
-    NAME is the name or revision of an experiment, or the id of a run (its first digits will do).
+    NAME is the name or revision of an experiment, or the first digits of a run's id; default: all.
     """
     from pipeline.commands.lookup import lookup
 
@@ -277,9 +277,9 @@ def lookup(name: str | None) -> None:
 def verify(folder: Path | None) -> int:
     """Compare the last run with the published results of the same params and data.
 
-    FOLDER is that of a published report, like reports/cifar100; by default the one that fits. Says
-    for each network whether its accuracy differs from the published one by more than other seeds
-    explain, and exits with 1 if so. A false alarm for any network has a chance of 5 %.
+    FOLDER is a published report's, like reports/cifar100; default: the one with the same params
+    and data. Says for each network whether its accuracy differs from the published one by more than
+    other seeds explain; exits with 1 if so. A false alarm for any network has a chance of 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
 
@@ -290,10 +290,10 @@ def verify(folder: Path | None) -> int:
 
 @cli.command()
 def doctor() -> int:
-    """Find and repair what dead processes and a lost store left behind.
+    """Find and repair what dead processes or a lost MLflow store left behind.
 
-    Closes runs that a dead process left RUNNING, and reports a second store and results that MLflow
-    lacks. Exits with 1 if something is left for you to do.
+    Closes runs that a dead process left RUNNING; reports a second store and results that MLflow
+    does not have. Exits with 1 if something is left for you to do.
     """
     from pipeline.commands.doctor import examine
 
@@ -301,9 +301,9 @@ def doctor() -> int:
     for line in mended:
         print(line)
     for line in left:
-        print(f"left: {line}")
+        print(f"for you to do: {line}")
     if not mended and not left:
-        print("all fine")
+        print("nothing to repair")
     return 1 if left else 0
 
 

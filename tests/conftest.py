@@ -17,7 +17,7 @@ from hypothesis import settings
 from mlflow import MlflowClient
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
@@ -109,7 +109,7 @@ def shared_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished_project(shared_folder):
-    """A project whose whole pipeline ran once, committed: to be read, or copied before a change.
+    """A committed project whose whole pipeline ran once. Do not change it; copy it first.
 
     `output` is what `dvc repro` said.
     """
@@ -134,7 +134,7 @@ def copy_project(project: SimpleNamespace, folder: Path) -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def empty_store(shared_folder):
-    """MLflow's database with its tables, which take seconds to make, and nothing in them."""
+    """MLflow's database with empty tables, which take seconds to create."""
     file = shared_folder / "empty.db"
     with FileLock(f"{file}.lock"):
         if not file.exists():
@@ -148,7 +148,7 @@ def store(workspace, empty_store):
     """The project's store, opened."""
     from pipeline.tracking.store import open_store
 
-    # Without one MLflow loads each model that is logged again, to see what it needs.
+    # Without it, MLflow loads each logged model again, to find its requirements.
     (workspace / "requirements.lock").write_text("keras\n")
     shutil.copyfile(empty_store, workspace / "mlflow.db")
     return open_store()

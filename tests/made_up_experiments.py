@@ -1,4 +1,4 @@
-"""Results of experiments as the comparison reads them, with made-up counts of correct images."""
+"""Results of experiments in the comparison's format, with made-up counts of correct images."""
 
 import hashlib
 import json

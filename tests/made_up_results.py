@@ -1,4 +1,4 @@
-"""What the stages leave, made of random figures: for what reads it."""
+"""Write the stages' outputs with random numbers, for tests of the code that reads them."""
 
 import itertools
 import json

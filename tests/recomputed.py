@@ -1,4 +1,4 @@
-"""What published figures must follow from: the predictions beside them, by SciPy alone."""
+"""Recompute published results from the predictions published with them, using only SciPy."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""A model that was logged to MLflow, without a training."""
+"""Log an untrained model to MLflow."""
 
 import keras
 

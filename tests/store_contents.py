@@ -1,4 +1,4 @@
-"""What MLflow's store of a project holds: to the last byte, or without ids and times."""
+"""Read a project's MLflow store: every byte, or without ids and times."""
 
 import re
 import sqlite3
@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from pipeline.core.files import hash_file
 from pipeline.tracking.store import EXPERIMENT
 
-# Of a process, a moment or a place, not of a result.
+# These depend on process, time or place, not on the result.
 PASSING = re.compile(r"process\.|mlflow\.user|dvc\.stage|system/")
 MODEL_TABLES = ("logged_models", "logged_model_metrics", "logged_model_params", "logged_model_tags")
 

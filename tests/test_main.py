@@ -1,6 +1,6 @@
-"""The command line, and bad input of all kinds at it.
+"""Test the command line, also with all kinds of bad input.
 
-Exit code 2, one message with the way out, no traceback; what was computed before stays as it was.
+Bad input gives exit code 2, one message with a fix and no traceback; earlier results are kept.
 """
 
 import dataclasses
@@ -124,8 +124,8 @@ def damage_prepared(folder):
     truncate(folder / "data/prepared/records.npy", 100)
 
 
-# One of each kind; the rooms' own tests have the rest. Whether data is prepared before, what is
-# done to the folder, the command, and what is said.
+# One case of each kind; each package's own tests have the rest. Whether data is prepared before,
+# what is done to the folder, the command, and the expected message.
 BAD_INPUT = {
     "no params file": (
         False, lambda w: (w / "params.yaml").unlink(), "prepare", "params.yaml not found; run this",

@@ -1,4 +1,4 @@
-"""Wait for something that happens in another process."""
+"""Wait for something to happen in another process."""
 
 import time
 

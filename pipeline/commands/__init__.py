@@ -1,1 +1,1 @@
-"""What a person types beside the stages; `images` reads the pictures of `predict`."""
+"""The commands that are not stages; `images` reads the pictures for `predict`."""

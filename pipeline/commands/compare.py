@@ -1,4 +1,4 @@
-"""Compare all experiments on the same data: statistics, figures and their evidence."""
+"""Compare all experiments on the same data: statistics, figures, and the answers behind them."""
 
 import json
 from typing import Any
@@ -17,10 +17,10 @@ NEEDED = ("digest", "scored", "settings", "sections", "accuracy", "images", "ref
 
 
 def compare(reference: str | None, x: str) -> str:
-    """Write reports/experiments/; return the conclusion and where it is.
+    """Write reports/experiments/; return the conclusion and the report's path.
 
     Args:
-        reference: the experiment that the others are compared with; None for this run.
+        reference: the experiment that the others are compared with; None: this run.
         x: the param to plot accuracy against.
 
     Raises:
@@ -40,7 +40,7 @@ def compare(reference: str | None, x: str) -> str:
 
 
 def digest_of_data(experiments: list[Experiment]) -> str | None:
-    """Return which data the page is about: the prepared data, else the newest experiment's."""
+    """Return the digest of the data to compare on: the prepared data, else the newest results'."""
     if PREPARED.exists():
         return load_metadata(PREPARED)["digest"]
     digests = (read_summary(experiment).get("digest") for experiment in reversed(experiments))
@@ -48,9 +48,9 @@ def digest_of_data(experiments: list[Experiment]) -> str | None:
 
 
 def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
-    """Return the results on the same data that scored the same split, this run first.
+    """Return the results on the same data and the same scored split, this run first.
 
-    The last commit's and an experiment's that are this run's are left out.
+    Results equal to an earlier one are left out: the last commit or an experiment may be this run.
     """
     found: list[Result] = []
     for experiment in experiments:
@@ -66,7 +66,7 @@ def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
 
 
 def read_summary(experiment: Experiment) -> dict[str, Any]:
-    """Return an experiment's comparison.json; nothing where no cache here has it."""
+    """Return an experiment's comparison.json; {} if no local cache has it."""
     try:
         summary = json.loads(experiment.read(COMPARISON) or b"{}")
     except ValueError:
@@ -75,7 +75,7 @@ def read_summary(experiment: Experiment) -> dict[str, Any]:
 
 
 def collect_answers(experiments: list[Experiment], found: Contrasts) -> dict[str, Answers]:
-    """Return what each training that is compared answered, under its first experiment's name."""
+    """Return each compared training's answers, by the name of the first experiment that has it."""
     by_name = {experiment.name: experiment for experiment in experiments}
     answers: dict[str, Answers] = {}
     for setting in found.settings:

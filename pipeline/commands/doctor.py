@@ -1,4 +1,4 @@
-"""Find and repair what a dead process or a lost store left behind."""
+"""Find and repair what a dead process or a lost MLflow store left behind."""
 
 import os
 
@@ -18,13 +18,13 @@ from pipeline.versioning.experiments import COMMIT, WORKSPACE, list_experiments
 
 @store_errors()
 def examine() -> tuple[list[str], list[str]]:
-    """Close dead runs, and look for what only the user can mend.
+    """Close dead runs, and look for what only the user can repair.
 
     Returns:
-        What was mended, and what is left for the user, a sentence each.
+        What was repaired, and what is left for the user: one sentence each.
 
     Raises:
-        UserError: MLflow's store cannot be used, or this is no DVC repository.
+        UserError: MLflow's store cannot be used, or this is not a DVC repository.
     """
     client = open_store()
     mended = [
@@ -34,18 +34,18 @@ def examine() -> tuple[list[str], list[str]]:
 
 
 def experiments_not_in_store() -> list[str]:
-    """Return the names of the experiments whose trainings have no run in the store."""
+    """Return the names of the experiments with a training that has no run in the store."""
     finished = find_runs("attributes.status = 'FINISHED'")
     there = {run.data.tags.get(TRAINING) for run in finished}
     return [e.name for e in list_experiments() if set(identities(e).values()) - there]
 
 
 def describe_lacking(lacking: list[str]) -> list[str]:
-    """Say how the results of experiments come into the store."""
-    if WORKSPACE in lacking:  # the last commit's and an experiment's may be the same
-        return [f"results of the {WORKSPACE} are not in MLflow; run `python -m pipeline publish`"]
+    """Say how to bring the results of experiments into the store."""
+    if WORKSPACE in lacking:  # publishing it may cover the last commit or an experiment too
+        return [f"the {WORKSPACE}'s results are not in MLflow; run `python -m pipeline publish`"]
     return [
-        f"results of {name} are not in MLflow; run `{_way_to(name)}`, then `python -m pipeline "
+        f"the results of {name} are not in MLflow; run `{_way_to(name)}`, then `python -m pipeline "
         "publish`"
         for name in lacking
     ]
@@ -57,12 +57,12 @@ def _way_to(name: str) -> str:
 
 
 def other_stores() -> list[str]:
-    """Describe stores of MLflow beside the configured one."""
+    """Describe MLflow stores other than the configured one."""
     root, said = project_root(), []
     for folder in sorted({root / "mlruns", root / "pipeline" / "mlruns"}):
         if folder.is_dir():
             said.append(
-                f"{folder} is a store of files that nothing here writes; move it away, or keep "
+                f"{folder} is an MLflow file store, unused by this project; move it away, or keep "
                 f"its runs with `mlflow migrate-filestore`"
             )
     if os.environ.get("MLFLOW_TRACKING_URI") and (root / "mlflow.db").exists():

@@ -1,4 +1,4 @@
-"""Pictures from files, as the networks take them."""
+"""Read picture files into the form that the networks take."""
 
 import warnings
 from pathlib import Path
@@ -15,11 +15,11 @@ FORMATS = ("PNG", "JPEG")
 def load_image(file: Path) -> np.ndarray:
     """Read a PNG or JPEG of any size and mode as a (32, 32, 3) uint8 image.
 
-    Turned as its EXIF data says, laid on white where it is transparent, cut to its central square
-    and resized.
+    Rotated as its EXIF data says, transparent parts turned white, cropped to the central square and
+    resized.
 
     Raises:
-        UserError: the file is missing, no PNG or JPEG, damaged, animated or far too large.
+        UserError: the file is missing, damaged, animated, far too large, or not a PNG or JPEG.
     """
     try:
         with warnings.catch_warnings():
@@ -30,10 +30,10 @@ def load_image(file: Path) -> np.ndarray:
                 image.load()
                 return _to_pixels(image)
     except UnidentifiedImageError:
-        raise UserError(f"{file} is no PNG or JPEG image") from None
+        raise UserError(f"{file} is not a PNG or JPEG image") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         most = Image.MAX_IMAGE_PIXELS
-        raise UserError(f"{file} has more than {most:,} pixels; make it smaller first") from None
+        raise UserError(f"{file} has more than {most:,} pixels; shrink it first") from None
     except (OSError, SyntaxError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{file} cannot be read ({reason})") from None

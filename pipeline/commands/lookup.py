@@ -1,4 +1,4 @@
-"""Which MLflow runs belong to which experiment, and back: joined on the trainings' identities."""
+"""Which MLflow run belongs to which training of which experiment, joined on their identities."""
 
 import itertools
 import json
@@ -17,13 +17,13 @@ ABSENT = "not in this store"
 
 @store_errors()
 def lookup(name: str | None) -> pd.DataFrame:
-    """Return experiment, rev, network, variant, seed, run and its status in MLflow, a row each.
+    """Return a row per training: experiment, rev, network, variant, seed and MLflow run.
 
     Args:
-        name: name or revision of an experiment, or id of a run or its start; None for all.
+        name: an experiment's name or revision, or the first digits of a run's id; None: all.
 
     Raises:
-        UserError: there is no such result, or this is no DVC repository.
+        UserError: there is no such result, or this is not a DVC repository.
     """
     open_store()
     finished = {run.data.tags.get(TRAINING): run.info.run_id for run in reversed(find_runs())
@@ -43,7 +43,7 @@ def lookup(name: str | None) -> pd.DataFrame:
     chosen = [row for row in rows if not name or _is_named(row, name)]
     if not chosen:
         raise UserError(
-            f"no result of {name}; `dvc exp list` names the experiments"
+            f"no result matches {name}; `dvc exp list` names the experiments"
             if name
             else "no results yet; run `dvc repro`"
         )
@@ -56,15 +56,15 @@ def _is_named(row: dict[str, object], name: str) -> bool:
 
 
 def _name_of(training: Training) -> str:
-    """Return a network's name for people, also of one whose file is no longer there."""
+    """Return a network's display name; its section's name if its file no longer exists."""
     there = training.network in network_names()
     return training.display_name if there else training.network
 
 
 def identities(experiment: Experiment) -> dict[Training, str]:
-    """Return the identity of each training of an experiment whose facts are in a cache here.
+    """Return the identities of an experiment's trainings whose facts are in a local cache.
 
-    Those of an earlier version have none.
+    Facts written by an earlier version have no identity and are left out.
     """
     asked = experiment.params.get("train") or {}
     lists = [asked.get(key) or [] for key in ("networks", "variants", "seeds")]

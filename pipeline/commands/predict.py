@@ -1,4 +1,4 @@
-"""Classify pictures: the most probable classes by a trained network."""
+"""Classify pictures with a trained network: the most probable classes."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.settings.trainings import Training
 
 
 def predict(files: list[Path], name: str, top: int) -> str:
-    """Name the `top` most probable classes of each picture, by load_classifier's network.
+    """Return the `top` most probable classes of each picture, one per line.
 
     Raises:
         UserError: a picture cannot be read, or there is no such network.
@@ -30,7 +30,7 @@ def predict(files: list[Path], name: str, top: int) -> str:
 
 
 def load_classifier(name: str) -> tuple[Any, list[str]]:
-    """Load a network of this folder (`resnet-dropblock-0`) or of the registry (`champion`).
+    """Load a network from this folder (`resnet-dropblock-0`) or from the registry (`champion`).
 
     Returns:
         The exported Keras model (uint8 images in, probabilities out) and the class names.

@@ -1,4 +1,4 @@
-"""MLflow's own servers, on 127.0.0.1 only: its UI, and one that answers pictures."""
+"""Two servers, on 127.0.0.1 only: MLflow's UI, and one that classifies pictures."""
 
 import os
 import signal
@@ -22,12 +22,12 @@ from pipeline.tracking.views import VIEW, save_view
 from pipeline.versioning.experiments import WORKSPACE
 
 HOST = "127.0.0.1"
-UI_PORT, SERVE_PORT = 5000, 5001  # the usual ones
+UI_PORT, SERVE_PORT = 5000, 5001  # defaults
 ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(name: str, port: int | None) -> None:
-    """Serve a network of this folder or of MLflow's registry until Ctrl-C.
+    """Serve a network from this folder or from MLflow's registry until Ctrl-C.
 
     Raises:
         UserError: there is no such network, or the port is in use.
@@ -35,23 +35,23 @@ def serve(name: str, port: int | None) -> None:
     port = choose_port(port, SERVE_PORT)
     app = scoring_app(*load_classifier(name))
     print(f"{name}: http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
-    with suppress(KeyboardInterrupt):  # raised once the last answers are given
+    with suppress(KeyboardInterrupt):  # raised after the last answers are sent
         PatientServer(uvicorn.Config(app, host=HOST, port=port, log_level="warning")).run()
 
 
 class PatientServer(uvicorn.Server):
-    """Ends in order also where Ctrl-C arrives twice, as from make, which passes it on."""
+    """Shuts down cleanly even if Ctrl-C arrives twice, as it does through make."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end, once."""
+        """Begin to shut down, once."""
         if not self.should_exit:
             super().handle_exit(sig, frame)
 
 
 def open_ui(port: int | None) -> None:
-    """Open MLflow's UI on this project's runs until Ctrl-C.
+    """Serve MLflow's UI for this project's runs until Ctrl-C.
 
-    Where MLFLOW_TRACKING_URI names a server, its address is printed instead.
+    If MLFLOW_TRACKING_URI names a server, print its address instead.
 
     Raises:
         UserError: the port is in use, or MLflow's store cannot be used.
@@ -77,19 +77,19 @@ def open_ui(port: int | None) -> None:
 
 
 def fill_store() -> None:
-    """Publish the workspace's results where the store lacks them, as after `dvc pull`."""
+    """Publish the workspace's results if the store lacks them, for example after `dvc pull`."""
     try:
         if WORKSPACE in experiments_not_in_store():
             print(publish(load_params()))
     except UserError as error:
-        warn(f"the results of this folder cannot be published: {error}")
+        warn(f"this folder's results cannot be published: {error}")
 
 
 def _run_mlflow(arguments: list[str], **environment: str) -> None:
-    """Run a server of MLflow's until it ends, or a signal ends it: once, however many arrive.
+    """Run an MLflow server until it ends or a signal arrives; further signals are ignored.
 
-    It passes a signal on to its own process, which leaves its work with a traceback at a second
-    one; a terminal and make send it to every process.
+    The server passes a signal on to its worker, which dies with a traceback on a second one; and
+    a terminal and make send each signal to every process.
     """
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", *arguments],
@@ -108,16 +108,16 @@ def _run_mlflow(arguments: list[str], **environment: str) -> None:
 
 
 def choose_port(asked: int | None, usual: int) -> int:
-    """Return the port that was asked for, else the usual one, or a free one where that is taken.
+    """Return the port that was asked for; else the default, or a free one if that is in use.
 
     Raises:
-        UserError: the port that was asked for is taken.
+        UserError: the port that was asked for is in use.
     """
     if is_free(asked or usual):
         return asked or usual
     if asked:
-        raise UserError(f"--port {asked} is in use; name another one, or none at all")
-    print(f"port {usual} is in use, taking another one", file=sys.stderr)
+        raise UserError(f"--port {asked} is in use; choose another one, or leave --port out")
+    print(f"port {usual} is in use, using another one", file=sys.stderr)
     return free_port()
 
 

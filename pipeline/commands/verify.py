@@ -16,9 +16,9 @@ from pipeline.reporting.formats import listed
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.repository import LOCK, read_lock
 
-AGREES, DISAGREES = "as published", "outside of what seeds explain"
-OTHER_DATA = "data: prepared from others, or another way"
-UNKNOWN = "one seed each: nothing says how far seeds differ"
+AGREES, DISAGREES = "as published", "further away than seeds explain"
+OTHER_DATA = "data: other images, or prepared differently"
+UNKNOWN = "unknown: with one seed each, the spread between seeds is unknown"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Agreement:
     """A network's accuracies, 0 to 1, in two runs of the same recipe.
 
     Attributes:
-        level: how often two runs whose seeds alone differ are taken for different.
+        level: how often two runs that differ only in their seeds are called different.
     """
 
     network: str
@@ -41,9 +41,9 @@ class Agreement:
 
     @cached_property
     def explained(self) -> float:
-        """How far the means of such seeds differ, by Student's t; NaN where no spread is known.
+        """How far the means of other seeds would differ, by Student's t; NaN if no spread is known.
 
-        The variance is that of the seeds within both runs together.
+        The variance between seeds is pooled over both runs.
         """
         groups = [self.here.to_numpy(), self.published.to_numpy()]
         freedom = sum(len(group) - 1 for group in groups)
@@ -55,7 +55,7 @@ class Agreement:
 
     @property
     def verdict(self) -> str:
-        """What that says of the difference."""
+        """The conclusion: whether the difference is larger than seeds explain."""
         if self.here.equals(self.published):
             return f"{AGREES}, the same counts"
         if np.isnan(self.explained):
@@ -67,27 +67,27 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     """Compare the last run with published results.
 
     Args:
-        folder: of a published report; None for the one with the same data and params.
+        folder: a published report's; None: the one with the same data and params.
 
     Returns:
         A row for each network that both have, and the published report's folder.
 
     Raises:
-        UserError: there is no run here, or nothing published of the same data and params.
+        UserError: there is no run here, or no published report has the same data and params.
     """
     here = _last_run()
     known = [read_published(folder)] if folder else list_published()
     alike = [result for result in known if _shared(here, result)]
     if not alike:
         raise UserError(
-            f"nothing is published of {listed(list(here.summary['sections']), 'or')}, which this "
-            f"run trained; there are {', '.join(result.name for result in known)}"
+            f"no published report has {listed(list(here.summary['sections']), 'or')}, which this "
+            f"run trained; published are {', '.join(result.name for result in known)}"
         )
     differing = {result.name: _differences(here, result) for result in alike}
     published = min(alike, key=lambda result: len(differing[result.name]))
     if different := differing[published.name]:
         raise UserError(
-            f"nothing of the same data and params is published; {published.name} comes nearest "
+            f"no published report has the same data and params; {published.name} is the nearest "
             f"and differs in {len(different)}:\n"
             + "\n".join(f"  {line}" for line in different[:10])
         )
@@ -97,7 +97,7 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
 def _last_run() -> Result:
     if not Path(LOCK).exists() or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
-    # With the params of the last report, whatever params.yaml has become since.
+    # Use the params of the last report; params.yaml may have changed since.
     stage = read_lock(Path()).get("report", {})
     params = stage.get("params", {}).get(str(PARAMS_FILE), {})
     return Result(str(REPORTS), params, read_json(COMPARISON))
@@ -111,7 +111,7 @@ def list_published() -> list[Result]:
     """
     folders = sorted(file.parent for file in REPORTS.glob(f"*/{PARAMS_FILE}"))
     if not folders:
-        raise UserError(f"no published report in {REPORTS}/*/; `git checkout {REPORTS}` has them")
+        raise UserError(f"no published report in {REPORTS}/*/; get one: `git checkout {REPORTS}`")
     return [read_published(folder) for folder in folders]
 
 
@@ -119,14 +119,14 @@ def read_published(folder: Path) -> Result:
     """Read a published report.
 
     Raises:
-        UserError: the folder holds none.
+        UserError: the folder holds no published report.
     """
     params = read_yaml(folder / PARAMS_FILE)
     return Result(str(folder), params, read_json(folder / COMPARISON.name))
 
 
 def _differences(here: Result, published: Result) -> list[str]:
-    """Name what differs between two results beside their seeds."""
+    """List what differs between two results, apart from their seeds."""
     shared = _shared(here, published)
     lines = [] if _data(here) == _data(published) else [OTHER_DATA]
     mine, theirs = ({f"{name}: {k}": v for name in shared for k, v in numbers_of(one, name).items()}
@@ -138,7 +138,7 @@ def _differences(here: Result, published: Result) -> list[str]:
 
 
 def _data(result: Result) -> tuple[str, str | None]:
-    """Return the digest of the data, and which part of them was scored."""
+    """Return the digest of the data and the split that was scored."""
     return result.summary["digest"], result.summary.get("scored")
 
 
@@ -151,7 +151,7 @@ def _shared(here: Result, published: Result) -> set[str]:
 
 
 def agreements(here: Result, published: Result) -> list[Agreement]:
-    """Compare each network that two results share, the level divided among them (Bonferroni)."""
+    """Compare each network that two results share; Bonferroni divides the level among them."""
     shared = sorted(_shared(here, published))
     return [
         Agreement(name, _accuracies(here, name), _accuracies(published, name), LEVEL / len(shared))

@@ -1,1 +1,1 @@
-"""What every room shares: errors, files, images as records, the sections of params.yaml."""
+"""What all packages share: errors, files, image records, the sections of params.yaml."""

@@ -1,11 +1,11 @@
-"""Errors that a user can mend, and how every command ends: message and exit code."""
+"""Errors that a user can fix, and how every command ends: message and exit code."""
 
 import sys
 from collections.abc import Callable
 
 from pipeline.core.secrets import masked
 
-BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes; the last two as a shell has them
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes; the last two as a shell reports them
 
 
 class UserError(Exception):
@@ -25,15 +25,15 @@ def first_line(error: BaseException) -> str:
 
 
 def warn(message: str) -> None:
-    """Tell of something that stops nothing."""
+    """Print a warning; the command goes on."""
     print(masked(f"warning: {message}"), file=sys.stderr, flush=True)
 
 
 def run_command(command: Callable[[], int | None]) -> int:
-    """Run a command and return its exit code; what stops it is one line instead of a traceback.
+    """Run a command and return its exit code; print an error as one line, not as a traceback.
 
-    Its own code, or 0 for None; 2 after a UserError, or a file, disk or connection that fails; 130
-    after Ctrl-C; 143 after SIGTERM.
+    The command's own code, or 0 for None; 2 after a UserError or if a file, disk or connection
+    fails; 130 after Ctrl-C; 143 after SIGTERM.
     """
     try:
         return command() or 0
@@ -42,10 +42,10 @@ def run_command(command: Callable[[], int | None]) -> int:
     except ConnectionError as error:
         return _say(f"error: {error}; check that it runs and can be reached", BAD_INPUT)
     except OSError as error:
-        if error.errno is None:  # as of an HTTP request: no word of the operating system's
+        if error.errno is None:  # for example from an HTTP request: not an operating system's error
             return _say(f"error: {first_line(error)}; check the server and try again", BAD_INPUT)
         reason = f"{error.filename or 'a file'}: {error.strerror}"
-        way_out = "check that it can be read and written, and that the disk is not full"
+        way_out = "check its permissions, and that the disk is not full"
         return _say(f"error: {reason}; {way_out}", BAD_INPUT)
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)

@@ -1,4 +1,4 @@
-"""Where files lie, relative to the project's folder, and how they are read and hashed."""
+"""Paths of files, relative to the project's folder, and how they are read and hashed."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ REPORTS = Path("reports")
 COMPARISON = REPORTS / "comparison.json"
 METRICS = REPORTS / "metrics.json"
 PREDICTIONS = REPORTS / "predictions.npz"
-# Set where a sweep gives each training a GPU, which must not train without one unnoticed.
+# Set when a sweep gives each training a GPU; a training then fails if it finds none.
 NEEDS_GPU = "PIPELINE_NEEDS_GPU"
 
 
 def project_root() -> Path:
-    """Return the main repository, also from the copy in which DVC runs --temp and queued runs."""
+    """Return the main repository's folder, also in the copies where DVC runs --temp and --queue."""
     if root := os.environ.get("DVC_ROOT"):
         return Path(root).resolve()
     here = Path.cwd()
@@ -33,16 +33,16 @@ def project_root() -> Path:
 
 
 def project_folder() -> Path:
-    """Return the folder with the nearest dvc.yaml, from the current one upwards; else the current.
+    """Return the nearest folder upwards that has a dvc.yaml; the current folder if there is none.
 
-    In the copy in which DVC runs --temp and queued runs, that is the copy.
+    In a copy that DVC made for --temp or --queue, that is the copy.
     """
     here = Path.cwd()
     return next((f for f in (here, *here.parents) if (f / "dvc.yaml").exists()), here)
 
 
 def work_folder() -> Path:
-    """Return the main repository's folder of checkpoints and locks, made where it is missing."""
+    """Return the main repository's folder of checkpoints and locks; create it if it is missing."""
     folder = project_root() / ".training"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -64,7 +64,7 @@ def read_json(file: Path, *needed: str) -> dict[str, Any]:
     except ValueError as error:
         raise unreadable(file, error) from None
     if not isinstance(values, dict):
-        raise unreadable(file, "it holds no JSON object")
+        raise unreadable(file, "it is not a JSON object")
     for key in needed:
         if key not in values:
             raise unreadable(file, f"it has no {key}")
@@ -72,7 +72,7 @@ def read_json(file: Path, *needed: str) -> dict[str, Any]:
 
 
 def write_json(file: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object for read_json; the folder is made where it is missing."""
+    """Write a JSON object for read_json; create the folder if it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(values, indent=1) + "\n")
 
@@ -83,7 +83,7 @@ def unreadable(file: Path, reason: object) -> UserError:
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:
-    """Return a file's digest as hexadecimal digits; it tells damage, not malice."""
+    """Return a file's digest as hexadecimal digits; it detects damage, not tampering."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -92,7 +92,7 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; duplicate keys and syntax errors are UserErrors with their line."""
+    """Read a YAML mapping; duplicate keys and syntax errors raise a UserError with the line."""
     try:
         return parse_yaml(path.read_text(encoding="utf-8-sig"), path)
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     """Parse a YAML mapping.
 
     Args:
-        path: the file that it is of, for the error.
+        path: the file that the text is from, for the error message.
     """
     try:
         values = YAML(typ="safe", pure=True).load(text)

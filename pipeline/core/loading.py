@@ -1,4 +1,4 @@
-"""Load Keras with TensorFlow: quietly, and without packages that nothing here needs of it."""
+"""Load Keras with TensorFlow: quietly, and without optional packages that nothing here uses."""
 
 import os
 import subprocess
@@ -6,17 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-# Lines of the levels info and warning, and the continuation of one of them. Errors stay.
+# Lines of level info and warning, and a continuation line of one of them. Errors stay.
 _NOISE = r"^([IW][0-9]{4} |WARNING: All log messages before absl|To enable the following instruc)"
 _STDERR = 2
-# Keras loads these where they are installed, for wrappers and pictures that are not used here.
+# If installed, Keras imports these, for wrappers and plots that are not used here.
 _UNUSED = ("matplotlib", "sklearn")
 
 
 def load_keras() -> None:
-    """Load Keras, so that importing it later says nothing and takes no time.
+    """Load Keras quietly, so that a later import is silent and takes no time.
 
-    Its optional packages take a fifth of the time, and are left to those who import them.
+    Its optional packages take a fifth of the loading time and are skipped; others may import them.
     """
     hidden = [name for name in _UNUSED if name not in sys.modules]
     with quiet_loading():
@@ -31,10 +31,10 @@ def load_keras() -> None:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Leave out what TensorFlow says while it is loaded in here: which CPU and CUDA it found.
+    """Hide what TensorFlow logs while it is loaded in this block: which CPU and CUDA it found.
 
-    It writes to the process's stderr before TF_CPP_MIN_LOG_LEVEL tells it how much to write, hence
-    the filter; a process of its own, so that the last words of a load that crashes arrive too.
+    TensorFlow writes to stderr before it reads TF_CPP_MIN_LOG_LEVEL, so the lines are filtered. The
+    filter is a separate process, so that the last lines of a crash while loading are shown too.
     """
     if "tensorflow" in sys.modules:
         yield
@@ -46,9 +46,9 @@ def quiet_loading() -> Iterator[None]:
             ["grep", "--line-buffered", "-v", "-E", _NOISE],
             stdin=subprocess.PIPE,
             stdout=kept,
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # so that Ctrl-C does not end it
         )
-    except OSError:  # no grep: no filter
+    except OSError:  # no grep, so no filter
         os.close(kept)
         yield
         return

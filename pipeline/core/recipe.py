@@ -1,4 +1,4 @@
-"""How a recipe decides a training: inheritance, variants of DropBlock, layer sizes.
+"""What a recipe means for a training: inheritance, variants of DropBlock, layer sizes.
 
 A change here changes results, so the stage `train` depends on this file.
 """
@@ -6,8 +6,8 @@ A change here changes results, so the stage `train` depends on this file.
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-# `nodrop` is the ablation: the same network and recipe without DropBlock. `unitdrop` drops the same
-# way in every network: single units, with the same probability in all epochs, as part 6 does.
+# `nodrop` is the ablation: the same network and recipe without DropBlock. `unitdrop` makes every
+# network drop single units with the same probability in all epochs, as the tutorial's part 6 does.
 Variant = Literal["dropblock", "nodrop", "unitdrop"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 DROP_KEYS = (
@@ -46,7 +46,7 @@ def resolve(
 
 
 def scaled(count: int, width: float) -> int:
-    """Return how many filters or units a layer has at some width, at least one.
+    """Return how many filters or units a layer has at a given width, at least one.
 
     >>> scaled(64, width=0.25)
     16
@@ -57,7 +57,7 @@ def scaled(count: int, width: float) -> int:
 def keep_prob(recipe: Mapping[str, Any], epoch: int) -> float:
     """Return DropBlock's keep probability in an epoch, counted from 0.
 
-    It falls by a constant step down to its end. 1 for a recipe without DropBlock.
+    It falls by a constant step per epoch until conv_keep_end. 1 for a recipe without DropBlock.
 
     >>> keep_prob({"conv_keep_start": 1.0, "conv_keep_step": 0.25, "conv_keep_end": 0.4}, epoch=2)
     0.5

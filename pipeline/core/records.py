@@ -1,8 +1,8 @@
 """Images and labels in memory and on disk, the same for every data set.
 
-`prepare` writes one file of records, the splits one after the other, which training maps into
-memory; and, where each seed has validation images of its own, a file with the fold of each record
-of training and validation.
+`prepare` writes one file of records, split after split, which training maps into memory. If each
+seed has its own validation images, it also writes a file with the fold of each training and
+validation record.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class Dataset:
         train, test: records of dtype RECORD (image (32, 32, 3) uint8, label, superclass, and the
             number of the group of duplicates, which `prepare` fills in).
         class_names: the name of each label.
-        superclass_names: the name of each superclass; where a source has none, the classes.
+        superclass_names: the name of each superclass; if a source has none, the classes.
     """
 
     train: np.ndarray
@@ -50,7 +50,7 @@ class Dataset:
 
 
 def make_records(images: np.ndarray, labels: np.ndarray, superclasses: np.ndarray) -> np.ndarray:
-    """Join (n, 32, 32, 3) uint8 images with their (n,) classes, each its own group."""
+    """Join (n, 32, 32, 3) uint8 images with their (n,) classes; each image is its own group."""
     records = np.empty(len(images), RECORD)
     records["image"], records["label"], records["superclass"] = images, labels, superclasses
     records["group"] = np.arange(len(images))
@@ -58,10 +58,10 @@ def make_records(images: np.ndarray, labels: np.ndarray, superclasses: np.ndarra
 
 
 class Prepared:
-    """The prepared data as the trainings of a seed see it: one memory-mapped file of records.
+    """The prepared data as the trainings with one seed see it: a memory-mapped file of records.
 
     Args:
-        seed: decides which fold is held out for validation, where there are folds.
+        seed: decides which fold, if there are folds, is held out for validation.
 
     Attributes:
         metadata: source, class names, split sizes, digest and the data params.
@@ -79,7 +79,7 @@ class Prepared:
             raise _no_prepared_data(folder, error) from None
 
     def __getitem__(self, split: Split) -> np.ndarray:
-        """Return the records of a split; without folds, or of test, without reading them yet."""
+        """Return the records of a split; not yet read from disk, unless folds select them."""
         if self._held_out is not None and split != "test":
             known = self._records[: len(self._held_out)]
             return known[self._held_out if split == "val" else ~self._held_out]
@@ -103,7 +103,7 @@ class Prepared:
 
 
 def load_metadata(folder: Path) -> dict[str, Any]:
-    """Read what `prepare` noted of the data.
+    """Read what `prepare` recorded about the data.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -113,7 +113,7 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _no_prepared_data(folder, error) from None
     if not isinstance(metadata, dict):
-        raise _no_prepared_data(folder, "metadata.json holds no JSON object")
+        raise _no_prepared_data(folder, "metadata.json is not a JSON object")
     return metadata
 
 
@@ -130,7 +130,7 @@ def save_prepared(
     """Write records and metadata into `folder`; return the SHA-256 of splits, records and folds.
 
     Args:
-        folds: of each record of train and val, where each seed holds out another one.
+        folds: the fold of each record of train and val, if each seed holds out a different one.
     """
     records = np.concatenate([splits[name] for name in SPLITS])
     images = {name: len(splits[name]) for name in SPLITS}

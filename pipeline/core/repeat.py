@@ -1,4 +1,4 @@
-"""Something done again and again beside the work."""
+"""Repeat an action in the background."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 def repeated(
     action: Callable[[], object], seconds: float, tolerated: tuple[type[Exception], ...]
 ) -> Iterator[None]:
-    """Call `action` in a thread of its own until the block has ended, at first after a pause.
+    """Call `action` in a separate thread until the block ends; the first call comes after a pause.
 
     Args:
-        seconds: of a pause between two calls.
-        tolerated: errors that do not matter, as the next call may do better.
+        seconds: the pause between two calls.
+        tolerated: errors to ignore, because the next call may succeed.
     """
     ended = threading.Event()
 

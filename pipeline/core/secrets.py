@@ -1,10 +1,10 @@
-"""Passwords and tokens in what is printed, logged or tagged: masked here, and nowhere else."""
+"""Mask passwords and tokens in everything that is printed, logged or tagged."""
 
 import os
 import re
 
 MASK = "***"
-# Variables that hold a secret; the password of MLFLOW_TRACKING_URI is looked for too.
+# Variables that hold a secret; the password in MLFLOW_TRACKING_URI is masked too.
 VARIABLES = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
@@ -12,8 +12,8 @@ VARIABLES = (
     "AWS_SESSION_TOKEN",
     "RAY_AUTH_TOKEN",
 )
-SHORTEST = 4  # characters; anything shorter also stands in words, and is masked in addresses only
-# Everything up to the last @, as a password may hold a slash. A path (sqlite:////a@b) has no user.
+SHORTEST = 4  # characters; anything shorter may be part of a word, and is masked in addresses only
+# Everything up to the last @: a password may contain a slash. A path (sqlite:////a@b) has no user.
 _USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?!/)\S*@", re.IGNORECASE)
 _QUERY = re.compile(
     r"([?&][^=\s&]*(?:token|password|secret|key|signature)[^=\s&]*=)[^&\s]+", re.IGNORECASE
@@ -21,7 +21,7 @@ _QUERY = re.compile(
 
 
 def masked(text: str) -> str:
-    """Mask users, passwords and tokens in addresses, and the secrets of the environment.
+    """Mask users, passwords and tokens in addresses, and secrets from environment variables.
 
     >>> masked("http://me:a/b@host:5000/?token=c is away")
     'http://***@host:5000/?token=*** is away'
@@ -33,7 +33,7 @@ def masked(text: str) -> str:
 
 
 def _known() -> set[str]:
-    """Return the secrets of the environment, and the parts that a library may cut them into."""
+    """Return the secrets in environment variables, and the parts a library may split them into."""
     found = {os.environ.get(name, "") for name in VARIABLES}
     address = os.environ.get("MLFLOW_TRACKING_URI", "").partition("://")[2]
     password = address.rpartition("@")[0].partition(":")[2]

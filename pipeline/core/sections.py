@@ -1,4 +1,4 @@
-"""The sections of params.yaml as types: which keys there are, their types and their ranges."""
+"""The sections of params.yaml as types: their keys, types and ranges."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from pipeline.core.words import describe_dropblock
 
 WIDEST = 16.0  # times the tutorial's filters and hidden units
 MOST_EPOCHS = 100_000
-MOST_VARIED = 0.5  # of the training images; beyond, all seeds would have the same validation images
+MOST_VARIED = 0.5  # share of the images; beyond, all seeds would have the same validation images
 Probability = Annotated[float, Field(ge=0, le=1)]
 KeepProbability = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -20,18 +20,19 @@ Rate = Annotated[float, Field(gt=0, le=10)]
 Width = Annotated[float, Field(gt=0, le=WIDEST)]
 Decay = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-# Which split is scored after each epoch, and decides when to stop and which weights are kept.
+# The split that is scored after each epoch and decides when to stop; validation also decides which
+# weights are kept.
 Watch = Literal["validation", "test", "none"]
 
 
 def rule(message: str) -> PydanticCustomError:
-    """Return the error for a rule over several keys; the message names them itself."""
+    """Return the error for a rule that involves several keys; the message must name them."""
     return PydanticCustomError("rule", message)
 
 
 def _without_repeats(values: list[Any]) -> list[Any]:
     if len(set(values)) < len(values):
-        raise rule("each may stand in the list only once")
+        raise rule("no value may be listed twice")
     return values
 
 
@@ -68,7 +69,7 @@ class DataParams(Section):
     @model_validator(mode="after")
     def _there_is_something_to_vary(self) -> "DataParams":
         if self.split_by_seed and not 0 < self.validation_fraction <= MOST_VARIED:
-            raise rule("split_by_seed takes a validation_fraction above 0 and at most 0.5")
+            raise rule("split_by_seed needs a validation_fraction above 0 and at most 0.5")
         return self
 
 
@@ -96,7 +97,7 @@ class AugmentParams(Section):
 
 
 class TrainParams(Section):
-    """Which trainings there are, and what they share beside the recipe."""
+    """Which trainings to run, and what they share besides the recipe."""
 
     networks: Annotated[list[str], Field(min_length=1), Distinct]
     variants: Annotated[list[Variant], Field(min_length=1), Distinct]
@@ -122,7 +123,7 @@ class EvaluateParams(Section):
 
 
 class Recipe(Section):
-    """How any network is trained. A network's type adds its own keys, with defaults or without."""
+    """How any network is trained. A network's type adds its own keys, with or without defaults."""
 
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
@@ -162,12 +163,12 @@ class Recipe(Section):
 
     @property
     def dropblock(self) -> str:
-        """How it drops, in words."""
+        """A description of its DropBlock, like `5x5 blocks, keep 1 to 0.95`."""
         return describe_dropblock(vars(self))
 
 
 class DropBlockParams(Recipe):
-    """A recipe of a network with DropBlock."""
+    """The recipe of a network with DropBlock."""
 
     drop_block_size: Count
     drop_block_oversize: Literal["skip", "clamp"]
@@ -183,7 +184,7 @@ class DropBlockParams(Recipe):
 
 
 class ConvNetParams(DropBlockParams):
-    """A network of convolutional blocks and hidden layers, as both of the tutorial are."""
+    """A network of convolutional blocks and hidden layers, like both of the tutorial's."""
 
     width: Width
     filters: Annotated[list[Count], Field(min_length=1)]
@@ -201,5 +202,5 @@ class ConvNetParams(DropBlockParams):
     @model_validator(mode="after")
     def _blocks_match(self) -> "ConvNetParams":
         if len(self.filters) != len(self.kernel_sizes):
-            raise rule("filters and kernel_sizes need the same number of entries, one a block")
+            raise rule("filters and kernel_sizes need the same number of entries, one per block")
         return self

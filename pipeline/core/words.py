@@ -1,4 +1,4 @@
-"""Words for people: how a recipe drops, which of its keys are read, how long something takes."""
+"""Texts for people: a recipe's DropBlock, its keys that matter, durations."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ ADAM = ("train.adam_beta_1", "train.adam_beta_2", "train.adam_epsilon")
 
 
 def describe_blocks(size: int) -> str:
-    """Say what is dropped at once.
+    """Name the shape that is dropped as one.
 
     >>> describe_blocks(5), describe_blocks(1)
     ('5x5 blocks', 'single units')
@@ -19,7 +19,7 @@ def describe_blocks(size: int) -> str:
 
 
 def describe_dropblock(recipe: Mapping[str, Any]) -> str:
-    """Say how a resolved recipe drops; the one place that puts DropBlock into words.
+    """Describe the DropBlock of a resolved recipe; the only place that puts it into words.
 
     >>> describe_dropblock({"drop_block_size": 5, "conv_keep_start": 1.0, "conv_keep_step": 0.01,
     ...                     "conv_keep_end": 0.9, "epochs": 6})
@@ -34,7 +34,7 @@ def describe_dropblock(recipe: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Say a duration as people do: 40 s, 12 min, 3.5 h.
+    """Format a duration for people: 40 s, 12 min, 3.5 h.
 
     >>> [duration(value) for value in (4.4, 89, 90, 5_400, 12_600)]
     ['4 s', '89 s', '2 min', '90 min', '3.5 h']
@@ -47,9 +47,9 @@ def duration(seconds: float) -> str:
 
 
 def without_unread(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the keys that the recipe's own choices make meaningless.
+    """Leave out the keys that have no effect given the recipe's other values.
 
-    Such as Muon's rates where the optimizer is Adam, or a block size without DropBlock.
+    For example Muon's rates if the optimizer is Adam, or a block size without DropBlock.
 
     >>> without_unread({"schedule": "linear", "learning_rate_decay": 0.9, "warmup": 0.2})
     {'schedule': 'linear', 'warmup': 0.2}
@@ -62,7 +62,7 @@ def _chosen(key: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
     return lambda recipe: recipe.get(key) in values
 
 
-# Where what is chosen, which keys nothing reads.
+# Pairs of a condition on the recipe and the keys that have no effect if it holds.
 _UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
     (
         _chosen("optimizer", "adam", "sgd"),

@@ -1,1 +1,1 @@
-"""Where the images come from, and what is done to them before training."""
+"""Where the images come from, and how they are prepared for training."""

@@ -1,7 +1,7 @@
 """CIFAR-100 in either official layout, from a folder, an archive or a download.
 
 Layouts: https://www.cs.toronto.edu/~kriz/cifar.html. An archive is read in memory and never
-unpacked, so that none of its members can be written anywhere.
+unpacked, so that a malicious archive cannot write files anywhere.
 """
 
 import tarfile
@@ -23,7 +23,7 @@ TRAIN_IMAGES, TEST_IMAGES = 50_000, 10_000
 BINARY_FILES = ("train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt")
 PYTHON_FILES = ("train", "test", "meta")
 LAYOUTS = {"cifar-100-binary": BINARY_FILES, "cifar-100-python": PYTHON_FILES}
-LARGEST_MEMBER = 200_000_000  # bytes; the largest true one, the training pickle, has 155 million
+LARGEST_MEMBER = 200_000_000  # bytes; the largest genuine one, the training pickle, has 155 million
 
 ARCHIVE = "cifar-100-python.tar.gz"
 ARCHIVE_BYTES = 169_001_437
@@ -34,13 +34,13 @@ def load_cifar100(path: Path | None, url: str, downloads: Path) -> Dataset:
     """Load CIFAR-100.
 
     Args:
-        path: a folder or tar archive in the binary or the python layout; a folder may also hold
+        path: a folder or tar archive in the binary or the python layout, or a folder that contains
             the official archive's folder. None: download the official archive.
-        url: of the official archive in the python layout.
-        downloads: the folder that keeps it.
+        url: where to download the official archive in the python layout.
+        downloads: the folder in which it is kept.
 
     Raises:
-        UserError: nothing there, files missing or damaged, labels out of range, or no download.
+        UserError: files are missing or damaged, labels are out of range, or the download fails.
     """
     if path is None:
         path = download(url, downloads / ARCHIVE, ARCHIVE_BYTES, ARCHIVE_MD5)
@@ -49,19 +49,19 @@ def load_cifar100(path: Path | None, url: str, downloads: Path) -> Dataset:
 
 
 def _open(path: Path) -> Mapping[str, bytes]:
-    """Read the files of the layout found at `path`, by name."""
+    """Return the contents of the files of the layout at `path`, by file name."""
     try:
         if path.is_dir():
             return _read_folder(path)
         return _read_archive(path)
     except FileNotFoundError:
         raise UserError(
-            f"data.path = {path}: not found; name a folder or archive of CIFAR-100, or set "
+            f"data.path = {path}: not found; give a folder or archive of CIFAR-100, or set "
             "data.path to null to download it"
         ) from None
     except tarfile.ReadError:
         raise UserError(
-            f"data.path = {path}: not a tar archive, or a damaged one; name a folder or archive of "
+            f"data.path = {path}: not a tar archive, or damaged; give a folder or archive of "
             "CIFAR-100"
         ) from None
     except (OSError, EOFError, tarfile.TarError) as error:
@@ -77,7 +77,7 @@ def _read_folder(path: Path) -> Mapping[str, bytes]:
 
 
 def _read_archive(path: Path) -> Mapping[str, bytes]:
-    """Read the members with the names of a layout, whatever folder they are said to be in."""
+    """Read the members with the file names of a layout, whatever their folder in the archive."""
     wanted = {name for names in LAYOUTS.values() for name in names}
     files: dict[str, bytes] = {}
     members: list[str] = []
@@ -90,7 +90,7 @@ def _read_archive(path: Path) -> Mapping[str, bytes]:
             if member.size > LARGEST_MEMBER:
                 raise UserError(
                     f"{path}: {member.name} has {member.size:,} bytes, more than any file of "
-                    "CIFAR-100; this is another archive"
+                    "CIFAR-100; this is a different archive"
                 )
             opened = archive.extractfile(member)
             files[name] = opened.read() if opened else b""
@@ -100,7 +100,7 @@ def _read_archive(path: Path) -> Mapping[str, bytes]:
 
 
 def _complete_layout(found: set[str], where: Path) -> tuple[str, ...]:
-    """Return the files of the layout that most of `found` belong to, where all are there."""
+    """Return the file names of the layout that most of `found` belong to, if all are there."""
     names = max(LAYOUTS.values(), key=lambda names: len(found & set(names)) / len(names))
     if missing := [name for name in names if name not in found]:
         raise UserError(f"{where}: {', '.join(missing)} not found; copy CIFAR-100 again")
@@ -110,8 +110,8 @@ def _complete_layout(found: set[str], where: Path) -> tuple[str, ...]:
 def _no_layout(path: Path, found: list[str]) -> UserError:
     shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
     return UserError(
-        f"data.path = {path}: holds neither CIFAR-100's binary layout ({', '.join(BINARY_FILES)}) "
-        f"nor its python layout ({', '.join(PYTHON_FILES)}), but: {shown or 'nothing'}"
+        f"data.path = {path}: has neither CIFAR-100's binary layout ({', '.join(BINARY_FILES)}) "
+        f"nor its python layout ({', '.join(PYTHON_FILES)}); it contains: {shown or 'nothing'}"
     )
 
 
@@ -131,7 +131,7 @@ def _load_binary(files: Mapping[str, bytes], path: Path) -> Dataset:
 def _decode_binary(content: bytes, count: int, where: str) -> np.ndarray:
     if len(content) != count * RECORD_BYTES:
         raise UserError(
-            f"{where} has {len(content):,} bytes, CIFAR-100's has {count * RECORD_BYTES:,}; "
+            f"{where} has {len(content):,} bytes, not {count * RECORD_BYTES:,} as in CIFAR-100; "
             "copy it again"
         )
     rows = np.frombuffer(content, np.uint8).reshape(count, RECORD_BYTES)
@@ -141,7 +141,7 @@ def _decode_binary(content: bytes, count: int, where: str) -> np.ndarray:
 def _decode(
     pixels: np.ndarray, labels: np.ndarray, superclasses: np.ndarray, where: str
 ) -> np.ndarray:
-    """Make records of (n, 3072) pixels, channel by channel, and labels in range."""
+    """Make records of (n, 3072) pixels, channel by channel; check that the labels are in range."""
     _check_labels(superclasses, SUPERCLASSES, f"{where}: superclass")
     _check_labels(labels, CLASSES, f"{where}: class")
     images = pixels.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
@@ -152,7 +152,7 @@ def _check_labels(labels: np.ndarray, count: int, what: str) -> None:
     wrong = np.flatnonzero((labels < 0) | (labels >= count))
     if wrong.size:
         raise UserError(
-            f"{what} label {labels[wrong[0]]} of image {wrong[0]} is not from 0 to {count - 1}; "
+            f"{what} label {labels[wrong[0]]} of image {wrong[0]} is not in 0 to {count - 1}; "
             "the file is damaged, copy it again"
         )
 
@@ -185,21 +185,21 @@ def _decode_python(content: object, count: int, where: str) -> np.ndarray:
 
 
 def _array(content: object, key: str, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Return an entry as an array of whole numbers of the given shape."""
+    """Return an entry as an integer array of the given shape."""
     try:
         array = np.asarray(_entry(content, key, where))
     except ValueError:
         array = np.empty(0)
     if array.shape != shape or array.dtype.kind not in "iu":
         raise UserError(
-            f"{where}: {key} is an array of {array.dtype} {array.shape}, CIFAR-100's is one of "
-            f"whole numbers {shape}; copy it again"
+            f"{where}: {key} is an array of {array.dtype} {array.shape}, not of integers "
+            f"{shape} as in CIFAR-100; copy it again"
         )
     return array
 
 
 def _entry(content: object, key: str, where: str) -> object:
-    """Return an entry of a dictionary whose keys may be bytes (as published) or text."""
+    """Return an entry of a dictionary whose keys are bytes (as published) or text."""
     if isinstance(content, dict):
         for name in (key.encode(), key):
             if name in content:

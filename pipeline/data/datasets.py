@@ -9,7 +9,7 @@ from pipeline.core.records import IMAGE_SIZE, Dataset, make_records
 from pipeline.core.sections import DataParams
 from pipeline.data.cifar100 import load_cifar100
 
-# The digits come without an official test set: one fifth, always the same images.
+# The digits have no official test set; we use one fifth of them, always the same images.
 DIGITS_TEST_FRACTION = 0.2
 DIGITS_TEST_SEED = 0
 
@@ -22,7 +22,7 @@ def load_dataset(params: DataParams) -> Dataset:
     """
     if params.source == "digits":
         return load_digits()
-    # Relative to the main repository, also in the copy of a --temp run.
+    # A relative path is relative to the main repository, also in the copy of a --temp run.
     root = project_root()
     path = root / Path(params.path).expanduser() if params.path else None
     return load_cifar100(path, params.url, root / "data")

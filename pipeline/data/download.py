@@ -1,4 +1,4 @@
-"""Download of one known file: resumed where it was cut off, and checked before it is used."""
+"""Download one known file: resume if interrupted, check before use."""
 
 import os
 import sys
@@ -14,24 +14,24 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import hash_file
 
 ATTEMPTS = 5  # in a row without a new byte
-PAUSE = 1.0  # seconds before the second attempt, doubled at each one after
+PAUSE = 1.0  # seconds before the second attempt; doubles after each further one
 TIMEOUT = 30  # seconds without an answer or a new byte
-CHUNK = 1 << 16  # bytes; a cut-off loses less than this
+CHUNK = 1 << 16  # bytes; an interruption loses less than this
 
 
 class _TryAgainError(Exception):
-    """The connection failed or was cut off; what has come so far is kept."""
+    """The connection failed or was interrupted; the bytes received so far are kept."""
 
 
 def download(url: str, target: Path, size: int, md5: str) -> Path:
     """Download `url` to `target`, and return `target` once its size and MD5 are right.
 
-    The bytes gather in `target`.part, from which an interrupted download goes on, also after a
-    new start. A target that is there already is checked and not downloaded again.
+    Bytes are collected in `target`.part; an interrupted download resumes from it, also in a new
+    process. A target that already exists is checked and, if right, not downloaded again.
 
     Raises:
-        UserError: the server does not have the file, has another one, or cannot be reached; the
-            disk is full.
+        UserError: the server cannot be reached, does not have the file or has a different one; or
+            the disk is full.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,23 +47,23 @@ def download(url: str, target: Path, size: int, md5: str) -> Path:
 
 
 def _fetch_right(url: str, part: Path, size: int, md5: str) -> None:
-    """Fetch until the MD5 is right: once more from the start where an old part was wrong."""
+    """Fetch until the MD5 is right; if an old part was damaged, once more from the start."""
     resumed = part.exists() and part.stat().st_size > 0
     _fetch(url, part, size)
     if _is_right(part, size, md5):
         return
     part.unlink()
     if not resumed:
-        raise _give_up(url, size, f"the file that came has another MD5 than {md5}")
-    print(f"{part}: the resumed download is damaged, starting again", flush=True)
+        raise _give_up(url, size, f"the file's MD5 is not {md5}")
+    print(f"{part}: the resumed download is damaged; starting from the beginning", flush=True)
     _fetch_right(url, part, size, md5)
 
 
 def _fetch(url: str, part: Path, size: int) -> None:
-    """Bring `part` to `size` bytes, in as many requests as it takes."""
+    """Extend `part` to `size` bytes, in as many requests as it takes."""
     part.touch()
     failures = 0
-    seconds = 0.2 if sys.stderr.isatty() else 10.0  # between two looks at the progress
+    seconds = 0.2 if sys.stderr.isatty() else 10.0  # between two updates of the progress bar
     with tqdm(total=size, desc=part.stem, unit="B", unit_scale=True, mininterval=seconds) as bar:
         while (have := part.stat().st_size) < size:
             try:
@@ -72,14 +72,14 @@ def _fetch(url: str, part: Path, size: int) -> None:
                 failures = 0 if part.stat().st_size > have else failures + 1
                 if failures == ATTEMPTS:
                     raise _give_up(url, size, str(error)) from None
-                bar.write(f"download cut off ({error}), trying again")
+                bar.write(f"download interrupted ({error}), trying again")
                 time.sleep(PAUSE * 2**failures)
 
 
 def _request(url: str, part: Path, size: int, bar: tqdm) -> None:
-    """Append to `part` what one request brings."""
+    """Append the bytes of one request to `part`."""
     start = part.stat().st_size
-    # The bytes as they are: no compression on the way, which would change what a range means.
+    # Ask for the bytes uncompressed; compression would change what a range means.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -103,17 +103,17 @@ def _request(url: str, part: Path, size: int, bar: tqdm) -> None:
 def _check_answer(response: requests.Response, url: str, part: Path, size: int) -> int:
     """Return the position in the file at which the answer's body begins."""
     status, start = response.status_code, part.stat().st_size
-    if status == 416 and start:  # what has come so far is of another file
+    if status == 416 and start:  # the bytes received so far are of another file
         os.truncate(part, 0)
-        raise _TryAgainError("the server has fewer bytes than have come so far")
+        raise _TryAgainError("the server's file is shorter than what was received so far")
     if status >= 500 or status in (408, 429):
-        raise _TryAgainError(f"the server answers {status} {response.reason}")
+        raise _TryAgainError(f"the server answered {status} {response.reason}")
     if status not in (200, 206):
         raise _give_up(url, size, f"the server answers {status} {response.reason}")
-    if status == 200:  # the whole file, also where a range was asked for
+    if status == 200:  # the whole file, even if a range was requested
         start = 0
     elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        raise _give_up(url, size, "the server answers with another range than was asked for")
+        raise _give_up(url, size, "the server sent another range than requested")
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and start + int(announced) != size:
         raise _give_up(url, size, f"the server has a file of {start + int(announced):,} bytes")
@@ -124,7 +124,7 @@ def _copy(response: requests.Response, file: BinaryIO, url: str, size: int, bar:
     for chunk in response.iter_content(CHUNK):
         if file.tell() + len(chunk) > size:
             file.truncate(0)
-            raise _give_up(url, size, f"the server sends more than {size:,} bytes")
+            raise _give_up(url, size, f"the server sent more than {size:,} bytes")
         file.write(chunk)
         bar.update(file.tell() - bar.n)
 
@@ -134,7 +134,7 @@ def _is_right(file: Path, size: int, md5: str) -> bool:
 
 
 def _innermost(error: BaseException) -> str:
-    """Return the reason inside the wrappings of requests and urllib3."""
+    """Return the innermost reason, without the wrappers of requests and urllib3."""
     while (inner := getattr(error, "reason", None) or next(iter(error.args), None)) and isinstance(
         inner, BaseException
     ):
@@ -144,6 +144,6 @@ def _innermost(error: BaseException) -> str:
 
 def _give_up(url: str, size: int, reason: str) -> UserError:
     return UserError(
-        f"{url} cannot be downloaded: {reason}; download the file of {size:,} bytes by other means "
-        "and set data.path in params.yaml to it, or data.url to another server's copy"
+        f"{url} cannot be downloaded: {reason}; get the file ({size:,} bytes) in another way "
+        "and set data.path in params.yaml to it, or set data.url to another server's copy"
     )

@@ -1,8 +1,8 @@
-"""Exact and near duplicates among images, in groups.
+"""Find groups of exact and near duplicates among images.
 
-CIFAR-100 has many: ciFAIR (Barz and Denzler, arXiv 1902.00423) found a duplicate in the training
-set for 891 of the 10,000 test images, and 104 within the test set, by a network's features and by
-eye. Pixels alone, as here, find those that were neither shifted nor cut.
+CIFAR-100 has many: with a network's features and by eye, ciFAIR (Barz and Denzler, arXiv
+1902.00423) found that 891 of the 10,000 test images have a duplicate in the training set and 104
+one in the test set. Comparing pixels, as here, misses duplicates that were shifted or cropped.
 """
 
 import math
@@ -13,24 +13,24 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-COARSE, DETAIL = 4, 4  # cells a side of the coarse picture; pixels a side of a cell of detail
-COARSE_CORRELATION = 0.95  # of two images worth comparing in detail
+COARSE, DETAIL = 4, 4  # cells per side of the coarse picture; pixels per side of a detail cell
+COARSE_CORRELATION = 0.95  # at least, for two images to be compared in detail
 CHUNK = 5_000  # images or pairs at a time, to bound the memory
 
 
 def find_duplicate_groups(images: np.ndarray, correlation: float | None) -> np.ndarray:
-    """Number the groups of (n, h, w, 3) uint8 images that show the same; return (n,) int32.
+    """Number the groups of duplicates among (n, h, w, 3) uint8 images; return (n,) int32.
 
-    Two images are of one group where all their pixels are equal, or where both their coarse
-    pictures (4x4 mean colours) correlate by 0.95 or more and their details (what is left of the
-    pixels after taking off the mean colour of each 4x4 cell) by `correlation` or more. None: equal
-    pixels only. A group also joins what is alike through a third image.
+    Two images are duplicates if all their pixels are equal, or if both their coarse pictures
+    (4x4 mean colours) correlate by at least 0.95 and their details (the pixels minus the mean
+    colour of each 4x4-pixel cell) by at least `correlation`. None: only equal pixels count. Two
+    images that are both duplicates of a third are in one group too.
     """
     exact, _ = pd.factorize(np.array([image.tobytes() for image in images], object))
     if correlation is None:
         return exact.astype(np.int32)
     first, second = _near_pairs(images, correlation)
-    # Equal images are joined through their number among the distinct ones.
+    # Link each image to a node for its pixel values, which equal images share.
     nodes = len(images) + exact.max() + 1
     rows = np.concatenate([first, np.arange(len(images))])
     columns = np.concatenate([second, len(images) + exact])
@@ -39,10 +39,10 @@ def find_duplicate_groups(images: np.ndarray, correlation: float | None) -> np.n
 
 
 def mark_duplicates(test: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which test images repeat a training image, and which have a twin in the test set.
+    """Find test images that repeat a training image, and those with a duplicate in the test set.
 
     Args:
-        test, training: the groups' numbers of the images, (n,) and (m,).
+        test, training: the group numbers of the images, (n,) and (m,).
 
     Returns:
         Two (n,) bools.
@@ -52,11 +52,11 @@ def mark_duplicates(test: np.ndarray, training: np.ndarray) -> tuple[np.ndarray,
 
 
 def _near_pairs(images: np.ndarray, correlation: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two (p,) indices of all pairs of near duplicates."""
+    """Return all p pairs of near duplicates as two (p,) arrays of indices."""
     from sklearn.neighbors import radius_neighbors_graph
 
     coarse = _in_chunks(_coarse_picture, images)
-    # The squared distance of unit vectors is two minus twice their correlation.
+    # The squared distance between unit vectors is two minus twice their correlation.
     radius = np.sqrt(2 - 2 * COARSE_CORRELATION)
     graph = radius_neighbors_graph(coarse, radius, mode="connectivity", n_jobs=-1).tocoo()
     once = graph.row < graph.col

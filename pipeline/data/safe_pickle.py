@@ -1,4 +1,4 @@
-"""Unpickling of CIFAR-100's files without running what a pickle may hold."""
+"""Unpickle CIFAR-100's files without running code that a pickle may contain."""
 
 import codecs
 import io
@@ -11,17 +11,17 @@ from pipeline.core.errors import UserError
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:
-    """Stand in for _codecs.encode, by which old protocols write byte strings."""
+    """Stand in for _codecs.encode, which old protocols use to write byte strings."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"encoding {encoding!r}")
     return codecs.latin_1_encode(text)[0]
 
 
-# How NumPy's arrays are rebuilt, by protocol 2 and by protocol 5.
+# The functions that rebuild NumPy arrays in protocols 2 and 5.
 _RECONSTRUCT = np.empty(0).__reduce_ex__(2)[0]
 _FROM_BUFFER = np.empty(0).__reduce_ex__(5)[0]
 
-# All that a pickle of dictionaries, lists, byte strings and numpy arrays refers to: NumPy 1 and 2.
+# All that a pickle of dictionaries, lists, byte strings and arrays of NumPy 1 or 2 refers to.
 ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
@@ -35,7 +35,7 @@ ADMITTED: dict[tuple[str, str], Any] = {
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Look up what a pickle refers to: only what is admitted, never an import."""
+        """Return what a pickle refers to if it is in ADMITTED; never import anything."""
         try:
             return ADMITTED[module, name]
         except KeyError:
@@ -46,16 +46,16 @@ def load_pickle(content: bytes, where: str) -> Any:
     """Unpickle dictionaries, lists, strings, numbers and numpy arrays.
 
     Args:
-        content: a pickle of Python 2 (its strings become bytes) or 3.
-        where: the file, for the error.
+        content: a pickle from Python 2 (its strings become bytes) or 3.
+        where: the file's name, for the error message.
 
     Raises:
-        UserError: the pickle is damaged, or refers to anything else, which is not run.
+        UserError: the pickle is damaged, or refers to anything else (which is not run).
     """
     try:
         return _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except pickle.UnpicklingError as error:
-        raise UserError(f"{where} is refused: {error}; take CIFAR-100's own files") from None
+        raise UserError(f"{where} is refused: {error}; use CIFAR-100's official files") from None
     except Exception as error:  # a damaged pickle can raise anything
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{where} is no whole pickle ({reason}); copy it again") from None
+        raise UserError(f"{where} is not a complete pickle ({reason}); copy it again") from None

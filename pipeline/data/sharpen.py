@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.ndimage import correlate1d
 
-# The tutorial's unsharp mask, times 256: twice the image minus a 5x5 Gaussian blur.
-BLUR_16 = np.array([1, 4, 6, 4, 1])  # times 16; the blur is this along both axes
+# The tutorial's unsharp mask (twice the image minus a 5x5 Gaussian blur), times 256.
+BLUR_16 = np.array([1, 4, 6, 4, 1])  # times 16; the blur applies it along both axes
 SHARPEN_KERNEL_256 = -np.outer(BLUR_16, BLUR_16)
 SHARPEN_KERNEL_256[2, 2] += 512
 CHUNK = 5_000  # images sharpened at a time, to bound the memory

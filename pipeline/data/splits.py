@@ -1,4 +1,4 @@
-"""Training, validation and test images: stratified, limited, duplicates kept on one side."""
+"""Split off validation images: stratified, limited in number, duplicates kept on one side."""
 
 import numpy as np
 
@@ -11,11 +11,11 @@ def split_train_val(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split records into shuffled training and stratified validation records.
 
-    Images with a duplicate among the records all go to the training records.
+    All images that have a duplicate among the records go to the training records.
 
     Raises:
-        UserError: the validation share is too small to hold one image of each class, or a class
-            has too few images (without duplicates) to be split.
+        UserError: the validation share is too small for one image per class, or a class has too few
+            images (without duplicates) to be split.
     """
     from sklearn.model_selection import train_test_split
 
@@ -37,16 +37,16 @@ def split_train_val(
 
 
 def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np.ndarray:
-    """Deal training records to folds, as many as the fraction goes into one, of the same size.
+    """Deal training records to round(1 / validation_fraction) folds of the same size.
 
-    Each class is dealt evenly. An image with a duplicate among the records, or that is left over,
-    is in no fold: it is trained on, whichever fold is held out.
+    Each class is dealt evenly. Images that have a duplicate among the records, and images left
+    over, are in no fold: they are trained on, whichever fold is held out.
 
     Returns:
-        (n,) numbers of folds from 0, -1 for no fold.
+        (n,) fold numbers counted from 0; -1 for no fold.
 
     Raises:
-        UserError: a class has too few images (without duplicates) for each fold to have one.
+        UserError: a class has too few images (without duplicates) to give each fold one.
     """
     rng = np.random.default_rng(seed)
     count = round(1 / validation_fraction)
@@ -58,8 +58,8 @@ def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np
         size = min(round(validation_fraction * of_class.sum()), len(alone) // count)
         if size < 1:
             raise UserError(
-                f"data.split_by_seed: {count} validation splits take {count} training images "
-                f"without duplicates of each class, class {label} has {len(alone)}; use a larger "
+                f"data.split_by_seed: {count} folds need {count} training images without "
+                f"duplicates in each class, but class {label} has {len(alone)}; use a larger "
                 "data.validation_fraction or data.limit, or split_by_seed: false"
             )
         folds[alone[: count * size]] = np.arange(count).repeat(size)
@@ -67,10 +67,10 @@ def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np
 
 
 def exchange_duplicates(train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exchange the validation images that have a duplicate for training images without, by class.
+    """Swap validation images that have a duplicate with unique training images of the same class.
 
     Raises:
-        UserError: a class has too few images without.
+        UserError: a class has too few unique training images.
     """
     train, val = train.copy(), val.copy()
     sizes = np.bincount(np.concatenate([train["group"], val["group"]]))
@@ -79,8 +79,8 @@ def exchange_duplicates(train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray,
         alone = np.flatnonzero((train["label"] == label) & (sizes[train["group"]] == 1))
         if len(alone) < len(out):
             raise UserError(
-                f"data.validation_fraction: of class {label} only {len(alone)} training images "
-                f"have no duplicate, {len(out)} are needed for validation; use a smaller fraction "
+                f"data.validation_fraction: class {label} has {len(alone)} training images without "
+                f"a duplicate, but {len(out)} are needed for validation; use a smaller fraction "
                 "or a higher data.duplicate_correlation (null: equal images only)"
             )
         moved = alone[: len(out)]

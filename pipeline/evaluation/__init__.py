@@ -1,1 +1,1 @@
-"""What is measured of one trained network: scores, predictions, masks, plots."""
+"""What is measured on one trained network: scores, predictions, masks, plots."""

@@ -13,10 +13,10 @@ from pipeline.networks.shared.dropblock import DropBlock2D
 
 
 def export_model(network: keras.Model, sharpen: bool) -> keras.Model:
-    """Put the whole preprocessing and a softmax around a trained network.
+    """Wrap a trained network in its preprocessing and a softmax.
 
-    Made of Keras' own layers only (DropBlock does nothing at inference and is left out), so that
-    it loads anywhere, in safe mode, without this project's code.
+    The result uses only Keras' own layers (DropBlock does nothing at inference and is left out),
+    so that it loads anywhere, in safe mode, without this project's code.
 
     Input: (batch, 32, 32, 3) uint8 raw pixels. Output: (batch, classes) float32 probabilities.
     """
@@ -46,7 +46,7 @@ def _sharpen(pixels: Any) -> Any:
 
 
 def _of_keras_layers(network: keras.Model) -> keras.Model:
-    """Copy a network with Keras' own layers in place of this project's."""
+    """Copy a network, replacing this project's layers by Keras' own."""
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, DropBlock2D):

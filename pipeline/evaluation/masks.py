@@ -1,4 +1,4 @@
-"""What DropBlock really drops in a network: measured on masks that its layers draw."""
+"""Measure how much DropBlock drops in a network, on masks that its layers draw."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.networks.shared.dropblock import DropBlock2D
 
 SAMPLES = 64  # masks of each layer
-SHOWN = 4  # channels of the first mask, for a picture
+SHOWN = 4  # channels of the first mask, for the figure
 
 
 def measure_drop_blocks(
@@ -17,9 +17,9 @@ def measure_drop_blocks(
     """Draw masks with each DropBlock layer at keep probability `keep`.
 
     Returns:
-        A row for each layer: its map's size, the blocks' size in effect (0: nothing is dropped),
-        the share of units to drop, the share expected as blocks overlap, and the share measured.
-        And for each layer by name a (h, w, 4) mask.
+        A row per layer: the map's size, the block size in effect (0: nothing is dropped), the share
+        of units to drop, the share expected given that blocks overlap, and the share measured; and
+        a (h, w, 4) mask per layer, by name.
     """
     rows: list[dict[str, Any]] = []
     masks = {}
@@ -47,9 +47,9 @@ def measure_drop_blocks(
 
 
 def expected_share(height: int, width: int, block: int, keep: float) -> float:
-    """Return the expected share of dropped units, less than 1 - keep where blocks overlap.
+    """Return the expected share of dropped units, which is less than 1 - keep if blocks overlap.
 
-    A unit is kept where none of the blocks that would cover it was drawn.
+    A unit is kept if none of the blocks that would cover it was drawn.
     """
     rows, columns = height - block + 1, width - block + 1
     gamma = (1 - keep) * height * width / (block**2 * rows * columns)

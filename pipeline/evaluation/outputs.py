@@ -1,4 +1,4 @@
-"""What `evaluate` leaves of one training, written and read here: metrics, predictions, masks."""
+"""Write and read what `evaluate` records of one training: metrics, predictions, masks."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,17 +14,17 @@ from pipeline.core.records import Split
 from pipeline.settings.trainings import DIGEST_SHOWN, Training
 
 METRICS, PREDICTIONS, MASKS = "metrics.json", "predictions.npz", "masks.npz"
-Scores = dict[str, float]  # what they are: evaluation/scores, which takes a second to import
+Scores = dict[str, float]  # described in evaluation/scores, which takes a second to import
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The images that were scored, test or validation, the same for all trainings.
+    """The scored images (test or validation), the same for all trainings.
 
     Attributes:
-        labels, superclasses: (n,) of the images.
-        groups: (n,) numbers of the groups of duplicates.
-        of_training: (n,) whether the image repeats one of training or validation.
+        labels, superclasses: (n,) per image.
+        groups: (n,) the number of each image's group of duplicates.
+        of_training: (n,) whether the image repeats a training or validation image.
     """
 
     labels: np.ndarray
@@ -34,14 +34,14 @@ class EvaluationSet:
 
     @property
     def unique(self) -> np.ndarray:
-        """Which images, (n,), are left without duplicates: the first of each new group."""
+        """Which images, (n,), remain without duplicates: the first of each group not trained on."""
         return ~(self.of_training | pd.Series(self.groups).duplicated().to_numpy())
 
 
 def save_metrics(
     training: Training, metrics: dict[str, Any], scores: dict[str, dict[Split, Scores]]
 ) -> None:
-    """Write what the report says of a training, with the scores by weights and split."""
+    """Write what the report says about a training, with the scores by weights and split."""
     write_json(training.evaluation_folder / METRICS, {**metrics, "scores": scores})
 
 
@@ -68,7 +68,7 @@ def load_metrics(training: Training, digest: str) -> dict[str, Any]:
 
 
 def scores_table(training: Training) -> pd.DataFrame:
-    """Return all scores of a training: a row for each pair of weights and split."""
+    """Return all scores of a training: a row per combination of weights and split."""
     scores = read_json(training.evaluation_folder / METRICS, "scores")["scores"]
     return pd.DataFrame(
         [
@@ -80,9 +80,9 @@ def scores_table(training: Training) -> pd.DataFrame:
 
 
 def metrics_table(trainings: list[Training], digest: str) -> pd.DataFrame:
-    """Read the metrics of trainings, a row each, the network by its name for people.
+    """Read the metrics of trainings, one row each, with the network's display name.
 
-    Errors as in load_metrics.
+    Raises the errors of load_metrics.
     """
     return pd.DataFrame(
         [
@@ -99,7 +99,7 @@ def metrics_table(trainings: list[Training], digest: str) -> pd.DataFrame:
 def save_predictions(
     training: Training, log_probabilities: np.ndarray, test: EvaluationSet
 ) -> None:
-    """Write the scored images' log-probabilities, (n, classes) float32, and what describes them."""
+    """Write the scored images' (n, classes) float32 log-probabilities, labels and groups."""
     arrays = {field.name: getattr(test, field.name) for field in fields(test)}
     file = training.evaluation_folder / PREDICTIONS
     np.savez_compressed(file, log_probabilities=log_probabilities, **arrays)

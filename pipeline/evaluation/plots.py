@@ -1,4 +1,4 @@
-"""The figures that `evaluate` logs of one training, and that the report draws for all of them."""
+"""Figures: `publish` logs them for one training, the report draws them for all trainings."""
 
 from typing import Any
 
@@ -27,17 +27,17 @@ def colours() -> dict[str, tuple[float, float, float]]:
 
 
 def colour_of(network: str) -> Any:
-    """Return a network's colour; grey for one that is not, or no longer, of this project."""
+    """Return a network's colour; grey if this project does not have the network (any longer)."""
     return colours().get(network, "grey")
 
 
 def plot_history(history: pd.DataFrame, watched: str | None) -> Figure:
-    """Plot accuracy and loss against epochs, compute and time: all networks and seeds.
+    """Plot accuracy and loss against epochs, compute and time, for all networks and seeds.
 
     Args:
-        history: a row for each epoch, as in Results.history, of any number of trainings.
-        watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`; None where
-            only the scores of training are there.
+        history: a row per epoch, as in Results.history, for any number of trainings.
+        watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`; None if there
+            are only training scores.
     """
     kinds = {"train": "training, augmented"}
     if watched:
@@ -62,14 +62,14 @@ def plot_history(history: pd.DataFrame, watched: str | None) -> Figure:
 
 
 def _cut_peaks(axis: Axes, history: pd.DataFrame) -> None:
-    """End a loss axis where the peaks of other images would press the training's curves flat."""
+    """Limit a loss axis if peaks on other images would flatten the training curves."""
     losses, training = history.filter(regex="_loss$").to_numpy(), history["train_loss"].max()
     if np.nanmax(losses) > 4 * training:
         axis.set(ylim=(0, 2 * training), title="higher peaks are cut")
 
 
 def _plot_curves(curves: pd.DataFrame, what: str, axes: np.ndarray, kinds: list[str]) -> None:
-    """Plot accuracy or loss against epochs (means and range), compute and time (each seed)."""
+    """Plot accuracy or loss against epochs (mean and range), compute and time (line per seed)."""
     options = {
         "y": what,
         "hue": "network",
@@ -81,7 +81,7 @@ def _plot_curves(curves: pd.DataFrame, what: str, axes: np.ndarray, kinds: list[
         curves, x="epoch", errorbar=("pi", 100), ax=axes[0], legend=what == "accuracy", **options
     )
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    # Each seed has its own times, so that there is nothing to average at one of them.
+    # Each seed has its own times, so there is no common x value at which to average.
     each = {"units": "seed", "estimator": None, "legend": False}
     for axis, x in zip(axes[1:], ("pflop", "minutes"), strict=True):
         sns.lineplot(curves, x=x, ax=axis, **each, **options)
@@ -108,14 +108,14 @@ def plot_schedules(history: pd.DataFrame) -> Figure:
 
 
 def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
-    """Plot the confusion of superclasses side by side, in percent of the actual superclass.
+    """Plot the superclass confusion matrices side by side, in percent of the actual superclass.
 
     Args:
-        matrices: of each network, a superclass_confusion.
+        matrices: the superclass_confusion of each network, by name.
     """
     order = next(iter(matrices.values())).index
     side = max(4.5, 0.36 * len(order))
-    labels = 0.09 * max(map(len, order))  # inches that the longest name takes, on both axes
+    labels = 0.09 * max(map(len, order))  # inches that the longest name needs, on both axes
     figure, axes = plt.subplots(
         1,
         len(matrices),
@@ -143,11 +143,11 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
 
 
 def plot_calibration(tables: dict[str, pd.DataFrame], scored: str) -> Figure:
-    """Plot accuracy against confidence, and how often each confidence comes up.
+    """Plot accuracy against confidence, and how often each confidence occurs.
 
     Args:
-        tables: of each network, confidence, accuracy and count of each bin.
-        scored: the split that the images are of.
+        tables: for each network the confidence, accuracy and count of each bin.
+        scored: the split of the images.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     axes[0].plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
@@ -163,10 +163,10 @@ def plot_calibration(tables: dict[str, pd.DataFrame], scored: str) -> Figure:
 
 
 def plot_masks(drawn: dict[str, tuple[list[dict[str, Any]], dict[str, np.ndarray]]]) -> Figure:
-    """Show on a smooth synthetic feature map what DropBlock zeroes: a row for each network.
+    """Show what DropBlock zeroes in a smooth synthetic feature map, one row per network.
 
     Args:
-        drawn: of each network, the rows and the masks of measure_drop_blocks.
+        drawn: the rows and masks of measure_drop_blocks, by network.
     """
     columns = max(len(masks) for _, masks in drawn.values())
     figure, axes = plt.subplots(
@@ -181,7 +181,7 @@ def plot_masks(drawn: dict[str, tuple[list[dict[str, Any]], dict[str, np.ndarray
     for line, (name, (rows, masks)) in zip(axes, drawn.items(), strict=True):
         for axis, row in zip(line, rows, strict=False):
             mask = masks[row["layer"]]
-            # Four channels of one sample, two by two.
+            # Four channels of one sample, in a 2x2 grid.
             shown = _synthetic_map(*mask.shape[:2])[..., np.newaxis] * mask
             frame = [np.pad(c, 1, constant_values=np.nan) for c in np.moveaxis(shown, -1, 0)]
             frame += [np.full_like(frame[0], np.nan)] * (4 - len(frame))
@@ -203,6 +203,6 @@ def _describe_drop(row: dict[str, Any]) -> str:
 
 
 def _synthetic_map(height: int, width: int) -> np.ndarray:
-    """Return a hill, highest in the middle, above 0.4 everywhere: what is dropped is black."""
+    """Return a hill, highest in the middle, above 0.4 everywhere: only dropped units are black."""
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     return 0.4 + 0.6 * np.exp(-2 * (rows**2 + columns**2))

@@ -21,7 +21,8 @@ def score(
 
     Returns:
         loss (mean cross entropy in nats) and, from 0 to 1, accuracy, top_k_accuracy,
-        superclass_accuracy (of the likeliest class's superclass), calibration_error.
+        superclass_accuracy (whether the most likely class has the right superclass),
+        calibration_error.
     """
     predicted = log_probabilities.argmax(axis=1)
     picked = log_probabilities[np.arange(len(labels)), labels].astype(np.float64)
@@ -43,9 +44,9 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
 
 
 def calibration_table(log_probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """Return confidence, accuracy and count of the images in each of 15 bins of confidence.
+    """Return confidence, accuracy and image count for each of 15 bins of confidence.
 
-    The confidence is the probability of the likeliest class; bins without images are left out.
+    Confidence is the probability of the most likely class; bins without images are left out.
     """
     confidence = np.exp(log_probabilities.max(axis=1).astype(np.float64))
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -57,7 +58,7 @@ def calibration_table(log_probabilities: np.ndarray, labels: np.ndarray) -> pd.D
 
 
 def calibration_error(table: pd.DataFrame) -> float:
-    """Return the expected calibration error: mean gap of accuracy and confidence, 0 to 1."""
+    """Return the expected calibration error: mean gap between accuracy and confidence, 0 to 1."""
     gaps = (table["accuracy"] - table["confidence"]).abs()
     return float(np.average(gaps, weights=table["count"]))
 
@@ -65,11 +66,11 @@ def calibration_error(table: pd.DataFrame) -> float:
 def superclass_confusion(
     predicted: np.ndarray, labels: np.ndarray, metadata: dict[str, Any]
 ) -> pd.DataFrame:
-    """Return the percentage of each actual superclass (row) that is taken for each other (column).
+    """Return the percentage of each actual superclass (row) predicted as each superclass (column).
 
     Args:
         predicted, labels: (n,) classes.
-        metadata: of the prepared data, with the superclasses, in whose order the table is.
+        metadata: of the prepared data; its order of superclasses is the table's.
     """
     names = metadata["superclass_names"]
     of_class = np.array(names)[metadata["superclass_of"]]

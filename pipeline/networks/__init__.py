@@ -1,4 +1,4 @@
-"""The networks: each file here is one, found by its name; `shared` holds what they are built of."""
+"""The networks. Each file here is one, found by its name; `shared` has their building blocks."""
 
 import importlib
 import pkgutil
@@ -18,13 +18,13 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Network:
-    """A network, as its file declares it under the name NETWORK.
+    """A network; its file assigns one to the name NETWORK.
 
     Attributes:
-        display_name: its name for people, in reports and MLflow.
+        display_name: its name in reports and in MLflow.
         params: the type of its resolved recipe; its section of params.yaml has the file's name.
-        build: makes an untrained Keras model of that recipe and a number of classes. The model
-            takes (batch, 32, 32, 3) sharpened pixels 0..255 and gives (batch, classes) float32
+        build: makes an untrained Keras model from a recipe and the number of classes. The model
+            takes (batch, 32, 32, 3) prepared pixels 0..255 and returns (batch, classes) float32
             logits, not probabilities.
     """
 
@@ -35,7 +35,7 @@ class Network:
 
 @cache
 def network_names() -> tuple[str, ...]:
-    """Return the names of all networks: the files of this folder."""
+    """Return the names of all networks, which are the names of the files in this folder."""
     modules = pkgutil.iter_modules([str(FOLDER)])
     return tuple(sorted(module.name for module in modules if not module.ispkg))
 
@@ -44,21 +44,21 @@ def find_network(name: str) -> Network:
     """Return the declaration of a network.
 
     Raises:
-        UserError: its file cannot be imported, or declares none.
+        UserError: its file cannot be imported, or does not define NETWORK.
     """
     with code_errors(name):
         declared = getattr(importlib.import_module(f"{__name__}.{name}"), "NETWORK", None)
     if not isinstance(declared, Network):
         raise UserError(
-            f"{FOLDER / name}.py declares no NETWORK = Network(...); CONTRIBUTING.md shows the "
-            "file of a network"
+            f"{FOLDER / name}.py does not define NETWORK = Network(...); CONTRIBUTING.md shows an "
+            "example"
         )
     return declared
 
 
 @contextmanager
 def code_errors(name: str) -> Iterator[None]:
-    """Turn an error in the code of a network's file into a UserError with file and line."""
+    """Turn an error in the code of a network's file into a UserError that names file and line."""
     file = FOLDER / f"{name}.py"
     try:
         yield
@@ -72,5 +72,5 @@ def code_errors(name: str) -> Iterator[None]:
 
 
 def display_name(name: str) -> str:
-    """Return a network's name for people."""
+    """Return a network's display name."""
     return find_network(name).display_name

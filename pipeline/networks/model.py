@@ -7,7 +7,7 @@ from pipeline.networks import Network
 
 
 class ModelParams(ConvNetParams):
-    """The resnet and its recipe."""
+    """The resnet's recipe."""
 
     skip_connections: bool
     image_relu: bool

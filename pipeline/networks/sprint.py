@@ -1,6 +1,6 @@
-"""A small residual network made for few operations: few layers, wide where the maps are small.
+"""A small residual network for little compute: few layers, wide only where the maps are small.
 
-After the residual networks of the speed runs on CIFAR (reports/recipe/published.csv).
+It follows the residual networks of CIFAR speed records (reports/recipe/published.csv).
 """
 
 from typing import Any, Literal
@@ -12,14 +12,12 @@ from pipeline.networks import Network
 
 
 class SprintParams(ConvNetParams):
-    """The network and its recipe, with the shape's defaults."""
+    """The network's recipe, with defaults for its shape."""
 
     width: Width = 1.0
     stem_filters: Count = 32  # of the first convolution, 3x3
     activation: Literal["relu", "gelu"] = "gelu"
-    filters: list[Count] = Field(
-        [96, 192, 384]
-    )  # of the stages, each of which halves the feature map
+    filters: list[Count] = Field([96, 192, 384])  # one per stage; each stage halves the feature map
     kernel_sizes: list[Count] = Field([3, 3, 3])
     pool_size: Count = 2
     pool_stride: Count = 2
@@ -33,7 +31,7 @@ class SprintParams(ConvNetParams):
 
 
 def build(params: SprintParams, classes: int) -> Any:
-    """Build a stem, stages that halve the maps, each with one residual block, and their mean."""
+    """Build a stem, stages that halve the maps (one residual block each), and a global average."""
     from keras import layers
 
     from pipeline.networks.shared import blocks

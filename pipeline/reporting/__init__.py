@@ -1,1 +1,1 @@
-"""The comparison of all trainings, and the page that shows it."""
+"""Compare all trainings and write the report."""

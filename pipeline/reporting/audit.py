@@ -1,9 +1,9 @@
-"""The predictions behind a report, in one small file for git: whoever doubts can recompute.
+"""The predictions behind a report, in one file small enough for git, so that anyone can check it.
 
-`reports/predictions.npz` holds, without the images and their labels: `names` like
-`this run/resnet/dropblock/0` (experiment, network, variant, seed), `rows` (the row of each name;
-experiments that share a training share its row), `predicted` (rows, images) classes, and `right`,
-the same shape packed to bits, whether that class is correct.
+`reports/predictions.npz` contains no images or labels, but: `names` like
+`this run/resnet/dropblock/0` (experiment, network, variant, seed); `rows`, the row of each name
+(experiments that share a training share its row); `predicted`, (rows, images) classes; and
+`right`, of the same shape but packed to bits: whether each class is correct.
 """
 
 import io
@@ -19,7 +19,7 @@ THIS_RUN = "this run"
 
 
 class Answers(NamedTuple):
-    """What one training says of the test images: (n,) classes, and whether they are correct."""
+    """A training's answers on the test images: (n,) classes, and whether they are right."""
 
     predicted: np.ndarray
     right: np.ndarray
@@ -36,7 +36,7 @@ def answers_of(results: Results) -> dict[str, Answers]:
 
 
 def save_answers(file: Path, answers: dict[str, Answers]) -> None:
-    """Write all answers, those that are the same once."""
+    """Write all answers; identical answers are stored once."""
     rows: dict[bytes, int] = {}
     unique, places = [], []
     for found in answers.values():
@@ -56,7 +56,7 @@ def save_answers(file: Path, answers: dict[str, Answers]) -> None:
 
 
 def read_answers(content: bytes) -> dict[str, Answers]:
-    """Read what save_answers wrote; nothing from what is no such file."""
+    """Read what save_answers wrote; {} if the content is not such a file."""
     try:
         with np.load(io.BytesIO(content)) as saved:
             predicted = saved["predicted"]

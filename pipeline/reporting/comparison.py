@@ -1,14 +1,14 @@
 """Is one network better than the other, by how much, and how sure is that?
 
-Pure functions of correct answers and of differences by seed. Three different questions:
+Pure functions of correct answers and of differences by seed. They answer three questions:
 
-- About the two *fitted models* of one seed: their answers on the same test images are paired, which
-  McNemar's test uses.
-- About the two *methods* on these test images: another seed would give other models. The seeds,
-  paired across the networks, are what is sampled: Student's t over their differences gives the
-  interval, all flips of their signs the p-value.
-- About the methods on other test images of the same kind: the images are a sample as well, and
-  their variance is added to that of the seeds.
+- About the two *fitted models* of one seed: their answers on the same test images are paired, so
+  McNemar's test applies.
+- About the two *methods* on these test images: another seed would give other models. The seeds are
+  the sample, paired across the networks: Student's t over their differences gives the interval,
+  flips of the differences' signs give the p-value.
+- About the methods on other test images of the same kind: the images are a sample too, and their
+  variance is added to that of the seeds.
 """
 
 import itertools
@@ -22,8 +22,8 @@ from scipy import stats
 SEEDS_NEEDED = 6  # the smallest two-sided p of n sign flips is 2 / 2^n: 0.0625 for 5, 0.03125 for 6
 LEVEL = 0.05
 CONFIDENCE = 0.95
-ALL_FLIPS = 13  # seeds up to which all 2^n flips of the signs are looked at
-SAMPLED_FLIPS = 10_000  # beyond, so many, with that of the data among them
+ALL_FLIPS = 13  # up to this many seeds, all 2^n sign flips are enumerated
+SAMPLED_FLIPS = 10_000  # for more seeds, this many random ones, among them the data's own
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,23 @@ class Interval:
         return self.low > 0 or self.high < 0
 
     def of_accuracy(self) -> "Interval":
-        """Return it within 0 and 1, beyond which Student's t reaches for an accuracy near them."""
+        """Return the interval clipped to 0..1; near these Student's t can go beyond them."""
         low, high = np.clip([self.low, self.high], 0.0, 1.0)
         return Interval(self.mean, float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of two methods in accuracy, the other minus the reference, from -1 to 1.
+    """The difference in accuracy of two methods, other minus reference, from -1 to 1.
 
     Attributes:
-        difference: over the paired seeds, on these test images. Of a single seed: of these two
-            fitted models, over the test images.
-        new_images: the same for other test images of the same kind too; None for a single seed.
-        image_error: the standard error that the choice of test images adds, whatever the seeds; 0
-            for a single seed.
-        by_seed: of each seed.
-        p_value: two-sided, of sign flips over the seeds, on these test images.
+        difference: mean and interval over the paired seeds, on these test images. With a single
+            seed: over the test images, for these two fitted models.
+        new_images: mean and interval for other test images too; None for a single seed.
+        image_error: the standard error that the choice of test images adds, for any number of
+            seeds; 0 for a single seed.
+        by_seed: the difference of each seed.
+        p_value: two-sided, from sign flips over the seeds, on these test images.
     """
 
     difference: Interval
@@ -72,13 +72,13 @@ class Comparison:
 
     @property
     def spread(self) -> float:
-        """The standard deviation of the seeds' differences; NaN for a single one."""
+        """The standard deviation of the seeds' differences; NaN for a single seed."""
         values = list(self.by_seed.values())
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
     @property
     def images_dominate(self) -> bool:
-        """Whether the choice of test images is the larger part of the uncertainty about others."""
+        """Whether the test images add more to the uncertainty about other images than the seeds."""
         return self.seeds > 1 and self.image_error > self.spread / self.seeds**0.5
 
     @property
@@ -109,20 +109,20 @@ def compare(reference: np.ndarray, other: np.ndarray, seeds: list[int]) -> Compa
         crossed_interval(paired) if several else None,
         variances_of_mean(paired)[1] ** 0.5 if several else 0.0,
         dict(zip(seeds, by_seed.tolist(), strict=True)),
-        # In whole images, whose sums are exact: flips that tie would else depend on the order.
+        # Whole numbers of images have exact sums; rounding would otherwise break ties of flips.
         sign_flip_p_value(paired.sum(axis=1)),
     )
 
 
 def paired_differences(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return -1, 0 or 1 for each seed and image: the other's booleans minus the reference's."""
+    """Return -1, 0 or 1 per seed and image: the other's correctness minus the reference's."""
     return other.astype(np.int8) - reference.astype(np.int8)
 
 
 def interval(values: np.ndarray) -> Interval:
     """Return the mean of (seeds, images) values with its 95 % interval.
 
-    Student's t over the means of the seeds; of a single seed, over the images.
+    Student's t over the means of the seeds; with a single seed, over the images.
     """
     return t_interval(values.mean(axis=1) if len(values) > 1 else values[0])
 
@@ -143,10 +143,10 @@ def t_interval(values: np.ndarray) -> Interval:
 def crossed_interval(values: np.ndarray) -> Interval:
     """Return the mean of (seeds, images) values with an interval for other seeds and images.
 
-    The variance of the mean is that of the seeds plus that of the images (see variances_of_mean);
-    its degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946). It is never narrower
-    than that for other seeds alone, which Satterthwaite's could be by chance with two or three. For
-    two seeds or more.
+    The variance of the mean is the seeds' part plus the images' part (see variances_of_mean), with
+    Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). With two or three seeds this
+    interval could by chance be narrower than the one for other seeds alone; it is then widened to
+    that one. Needs at least two seeds.
     """
     seeds, images = values.shape
     seed_part, image_part = variances_of_mean(values)
@@ -158,10 +158,10 @@ def crossed_interval(values: np.ndarray) -> Interval:
 
 
 def variances_of_mean(values: np.ndarray) -> tuple[float, float]:
-    """Return what seeds and images add to the variance of the mean of (seeds, images) values.
+    """Return how much seeds and images each add to the variance of the mean of the values.
 
-    Two-way random effects (seeds crossed with images): what one image varies from seed to seed is
-    in the seeds' part, and is taken out of the images' part, which is not below zero.
+    Two-way random effects, (seeds, images) crossed: how an image varies from seed to seed belongs
+    to the seeds' part and is subtracted from the images' part, which is at least zero.
     """
     seeds, images = values.shape
     of_seeds, of_images, grand = values.mean(axis=1), values.mean(axis=0), values.mean()
@@ -181,28 +181,28 @@ def _around(mean: float, variance: float, freedom: float) -> Interval:
 
 
 def sign_flip_p_value(differences: np.ndarray) -> float:
-    """Return the two-sided p-value of (n,) paired differences, by all flips of their signs.
+    """Return the two-sided sign-flip p-value of (n,) paired differences.
 
-    Under the null hypothesis that the two methods are alike, each difference is as likely as its
-    opposite. Beyond 13 seeds the flips are sampled. A single one says nothing: 1.
+    Under the null hypothesis that the methods are equally good, each difference is as likely as its
+    negative. Above 13 seeds the flips are sampled. A single difference always gives 1.
     """
     return float(max_t_p_values(np.asarray(differences)[:, np.newaxis])[0])
 
 
 def max_t_p_values(differences: np.ndarray) -> np.ndarray:
-    """Return the p-value of each contrast, adjusted for all of them being looked at.
+    """Return each contrast's p-value, adjusted for testing all of them (Westfall-Young max-T).
 
-    The signs of whole seeds are flipped, for all contrasts together, and the largest statistic of
-    each flip is what a contrast's own is held against, step by step downwards (Westfall and Young,
-    1993). The statistic rises with Student's t, and is 0 where all differences are.
+    Each flip changes the signs of whole seeds, in all contrasts at once. A contrast's statistic is
+    compared with the largest statistic of each flip, in the step-down procedure of Westfall and
+    Young (1993). The statistic increases with Student's t; it is 0 if all differences are 0.
 
     Args:
-        differences: (seeds, contrasts), best as whole numbers of images, whose sums are exact.
+        differences: (seeds, contrasts), preferably whole numbers of images, whose sums are exact.
     """
     norms = np.sqrt((differences.astype(float) ** 2).sum(axis=0))
     sums = np.abs(sign_flips(len(differences)) @ differences.astype(float))
     statistics = sums / np.where(norms > 0, norms, 1)
-    order = np.argsort(-statistics[0], kind="stable")  # the first flip is none: the data
+    order = np.argsort(-statistics[0], kind="stable")  # the first flip changes no sign: the data
     largest_left = np.maximum.accumulate(statistics[:, order[::-1]], axis=1)[:, ::-1]
     reached = largest_left >= statistics[0, order] - 1e-9
     p_values = np.empty(len(order))
@@ -212,9 +212,9 @@ def max_t_p_values(differences: np.ndarray) -> np.ndarray:
 
 @cache
 def sign_flips(count: int) -> np.ndarray:
-    """Return flips of so many signs, (flips, count) of 1 and -1, the first of them all 1.
+    """Return flips of `count` signs: (flips, count) of 1 and -1; the first row is all 1.
 
-    All 2^count, or beyond 13 a sample of them.
+    All 2^count flips, or for more than 13 signs a random sample.
     """
     if count <= ALL_FLIPS:
         return np.array(list(itertools.product([1.0, -1.0], repeat=count)))
@@ -230,14 +230,14 @@ def mcnemar(reference: np.ndarray, other: np.ndarray) -> tuple[int, int, float]:
         reference, other: (images,) booleans of correct answers.
 
     Returns:
-        How many images only the reference, and only the other has right, and the two-sided p.
+        How many images only the reference and only the other has right, and the two-sided p-value.
     """
     only_reference, only_other = int((reference & ~other).sum()), int((other & ~reference).sum())
     return only_reference, only_other, sign_test(only_reference, only_other)
 
 
 def sign_test(fewer: int, more: int) -> float:
-    """Return the exact two-sided p-value that both outcomes are equally likely; 1 for none."""
+    """Return the exact two-sided p-value of equally likely outcomes; 1 if there are none."""
     return float(stats.binomtest(fewer, fewer + more).pvalue) if fewer + more else 1.0
 
 
@@ -247,10 +247,10 @@ def compare_classes(
     """Compare (seeds, images) booleans of correct answers class by class.
 
     Returns:
-        A row for each class with test images, by difference: class, accuracy of both and their
-        difference in percent, the p-value of a sign test over the images that the two have right
-        in a different number of seeds, and `significant`, where the false discovery rate over
-        all classes is held at 5 % (Benjamini and Hochberg). It speaks of these fitted models.
+        A row per class that has test images, sorted by difference: class, both accuracies and their
+        difference in percent; the p-value of a sign test over the images that the two have right in
+        different numbers of seeds; and `significant`, at a false discovery rate of 5 % over all
+        classes (Benjamini and Hochberg). The tests are about these fitted models only.
     """
     votes = other.sum(axis=0) - reference.sum(axis=0)
     table = pd.DataFrame(

@@ -1,7 +1,7 @@
-"""Experiments compared: each network's settings, and their differences from a reference.
+"""Compare experiments: each network's settings, and their differences from a reference.
 
-Trainings that differ in the seed alone are one setting, whichever experiments they were made in;
-settings are compared over the seeds that they share, all of them at once.
+Trainings that differ only in the seed form one setting, even if they belong to different
+experiments. Settings are compared over the seeds that they share, and all are tested at once.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ class Result(NamedTuple):
     """An experiment's result.
 
     Attributes:
-        params: params.yaml by section, of whatever version.
+        params: params.yaml by section, from any version of this project.
         summary: its comparison.json.
     """
 
@@ -37,13 +37,13 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """All that trainings have in common whose seeds alone differ, over all experiments.
+    """The trainings that differ only in the seed, over all experiments.
 
     Attributes:
-        numbers: the params that decide the training.
-        experiments: their names, that of the reference first.
-        right: the correct test images of each seed.
-        images: how many test images there are.
+        numbers: the params that determine the training.
+        experiments: the experiments' names, the reference first.
+        right: the number of correct test images, by seed.
+        images: the number of test images.
     """
 
     network: str
@@ -60,12 +60,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A setting minus its network's reference, over the seeds that both have.
+    """A setting minus the reference setting of its network, over the seeds that both have.
 
     Attributes:
-        by_seed: the difference in accuracy of each shared seed, from -1 to 1.
-        p_value: adjusted for all contrasts of the family; None for one that stands apart, because
-            it has fewer seeds.
+        by_seed: the difference in accuracy for each shared seed, from -1 to 1.
+        p_value: adjusted for all contrasts of the family; None for a contrast outside the family,
+            which has fewer seeds.
     """
 
     setting: Setting
@@ -75,20 +75,20 @@ class Contrast:
 
     @property
     def difference(self) -> Interval:
-        """The mean with Student's t interval, not adjusted; NaN bounds for a single seed."""
+        """The mean with an unadjusted Student's t interval; NaN bounds for a single seed."""
         return t_interval(np.array(list(self.by_seed.values())))
 
     @property
     def label(self) -> str:
-        """What is other than in the reference, like `drop_block_size 7`."""
+        """What differs from the reference, like `drop_block_size 7`."""
         return describe_change(self.setting.numbers, self.reference.numbers)
 
 
 class Lead(NamedTuple):
-    """One network's setting minus another network's, both of the same experiment.
+    """One network's setting minus another network's in the same experiment.
 
     Attributes:
-        changed: what is other in the two than in the reference; nothing where all is the same.
+        changed: what differs in the two settings from the reference; empty if nothing does.
     """
 
     changed: str
@@ -100,13 +100,13 @@ class Contrasts:
     """All contrasts with the reference.
 
     Attributes:
-        settings: of all networks.
+        settings: those of all networks.
         reference: the name of the experiment that the others are compared with.
         seeds: those that all contrasts of the family share.
-        family: the contrasts that are tested at once.
-        apart: those with fewer seeds.
-        leads: of the other networks over the first one, in each experiment; all tested at once too.
-        unlike: the experiments whose results differ from an earlier one's of the same training.
+        family: the contrasts that are tested together.
+        apart: contrasts with fewer seeds, which are not tested.
+        leads: the other networks minus the first one, in each experiment; also tested together.
+        unlike: experiments whose results differ from an earlier experiment's for the same training.
     """
 
     settings: list[Setting] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Contrasts:
 
 
 def contrast(results: list[Result], reference: str | None) -> Contrasts:
-    """Contrast all settings with those of one experiment.
+    """Compare all settings with those of one experiment.
 
     Args:
         results: on the same data, at least one.
@@ -132,7 +132,7 @@ def contrast(results: list[Result], reference: str | None) -> Contrasts:
     chosen = reference or names[0]
     if chosen not in names:
         raise UserError(
-            f"--reference {chosen}: no experiment on this data is called that; there are "
+            f"--reference {chosen}: there is no such experiment on this data; known: "
             f"{', '.join(names)}"
         )
     ordered = sorted(results, key=lambda result: result.name != chosen)
@@ -158,9 +158,9 @@ def contrast(results: list[Result], reference: str | None) -> Contrasts:
 
 
 def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
-    """Return each network's settings, and the experiments that do not agree with an earlier one.
+    """Return each network's settings, and the experiments that contradict an earlier one.
 
-    What was trained twice with other results, as on another machine, counts as first seen.
+    If the same training has different results, as from another machine, the first one seen counts.
     """
     settings: dict[tuple[str, str], Setting] = {}
     unlike: list[str] = []
@@ -182,7 +182,7 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
 
 
 def numbers_of(result: Result, network: str) -> Numbers:
-    """Return the params that decide a network's trainings, with the block size `off` for none."""
+    """Return the params that determine a network's trainings; block size `off` if no DropBlock."""
     section = result.summary["sections"][network]
     variant: Variant = (result.params["train"].get("variants") or ["dropblock"])[0]
     numbers = settings_of(result.params, Training(section, variant, 0))
@@ -215,13 +215,13 @@ def _leads(
 
 
 def _order(setting: Setting, reference: Setting) -> list[tuple[str, tuple[float, str]]]:
-    """Return what sorts settings: the reference, then by what is other in them and its size."""
+    """Return a sort key: what differs from the reference, and its value."""
     keys = sorted(differing([reference.numbers, setting.numbers]))
     return [(key, by_size(str(setting.numbers[key]))) for key in keys if key in setting.numbers]
 
 
 def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setting]) -> str:
-    """Say what is other in two settings than in the reference; nothing where all is the same."""
+    """Say what differs in two settings from the reference; an empty text if nothing does."""
     return "; ".join(
         f"{s.network}: {describe_change(s.numbers, of_reference[s.network].numbers)}"
         for s in (first, other)
@@ -230,17 +230,18 @@ def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setti
 
 
 def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> tuple[list[int], list[Contrast]]:
-    """Contrast each setting with its reference, p-values adjusted for all that are looked at.
+    """Compare each setting with its reference, with p-values adjusted for all pairs.
 
     Returns:
-        The seeds that those share, and a contrast of each pair; one with fewer seeds has no p.
+        The seeds shared by the adjusted pairs, and a contrast per pair; one with fewer seeds has
+        no p-value.
     """
     shared = [sorted(set(s.right) & set(r.right)) for s, r in pairs]
     seeds = largest_common(shared)
     family = [i for i, common in enumerate(shared) if seeds and set(seeds) <= set(common)]
     p_values = {}
     if family:
-        # In whole images, whose sums are exact.
+        # Whole numbers of images, because their sums are exact.
         counts = [[s.right[seed] - r.right[seed] for s, r in (pairs[i] for i in family)]
                   for seed in seeds]  # fmt: skip
         p_values = dict(zip(family, max_t_p_values(np.array(counts)).tolist(), strict=True))
@@ -251,7 +252,7 @@ def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> tuple[list[int], l
 
 
 def largest_common(shared: list[list[int]]) -> list[int]:
-    """Return the most seeds that any contrast has, at a tie those that most contrasts have."""
+    """Return the largest set of seeds that a contrast has; at a tie, the most frequent one."""
     if not any(shared):
         return []
     counts = Counter(tuple(seeds) for seeds in shared)
@@ -264,20 +265,20 @@ def _by_seed(setting: Setting, reference: Setting, seeds: list[int]) -> dict[int
 
 
 def differing(settings: list[Numbers]) -> list[str]:
-    """Return the keys whose values are not the same in all settings, in order."""
+    """Return the keys whose values differ between the settings, in order."""
     keys = list(dict.fromkeys(key for numbers in settings for key in numbers))
     return [key for key in keys if len({str(numbers.get(key)) for numbers in settings}) > 1]
 
 
 def describe_change(numbers: Numbers, reference: Numbers) -> str:
-    """Say what is other than in the reference; that it is the code where no number is."""
+    """Say what differs from the reference; if no param does, that the code or versions do."""
     keys = [key for key in differing([reference, numbers]) if key in numbers]
     said = [NO_DROPBLOCK if numbers[key] == OFF else f"{key} {numbers[key]}" for key in keys]
-    return ", ".join(said) or "same numbers, other code or library versions"
+    return ", ".join(said) or "same params, different code or library versions"
 
 
 def describe_contrasts(found: Contrasts) -> dict[str, Any]:
-    """Return what is contrasted with what, over which seeds, and what comes of it, for JSON."""
+    """Return all contrasts, their seeds and their results, for JSON."""
     return {
         "reference": found.reference,
         "seeds": found.seeds,

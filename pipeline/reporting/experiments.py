@@ -15,12 +15,12 @@ ALONE = (
     "run -S model.drop_block_size=7` adds an experiment with another setting."
 )
 SETTINGS_ABOUT = "Each combination of params that was trained, with its accuracy."
-LEADS_ABOUT = "The difference between the networks within each experiment."
+LEADS_ABOUT = "How much better one network is than the other, in each experiment."
 SETTINGS_NOTE = (
     "Trainings that differ only in the seed share a row, even if they belong to different "
     "experiments; the columns are the params that differ between rows. Accuracies are means over "
     "the seeds with Student's t intervals (95 %). *Overlapping intervals do not mean that two "
-    "settings are alike*: compare their differences, paired over the seeds, instead."
+    "settings are equal*: compare their differences, paired over the seeds, instead."
 )
 CONTRAST_NOTE = (
     "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
@@ -38,13 +38,13 @@ APART_NOTE = (
     "but no adjusted p-value."
 )
 UNLIKE_NOTE = (
-    "Left out: {names}. The same training gave other results in an earlier experiment, perhaps on "
-    "another machine."
+    "Left out: {names}, because the same training has different results in an earlier experiment, "
+    "perhaps from another machine."
 )
 
 
 def make_page(found: Contrasts, x: str) -> Page:
-    """Show the contrasts with the reference, the networks in each experiment, and all settings.
+    """Make the page: contrasts with the reference, networks per experiment, and all settings.
 
     Args:
         x: the param to plot accuracy against.
@@ -72,7 +72,7 @@ def make_page(found: Contrasts, x: str) -> Page:
 
 
 def horizontal(settings: list[Setting], wanted: str) -> str:
-    """Return the param to plot against: the wanted one, or one that varies where it does not."""
+    """Return the param to plot against: the wanted one, or if it does not vary, one that does."""
     if len({value_of(setting, wanted) for setting in settings} - {ABSENT}) > 1:
         return wanted
     varying = [
@@ -95,24 +95,23 @@ def contrast_parts(found: Contrasts) -> list[Part]:
 
 
 def conclude(found: Contrasts) -> str:
-    """Say in a sentence which of the contrasts are more than chance."""
+    """Say in one sentence which contrasts are significant."""
     keys = sorted({key for c in found.family for key in _changed_keys(c)})
     varied, change = listed(keys) if keys else "the code", "change" if len(keys) > 1 else "changes"
     effect = f"{varied} {change} the mean test accuracy"
     seeds = len(found.seeds)
     if seeds < SEEDS_NEEDED:
         return (
-            f"Not enough seeds to say whether {effect}: over {counted(seeds, 'shared seed')} no p "
-            f"can fall below {min(1.0, 2 / 2**seeds):.3g}, and a verdict at {LEVEL} takes "
+            f"Not enough seeds to say whether {effect}: with {counted(seeds, 'shared seed')} no p "
+            f"can fall below {min(1.0, 2 / 2**seeds):.3g}, and p below {LEVEL} needs at least "
             f"{SEEDS_NEEDED} seeds."
         )
     shown = [c for c in found.family if c.p_value is not None and c.p_value < LEVEL]
     if not shown:
         smallest = min(c.p_value for c in found.family if c.p_value is not None)
         return (
-            f"No evidence that {effect}: the smallest adjusted p of "
-            f"{counted(len(found.family), 'contrast')} is {format_p(smallest)}, over {seeds} "
-            "shared seeds."
+            f"No evidence that {effect}: over {seeds} shared seeds, the smallest adjusted p of "
+            f"{counted(len(found.family), 'contrast')} is {format_p(smallest)}."
         )
     said = [
         f"{c.setting.network}, {c.label}: {100 * c.difference.mean:+.1f} points "
@@ -121,7 +120,7 @@ def conclude(found: Contrasts) -> str:
     ]
     others = len(found.family) - len(shown)
     text = f"Shown to differ from {found.reference} over {seeds} shared seeds: {'; '.join(said)}."
-    rest = f" For the other {others}, neither a difference nor likeness is shown." if others else ""
+    rest = f" For the other {others}, neither a difference nor equality is shown." if others else ""
     return text + rest
 
 
@@ -138,7 +137,7 @@ def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
 
 
 def leads_table(found: Contrasts) -> pd.DataFrame:
-    """Return a row for each lead of a network over the first one, in points."""
+    """Return a row for each network's difference from the first network, in points."""
     contrasts = [lead.contrast for lead in found.leads]
     changed = [lead.changed or f"as in {found.reference}" for lead in found.leads]
     table = _in_points(contrasts).set_axis(pd.Index(changed, name="experiments"))
@@ -152,7 +151,7 @@ def _in_points(contrasts: list[Contrast]) -> pd.DataFrame:
             "seeds shared": counted_seeds(c.by_seed),
             "difference of each": ", ".join(f"{100 * d:+.1f}" for d in c.by_seed.values()),
             "mean": f"{100 * c.difference.mean:+.2f}",
-            "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none of one seed",
+            "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none (one seed)",
             "adjusted p": format_p(c.p_value) if c.p_value is not None else "none",
         }
         for c in contrasts
@@ -161,7 +160,7 @@ def _in_points(contrasts: list[Contrast]) -> pd.DataFrame:
 
 
 def settings_table(settings: list[Setting]) -> pd.DataFrame:
-    """Return a row for each setting: the numbers that differ within its network, its accuracy."""
+    """Return a row per setting: the params that vary within its network, and its accuracy."""
     rows = []
     for network in dict.fromkeys(s.network for s in settings):
         mine = [s for s in settings if s.network == network]
@@ -177,7 +176,7 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
                     "test accuracy, %": f"{100 * found.mean:.1f}",
                     "95 % interval": between(found.of_accuracy(), ".1f")
                     if several
-                    else "none of one seed",
+                    else "none (one seed)",
                     "experiments": ", ".join(setting.experiments),
                 }
             )

@@ -1,4 +1,4 @@
-"""Everything that the sections of the report show, computed once."""
+"""Everything that the report's sections show, computed once."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ from pipeline.settings.params import Params
 
 @dataclass(frozen=True)
 class Findings:
-    """The results of this run, and what they say of the networks.
+    """The results of this run, and the comparisons of its networks.
 
     Attributes:
         everything: the results of all variants.
-        results: those of the first variant, which the report is about.
-        comparisons: of the other networks, by their names, with the first network.
+        results: the results of the first variant, which the report is about.
+        comparisons: each other network's comparison with the first network, by name.
     """
 
     params: Params
@@ -37,9 +37,9 @@ def find(params: Params) -> Findings:
 
 
 def compare_networks(results: Results) -> dict[str, Comparison]:
-    """Compare each network with the first over their paired seeds, where all is finite.
+    """Compare each network with the first over their paired seeds, unless one diverged.
 
-    Nothing is compared where the test images were not scored: that is for choosing a recipe.
+    Nothing is compared if the test images were not scored: such runs only serve to choose a recipe.
     """
     if results.scored != "test":
         return {}
@@ -56,7 +56,7 @@ def compare_networks(results: Results) -> dict[str, Comparison]:
 
 
 def summarise(findings: Findings) -> dict[str, Any]:
-    """Collect the figures by which experiments are compared with each other."""
+    """Collect the numbers by which experiments are compared."""
     results = findings.results
     settings = results.metrics.groupby("network", sort=False)["training"].first().map(setting_of)
     return {
@@ -73,7 +73,7 @@ def summarise(findings: Findings) -> dict[str, Any]:
 
 
 def describe_accuracy(results: Results, name: str) -> dict[str, Any]:
-    """Return a network's test accuracy with its interval, and each seed's correct images."""
+    """Return a network's accuracy with its interval, and each seed's number of correct images."""
     seeds = results.seeds(name)
     hits = results.hits(name, seeds)
     right = hits.sum(axis=1).tolist()

@@ -1,4 +1,4 @@
-"""How the report writes numbers: means with spread, intervals, p-values, lists of seeds."""
+"""Format numbers for the report: means with spread, intervals, p-values, lists of seeds."""
 
 from collections.abc import Iterable
 
@@ -8,11 +8,11 @@ import pandas as pd
 from pipeline.reporting.comparison import Interval, interval
 from pipeline.reporting.results import Results
 
-UNEVEN = 0.1  # standard deviation of the speed, by its mean, beyond which minutes mislead
+UNEVEN = 0.1  # the speed's standard deviation divided by its mean; above it, minutes mislead
 
 
 def mean_and_spread(values: pd.Series, form: str) -> str:
-    """Write a mean with its standard deviation, where there are several different values."""
+    """Format a mean, with the standard deviation if the values differ."""
     mean = form.format(values.mean())
     return mean if values.nunique() <= 1 else f"{mean} ± {form.format(values.std())}"
 
@@ -21,9 +21,9 @@ Rows = dict[str, tuple[str, str, float]]  # label: column of the metrics, form, 
 
 
 def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:
-    """Return a table with a column for each network: means and deviations over its seeds.
+    """Return a table with a column per network: means and standard deviations over its seeds.
 
-    Rows whose column there is not are left out.
+    Rows whose metric does not exist are left out.
     """
     cells = {
         label: {
@@ -37,7 +37,7 @@ def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:
 
 
 def format_p(p_value: float) -> str:
-    """Write a p-value with three digits, tiny ones as a bound."""
+    """Format a p-value with three digits; tiny ones as `< 0.001`."""
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
@@ -54,13 +54,13 @@ def in_points(differences: np.ndarray) -> str:
 
 
 def between(found: Interval, form: str = "+.1f", sign: int = 1) -> str:
-    """Write the bounds of an interval in percent or points, of the opposite where sign is -1."""
+    """Format an interval's bounds in percent or points; sign -1 negates the interval."""
     low, high = sorted(100 * sign * bound for bound in (found.low, found.high))
     return f"{low:{form}} to {high:{form}}"
 
 
 def interval_note(seeds: int) -> str:
-    """Say what the intervals of a table or a figure are about."""
+    """Say what the intervals of a table or figure cover."""
     if seeds == 1:
         return (
             "The 95 % intervals are over the test images, for the networks of this one seed: they "
@@ -70,19 +70,19 @@ def interval_note(seeds: int) -> str:
 
 
 def describe_seeds(results: Results) -> str:
-    """Say over which seeds the tables' figures are."""
+    """Say over which seeds the tables' numbers are computed."""
     seeds = {name: ", ".join(map(str, results.seeds(name))) for name in results.names}
     if len(set(seeds.values())) == 1:
         listed = next(iter(seeds.values()))
     else:
         listed = "; ".join(f"{name}: {s}" for name, s in seeds.items())
     several = any(len(results.seeds(name)) > 1 for name in results.names)
-    kind = "Means ± standard deviations over the seeds" if several else "Seed"
+    kind = "Means ± standard deviations over seeds" if several else "Results of seed"
     return f"{kind} {listed}."
 
 
 def counted_seeds(seeds: Iterable[int]) -> str:
-    """Say how many seeds, and which: `1 (seed 0)`, `6 (0 to 5)`, `3 (0, 2, 5)`."""
+    """Format the number of seeds and which they are: `1 (seed 0)`, `6 (0 to 5)`, `3 (0, 2, 5)`."""
     numbers = sorted(seeds)
     if len(numbers) == 1:
         return f"1 (seed {numbers[0]})"
@@ -92,7 +92,7 @@ def counted_seeds(seeds: Iterable[int]) -> str:
 
 
 def by_size(value: str) -> tuple[float, str]:
-    """Return what sorts values of a param: numbers by their size, `off` as 0, then words."""
+    """Return a sort key for values of a param: numbers by size, `off` as 0, then words."""
     try:
         return (0.0 if value == "off" else float(value)), value
     except ValueError:
@@ -100,32 +100,32 @@ def by_size(value: str) -> tuple[float, str]:
 
 
 def counted(count: int, what: str) -> str:
-    """Say how many of something: 1 seed, 2 seeds."""
+    """Format a count with its noun: 1 seed, 2 seeds."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def listed(names: list[str], joint: str = "and") -> str:
-    """Write `a`, `a and b`, or `a, b and c`."""
+    """Join names: `a`, `a and b`, or `a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} {joint} {last}" if most else last
 
 
 def cost(results: Results, name: str) -> str:
-    """Say what a network costs beside the reference."""
+    """Say what a network costs compared with the reference."""
     mean = results.metrics.groupby("network")[["parameters", "flops", "images_per_second"]].mean()
     mine, other = mean.loc[name], mean.loc[results.reference]
     ratio = mine / other
     return (
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "
         f"{ratio['flops']:.1f} times the FLOPs, and trains on {mine['images_per_second']:,.0f} "
-        f"images a second instead of {other['images_per_second']:,.0f}{_uneven_speed(results)}"
+        f"images per second, not {other['images_per_second']:,.0f}{_uneven_speed(results)}"
     )
 
 
 def _uneven_speed(results: Results) -> str:
-    """Warn where the same network trained at different speeds: on a busy machine, or on several."""
+    """Warn if a network trained at different speeds: on a busy machine, or on several machines."""
     speeds = results.metrics.groupby("network")["images_per_second"]
     varied = (speeds.std() / speeds.mean()).max()
     if not varied > UNEVEN:
         return ""
-    return f" (at speeds that varied by {100 * varied:.0f} %: compare the FLOPs, not the minutes)"
+    return f" (the speed varied by {100 * varied:.0f} % between seeds: compare FLOPs, not minutes)"

@@ -1,4 +1,4 @@
-"""What the report says first: who is ahead, how sure that is, and what keeps it from being sure."""
+"""The first lines of the report: who is ahead, how certain that is, and what limits it."""
 
 from pipeline.core.records import SPLIT_NAMES
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
@@ -7,22 +7,22 @@ from pipeline.reporting.flags import describe_flags
 from pipeline.reporting.formats import between, counted, format_p, listed
 from pipeline.reporting.results import Results
 
-ALIKE = 0.1  # how far the compute of two trainings may differ without being named
+ALIKE = 0.1  # relative difference in compute up to which it is not mentioned
 WITHOUT_TEST = (
-    "**No verdict: only the validation images were scored (`evaluate.test: false`), which choose a "
-    "recipe and therefore flatter it.** `dvc repro` with `evaluate.test: true` scores the test "
-    "images; nothing is trained again."
+    "**No verdict: only validation images were scored (`evaluate.test: false`). They serve to "
+    "choose recipes, so their scores are too optimistic.** `dvc repro` with `evaluate.test: true` "
+    "scores the test images without training again."
 )
 
 
 def title(results: Results) -> str:
-    """Ask the report's question."""
+    """Return the report's question, like `Baseline or resnet?`."""
     names = listed(list(results.networks), "or")
     return f"{names[0].upper()}{names[1:]}" + ("?" if len(results.networks) > 1 else "")
 
 
 def headline(findings: Findings) -> str:
-    """Say in one sentence who is ahead on the test set, and how sure that is."""
+    """Say in one sentence who is ahead on the test set, and how certain that is."""
     results, comparisons = findings.results, findings.comparisons
     source = results.metadata["params"]["source"]
     means = {name: 100 * results.hits(name, s).mean() for name, s in _shown_seeds(findings).items()}
@@ -42,7 +42,7 @@ def headline(findings: Findings) -> str:
 
 
 def _shown_seeds(findings: Findings) -> dict[str, list[int]]:
-    """Return the seeds of each network's mean: of two that are compared, the paired ones."""
+    """Return the seeds that each network's mean is over: if two are compared, the paired seeds."""
     results = findings.results
     if len(results.names) == 2 and findings.comparisons:
         paired = results.paired_seeds(*findings.comparisons)
@@ -62,16 +62,16 @@ def _ahead(comparison: Comparison, results: Results, name: str) -> str:
 
 
 def _intervals(comparison: Comparison, sign: int) -> str:
-    """Write the interval, what it is about, and the one for new images where that says more."""
+    """Format the interval and what it covers; add the interval for new images if it says more."""
     within = f"95 % interval {between(comparison.difference, '.1f', sign)}"
     if comparison.seeds == 1:
-        return f"{within} for other test images, of these two models alone"
+        return f"{within} for other test images, but only these two models"
     said = f"{within} for other seeds on these test images"
     if comparison.new_images and comparison.images_dominate:
         elsewhere = between(comparison.new_images, ".1f", sign)
         if elsewhere != between(comparison.difference, ".1f", sign):
-            return f"{said}, {elsewhere} for other images too"
-        return f"{said}, and other images too"
+            return f"{said}, and {elsewhere} if the images vary too"
+        return f"{said}, and the same if the images vary too"
     return said
 
 
@@ -83,8 +83,8 @@ def _certainty(comparison: Comparison) -> str:
         return f"{over}: too few seeds to say more"
     if not comparison.enough_seeds:
         return (
-            f"{over}: too few seeds for a verdict, and an interval over {seeds} seeds is only "
-            "valid if their differences are roughly normally distributed"
+            f"{over}: too few seeds for a verdict, and the interval over {seeds} seeds is valid "
+            "only if their differences are roughly normally distributed"
         )
     if comparison.significant:
         return f"{over}: evidence of a difference"
@@ -94,7 +94,7 @@ def _certainty(comparison: Comparison) -> str:
 
 
 def verdicts(findings: Findings) -> list[str]:
-    """Say what may be claimed of each network beside the first, a paragraph each."""
+    """Say what may be claimed about each network compared with the first, one paragraph each."""
     results, comparisons = findings.results, findings.comparisons
     if results.scored != "test":
         return [WITHOUT_TEST]
@@ -118,7 +118,7 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
     """Say what may be claimed about two methods.
 
     Args:
-        compute: of a training of `name`, by that of the reference.
+        compute: the compute of a training of `name`, divided by the reference's.
     """
     seeds, p_value = comparison.seeds, format_p(comparison.p_value)
     tested = f"p = {p_value} by sign flips over {seeds} paired seeds, on these test images"
@@ -126,7 +126,7 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
         least = 2 / 2**seeds
         reason = (
             f"with {counted(seeds, 'paired seed')} the two-sided p-value of sign "
-            f"flips cannot fall below {min(1.0, least):.3g}, and 0.05 takes {SEEDS_NEEDED}"
+            f"flips cannot fall below {min(1.0, least):.3g}; to reach 0.05 takes {SEEDS_NEEDED}"
         )
         return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)
     if comparison.significant:
@@ -140,14 +140,14 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
         )
     if comparison.p_value < LEVEL:
         return (
-            f"**No evidence of a difference between the two methods:** {tested}, is below {LEVEL}, "
-            "but the interval of the difference contains zero, and the verdict asks for both."
+            f"**No evidence of a difference between the two methods:** {tested}. This p is below "
+            f"{LEVEL}, but the interval contains zero, and a verdict needs both."
         )
     return f"**No evidence of a difference between the two methods** ({tested})."
 
 
 def _elsewhere(comparison: Comparison) -> str:
-    """Say whether a verdict holds for other test images too."""
+    """Say whether a verdict also holds for other test images."""
     if comparison.new_images is None or comparison.new_images.excludes_zero:
         return " The interval for other test images of the same kind excludes zero too."
     return (
@@ -166,7 +166,7 @@ def _only_images(seeds: int) -> str:
 
 
 def warnings(results: Results) -> list[str]:
-    """Name what keeps the results from being complete or comparable."""
+    """List what makes the results incomplete or not comparable."""
     said = describe_flags(results)
     if results.missing:
         said.append(f"No results for {', '.join(results.missing)}; run `dvc repro`.")
@@ -194,7 +194,7 @@ def _not_compared(results: Results) -> str:
 
 
 def _unpaired(results: Results, name: str) -> list[str]:
-    """Name the seeds that only one of the two has."""
+    """Warn if two networks have different seeds."""
     seeds, reference = results.paired_seeds(name), results.reference
     both = "both networks" if len(results.networks) == 2 else f"the {reference} and the {name}"
     if not seeds:

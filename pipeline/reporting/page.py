@@ -1,4 +1,4 @@
-"""The report as Markdown, and as one HTML page with the figures inside."""
+"""Write the report as Markdown and as one HTML page with embedded figures."""
 
 import html
 import io
@@ -33,7 +33,7 @@ from pipeline.reporting.sections import (
 TEMPLATES = Path(__file__).parent / "templates"
 FILE_DPI = 110
 SCREEN_DPI = 96  # a CSS pixel is 1/96 inch
-NARROWEST = 0.62  # of a figure's own width, below which it is scrolled and not shrunk: its text
+NARROWEST = 0.62  # of a figure's width; below it, it scrolls, as smaller text would be unreadable
 SECTIONS = (
     difference,
     planning,
@@ -47,7 +47,7 @@ SECTIONS = (
     duplicates,
     protocol,
 )
-# Where the test images were not scored: what choosing a recipe takes.
+# If the test images were not scored: the sections that help to choose a recipe.
 WITHOUT_TEST = (summary, learning, dropblock, protocol)
 
 
@@ -58,10 +58,10 @@ class Page:
     Attributes:
         title: the question.
         headline: the answer in a sentence.
-        verdicts: what may be claimed, and what is not compared like with like.
-        warnings: what keeps the results from being complete, comparable or any good.
+        verdicts: what may be claimed, and in what else the networks differ.
+        warnings: what makes the results incomplete, not comparable or useless.
         overview: one table and two figures.
-        sections: all the rest.
+        sections: everything else.
     """
 
     title: str
@@ -79,7 +79,7 @@ class Page:
 
 
 def make_page(findings: Findings) -> Page:
-    """Return what these findings allow to be shown."""
+    """Return the page for these findings."""
     shown = SECTIONS if findings.results.scored == "test" else WITHOUT_TEST
     made = (section.make(findings) for section in shown)
     return Page(
@@ -99,20 +99,20 @@ def write_page(page: Page, folder: Path) -> None:
     (folder / "report.md").write_text(render_markdown(page))
     (folder / "report.html").write_text(render_html(page))
     for drawing in page.drawings:
-        # No software version in the file: the same figure is the same bytes.
+        # Without the software version, the same figure gives the same bytes.
         file, metadata = figures / f"{drawing.name}.png", {"Software": None}
         drawing.figure.savefig(file, dpi=FILE_DPI, metadata=metadata)
         plt.close(drawing.figure)
 
 
 def render_markdown(page: Page) -> str:
-    """Write the page in Markdown, with links to the figures' files."""
+    """Render the page in Markdown, with links to the figures' files."""
     text = _environment().get_template("report.md.j2").render(vars(page))
     return text.rstrip() + "\n"
 
 
 def render_html(page: Page) -> str:
-    """Write the page as one HTML file, figures and all."""
+    """Render the page as one HTML file, figures included."""
     return _environment().get_template("report.html.j2").render(vars(page))
 
 
@@ -125,7 +125,7 @@ def _environment() -> jinja2.Environment:
 
 
 def anchor(title: str) -> str:
-    """Return the anchor of a heading, as GitHub makes it: `Is it real?` has `is-it-real`.
+    """Return the anchor that GitHub gives a heading: `is-it-real` for `Is it real?`.
 
     >>> anchor("Is the difference real?")
     'is-the-difference-real'
@@ -134,7 +134,7 @@ def anchor(title: str) -> str:
 
 
 def as_html(part: Part) -> str:
-    """Write a part of a section in HTML: a figure as SVG, all else by way of Markdown."""
+    """Render a part of a section in HTML: a figure as SVG, everything else through Markdown."""
     if isinstance(part, Drawing):
         return as_svg(part)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(part))
@@ -142,18 +142,18 @@ def as_html(part: Part) -> str:
 
 
 def as_svg(drawing: Drawing) -> str:
-    """Draw a figure as SVG for inside of a page: sharp at any size, in the page's own ink.
+    """Render a figure as inline SVG: sharp at any size, in the page's text colour.
 
-    What is drawn in black or dark grey takes the colour of the text, and the ground is left out, so
-    that the figure follows a dark page, unless it needs its white ground.
+    Black and dark grey become the page's text colour and the background is transparent, so that
+    the figure also suits a dark page; unless the figure needs its white background.
     """
     file = io.StringIO()
-    # Text as text; the same figure gives the same names of its parts.
+    # Keep text as text; a fixed salt gives the parts of the same figure the same ids.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": drawing.name}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         transparent = not drawing.on_white
         drawing.figure.savefig(file, format="svg", transparent=transparent, metadata=nothing)
-    drawing.figure.set_layout_engine("none")  # laid out: the next format need not do it again
+    drawing.figure.set_layout_engine("none")  # keep the layout for the next format
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     if transparent:
@@ -170,7 +170,7 @@ def as_svg(drawing: Drawing) -> str:
 
 
 def as_markdown(part: Part) -> str:
-    """Write a part of a section in Markdown."""
+    """Render a part of a section in Markdown."""
     if isinstance(part, Drawing):
         return f"![{part.alt}](figures/{part.name}.png)"
     if isinstance(part, pd.DataFrame):
@@ -179,7 +179,7 @@ def as_markdown(part: Part) -> str:
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """Write a table with its index, columns with numbers to the right; nothing for an empty one."""
+    """Render a table with its index, numeric columns right-aligned; an empty table as ""."""
     if table.empty:
         return ""
     text = table.reset_index().map(lambda v: f"{v:.1f}" if isinstance(v, float) else escape(str(v)))
@@ -189,5 +189,5 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 
 def escape(text: str) -> str:
-    """Keep names from ending a table's cell or becoming HTML; a `<` before a space is harmless."""
+    """Escape what would end a table cell or start HTML; a `<` before a space is harmless."""
     return re.sub(r"[\\|]|<(?! )", r"\\\g<0>", text)

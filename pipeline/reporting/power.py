@@ -1,6 +1,6 @@
-"""What difference how many seeds find: the power of the report's verdict, paired over seeds.
+"""The power of the report's verdict: which difference a number of paired seeds can show.
 
-A difference and the spread of the seeds' differences (its standard deviation) are in one unit.
+Differences are in units of the spread (standard deviation) of the seeds' differences.
 """
 
 from functools import cache
@@ -11,30 +11,30 @@ from scipy import optimize, stats
 from pipeline.reporting.comparison import CONFIDENCE, LEVEL, SEEDS_NEEDED, sign_flips
 
 POWER = 0.8
-SIMULATED = 12  # seeds up to which the sign flips' own power is simulated; beyond it is Student's t
+SIMULATED = 12  # up to this many seeds sign flips are simulated; for more, Student's t is used
 DRAWS = 2_000
 
 
 def t_power(ratio: float, seeds: int) -> float:
-    """Return the chance that the t interval excludes zero.
+    """Return the probability that the t interval excludes zero.
 
-    The noncentral t distribution.
+    Computed with the noncentral t distribution.
 
     Args:
-        ratio: the true difference by the spread of the seeds' differences.
+        ratio: the true difference divided by the spread of the seeds' differences.
     """
     freedom, shift = seeds - 1, abs(ratio) * seeds**0.5
     critical = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
-    # SciPy's noncentral t can be NaN far out, where these are as good as 1 and 0.
+    # SciPy's noncentral t can be NaN far out, where these are practically 1 and 0.
     above = np.nan_to_num(stats.nct.sf(critical, freedom, shift), nan=1.0)
     below = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift), nan=0.0)
     return float(above + below)
 
 
 def verdict_power(ratio: float, seeds: int) -> float:
-    """Return the chance of a verdict: that the interval excludes zero and the p is below 0.05.
+    """Return the probability of a verdict: the interval excludes zero and p is below 0.05.
 
-    Up to 12 seeds the sign flips, whose p-values are coarse, are simulated on normal differences.
+    Up to 12 seeds the sign flips, whose p-values are coarse, are simulated with normal differences.
     """
     if seeds < SEEDS_NEEDED:
         return 0.0
@@ -50,7 +50,7 @@ def verdict_power(ratio: float, seeds: int) -> float:
 
 @cache
 def _normal_draws(seeds: int) -> np.ndarray:
-    """Return (seeds, draws) standard normal numbers, the same at each call."""
+    """Return (seeds, draws) standard normal numbers, the same in each call."""
     return np.random.default_rng(0).normal(size=(seeds, DRAWS))
 
 
@@ -61,12 +61,12 @@ def smallest_t_ratio(seeds: int) -> float:
 
 
 def smallest_of_images(error: float) -> float:
-    """Return the difference that any number of seeds takes to show about other images too.
+    """Return the smallest difference that even unlimited seeds show for other images too.
 
-    With 80 % power; where the seeds' own share of the uncertainty has gone, the images' is left.
+    With 80 % power. More seeds remove only the seeds' part of the uncertainty; the images' remains.
 
     Args:
-        error: the standard error that the images add.
+        error: the standard error that the choice of images adds.
     """
     return float(error * (stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER)))
 
@@ -75,13 +75,13 @@ def smallest_of_images(error: float) -> float:
 def smallest_verdict_ratio(seeds: int) -> float | None:
     """Return the smallest difference, in spreads, that gets a verdict with 80 % power.
 
-    None below six seeds, with which there is none.
+    None for fewer than six seeds, which never give a verdict.
     """
     if seeds < SEEDS_NEEDED:
         return None
     if seeds > SIMULATED:
         return smallest_t_ratio(seeds)
-    low, high = 0.0, 5.0  # the share of simulated draws is no smooth function: halve
+    low, high = 0.0, 5.0  # a simulated power is not smooth, so bisect
     for _ in range(12):
         middle = (low + high) / 2
         low, high = (low, middle) if verdict_power(middle, seeds) >= POWER else (middle, high)
@@ -89,7 +89,7 @@ def smallest_verdict_ratio(seeds: int) -> float | None:
 
 
 def spread_interval(spread: float, seeds: int) -> tuple[float, float]:
-    """Return the 95 % interval of a standard deviation over so many seeds (chi-squared)."""
+    """Return the 95 % chi-squared interval of a standard deviation measured over `seeds` seeds."""
     freedom, tail = seeds - 1, (1 - CONFIDENCE) / 2
     low, high = stats.chi2.ppf([1 - tail, tail], freedom)
     return float(spread * (freedom / low) ** 0.5), float(spread * (freedom / high) ** 0.5)

@@ -1,4 +1,4 @@
-"""What training and evaluation left, as pandas tables and arrays for the report."""
+"""Load the outputs of training and evaluation as tables and arrays for the report."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ from pipeline.networks import display_name
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import Training, label_history, load_history
 
-Key = tuple[str, Variant, int]  # a network's name for people, variant, seed
+Key = tuple[str, Variant, int]  # a network's display name, variant, seed
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,21 @@ class Results:
     """The results of the trainings of one variant, or of all.
 
     Attributes:
-        networks: all that params.yaml asks for, by their names for people; each is compared with
+        networks: display names of all networks in params.yaml; each is compared with
             the first.
-        asked_variants: those that params.yaml asks for.
-        metrics: a row for each training: network, variant, seed, parameters, epochs, best_epoch,
+        asked_variants: the variants in params.yaml.
+        metrics: a row per training: network, variant, seed, parameters, epochs, best_epoch,
             seconds_per_epoch, ..., and `{best,last}_{train,val,test}_{accuracy,loss,...}`.
-        history: a row for each epoch of each training, with network, variant and seed;
-            `watched_loss` and `watched_accuracy` are of the split that chose the epoch.
+        history: a row per epoch of each training, with network, variant and seed;
+            `watched_loss` and `watched_accuracy` are of the split scored after each epoch.
         predictions: the log-probabilities (n, classes) of each (network, variant, seed).
-        masks: of each (network, variant, seed), the (h, w, 4) DropBlock masks by layer.
-        test: the test images.
+        masks: the (h, w, 4) DropBlock masks by layer, of each (network, variant, seed).
+        test: the scored images.
         metadata: of the prepared data.
-        watched: "val", "test" in the tutorial's own protocol, or None: no split was scored after
-            each epoch.
-        scored: "test", or "val" where a recipe was tried without the test images.
-        missing: the names of the trainings that params.yaml asks for and that have no results.
+        watched: the split scored after each epoch: "val", "test" (the tutorial's own protocol), or
+            None.
+        scored: "test", or "val" if evaluate.test is false.
+        missing: the names of trainings in params.yaml that have no results.
     """
 
     networks: tuple[str, ...]
@@ -72,7 +72,7 @@ class Results:
 
     @property
     def sections(self) -> dict[str, str]:
-        """The section of params.yaml of each network that has results, by its name for people."""
+        """The section of params.yaml of each network that has results, by display name."""
         sections = self.metrics.groupby("network", sort=False)["section"].first()
         return {name: sections[name] for name in self.names}
 
@@ -83,7 +83,7 @@ class Results:
 
     @property
     def others(self) -> list[str]:
-        """The networks that share a seed with the reference, which they can be compared with."""
+        """The networks that share a seed with the reference and can be compared with it."""
         return [n for n in self.names if n != self.reference and self.paired_seeds(n)]
 
     @property
@@ -93,7 +93,7 @@ class Results:
         return [variant for variant in self.asked_variants if variant in present]
 
     def of_network(self, name: str) -> pd.DataFrame:
-        """Return the rows of metrics of a network."""
+        """Return a network's rows of the metrics."""
         return self.metrics[self.metrics["network"] == name]
 
     def seeds(self, name: str) -> list[int]:
@@ -102,11 +102,11 @@ class Results:
 
     @property
     def training_seconds(self) -> pd.Series:
-        """The mean seconds of a training, by network."""
+        """The mean training time in seconds, by network."""
         return self.metrics.groupby("network")["training_seconds"].mean()
 
     def paired_seeds(self, *names: str) -> list[int]:
-        """The seeds that the reference and all of these networks have results of."""
+        """The seeds for which the reference and all of these networks have results."""
         return sorted(set.intersection(*(set(self.seeds(n)) for n in (self.reference, *names))))
 
     def predictions_of(self, name: str) -> dict[int, np.ndarray]:
@@ -120,7 +120,7 @@ class Results:
 
     @property
     def diverged(self) -> list[Key]:
-        """The trainings whose history or predictions hold a NaN or an infinite number."""
+        """The trainings whose history has a NaN or infinity, or whose predictions have a NaN."""
         losses = [c for c in self.history if c.endswith(("_loss", "_accuracy"))]
         wrong = ~np.isfinite(self.history[losses]).all(axis=1)
         keys = set(self.history.loc[wrong, ["network", "variant", "seed"]].itertuples(index=False))
@@ -129,10 +129,10 @@ class Results:
 
 
 def load_results(params: Params) -> Results:
-    """Read the files of the trainings that params.yaml asks for, those that there are.
+    """Read the results of the trainings in params.yaml, as far as they exist.
 
     Raises:
-        UserError: there is none, one is damaged or incomplete, or they belong to different data.
+        UserError: there are none, some are damaged or incomplete, or they belong to different data.
     """
     metadata = load_metadata(PREPARED)
     present = [t for t in params.trainings if t.evaluation_folder.is_dir()]
@@ -163,7 +163,7 @@ def load_results(params: Params) -> Results:
 
 
 def _same(metrics: pd.DataFrame, column: str, key: str) -> Any:
-    """Return what all trainings have in common.
+    """Return a value that must be the same for all trainings.
 
     Raises:
         UserError: they differ, so that they cannot be compared.
@@ -172,7 +172,7 @@ def _same(metrics: pd.DataFrame, column: str, key: str) -> Any:
     if len(values) > 1:
         found = "; ".join(f"{row['name']}: {row[column]}" for _, row in metrics.iterrows())
         raise UserError(
-            f"the trainings were not made alike, so that they are not compared ({found}); set "
+            f"the trainings differ in {key}, so they cannot be compared ({found}); set "
             f"{key} and run `dvc repro`"
         )
     return values[0]
@@ -183,13 +183,13 @@ def _key(training: Training) -> Key:
 
 
 def _common_test_set(sets: dict[Training, EvaluationSet]) -> EvaluationSet:
-    """Return the test set, which must be the same for all: a comparison needs the same images."""
+    """Return the scored images, which must be the same for all trainings to be comparable."""
     first, *others = sets
     for other in others:
         for name, expected in vars(sets[first]).items():
             if not np.array_equal(expected, getattr(sets[other], name)):
                 raise UserError(
-                    f"{other.evaluation_folder} and {first.evaluation_folder} are of different "
-                    f"test sets ({name} differ); run `dvc repro`"
+                    f"{other.evaluation_folder} and {first.evaluation_folder} have different "
+                    f"test images ({name} differ); run `dvc repro`"
                 )
     return sets[first]

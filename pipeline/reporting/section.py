@@ -1,4 +1,4 @@
-"""What a section of the report is made of."""
+"""The parts of a section of the report."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -12,9 +12,9 @@ class Drawing:
     """A figure.
 
     Attributes:
-        name: its file's, without an ending.
-        alt: what it shows, for those who can't see it.
-        on_white: whether it needs a white ground, also on a dark page.
+        name: the file's name without its extension.
+        alt: what it shows, for people who cannot see it.
+        on_white: whether it needs a white background, also on a dark page.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Drawing:
     on_white: bool = False
 
 
-# A paragraph in Markdown, a table with its index, a figure.
+# A paragraph in Markdown, a table with its index, or a figure.
 Part: TypeAlias = str | pd.DataFrame | Drawing
 
 
@@ -34,8 +34,8 @@ class Section:
     Attributes:
         title: its heading.
         about: what it shows, in one sentence.
-        parts: what it shows, in order.
-        data: the tables behind `dvc plots show`, by file name without an ending.
+        parts: its paragraphs, tables and figures, in order.
+        data: the tables behind `dvc plots show`, by file name without extension.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Figures of settings and of their contrasts: accuracies and differences with intervals."""
+"""Plot settings and contrasts: accuracies and differences, with intervals."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ from pipeline.reporting.comparison import t_interval
 from pipeline.reporting.contrasts import Contrast, Setting
 from pipeline.reporting.formats import by_size, counted, format_p
 
-ABSENT = "?"  # in place of a value: the network has no such param
+ABSENT = "?"  # stands for the value if the network does not have the param
 
 
 def value_of(setting: Setting, key: str) -> str:
@@ -23,9 +23,9 @@ def value_of(setting: Setting, key: str) -> str:
 def plot_settings(settings: list[Setting], x: str) -> Figure:
     """Plot the test accuracy of all settings, with 95 % intervals, against a parameter.
 
-    Numbers stand to scale. A network with one setting alone is a line across; one with several that
-    do not have the parameter is left out. A setting with another number of seeds than most says how
-    many.
+    Numbers are drawn to scale. A network with only one setting is a horizontal line; one with
+    several settings that do not have the parameter is left out. A setting whose number of seeds
+    differs from the usual one is labelled with it.
 
     Args:
         x: the parameter.
@@ -45,15 +45,15 @@ def plot_settings(settings: list[Setting], x: str) -> Figure:
         elif len(mine) == 1:
             _plot_line(axis, mine[0], usual)
     axis.set(xlabel=x, ylabel="test accuracy, %")
-    title = f"{counted(usual, 'seed')}, unless a point says otherwise"
+    title = f"{counted(usual, 'seed')}, unless labelled otherwise"
     figure.legend(title=title, loc="outside upper center", ncols=len(having), fontsize="small")
     return figure
 
 
 def scale(values: list[str], axis: Axes) -> dict[str, float]:
-    """Return where each value stands, and label the axis; numbers to scale, words in their order.
+    """Return each value's position, and label the axis; numbers to scale, words in order.
 
-    `off` stands at 0 of a scale of numbers above 0. Over more than a factor of 30 the scale is
+    `off` is at 0. If all numbers are above 0 and span more than a factor of 30, the scale is
     logarithmic.
     """
     numbers = {value: by_size(value)[0] for value in values}
@@ -75,7 +75,7 @@ def scale(values: list[str], axis: Axes) -> dict[str, float]:
 def _plot_points(
     axis: Axes, settings: list[Setting], x: str, places: dict[str, float], dodge: float, usual: int
 ) -> None:
-    """Plot a network's settings, those of one value side by side."""
+    """Plot a network's settings; settings with the same value are side by side."""
     colour, taken = colour_of(settings[0].network), dict.fromkeys(places, 0)
     for setting in settings:
         value = value_of(setting, x)
@@ -95,7 +95,7 @@ def _plot_points(
 
 
 def _shift(axis: Axes, place: float, fraction: float) -> float:
-    """Return a place moved by a fraction of the axis."""
+    """Return a position moved by a fraction of the axis."""
     low, high = axis.get_xlim()
     if axis.get_xscale() == "log":
         return place * (high / low) ** fraction
@@ -103,7 +103,7 @@ def _shift(axis: Axes, place: float, fraction: float) -> float:
 
 
 def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
-    """Draw the one setting of a network across."""
+    """Draw a network's only setting as a horizontal line."""
     found, colour = t_interval(100 * setting.accuracies), colour_of(setting.network)
     seeds = f", {counted(len(setting.right), 'seed')}" if len(setting.right) != usual else ""
     axis.axhline(found.mean, color=colour, label=f"{setting.network} (the same in all{seeds})")
@@ -112,7 +112,7 @@ def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
 
 
 def plot_contrasts(contrasts: list[Contrast]) -> Figure:
-    """Plot each contrast's differences by seed, its mean and its interval, a line each."""
+    """Plot each contrast on its own line: differences by seed, mean and interval."""
     figure, axis = plt.subplots(figsize=(7, 1.3 + 0.5 * len(contrasts)), layout="constrained")
     for place, c in enumerate(contrasts):
         values = 100 * np.array(list(c.by_seed.values()))

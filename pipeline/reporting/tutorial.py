@@ -1,4 +1,4 @@
-"""The published tutorial's own numbers: results from tutorial.yaml, the recipe from the preset."""
+"""The tutorial's published numbers: results from tutorial.yaml, the recipe from the preset."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,9 +10,9 @@ from pipeline.core.words import without_unread
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.presets import preset_values
 
-# The preset has these for convenience; the tutorial watches the test set, in 32 bits.
+# The preset deviates from the tutorial here: the tutorial watches the test set.
 OWN_PROTOCOL = {"data": {"validation_fraction": 0.0}, "train": {"watch": "test"}}
-# What says nothing of the recipe: which trainings, on which machine, from where.
+# Keys that are not part of the recipe: which trainings, on which machine, data from where.
 LEFT_OUT = {
     "data": {"path", "url", "limit", "seed", "split_by_seed", "duplicate_correlation"},
     "train": {"networks", "variants", "seeds", "precision", "jit_compile", "deterministic"},
@@ -33,17 +33,17 @@ def _recipe() -> Params:
 
 
 def published() -> dict[str, list[float]]:
-    """Return train accuracy (%), train loss (nats), test accuracy and test loss of its parts."""
+    """Return train accuracy (%), train loss (nats), test accuracy and test loss, by part."""
     return _results()["published"]
 
 
 def part_of(network: str) -> int | None:
-    """Return the part that a network (its section of params.yaml) is of, None for another one."""
+    """Return the tutorial's part that a network (its section) comes from; None if from none."""
     return _results()["parts"].get(network)
 
 
 def differences(params: Params) -> list[tuple[str, Any, Any]]:
-    """Return key, value and the tutorial's value of all params that differ from the tutorial's."""
+    """Return key, value and tutorial's value for all params that differ from the tutorial's."""
     mine, theirs = (dict(_compared(p, params.train.networks)) for p in (params, _recipe()))
     return [
         (key, mine.get(key, "none"), theirs.get(key, "none"))

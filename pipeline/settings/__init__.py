@@ -1,1 +1,1 @@
-"""What params.yaml asks for: checked values, resolved recipes, trainings and their identity."""
+"""What params.yaml defines: checked values, resolved recipes, trainings and their identity."""

@@ -1,7 +1,7 @@
-"""Which training is the same as which: one identity, derived from what dvc.yaml declares.
+"""The identity of a training, derived from what dvc.yaml declares for it.
 
-It names the checkpoint, tags the MLflow run, stands in the facts, groups the seeds of a setting in
-the comparison and is what a sweep looks for.
+It names the checkpoint, tags the MLflow run and is recorded in the facts; the comparison groups
+the seeds of a setting by it, and a sweep uses it to find trainings that are already done.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from pipeline.core.words import without_unread
 from pipeline.settings.params import RECIPE, Params
 from pipeline.settings.trainings import Training
 
-ROOT = Path(__file__).parents[2]  # of the code that runs: in a copy by `dvc exp run --temp`, its
+ROOT = Path(__file__).parents[2]  # of the running code; in a copy by `dvc exp run --temp`, the copy
 NETWORK = "${item.network}"
 
 
 def identity(params: Params, training: Training, data: str) -> str:
-    """Return what tells a training from any other: all that dvc.yaml declares for it, and its seed.
+    """Return a hash of all that dvc.yaml declares for a training, followed by its seed.
 
     Args:
         data: digest of the prepared data.
@@ -42,14 +42,14 @@ def identity(params: Params, training: Training, data: str) -> str:
 
 
 def setting_of(identity: str) -> str:
-    """Return what the seeds of a setting share."""
+    """Return the part of an identity that all seeds of a setting share."""
     return identity.rpartition("-")[0]
 
 
 def settings_of(values: Mapping[str, Any], training: Training) -> dict[str, Any]:
-    """Return the params that decide a training: its resolved recipe, and others as `section.key`.
+    """Return the params that determine a training: its resolved recipe, others as `section.key`.
 
-    Those that nothing reads, like a block size without DropBlock, are left out.
+    Params without effect, like a block size without DropBlock, are left out.
 
     Args:
         values: params.yaml by section, of any version.
@@ -65,13 +65,13 @@ def settings_of(values: Mapping[str, Any], training: Training) -> dict[str, Any]
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the libraries that compute."""
+    """Return the versions of the libraries that affect results."""
     return {name: version(name) for name in ("tensorflow", "keras")}
 
 
 @cache
 def code_digest(network: str, stage: str = "train") -> str:
-    """Hash the code that a stage depends on for a network."""
+    """Hash the code that a stage depends on when it runs for a network."""
     found = hashlib.sha256()
     for path in sorted(_declared("deps", stage)):
         place = ROOT / path.replace(NETWORK, network)

@@ -1,4 +1,4 @@
-"""What is wrong with params.yaml, a line each: pydantic's words with key, value and the way out."""
+"""Error messages for params.yaml, one line each: the key, its value, what is wrong, the fix."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +11,12 @@ UPGRADE = (
 
 
 class Problem(NamedTuple):
-    """What pydantic found wrong with a value.
+    """One problem that pydantic found.
 
     Attributes:
-        key: with its section and a dot; empty for a rule over several sections.
-        kind, message: pydantic's.
-        value: the one that is wrong.
+        key: like `section.key`; empty for a rule that involves several sections.
+        kind, message: as pydantic gives them.
+        value: the wrong value.
     """
 
     key: str
@@ -26,7 +26,7 @@ class Problem(NamedTuple):
 
 
 def explain(problems: Iterable[Problem], known: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a line for each problem, one for all missing keys, and the way out of an older file.
+    """Return a line per problem, one line for all missing keys, and a hint for older files.
 
     Args:
         known: the keys of each section.
@@ -48,16 +48,16 @@ def _line(problem: Problem, known: Mapping[str, Sequence[str]]) -> str:
         return f"{problem.key}: {problem.message}".removeprefix(": ")
     hint = ""
     if isinstance(problem.value, str) and problem.kind in ("float_type", "int_type"):
-        hint = " (YAML read it as text: write numbers without quotes, like 0.001)"
+        hint = " (YAML reads this as text; write numbers without quotes, like 0.001)"
     message = problem.message[0].lower() + problem.message[1:]
     return f"{problem.key} = {problem.value!r}: {message}{hint}"
 
 
 def unknown_key(key: str, known: Mapping[str, Sequence[str]]) -> str:
-    """Say that params.yaml has no such key, and which one may be meant.
+    """Say that params.yaml has no such key, and suggest the nearest one.
 
     Args:
-        key: with its section and a dot.
+        key: like `section.key`.
         known: the keys of each section.
     """
     section, _, name = key.rpartition(".")
@@ -67,5 +67,5 @@ def unknown_key(key: str, known: Mapping[str, Sequence[str]]) -> str:
         dotted = [f"{section}.{name}" for section, names in known.items() for name in names]
         near = difflib.get_close_matches(key, [*known, *dotted], n=1)
     others = ", ".join(known.get(section, known))
-    hint = f"did you mean {near[0]}?" if near else f"known here: {others}"
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {others}"
     return f"{key} is not a key of params.yaml; {hint}"

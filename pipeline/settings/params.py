@@ -42,11 +42,11 @@ class Params(Section):
         for name in chosen:
             if name not in known:
                 raise rule(
-                    f"train.networks: {name!r} is not a network; there are {', '.join(known)} (the "
-                    "files of pipeline/networks)"
+                    f"train.networks: {name!r} is not a network; known: {', '.join(known)} (the "
+                    "files in pipeline/networks)"
                 )
         if len({display_name(name) for name in chosen}) < len(chosen):
-            raise rule("train.networks: two of them have the same display name")
+            raise rule("train.networks: two networks have the same display name")
         return self
 
     @model_validator(mode="after")
@@ -54,7 +54,7 @@ class Params(Section):
         if self.train.watch == "validation" and self.data.validation_fraction == 0:
             raise rule(
                 "train.watch: validation needs data.validation_fraction above 0; to train on all "
-                "images take train.watch: none (or test, the tutorial's protocol)"
+                "images, set train.watch: none (or test, the tutorial's protocol)"
             )
         return self
 
@@ -64,8 +64,8 @@ class Params(Section):
             recipe = self.networks.get(name)
             if self.train.watch == "none" and recipe and recipe.stop_after_rising is not None:
                 raise rule(
-                    f"train.watch: none leaves {name}.stop_after_rising = "
-                    f"{recipe.stop_after_rising} without a loss to look at; set it to null"
+                    f"{name}.stop_after_rising = {recipe.stop_after_rising} needs a loss to watch, "
+                    "but train.watch is none; set it to null"
                 )
         return self
 
@@ -77,24 +77,24 @@ class Params(Section):
             raise rule("evaluate.test: false needs data.validation_fraction above 0")
         if self.train.watch == "test":
             raise rule(
-                "evaluate.test: false leaves the test images alone, train.watch: test scores them "
-                "after each epoch; take train.watch: validation"
+                "evaluate.test: false must not read the test images, but train.watch: test scores "
+                "them after each epoch; set train.watch: validation"
             )
         if self.data.split_by_seed and len(self.train.seeds) > 1:
             raise rule(
-                "evaluate.test: false compares on the validation images, which are others for each "
-                "seed with data.split_by_seed: true; take false, or one seed"
+                "evaluate.test: false compares on the validation images, but data.split_by_seed: "
+                "true gives each seed different ones; set it to false, or use one seed"
             )
         return self
 
     def network(self, name: str, variant: Variant = "dropblock") -> Recipe:
-        """Return a network's resolved recipe, with the DropBlock of a variant.
+        """Return a network's resolved recipe, with a variant's DropBlock settings.
 
         Raises:
             UserError: params.yaml has no section for it.
         """
         if name not in self.networks:
-            raise UserError(f"{PARAMS_FILE} has no section {name}; {_way_out(name)}")
+            raise UserError(f"{PARAMS_FILE} has no section `{name}`; {_way_out(name)}")
         own = self.networks[name]
         return own.model_copy(update=resolve({RECIPE: vars(own)}, name, variant))
 
@@ -103,7 +103,7 @@ class Params(Section):
         return self.network(training.network, training.variant)
 
     def by_section(self) -> dict[str, Any]:
-        """Return the values by section, each network's resolved."""
+        """Return the values by section; each network's section is its resolved recipe."""
         shared = self.model_dump(exclude={"networks"})
         return {**shared, **{name: dict(vars(recipe)) for name, recipe in self.networks.items()}}
 
@@ -177,7 +177,7 @@ def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
 
 
 def resolve_network(values: dict[str, Any], name: str) -> Recipe:
-    """Return a network's checked recipe; keys of section `recipe` that it does not have are left.
+    """Return a network's checked recipe, without the keys of section `recipe` it does not use.
 
     Raises:
         ValidationError: a value is wrong.
@@ -190,7 +190,7 @@ def resolve_network(values: dict[str, Any], name: str) -> Recipe:
 
 
 def _misplaced(values: dict[str, Any]) -> list[Problem]:
-    """Return the sections that there are not, are missing or are none, and unknown shared keys."""
+    """Return unknown, missing and malformed sections, and unknown keys of section `recipe`."""
     known = known_keys()
     found = [
         Problem(str(name), "extra_forbidden", "", None) for name in values if name not in known
@@ -211,12 +211,12 @@ def _misplaced(values: dict[str, Any]) -> list[Problem]:
 
 
 def _of_network(error: ValidationError, values: dict[str, Any], name: str) -> list[Problem]:
-    """Name the section that each wrong value of a resolved recipe comes from."""
+    """Return the errors of a resolved recipe, each with the section that its value comes from."""
     own, fields = values.get(name) or {}, find_network(name).params.model_fields
     found = []
     for e in error.errors():
         location = e["loc"]
-        # A rule over several keys has no location; its message names them.
+        # A rule that involves several keys has no location; its message names them.
         keys = set(location[:1] or re.findall(r"\w+", e["msg"])) & fields.keys()
         shared = bool(keys) and not keys & own.keys()
         if shared and e["type"] == "missing":
@@ -227,7 +227,7 @@ def _of_network(error: ValidationError, values: dict[str, Any], name: str) -> li
 
 
 def _way_out(name: str) -> str:
-    return f"add one, or `{name}: {{}}` where the defaults of its file will do"
+    return f"add one; `{name}: {{}}` is enough if the defaults in its file suit you"
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Presets: whole experiments. `quick` is the default and has every number; the others differ."""
+"""Presets. `quick` is the default and has every key; the others list only what differs."""
 
 import difflib
 import io
@@ -30,10 +30,10 @@ def preset_names() -> list[str]:
 def write_preset(name: str, overrides: list[str]) -> str:
     """Set params.yaml to a preset, with further `key=value` overrides; return what changed.
 
-    What is yours stays: data.path, and the sections of networks that the presets do not know.
+    Your own values are kept: data.path, and the sections of networks that no preset contains.
 
     Raises:
-        UserError: an override is wrong, or the params would be; nothing is written then.
+        UserError: an override or the resulting params are wrong; then nothing is written.
     """
     old = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else ""
     new = preset_text(name, parse_yaml(old, PARAMS_FILE) if old else {})
@@ -41,7 +41,7 @@ def write_preset(name: str, overrides: list[str]) -> str:
 
 
 def upgrade_params() -> str:
-    """Convert a params.yaml of an earlier version, its values kept; return what changed.
+    """Convert a params.yaml from an earlier version, keeping its values; return what changed.
 
     Raises:
         UserError: the file is missing or broken, or a value is wrong.
@@ -51,11 +51,11 @@ def upgrade_params() -> str:
     changes, gone = convert(values, defaults)
     text = apply(preset_text(DEFAULT, {}), changes)
     said = _write(PARAMS_FILE.read_text(), text)
-    return f"{said}\nno longer a key: {', '.join(gone)}" if gone else said
+    return f"{said}\nremoved, no longer known: {', '.join(gone)}" if gone else said
 
 
 def _write(old: str, new: str) -> str:
-    """Check params and write them; return the lines that differ, or `no change`."""
+    """Check params and write them; return the lines that changed, or `no change`."""
     check_params(parse_yaml(new, PARAMS_FILE))
     PARAMS_FILE.write_text(new)
     difference = difflib.unified_diff(
@@ -66,15 +66,15 @@ def _write(old: str, new: str) -> str:
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """Return all values of a preset by section: the default's, with its own differences."""
+    """Return all values of a preset by section: the default's, updated with its differences."""
     return parse_yaml(preset_text(name, {}), FOLDER / f"{name}.yaml")
 
 
 def preset_text(name: str, present: dict[str, Any]) -> str:
-    """Return the text of params.yaml with a preset.
+    """Return the text of params.yaml for a preset.
 
     Args:
-        present: the values that params.yaml has now, of which some are kept.
+        present: the values that params.yaml has now; some of them are kept.
     """
     text = (FOLDER / f"{DEFAULT}.yaml").read_text()
     differences = {} if name == DEFAULT else dict(leaves(read_yaml(FOLDER / f"{name}.yaml")))
@@ -90,19 +90,19 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
 
 
 def convert(values: dict[str, Any], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Bring values of an earlier version into today's sections.
+    """Convert the values of an earlier version to the present sections.
 
-    What all trained networks have in common stands in section `recipe`; what a network has of its
-    own, or different, in its section.
+    Keys that all trained networks share go into section `recipe`; a network's own or different
+    values go into its section.
 
     Returns:
-        The values by dotted key, and the keys that there no longer are.
+        The values by dotted key, and the keys that no longer exist.
     """
     known = known_keys()
     values = {section: keys or {} for section, keys in values.items()}
     wrong = [section for section, keys in values.items() if not isinstance(keys, dict)]
     if wrong:
-        raise UserError(f"{PARAMS_FILE}: {wrong[0]} must be a section with its keys")
+        raise UserError(f"{PARAMS_FILE}: {wrong[0]} must be a section with keys")
     networks = {name: resolve(values, name) for name in network_names() if name in values}
     chosen = values.get("train", {}).get("networks")
     order = chosen if isinstance(chosen, list) else []
@@ -131,7 +131,7 @@ def convert(values: dict[str, Any], defaults: dict[str, Any]) -> tuple[dict[str,
 
 
 def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) for each value of nested sections; an empty section as {}."""
+    """Yield (dotted key, value) for each value in nested sections; an empty section yields {}."""
     for key, value in values.items():
         if isinstance(value, dict) and (value or not prefix):
             if not value:
@@ -174,7 +174,7 @@ def _set(section: CommentedMap, name: str, value: Any) -> None:
         old != value
         or not isinstance(old, type(value))
         or isinstance(old, bool) != isinstance(value, bool)
-    ):  # 1, 1.0 and true are equal; a float read with its layout is a float too
+    ):  # In Python 1, 1.0 and True are equal; ruamel's own float type is a float too.
         section[name] = value
 
 
@@ -191,7 +191,7 @@ def _append(section: CommentedMap, name: str, value: Any) -> None:
 
 
 def _load(text: str) -> CommentedMap:
-    """Read params.yaml; lists are in one line again, which `dvc exp run -S` has broken up."""
+    """Read params.yaml; put lists that `dvc exp run -S` has split into lines on one line again."""
     values = _yaml().load(text)
     for section in (each for each in values.values() if isinstance(each, CommentedMap)):
         for name, value in list(section.items()):
@@ -199,7 +199,7 @@ def _load(text: str) -> CommentedMap:
                 section[name] = CommentedSeq(value)
                 section[name].fa.set_flow_style()
                 if comment := section.ca.items.get(name):
-                    comment[3] = None  # what stands between the key and the first line of the list
+                    comment[3] = None  # the comment between the key and the list's first line
     return values
 
 
@@ -219,11 +219,11 @@ def _dump(values: CommentedMap) -> str:
 
 
 def parse_override(argument: str) -> tuple[str, Any]:
-    """Split `key=value`, the value in YAML."""
+    """Split `key=value` and parse the value as YAML."""
     key, equals, value = argument.partition("=")
     if not equals:
-        raise UserError(f"{argument}: give overrides as key=value, like data.path=/data/cifar")
+        raise UserError(f"{argument}: write overrides as key=value, like data.path=/data/cifar")
     try:
         return key, YAML(typ="safe", pure=True).load(value)
     except YAMLError:
-        raise UserError(f"{argument}: {value} is not a value in YAML") from None
+        raise UserError(f"{argument}: {value} is not valid YAML") from None

@@ -1,7 +1,7 @@
-"""One training of the comparison: its name, its files, and what it leaves of its epochs.
+"""One training of the comparison: its name, its files, and the records of its epochs.
 
-`train` writes history and facts; `evaluate`, `report` and `publish` read them, all by the functions
-here.
+`train` writes history and facts; `evaluate`, `report` and `publish` read them. All use the
+functions here.
 """
 
 import re
@@ -24,7 +24,7 @@ Facts = dict[str, Any]
 
 
 class Training(NamedTuple):
-    """One training: which network, with which kind of DropBlock, with which seed."""
+    """One training: a network, a variant of DropBlock and a seed."""
 
     network: str
     variant: Variant
@@ -37,7 +37,7 @@ class Training(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Its name for people, like `resnet-dropblock-0`; `parse` reads it too."""
+        """Its name for people, like `resnet-dropblock-0`, which `parse` reads too."""
         return f"{self.display_name}-{self.variant}-{self.seed}"
 
     @property
@@ -47,7 +47,7 @@ class Training(NamedTuple):
 
     @classmethod
     def parse(cls, label: str) -> "Training | None":
-        """Read a label, the network by its section or its name for people; None for no label."""
+        """Parse a label with the network's section or display name; None if it is not a label."""
         sections = network_names()
         networks = {display_name(name): name for name in sections} | {n: n for n in sections}
         names = "|".join(map(re.escape, networks))
@@ -58,27 +58,27 @@ class Training(NamedTuple):
 
     @property
     def models_folder(self) -> Path:
-        """Best and last weights."""
+        """Folder of the best and the last weights."""
         return OUTPUTS / "models" / self.label
 
     @property
     def history_file(self) -> Path:
-        """A row for each epoch."""
+        """File with a row per epoch."""
         return OUTPUTS / "history" / f"{self.label}.csv"
 
     @property
     def facts_file(self) -> Path:
-        """What was trained on what."""
+        """File that records what was trained, on what."""
         return OUTPUTS / "facts" / f"{self.label}.json"
 
     @property
     def evaluation_folder(self) -> Path:
-        """Scores and predictions."""
+        """Folder of the scores and predictions."""
         return OUTPUTS / "evaluation" / self.label
 
 
 def save_history(training: Training, rows: list[HistoryRow]) -> None:
-    """Write a row for each epoch."""
+    """Write a row per epoch."""
     import pandas as pd
 
     training.history_file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,11 +86,11 @@ def save_history(training: Training, rows: list[HistoryRow]) -> None:
 
 
 def load_history(training: Training, watched: str | None) -> "pd.DataFrame":
-    """Read the row of each epoch: epoch, seconds, pflop, learning_rate, keep_prob, scores.
+    """Read a row per epoch: epoch, seconds, pflop, learning_rate, keep_prob, scores.
 
     Args:
-        watched: the split that was scored after each epoch, whose columns there must be; None =
-            none was, and there are only the scores of training.
+        watched: the split that was scored after each epoch, whose columns must be present; None:
+            no split was, and only training scores are present.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -105,14 +105,14 @@ def load_history(training: Training, watched: str | None) -> "pd.DataFrame":
     scores = [f"{split}_{what}" for split in splits for what in ("loss", "accuracy")]
     for column in ("epoch", "seconds", "pflop", "image_size", *SCHEDULES, *scores):
         if column not in history or history[column].dtype.kind not in "if":
-            raise unreadable(training.history_file, f"it has no column of numbers {column}")
+            raise unreadable(training.history_file, f"it has no numeric column {column}")
     return history
 
 
 def label_history(
     history: "pd.DataFrame", training: Training, watched: str | None
 ) -> "pd.DataFrame":
-    """Add network (its name for people), variant, seed and elapsed, the seconds since the start.
+    """Add network (display name), variant, seed, and elapsed (seconds since the start).
 
     The columns of the watched split, if any, are called watched_loss and watched_accuracy.
     """
@@ -126,21 +126,21 @@ def label_history(
 
 
 def save_facts(training: Training, facts: Facts) -> None:
-    """Write what was trained on what."""
+    """Write what was trained, on what."""
     write_json(training.facts_file, facts)
 
 
 def load_facts(training: Training, digest: str) -> Facts:
-    """Read what `train` left beside the history.
+    """Read the facts that `train` wrote.
 
     Raises:
-        UserError: the file is missing or damaged, or the data were not those of `digest`.
+        UserError: the file is missing or damaged, or the training used data of another digest.
     """
     facts = read_json(training.facts_file, "digest", "training", "watched", "name")
     if facts["digest"] != digest:
         raise UserError(
             f"{training.facts_file}: the network was trained on data "
-            f"{facts['digest'][:DIGEST_SHOWN]}, {PREPARED} holds {digest[:DIGEST_SHOWN]}; run "
+            f"{facts['digest'][:DIGEST_SHOWN]}, but {PREPARED} holds {digest[:DIGEST_SHOWN]}; run "
             "`dvc repro` to train again"
         )
     return facts

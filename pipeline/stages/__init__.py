@@ -1,1 +1,1 @@
-"""The stages of dvc.yaml, one file each; they speak to each other through files only."""
+"""The stages of dvc.yaml, one per file; they exchange data only through files."""

@@ -1,7 +1,7 @@
 """Stage `evaluate`: score the best and the last weights of one training.
 
-Reads the test set once, or with evaluate.test: false not at all, and leaves metrics and the best
-weights' predictions.
+Reads the test set once (never if evaluate.test is false). Writes metrics and the predictions of
+the best weights.
 """
 
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ WEIGHTS = ("best", "last")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is evaluated, and how.
+    """What to evaluate, and how.
 
     Attributes:
-        facts, history: what the training left.
-        settings: the section evaluate of params.yaml.
+        facts, history: written by stage `train`.
+        settings: section `evaluate` of params.yaml.
     """
 
     training: Training
@@ -52,19 +52,19 @@ class Evaluation:
 
     @property
     def splits(self) -> list[Split]:
-        """The splits that have images, without test where evaluate.test is false."""
+        """The splits that have images; without test if evaluate.test is false."""
         return [s for s in SPLITS if len(self.prepared[s]) and (s != "test" or self.settings.test)]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes of an evaluation.
+    """The result of an evaluation.
 
     Attributes:
-        metrics: what the report says of the training beside its scores.
-        scores: by weights and split.
-        log_probabilities: (n, classes), of the images of the scored split, by the best weights.
-        masks: of each DropBlock layer.
+        metrics: what the report says about the training besides its scores.
+        scores: the scores by weights and split.
+        log_probabilities: (n, classes), of the scored split's images, by the best weights.
+        masks: a mask per DropBlock layer.
     """
 
     metrics: dict[str, Any]
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def evaluate(params: Params, training: Training) -> str:
-    """Score a training, write what evaluation/outputs.py names, and return its score in words.
+    """Score a training, write the files of evaluation/outputs.py, and return its score as text.
 
     Raises:
         UserError: the training's files are missing, damaged, or belong to other prepared data.
@@ -93,7 +93,7 @@ def evaluate(params: Params, training: Training) -> str:
 
 
 def score_weights(asked: Evaluation, models: dict[str, keras.Model]) -> Outcome:
-    """Score the best and the last weights, and measure what DropBlock drops in the network."""
+    """Score the best and the last weights, and measure how much DropBlock drops."""
     predictions = {"last": predict_splits(models["last"], asked)}
     files = (asked.training.models_folder / f"{weights}.keras" for weights in WEIGHTS)
     same = len({hash_file(file) for file in files}) == 1
@@ -110,7 +110,7 @@ def score_weights(asked: Evaluation, models: dict[str, keras.Model]) -> Outcome:
 
 
 def save(asked: Evaluation, outcome: Outcome) -> None:
-    """Write the outcome to where DVC takes it up."""
+    """Write the outcome to the outputs that dvc.yaml declares."""
     images = describe_images(asked.prepared, asked.scored)
     outputs.save_metrics(asked.training, outcome.metrics, outcome.scores)
     outputs.save_predictions(asked.training, outcome.log_probabilities, images)
@@ -119,11 +119,11 @@ def save(asked: Evaluation, outcome: Outcome) -> None:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The (n, classes) float32 log-probabilities of the images of each split that is scored.
+    """The (n, classes) float32 log-probabilities for each scored split.
 
     Attributes:
-        plain: of the images as they are.
-        flipped: of their mirror images; training images and, without evaluate.flip, all left out.
+        plain: for the images as they are.
+        flipped: for their mirror images, training split excepted; empty without evaluate.flip.
     """
 
     plain: dict[Split, np.ndarray]
@@ -155,7 +155,7 @@ def mirror(records: np.ndarray) -> np.ndarray:
 def score_splits(predictions: Predictions, asked: Evaluation) -> dict[Split, outputs.Scores]:
     """Score the predictions of each split.
 
-    `flip_accuracy` is that of the mean of an image's and its mirror image's probabilities.
+    `flip_accuracy` uses the mean of the probabilities of an image and its mirror image.
     """
     prepared = asked.prepared
     superclass_of = np.array(prepared.metadata["superclass_of"])
@@ -171,7 +171,7 @@ def score_splits(predictions: Predictions, asked: Evaluation) -> dict[Split, out
 
 
 def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
-    """Collect what the report says of a training beside its scores."""
+    """Collect what the report says about a training besides its scores."""
     kept = best_row(history.to_dict("records"), facts["watched"])
     return {
         **facts,
@@ -185,7 +185,7 @@ def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
 
 
 def describe_images(prepared: Prepared, split: Split) -> outputs.EvaluationSet:
-    """Return labels and duplicates of the scored images."""
+    """Return the labels and duplicates of the scored images."""
     scored, others = prepared[split], SPLITS[: SPLITS.index(split)]
     known = np.concatenate([prepared[other]["group"] for other in others])
     of_training, _ = mark_duplicates(scored["group"], known)

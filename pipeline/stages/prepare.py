@@ -34,7 +34,7 @@ def prepare_data(params: DataParams, folder: Path) -> str:
     if params.split_by_seed:
         shuffled, _ = split_train_val(dataset.train, 0.0, params.seed)
         folds = deal_folds(shuffled, params.validation_fraction, params.seed)
-        # Those of seed 0 stand for all: every seed's have the same sizes.
+        # The metadata describe the split of seed 0; the splits of all seeds have the same sizes.
         train, val = shuffled[folds != 0], shuffled[folds == 0]
         folds = np.concatenate([folds[folds != 0], folds[folds == 0]])
     else:
@@ -55,15 +55,15 @@ def prepare_data(params: DataParams, folder: Path) -> str:
 
 
 def unused(params: DataParams) -> set[str]:
-    """Name the keys that the metadata leave out: `split_by_seed` where it is off.
+    """Return the keys to leave out of the metadata: `split_by_seed` if it is off.
 
-    Data that were prepared before there was that key keep their trainings so.
+    So data prepared before that key existed keep their metadata, and their trainings stay valid.
     """
     return set() if params.split_by_seed else {"split_by_seed"}
 
 
 def superclass_of(dataset: Dataset) -> list[int]:
-    """Return the superclass of each class, 0 for a class that no image has."""
+    """Return the superclass of each class; 0 for a class without images."""
     superclasses = np.zeros(len(dataset.class_names), int)
     for records in (dataset.train, dataset.test):
         superclasses[records["label"]] = records["superclass"]
@@ -78,7 +78,7 @@ def number_duplicates(dataset: Dataset, correlation: float | None) -> None:
 
 
 def count_duplicates(splits: dict[Split, np.ndarray]) -> dict[str, int]:
-    """Count the images with a duplicate: in training and validation, and in the test set."""
+    """Count the images that have duplicates, in training and validation and in the test set."""
     known = np.concatenate([splits["train"]["group"], splits["val"]["group"]])
     of_training, within_test = mark_duplicates(splits["test"]["group"], known)
     return {

@@ -1,12 +1,12 @@
 """Stage `publish`: make MLflow's store agree with the outputs.
 
-For each training one finished run, found by its identity or made anew, with curves, scores,
-figures, model and report; then the registry's champion; then the workspace as an experiment. What
-is there already is left alone, so that running it again changes nothing, and running it on an empty
-store fills it.
+For each training it finds the finished run by the training's identity, or creates one, with curves,
+scores, figures, model and report. Then it chooses the registry's champion and records the workspace
+as a DVC experiment. What exists is left alone: running it again changes nothing, and running it on
+an empty store fills it.
 
 The best network by validation accuracy becomes `champion` and the second best `challenger`, but
-only where it beats the present champion of the same prepared data. Nothing is chosen by test
+only if the best beats the present champion on the same prepared data. Nothing is chosen by test
 accuracy: without validation images there is no champion.
 """
 
@@ -35,7 +35,7 @@ from pipeline.tracking.views import save_description, save_view
 from pipeline.versioning.kept import keep_result, names_of_result
 
 ALIASES = ("champion", "challenger")
-REPORT = "report"  # tag: hash of the report that the run has; folder of the artifacts
+REPORT = "report"  # tag with the hash of the run's report; also the artifact folder
 FIGURES = REPORTS / "figures"
 PAGE = REPORTS / "report.html"
 
@@ -55,12 +55,12 @@ class Published:
 
 @store_errors()
 def publish(params: Params) -> str:
-    """Publish all trainings of params.yaml; return in a sentence what became of the champion.
+    """Publish all trainings of params.yaml; return a sentence about the champion.
 
     Raises:
         UserError: results are missing, or MLflow's store cannot be used.
     """
-    with filelock.FileLock(work_folder() / "publish.lock"):  # two workers of a queue at a time
+    with filelock.FileLock(work_folder() / "publish.lock"):  # DVC's queue may have two workers
         client = open_store()
         close_dead_runs(client)
         save_view(client)
@@ -75,7 +75,7 @@ def publish(params: Params) -> str:
 
 
 def publish_training(params: Params, training: Training) -> Published:
-    """Make the run of a training agree with what it left; return it."""
+    """Make a training's run agree with its outputs; return it."""
     prepared = Prepared(PREPARED, training.seed)
     facts = load_facts(training, prepared.digest)
     metrics = outputs.load_metrics(training, prepared.digest)
@@ -97,7 +97,7 @@ def publish_training(params: Params, training: Training) -> Published:
 
 
 def log_scores(published: Published, params: Params, prepared: Prepared) -> None:
-    """Log the scores, as the few numbers that a list of runs shows and as a table of all."""
+    """Log the main scores as metrics, for the list of runs, and all scores as a table."""
     run, metrics = published.run, published.metrics
     test = {
         key.removeprefix("best_"): value
@@ -113,7 +113,7 @@ def log_scores(published: Published, params: Params, prepared: Prepared) -> None
         }
     )
     run.log_table(outputs.scores_table(published.training), "scores.csv")
-    # Tags, as another evaluation of the same training may change them.
+    # Tags, not params: another evaluation of the same training may change them.
     settings = params.evaluate.model_dump()
     run.set_tags({f"evaluate.{key}": str(value) for key, value in settings.items()})
     if metrics["scored"] == "test":
@@ -145,7 +145,7 @@ def draw_figures(
 
 def log_model(published: Published, prepared: Prepared) -> Any:
     """Export the best weights and log them."""
-    load_keras()  # which a store that is complete does not need
+    load_keras()  # loaded late: not needed if the store is complete
     from pipeline.evaluation.export import export_model
     from pipeline.networks.shared.models import load_network
 
@@ -156,7 +156,7 @@ def log_model(published: Published, prepared: Prepared) -> Any:
 
 
 def attach_report(params: Params, published: list[Published]) -> None:
-    """Give the report to the runs that it compares, and describe MLflow's experiment by it."""
+    """Attach the report to the runs that it compares; put its headline on MLflow's experiment."""
     page = hash_file(PAGE)
     for each in published:
         if each.run.tags().get(REPORT) != page:
@@ -171,7 +171,7 @@ def attach_report(params: Params, published: list[Published]) -> None:
 
 
 def choose_champion(published: list[Published]) -> str:
-    """Register the networks where they deserve it; say in one sentence what was done."""
+    """Register the best networks if they beat the champion; return a sentence about it."""
     metadata = Prepared(PREPARED).metadata
     metrics = pd.DataFrame([{**p.metrics, "network": p.training.display_name} for p in published])
     if "best_test_accuracy" not in metrics:
@@ -184,15 +184,15 @@ def choose_champion(published: list[Published]) -> str:
 
 
 def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
-    """Take the aliases of a worse champion and its challenger; leave a better one's."""
+    """Take both aliases if the best training beats the champion; otherwise change nothing."""
     best, champion = ranked[0], registry.find("champion")
     accuracy, present = best["best_val_accuracy"], -1.0
     if champion and champion.tags.get(TRAINING) != best["training"]:
         present = float(champion.tags["val_accuracy"])
     if champion and present >= accuracy:
         return (
-            f"{champion.tags['run_name']} stays champion of {registry.name}: validation "
-            f"accuracy {present:.4f}, the best of this run, {best['name']}, has {accuracy:.4f}"
+            f"{champion.tags['run_name']} stays champion of {registry.name} with validation "
+            f"accuracy {present:.4f}; the best of this run, {best['name']}, has {accuracy:.4f}"
         )
     said, data = [], descriptions.describe_data(metadata)
     for alias, row in zip(ALIASES, ranked, strict=False):
@@ -204,7 +204,7 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
     registry.describe(descriptions.describe_registered(data))
     challenger = f", challenger {said[1]}" if len(said) > 1 else ""
     return (
-        f"{best['name']} is champion of {registry.name}: validation accuracy "
+        f"{best['name']} is champion of {registry.name} with validation accuracy "
         f"{accuracy:.4f}{challenger}"
     )
 
@@ -212,7 +212,7 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
 def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the best training of each network, the best network first.
 
-    The highest validation accuracy, at a tie the lowest validation loss.
+    Best is the highest validation accuracy; at a tie, the lowest validation loss.
     """
     keys = ["best_val_accuracy", "best_val_loss"]
     ordered = metrics.sort_values(keys, ascending=[False, True], kind="stable")

@@ -27,7 +27,7 @@ def report(params: Params) -> str:
 
 
 def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
-    """Return the handful of numbers that `dvc metrics show` and `dvc exp show` list."""
+    """Return the few numbers that `dvc metrics show` and `dvc exp show` list."""
     results = findings.results
     kept = [f"best_{name}" for name in ("test_accuracy", "test_loss", "val_accuracy")]
     means = results.metrics.groupby("network")[[c for c in kept if c in results.metrics]].mean()

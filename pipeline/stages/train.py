@@ -1,6 +1,6 @@
-"""Stage `train`: train one network with one seed, tracked in MLflow, resumed where it was cut off.
+"""Stage `train`: train one network with one seed, tracked in MLflow; resume if interrupted.
 
-Leaves the best and the last weights, the history of the epochs and the facts of the training.
+Writes the best and the last weights, the history of the epochs and the facts of the training.
 """
 
 import statistics
@@ -45,7 +45,7 @@ WATCHED: dict[Watch, Split | None] = {"validation": "val", "test": "test", "none
 
 @dataclass(frozen=True)
 class Setup:
-    """What is trained on what."""
+    """What to train, and on what."""
 
     params: Params
     training: Training
@@ -58,31 +58,31 @@ class Setup:
 
     @property
     def name(self) -> str:
-        """Name the run for people, like `resnet, 5x5 blocks, keep 1 to 0.95, seed 0`."""
+        """The run's display name, like `resnet, 5x5 blocks, keep 1 to 0.95, seed 0`."""
         skipless = "" if getattr(self.recipe, "skip_connections", True) else ", no skip connections"
         network, seed = self.training.display_name, self.training.seed
         return f"{network}{skipless}, {self.recipe.dropblock}, seed {seed}"
 
     @property
     def watched(self) -> Split | None:
-        """The split that is scored after each epoch, and chooses the epoch to keep; or none."""
+        """The split that is scored after each epoch, or None."""
         return WATCHED[self.params.train.watch]
 
     @property
     def identity(self) -> str:
-        """What tells this training from any other."""
+        """The hash that identifies this training (see settings/identity.py)."""
         return identity(self.params, self.training, self.prepared.digest)
 
 
 def train(params: Params, training: Training) -> str:
-    """Train, or go on where the same training was cut off, and write the outputs.
+    """Train, or resume the same training if it was interrupted, and write the outputs.
 
     Returns:
         What was trained, in words.
 
     Raises:
-        UserError: a batch larger than the training set, too little memory, a loss that is not
-            finite, the same training in another process, or an MLflow store that cannot be used.
+        UserError: the batch is larger than the training set, memory runs out, the loss is not
+            finite, another process runs the same training, or MLflow's store cannot be used.
     """
     setup = Setup(params, training, Prepared(PREPARED, training.seed))
     loop.check_batch_size(training.network, setup.recipe, len(setup.prepared["train"]))
@@ -103,14 +103,14 @@ def train(params: Params, training: Training) -> str:
             run_epochs(setup, model, rows, folder, run)
             write_outputs(setup, folder, rows, facts)
             run.log_end(hash_file(training.history_file))
-    # The checkpoint stays until `evaluate`, before which DVC has recorded these outputs: a kill in
-    # between costs nothing.
+    # The checkpoint stays until `evaluate`, which starts after DVC has recorded these outputs; so
+    # nothing is lost if this process is killed before that.
     return f"{setup.name}: trained for {len(rows)} epochs"
 
 
 @contextmanager
 def explain_lack_of_memory(setup: Setup) -> Iterator[None]:
-    """Turn an allocation that failed, of numbers or of a device, into a UserError."""
+    """Turn a failed allocation, in main or GPU memory, into a UserError."""
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError):
@@ -127,7 +127,7 @@ def start_or_resume(setup: Setup, folder: Path) -> tuple[keras.Model, list[Histo
     saved = checkpoint.load_checkpoint(folder)
     if saved:
         path, rows = saved
-        print(f"going on after epoch {len(rows)}, from {path}", flush=True)
+        print(f"resuming after epoch {len(rows)}, from {path}", flush=True)
         return load_network(path / "last.keras", compiled=True), rows
     train, classes = setup.params.train, len(setup.prepared.class_names)
     return new_model(setup.training.network, setup.recipe, train, classes), []
@@ -136,7 +136,7 @@ def start_or_resume(setup: Setup, folder: Path) -> tuple[keras.Model, list[Histo
 def run_epochs(
     setup: Setup, model: keras.Model, rows: list[HistoryRow], folder: Path, run: TrackedRun
 ) -> None:
-    """Train to the end; after each epoch save a checkpoint, then tell MLflow and the console."""
+    """Train to the end; after each epoch save a checkpoint, then log to MLflow and the console."""
     watched, begun = setup.watched, len(rows)
 
     def after_epoch(model: keras.Model, rows: list[HistoryRow]) -> None:
@@ -145,7 +145,7 @@ def run_epochs(
         except OSError as error:
             raise UserError(
                 f"{folder}: the checkpoint of epoch {len(rows)} cannot be saved ({error}); free "
-                f"some space, then `dvc repro` goes on after epoch {len(rows) - 1}"
+                f"some space, then `dvc repro` resumes after epoch {len(rows) - 1}"
             ) from None
         run.log_history(rows)
         print(describe_epoch(rows, begun, setup.recipe.epochs, watched), flush=True)
@@ -162,17 +162,17 @@ def run_epochs(
 
 
 def describe_epoch(rows: list[HistoryRow], begun: int, epochs: int, watched: Split | None) -> str:
-    """Say how the last epoch went, and about how long the rest takes.
+    """Describe the last epoch, and estimate the time left.
 
     Args:
-        begun: how many epochs there were when this process began.
-        epochs: at most.
+        begun: the number of epochs done before this process started.
+        epochs: the number of epochs at most.
     """
     row = rows[-1]
     said = f"epoch {len(rows)} of {epochs}: training {_scores(row, 'train')}"
     if watched:
         said += f"; {SPLIT_NAMES[watched]} {_scores(row, watched)}"
-    # Without the first epoch of this process, which includes all that is made ready.
+    # Leave out this process's first epoch, which includes tracing and set-up.
     timed = [r["seconds"] for r in rows[begun + 1 :]] or [row["seconds"]]
     left = statistics.median(timed) * (epochs - len(rows))
     return f"{said}; {duration(row['seconds'])}, about {duration(left)} left"
@@ -183,7 +183,7 @@ def _scores(row: HistoryRow, split: str) -> str:
 
 
 def collect_facts(setup: Setup, model: keras.Model) -> Facts:
-    """Collect the facts that evaluation and report need beside the history."""
+    """Collect the facts that evaluation and report need besides the history."""
     context = context_tags()
     return {
         "name": setup.name,
@@ -204,7 +204,7 @@ def collect_facts(setup: Setup, model: keras.Model) -> Facts:
 
 
 def write_outputs(setup: Setup, folder: Path, rows: list[HistoryRow], facts: Facts) -> None:
-    """Write history, facts and weights to where DVC takes them up."""
+    """Write history, facts and weights to the outputs that dvc.yaml declares."""
     training = setup.training
     save_history(training, rows)
     save_facts(training, {**facts, "pflop": rows[-1]["pflop"]})

@@ -1,1 +1,1 @@
-"""Many experiments at once: trained in parallel by Ray, recorded as `dvc exp run` records them."""
+"""Many experiments at once: Ray runs trainings in parallel, `dvc exp run` records the results."""

@@ -1,7 +1,7 @@
-"""Checkpoints where all machines see them: a training goes on where a lost machine left it.
+"""Shared checkpoints: another machine can resume a training whose machine was lost.
 
-The training saves to a folder of its machine (training/checkpoint.py); here whole checkpoints are
-copied from there to shared storage, while it trains the next epoch.
+A training saves checkpoints to a local folder (training/checkpoint.py). This module copies complete
+checkpoints from there to shared storage while the next epoch is trained.
 """
 
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from pipeline.core.repeat import repeated
 from pipeline.training.checkpoint import KEPT
 from pipeline.versioning.storage import Storage
 
-LOOK = 2.0  # seconds between two looks for a new checkpoint
-CHECKPOINT = "*/epoch-*"  # of a training's folder
-STATE = "state.json"  # without it a checkpoint is not whole: copied last
+LOOK = 2.0  # seconds between checks for a new checkpoint
+CHECKPOINT = "*/epoch-*"  # path below the folder of all trainings
+STATE = "state.json"  # copied last: a checkpoint without it is not complete
 
 
 @contextmanager
 def shared_checkpoints(folder: Path, storage: Storage) -> Iterator[None]:
-    """Bring a training's checkpoints here, and new ones there until the training has ended.
+    """Fetch a training's checkpoints, and send new ones until the training has ended.
 
-    They are removed once it has ended well. A storage that does not answer stops nothing.
+    The shared copies are removed once it has succeeded. If the storage fails, the training goes on.
     """
     with suppress(Exception):
         fetch(folder, storage)
@@ -33,7 +33,7 @@ def shared_checkpoints(folder: Path, storage: Storage) -> Iterator[None]:
 
 
 def fetch(folder: Path, storage: Storage) -> None:
-    """Copy all that is there."""
+    """Copy all checkpoints from the storage."""
     files, root = storage
     files.invalidate_cache()
     for path in files.find(root):
@@ -43,14 +43,14 @@ def fetch(folder: Path, storage: Storage) -> None:
 
 
 def send(folder: Path, storage: Storage) -> None:
-    """Copy what is new, and remove checkpoints that newer ones replace."""
+    """Copy new checkpoints to the storage, and remove those that newer ones replace."""
     files, root = storage
     files.invalidate_cache()
     found = files.find(root, detail=True)
     there = {str(Path(path).relative_to(root)): known["size"] for path, known in found.items()}
     for checkpoint in sorted(folder.glob(CHECKPOINT))[-KEPT:]:
         if str((checkpoint / STATE).relative_to(folder)) in there:
-            continue  # whole, by this machine or by another one that trains the same
+            continue  # complete, from this machine or another one with the same training
         for path in sorted(checkpoint.iterdir(), key=lambda path: path.name == STATE):
             name = str(path.relative_to(folder))
             if there.get(name) != path.stat().st_size:

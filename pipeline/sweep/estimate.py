@@ -1,4 +1,4 @@
-"""What trainings compute, counted on their networks before anything is trained."""
+"""Estimate the compute of trainings from their networks, before anything is trained."""
 
 import os
 from collections import Counter
@@ -14,9 +14,9 @@ from pipeline.sweep.plan import Data, Point
 
 
 def count_all(points: Sequence[Point]) -> dict[str, float]:
-    """Return the PFLOP of each training at most, by the result's key; 0 where unknown.
+    """Return each training's maximum PFLOP, by the result's key; 0 if unknown.
 
-    In a process of its own, which TensorFlow leaves again.
+    Runs in a subprocess, so that TensorFlow is not loaded in this process.
     """
     with ProcessPoolExecutor(1, get_context("spawn"), _silence) as executor:
         try:
@@ -26,7 +26,7 @@ def count_all(points: Sequence[Point]) -> dict[str, float]:
 
 
 def _silence() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has much to say of itself
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow logs a lot when it starts
 
 
 def _count_all(points: Sequence[Point]) -> dict[str, float]:
@@ -45,7 +45,7 @@ def _count(network: str, point: Point, params: Params) -> float:
     assert point.data is not None
     try:
         return count(network, params.network(network), point.data)
-    except Exception:  # the training will say why
+    except Exception:  # the training itself will report the error
         return 0.0
 
 

@@ -1,4 +1,4 @@
-"""Where a sweep is planned and its experiments are recorded: by DVC itself, in clones."""
+"""Prepare a sweep's data and record its experiments, by running DVC in clones."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -26,13 +26,13 @@ from pipeline.versioning.storage import Storage
 
 @dataclass(frozen=True)
 class Head:
-    """A repository whose experiments are a sweep's.
+    """The repository in which a sweep's experiments are recorded.
 
     Attributes:
-        root: the main repository, whose cache the clones share.
+        root: the main repository; the clones share its cache.
         scratch: a folder for the clones.
-        remote: DVC's, where a cluster trains.
-        environment: of DVC.
+        remote: DVC's remote if a cluster trains, else None.
+        environment: the environment variables for DVC.
     """
 
     root: Path
@@ -42,14 +42,14 @@ class Head:
     environment: dict[str, str]
 
     def clone(self, point: Point, stages: Stages) -> AbstractContextManager[Path]:
-        """Make a clone with an experiment's params, and a dvc.lock."""
+        """Make a clone with an experiment's params and these entries of dvc.lock."""
         return clone_of(self.snapshot, self.scratch, point.overrides, stages)
 
     def prepare(self, point: Point, dry_run: bool) -> Data | None:
-        """Prepare an experiment's data, or take them from the cache; dry, only the latter.
+        """Prepare an experiment's data or take them from the cache; a dry run only does the latter.
 
         Raises:
-            UserError: they cannot be prepared, or not pushed to the cluster's remote.
+            UserError: the data cannot be prepared, or cannot be pushed to the cluster's remote.
         """
         with self.clone(point, {}) as clone:
             if dry_run:
@@ -66,7 +66,7 @@ class Head:
         return Data(stages, found["digest"], images, len(found["class_names"]))
 
     def find_cached(self, point: Point, tasks: list[Task]) -> dict[str, Record]:
-        """Return those results of an experiment that DVC's cache has."""
+        """Return the results of an experiment that DVC's cache has."""
         if not tasks or point.data is None:
             return {}
         with self.clone(point, point.data.stages) as clone:
@@ -77,13 +77,13 @@ class Head:
             return {task.result: read_record(clone, task.training) for task in found}
 
     def record(self, point: Point, known: Mapping[str, Record]) -> None:
-        """Make a DVC experiment of trainings that are done, in the main repository.
+        """Record finished trainings as a DVC experiment in the main repository.
 
-        `dvc exp run` finds the trainings in dvc.lock, and runs `report` and `publish`. Another
-        sweep may record the same at the same time.
+        `dvc exp run` finds the trainings in dvc.lock, and runs only `report` and `publish`. Another
+        sweep may record the same experiment at the same time.
 
         Raises:
-            UserError: it failed.
+            UserError: DVC failed.
         """
         assert point.data is not None
         lock: Stages = {}
@@ -94,7 +94,7 @@ class Head:
             if self.is_recorded(point):
                 return
             if self.remote:
-                # `dvc exp run --pull` would bring the remote's whole run-cache, entry by entry.
+                # `dvc exp run --pull` would fetch the remote's whole run-cache, entry by entry.
                 targets = [name for name in lock if name.startswith("evaluate@")]
                 self._run(clone, problem, "fetch", "--with-deps", *targets)
             self._run(clone, problem, "exp", "run", "--name", point.name)
@@ -102,7 +102,7 @@ class Head:
             git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
 
     def is_recorded(self, point: Point) -> bool:
-        """Whether the main repository has an experiment."""
+        """Whether the main repository has this experiment."""
         return is_recorded(self.root, experiment_ref(self.snapshot.head, point.name))
 
     def _run(self, clone: Path, problem: str, *arguments: str) -> None:

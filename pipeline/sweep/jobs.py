@@ -1,4 +1,4 @@
-"""What is to be trained, as a job: done here, or handed to a Ray cluster, followed, stopped."""
+"""Run a sweep's trainings as a job: on this machine, or on a Ray cluster."""
 
 import logging
 import os
@@ -25,20 +25,20 @@ from pipeline.sweep.task import Place, thread_limits
 from pipeline.versioning.repository import Stages
 
 FILE = "sweep.pickle"
-TAG = "sweep"  # of a job's metadata: which trainings it is for
-LOOK = 1.0  # seconds between two looks at the job
-ABSENT = 120.0  # seconds for which the head may not answer
-# What the client raises: of Ray's server, of a token that is missing or wrong, of the network.
+TAG = "sweep"  # key of the job's metadata that identifies its trainings
+LOOK = 1.0  # seconds between checks of the job
+ABSENT = 120.0  # seconds without an answer from the head node before giving up
+# Errors of the client: from Ray's server, a missing or wrong token, or the network.
 NO_ANSWER = (RuntimeError, RayError, requests.RequestException)
 
 
 class Job(NamedTuple):
-    """What is to be trained.
+    """The trainings to run.
 
     Attributes:
-        tasks: each with dvc.lock's entry of its data.
-        pflop: of each, by the key of the result.
-        cpus: processors of a training where there is no GPU.
+        tasks: each with the entry of its data in dvc.lock.
+        pflop: the compute of each, by the key of the result.
+        cpus: CPU cores per training, if there is no GPU.
     """
 
     tasks: list[tuple[Task, Stages]]
@@ -51,30 +51,30 @@ def work(job: Job) -> dict[str, Record]:
     """Train on this machine, or on the cluster that runs this process as a job.
 
     Returns:
-        The results of the trainings that ended well, by their keys.
+        The results of the trainings that succeeded, by their keys.
     """
     with pool(job.cpus, cluster=job.place.root is None):
         gpu, room = takes_gpu(), slots(job.cpus)
         own = {NEEDS_GPU: "1"} if gpu else thread_limits(job.cpus)
         place = job.place._replace(environment={**job.place.environment, **own})
         progress = SweepProgress(job.pflop, room)
-        each = "a GPU each" if gpu else "on processors"
-        print(f"{room} at a time, {each}, {progress.left()}", flush=True)
+        each = "one GPU each" if gpu else "on CPU"
+        print(f"trainings at a time: {room}, {each}; {progress.left()}", flush=True)
         return progress.follow(train_all(job.tasks, place, job.cpus, progress.say))
 
 
 def run(address: str, job: Job, tag: str, code: Path) -> None:
-    """Have a cluster train, and say what it says; on Ctrl-C the job is stopped.
+    """Run a job on a cluster and print its output; Ctrl-C stops the job.
 
-    A job with the same tag that still runs, after a lost connection, is taken up.
+    If a job with the same tag is still running, for example after a lost connection, follow it.
 
     Args:
-        address: of the job server, like http://127.0.0.1:8265.
-        tag: names what the sweep is for, whatever of it is done already.
-        code: the folder whose `pipeline` runs there.
+        address: the job server's, like http://127.0.0.1:8265.
+        tag: identifies the sweep, no matter how much of it is done already.
+        code: the folder whose package `pipeline` runs on the cluster.
 
     Raises:
-        UserError: the cluster cannot be reached, or is lost on the way.
+        UserError: the cluster cannot be reached, or is lost while the job runs.
     """
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
@@ -83,7 +83,7 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
         running = [each.submission_id for each in same if not each.status.is_terminal()]
         name = running[0] if running else _submit(client, job, code, tag)
     except (ConnectionError, *NO_ANSWER) as error:
-        said = f"--on {address}: the cluster's job server: {first_line(error)}"
+        said = f"--on {address}: the cluster's job server fails: {first_line(error)}"
         raise UserError(said) from None
     print(f"job {name} on {address}", flush=True)
     try:
@@ -105,14 +105,14 @@ def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
                     runtime_env={"working_dir": folder},
                     metadata={TAG: tag},
                 )
-            except RuntimeError:  # a head that has just started takes none yet
+            except RuntimeError:  # a head node that has just started accepts no jobs yet
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(LOOK)
 
 
 def _follow(client: JobSubmissionClient, name: str) -> None:
-    """Print what a job says until it has ended."""
+    """Print a job's output until it has ended."""
     shown, answered = 0, time.monotonic()
     while True:
         try:
@@ -121,8 +121,8 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
             if forgotten or time.monotonic() - answered > ABSENT:
-                lost = f"the cluster has lost job {name} ({first_line(error)})"
-                raise UserError(f"{lost}; once it answers, the same command goes on") from None
+                lost = f"the cluster lost job {name} ({first_line(error)})"
+                raise UserError(f"{lost}; once it answers, the same command continues") from None
         else:
             print(said[shown:], end="", flush=True)
             shown = len(said)
@@ -134,7 +134,7 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
 
 
 def _stop(client: JobSubmissionClient, name: str) -> None:
-    """Stop a job and wait for its end, or say that the head does not answer."""
+    """Stop a job and wait for its end; warn if the head node does not answer."""
     deadline = time.monotonic() + ABSENT
     try:
         client.stop_job(name)
@@ -145,11 +145,11 @@ def _stop(client: JobSubmissionClient, name: str) -> None:
 
 
 def main(file: Path) -> None:
-    """Do the job of a file, on the cluster that runs this process."""
+    """Run the job in a file, on the cluster that runs this process."""
     job: Job = pickle.loads(file.read_bytes())
     os.environ.update(job.place.environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Ray unpacks the job's folder anew for each raylet, for a second one of this machine too.
+    # Ray unpacks the job's folder once per node, also for a second node on this machine.
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         work(job)

@@ -1,6 +1,6 @@
-"""Which results of a cluster count: one record for each, the first that was written.
+"""The ledger says which results of a cluster count: for each, the first record written.
 
-They lie in DVC's remote. On one machine DVC's own run-cache knows what is done.
+Records are files in DVC's remote. On a single machine DVC's run-cache knows what is done.
 """
 
 import json
@@ -11,12 +11,12 @@ from pipeline.versioning.storage import Storage
 
 
 class Record(NamedTuple):
-    """An evaluated training.
+    """A finished training with its evaluation.
 
     Attributes:
-        label: like model-dropblock-0.
-        seconds: what the training took.
-        stages: dvc.lock's entries of prepare, train and evaluate.
+        label: the training's label, like model-dropblock-0.
+        seconds: how long the training took.
+        stages: the entries of prepare, train and evaluate in dvc.lock.
     """
 
     label: str
@@ -25,24 +25,24 @@ class Record(NamedTuple):
 
     @property
     def weights(self) -> list[dict[str, Any]]:
-        """What dvc.lock knows of the training's outputs."""
+        """The training's outputs according to dvc.lock."""
         return self.stages[f"train@{self.label}"]["outs"]
 
 
 class Ledger:
-    """Records by the key of the result."""
+    """Records, by the key of the result."""
 
     def __init__(self, remote: Storage) -> None:
         self._remote, self._storage = remote, remote.within("sweep", "ledger")
 
     def get(self, key: str) -> Record | None:
-        """Return a record; None where there is none, or not all of its files any longer."""
+        """Return a record; None if there is none, or if some of its files no longer exist."""
         files, path = self._storage.files, f"{self._storage.root}/{key}.json"
         try:
             record = Record(**json.loads(files.cat_file(path)))
         except FileNotFoundError:
             return None
-        if self._remote.missing(record.stages):  # `dvc gc` took them
+        if self._remote.missing(record.stages):  # `dvc gc` removed some
             files.rm_file(path)
             return None
         return record

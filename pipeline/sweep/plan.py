@@ -1,4 +1,4 @@
-"""What a sweep consists of: its points, and the trainings that differ."""
+"""Plan a sweep: its experiments (points) and the distinct trainings (tasks) that they need."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Data(NamedTuple):
     """Prepared data.
 
     Attributes:
-        stages: dvc.lock's entry of them.
-        digest: of their content.
-        images: how many there are to train on.
-        classes: how many.
+        stages: their entry in dvc.lock.
+        digest: the digest of their content.
+        images: the number of training images.
+        classes: the number of classes.
     """
 
     stages: Stages
@@ -31,12 +31,12 @@ class Data(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A training with its evaluation, which experiments share.
+    """A training with its evaluation; several experiments may share it.
 
     Attributes:
         key: the training's identity.
-        result: names its evaluation too.
-        experiment, overrides: the first experiment that asks for it, and what follows its -S.
+        result: identifies the training together with its evaluation.
+        experiment, overrides: the first experiment that needs it, and its -S overrides.
     """
 
     key: str
@@ -56,8 +56,8 @@ class Point:
     """One experiment of the sweep.
 
     Attributes:
-        name: as `dvc exp show` will list it; the same for the same params and code.
-        overrides: what follows each -S.
+        name: as in `dvc exp show`; the same for the same params and code.
+        overrides: its -S overrides.
         values: params.yaml with the overrides.
         data: None before they are prepared.
     """
@@ -69,7 +69,7 @@ class Point:
 
     @cached_property
     def data_key(self) -> str:
-        """Hash of the params of the data."""
+        """Hash of section `data`."""
         return digest(self.values["data"])
 
     @cached_property
@@ -86,13 +86,13 @@ class Point:
 
 
 def plan_points(root: Path, snapshot: Snapshot, overrides: Sequence[str]) -> list[Point]:
-    """Expand the overrides, check the params of each experiment and name it.
+    """Expand the overrides into experiments; check the params of each and name it.
 
     Args:
-        root: the repository that the snapshot was taken of.
+        root: the repository from which the snapshot was taken.
 
     Raises:
-        UserError: as expand, override_params and check_params.
+        UserError: raised by expand, override_params or check_params.
     """
     code = [git(root, "rev-parse", f"{snapshot.state}:./{path}") for path in CODE[:2]]
     original = git(root, "show", f"{snapshot.state}:./{PARAMS_FILE}")
@@ -106,7 +106,7 @@ def plan_points(root: Path, snapshot: Snapshot, overrides: Sequence[str]) -> lis
 
 
 def list_tasks(points: Iterable[Point]) -> list[Task]:
-    """Return the tasks that differ, in the order of the experiments."""
+    """Return the distinct tasks, in the order of the experiments."""
     found: dict[str, Task] = {}
     for task in (task for point in points for task in point.tasks):
         found.setdefault(task.result, task)

@@ -1,4 +1,4 @@
-"""Trainings at the same time, by Ray: as many as there are GPUs, or processors for."""
+"""Run trainings in parallel with Ray: as many as the GPUs or CPU cores allow."""
 
 import os
 import time
@@ -15,27 +15,27 @@ from pipeline.versioning.repository import Stages
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_worker_niceness", "0")  # a training asks for as much as `dvc repro`'s
+os.environ.setdefault("RAY_worker_niceness", "0")  # the same priority as in `dvc repro`
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-JOINING = 600.0  # seconds in which a cluster's machines may still be on their way
-LOOK = 1.0  # seconds between two looks for them, or for lines
-RETRIES = 3  # of a training whose worker or machine is lost
-OBJECTS = 128 << 20  # bytes of Ray's store, which holds the snapshot only
+JOINING = 600.0  # seconds to wait for a cluster's machines to join
+LOOK = 1.0  # seconds between checks for machines or output lines
+RETRIES = 3  # for a training whose worker or machine is lost
+OBJECTS = 128 << 20  # bytes of Ray's object store, which holds only the snapshot
 Ended = tuple[Task, Record | TrainingFailedError]
 
 
 @contextmanager
 def pool(cpus: int, cluster: bool) -> Iterator[None]:
-    """Start Ray on this machine, for this process alone; or use the cluster that it is a job of.
+    """Start Ray on this machine for this process only; or use the cluster that runs this job.
 
     Args:
-        cpus: processors of a training where there is no GPU.
+        cpus: CPU cores per training, if there is no GPU.
 
     Raises:
-        UserError: there is no room for a single training.
+        UserError: there are too few CPU cores for a single training.
     """
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     own = {"include_dashboard": False, "object_store_memory": OBJECTS,
@@ -46,7 +46,7 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
         while not slots(cpus):
             if time.monotonic() > deadline:
                 there = ray.cluster_resources().get("CPU", 0)
-                said = f"--cpus-per-training {cpus}: there are {there:.0f} processors in all"
+                said = f"--cpus-per-training {cpus}: there are only {there:.0f} CPU cores"
                 raise UserError(said)
             time.sleep(LOOK)
         yield
@@ -55,28 +55,28 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
 
 
 def takes_gpu() -> bool:
-    """Whether a training takes a GPU: where there are any."""
+    """Whether trainings use GPUs: if there are any."""
     return bool(ray.cluster_resources().get("GPU"))
 
 
 def slots(cpus: int) -> int:
-    """Return how many trainings run at once, of so many processors each where there is no GPU."""
+    """Return how many trainings run at once: one per GPU, or else one per `cpus` CPU cores."""
     there = ray.cluster_resources()
     return int(there["GPU"]) if takes_gpu() else int(there.get("CPU", 0) // cpus)
 
 
 class Board:
-    """What trainings say at each epoch, until it is shown; an actor of Ray's."""
+    """A Ray actor that collects the trainings' lines about each epoch until they are shown."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """Put up a line."""
+        """Add a line."""
         self._lines.append(line)
 
     def take(self) -> list[str]:
-        """Return the lines that were put up since."""
+        """Return the lines added since the last call."""
         taken, self._lines = self._lines, []
         return taken
 
@@ -84,14 +84,14 @@ class Board:
 def train_all(
     tasks: Sequence[tuple[Task, Stages]], place: Place, cpus: int, say: Callable[[str], Any]
 ) -> Generator[Ended, None, None]:
-    """Yield each training as it ends. On Ctrl-C, or where the caller stops, the others are ended.
+    """Yield each training as it ends. On Ctrl-C, or if the caller stops, the others are ended.
 
-    They keep their checkpoints, and their MLflow runs end as KILLED.
+    Ended trainings keep their checkpoints, and their MLflow runs end as KILLED.
 
     Args:
-        tasks: each with dvc.lock's entry of its data.
-        cpus: processors of a training where there is no GPU.
-        say: shows a line.
+        tasks: each with the entry of its data in dvc.lock.
+        cpus: CPU cores per training, if there is no GPU.
+        say: a function that shows a line.
     """
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
@@ -101,7 +101,7 @@ def train_all(
     try:
         while pending:
             ended = ray.wait(list(pending), timeout=LOOK)[0]
-            with suppress(ray.exceptions.RayError):  # lines are not worth a sweep
+            with suppress(ray.exceptions.RayError):  # losing lines must not stop the sweep
                 for line in ray.get(board.take.remote(), timeout=GRACE):
                     say(line)
             for reference in ended:
@@ -119,4 +119,4 @@ def _outcome(reference: ray.ObjectRef) -> Record | TrainingFailedError:
     except ray.exceptions.RayTaskError as error:
         return TrainingFailedError(str(error.cause))
     except ray.exceptions.RayError as error:
-        return TrainingFailedError(f"its process or machine was lost too often: {error}")
+        return TrainingFailedError(f"its process or machine was lost too many times: {error}")

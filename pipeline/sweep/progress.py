@@ -1,4 +1,4 @@
-"""What a sweep says: its plan, each epoch, each end with the time left, and what failed."""
+"""A sweep's output: its plan, each epoch, each finished or failed training, the time left."""
 
 import sys
 from collections.abc import Generator, Sequence
@@ -13,20 +13,20 @@ from pipeline.sweep.pool import Ended
 
 
 def describe_plan(tasks: Sequence[Task], pflop: dict[str, float]) -> str:
-    """List the trainings that are to run, with what each computes."""
+    """List the trainings to run, with the compute of each."""
     lines = [
         f"  {task.title}: {f'{value:.3g} PFLOP' if value else 'cannot be estimated'}"
         for task, value in ((task, pflop.get(task.result)) for task in tasks)
     ]
-    return "\n".join([*lines, f"  together {sum(pflop.values()):.3g} PFLOP"])
+    return "\n".join([*lines, f"  in total: {sum(pflop.values()):.3g} PFLOP"])
 
 
 class SweepProgress:
-    """A bar over trainings, with the time left by the compute that is left.
+    """A progress bar over trainings; the time left is estimated from the compute left.
 
     Args:
-        pflop: of each training, by the key of the result.
-        slots: how many run at once.
+        pflop: the compute of each training, by the key of the result.
+        slots: how many trainings run at once.
     """
 
     def __init__(self, pflop: dict[str, float], slots: int) -> None:
@@ -39,7 +39,7 @@ class SweepProgress:
         )
 
     def follow(self, ended: Generator[Ended, None, None]) -> dict[str, Record]:
-        """Say how each training ended; return the records of those that ended well."""
+        """Print how each training ended; return the records of those that succeeded."""
         good = {}
         with closing(ended), closing(self._bar):
             for task, outcome in ended:
@@ -56,11 +56,11 @@ class SweepProgress:
         return good
 
     def left(self) -> str:
-        """Say how long the trainings that are not done will take, at the pace of those done."""
+        """Estimate the time left from the speed of the finished trainings."""
         if not self._waiting:
             return "all done"
         if not self._computed:
-            return "how long it takes shows when one has ended"
+            return "time left unknown until one has ended"
         left = max(sum(self._waiting.values()) / self._slots, *self._waiting.values(), 0.0)
         return f"about {duration(left * self._seconds / self._computed)} left"
 

@@ -1,4 +1,4 @@
-"""A sweep from its plan to its experiments."""
+"""Run a sweep, from planning to recording its experiments."""
 
 import os
 import sys
@@ -23,33 +23,33 @@ from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
 from pipeline.versioning.storage import persist, remote_storage
 
-# A server that many machines ask at once may take its time, and is waited for.
+# A server with requests from many machines may be slow, so wait longer for it.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
-QUESTIONS = 16  # at once to a remote
+QUESTIONS = 16  # parallel requests to a remote
 Known = dict[str, Record]  # by the result's key
 
 
 def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | None) -> int:
-    """Train what a sweep lacks, many at a time, and record each experiment.
+    """Run the trainings that a sweep still needs, in parallel, and record each experiment.
 
     Args:
-        overrides: what follows each -S.
-        cpus: processors of a training where there is no GPU.
-        dry_run: whether only to say what would be trained.
-        cluster: address of a Ray cluster's job server; None for this machine.
+        overrides: the arguments of -S.
+        cpus: CPU cores per training, if there is no GPU.
+        dry_run: only print what would be trained.
+        cluster: address of a Ray cluster's job server; None: this machine.
 
     Returns:
-        1 where a training failed for good, else 0.
+        1 if an experiment could not be recorded, else 0.
 
     Raises:
-        UserError: a wrong override or value, no git commit, data that cannot be prepared.
+        UserError: an override or value is wrong, there is no git commit, or preparing data fails.
     """
     root = project_root()
     if cluster:
         if store_uri().startswith("sqlite:"):
             raise UserError(
                 f"MLflow's store {store_uri()} is a file of this machine; the "
-                "machines of a cluster take a server, which MLFLOW_TRACKING_URI names"
+                "cluster needs a server: set MLFLOW_TRACKING_URI to its address"
             )
         os.environ.update(PATIENCE)
     with scratch_folder(root) as scratch:
@@ -59,14 +59,14 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         head = Head(root, scratch, snapshot, remote, {**user_environment(), **own})
         points = plan_points(root, snapshot, overrides)
         todo = [point for point in points if not head.is_recorded(point)]
-        print(f"experiments: {len(points)}, recorded already: {len(points) - len(todo)}")
+        print(f"experiments: {len(points)}, already recorded: {len(points) - len(todo)}")
         kinds = {point.data_key: point for point in todo}
         data = {key: head.prepare(point, dry_run) for key, point in kinds.items()}
         todo = [replace(point, data=data[point.data_key]) for point in todo]
         known = find_known(head, todo)
         tasks = list_tasks(todo)
         missing = [task for task in tasks if task.result not in known]
-        print(f"trainings that differ: {len(tasks)}, done already: {len(tasks) - len(missing)}, "
+        print(f"distinct trainings: {len(tasks)}, already done: {len(tasks) - len(missing)}, "
               f"to run: {len(missing)}", flush=True)  # fmt: skip
         pflop = count_missing(todo, missing) if missing else {}
         if dry_run:
@@ -80,7 +80,7 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
 
 
 def find_known(head: Head, points: Sequence[Point]) -> Known:
-    """Return the results in a cluster's ledger and in DVC's cache."""
+    """Return the results that the cluster's ledger and DVC's cache have."""
     known = look_up(head, list_tasks(points)) if head.remote else {}
     for point in points:
         known |= head.find_cached(point, [t for t in point.tasks if t.result not in known])
@@ -88,10 +88,10 @@ def find_known(head: Head, points: Sequence[Point]) -> Known:
 
 
 def look_up(head: Head, tasks: Sequence[Task]) -> Known:
-    """Return the results in the ledger in DVC's remote.
+    """Return the results that the ledger in DVC's remote has.
 
     Raises:
-        UserError: it does not answer, or not to this user.
+        UserError: the remote does not answer, or refuses access.
     """
     assert head.remote is not None
     ledger, keys = Ledger(head.remote), [task.result for task in tasks]
@@ -99,18 +99,18 @@ def look_up(head: Head, tasks: Sequence[Task]) -> Known:
         with ThreadPoolExecutor(QUESTIONS) as executor:
             found = zip(keys, executor.map(lambda key: ledger.get(key), keys), strict=True)
             return {key: record for key, record in found if record}
-    except Exception as error:  # of the network, of credentials: each storage has its own
+    except Exception as error:  # network or credentials: each storage has its own errors
         raise UserError(
-            f"DVC's remote {head.remote.root} cannot be read ({first_line(error)}); check its "
-            "endpointurl, that it runs, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"DVC's remote {head.remote.root} cannot be read ({first_line(error)}); check that it "
+            "runs, its endpointurl, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from None
 
 
 def count_missing(points: Sequence[Point], missing: Sequence[Task]) -> dict[str, float]:
-    """Say what is to run; return its PFLOP, by the result's key."""
+    """Print the trainings to run; return the PFLOP of each, by the result's key."""
     if any(point.data is None for point in points):
         print("\n".join(f"  {task.title}" for task in missing))
-        print("  how much that is shows once the data are prepared")
+        print("  their compute is unknown until the data are prepared")
         return {}
     counted = count_all([point for point in points if set(point.tasks) & set(missing)])
     pflop = {task.result: counted.get(task.result, 0.0) for task in missing}
@@ -126,13 +126,13 @@ def train(
     cluster: str | None,
     cpus: int,
 ) -> Known:
-    """Train on this machine or on a cluster; return the results of those that ended well."""
+    """Train on this machine or on a cluster; return the results of trainings that succeeded."""
     data = {point.name: point.data.stages for point in points if point.data}
     asked = [(task, data[task.experiment]) for task in missing]
     job = Job(asked, pflop, Place(head.root, head.snapshot, head.environment), cpus)
     if cluster is None:
         return jobs.work(job)
-    # What is handed over can be read in Ray's dashboard: passwords take other ways.
+    # Ray's dashboard shows what is submitted, so passwords must not be part of it.
     environment = {"MLFLOW_TRACKING_URI": store_uri(), **PATIENCE}
     job = job._replace(place=Place(None, head.snapshot._replace(config=""), environment))
     with head.clone(points[0], {}) as clone:
@@ -141,7 +141,7 @@ def train(
 
 
 def finish(head: Head, points: Sequence[Point], known: Known) -> int:
-    """Record each experiment whose trainings are all done, and name the others.
+    """Record each experiment whose trainings are all done, and list the others.
 
     Returns:
         The exit code.
@@ -157,5 +157,5 @@ def finish(head: Head, points: Sequence[Point], known: Known) -> int:
                 lacking.append(point.name)
     if lacking:
         names = ", ".join(lacking)
-        print(f"not recorded: {names}; the same command tries again what failed", file=sys.stderr)
+        print(f"not recorded: {names}; repeat the command to retry what failed", file=sys.stderr)
     return 1 if lacking else 0

@@ -1,4 +1,4 @@
-"""One training of a sweep, in a clone of its own on whatever machine it lands on."""
+"""Run one training of a sweep, in its own clone, on the machine that Ray chose."""
 
 import shutil
 import signal
@@ -24,18 +24,18 @@ from pipeline.versioning.scratch import held, scratch_folder
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage, persist, remote_storage
 
-PAUSES = (5.0, 30.0)  # seconds before a training that failed is tried again: a server may be gone
-LOOK = 1.0  # seconds between two looks at what a training says
-EPOCH = "epoch "  # begins the line that it says at each epoch
+PAUSES = (5.0, 30.0)  # seconds before a failed training is tried again: a server may be down
+LOOK = 1.0  # seconds between checks of a training's output
+EPOCH = "epoch "  # start of the line that a training prints after each epoch
 
 
 class Place(NamedTuple):
-    """Where trainings run, of what, and where their results go.
+    """Where trainings run, on which code, and where their results go.
 
     Attributes:
-        root: the main repository, whose cache, store and checkpoints are shared; None on the
-            machines of a cluster, which share DVC's remote only.
-        environment: of each training; in a cluster beside that of its machine.
+        root: the main repository; its cache, store and checkpoints are shared. None on a cluster,
+            whose machines share only DVC's remote.
+        environment: variables for each training; on a cluster, in addition to its machine's.
     """
 
     root: Path | None
@@ -44,23 +44,23 @@ class Place(NamedTuple):
 
 
 class TrainingFailedError(Exception):
-    """A training that failed for good; the message is the end of what it said."""
+    """A training failed in all attempts; the message is the end of its output."""
 
 
 def train(task: Task, place: Place, prepared: Stages, board: Any) -> Record:
-    """Train and evaluate in a clone, or take what is there already.
+    """Train and evaluate in a clone, or reuse an existing result.
 
     Args:
-        prepared: dvc.lock's entry of the data.
-        board: Ray's handle of a pool.Board, which takes a line at each epoch.
+        prepared: the data's entry in dvc.lock.
+        board: the Ray handle of a pool.Board, which receives a line after each epoch.
 
     Raises:
-        TrainingFailedError: it failed, after some more attempts.
+        TrainingFailedError: it failed in all attempts.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # inherited from a shell's background job
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # by which Ray cancels a task
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background job
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray cancels tasks by it
     with ExitStack() as stack:
-        if place.root:  # another sweep's Ray may train the same; in a cluster the first counts
+        if place.root:  # another sweep may train the same; on a cluster the first counts
             stack.enter_context(held(place.root, task.key))
         scratch = stack.enter_context(scratch_folder(place.root))
         asked = clone_of(place.snapshot, scratch, task.overrides, prepared)
@@ -74,7 +74,7 @@ def train(task: Task, place: Place, prepared: Stages, board: Any) -> Record:
 
 
 class Worker(NamedTuple):
-    """A training in its clone; `say` takes a line."""
+    """A training in its clone; `say` is called with each line to show."""
 
     task: Task
     place: Place
@@ -82,10 +82,10 @@ class Worker(NamedTuple):
     say: Callable[[str], Any]
 
     def share(self, storage: Storage) -> Record:
-        """Return the result that is in DVC's remote, or the first that comes there.
+        """Return the result in DVC's remote; if there is none, train and add it there.
 
-        Another evaluation of the same training may have been asked for before, or elsewhere at the
-        same time: the first training counts.
+        The same training may have been run earlier with another evaluation, or may be running
+        elsewhere now: the training that is recorded first counts.
         """
         ledger = Ledger(storage)
         if record := persist(partial(ledger.get, self.task.result)):
@@ -98,7 +98,7 @@ class Worker(NamedTuple):
         return persist(partial(ledger.add, self.task.result, record))
 
     def _evaluate(self, trained: Record | None) -> Record:
-        """Evaluate a training that DVC's remote has, or train first; push the result."""
+        """Evaluate a training from DVC's remote, or train first if it is None; push the result."""
         if trained:
             lock, values = read_lock(self.clone), read_yaml(self.clone / PARAMS_FILE)
             known = {k: entry for k, entry in trained.stages.items() if k != self._target}
@@ -109,7 +109,7 @@ class Worker(NamedTuple):
         def push() -> None:
             self._run(dvc("push", "--with-deps", self._target))
             if lost := remote_storage(self.clone).missing(record.stages):
-                raise TrainingFailedError(f"`dvc push` left out {', '.join(lost)}")
+                raise TrainingFailedError(f"`dvc push` did not upload {', '.join(lost)}")
 
         persist(push)
         return record
@@ -124,10 +124,10 @@ class Worker(NamedTuple):
         return f"evaluate@{self.task.training.label}"
 
     def _run(self, command: list[str], pauses: Sequence[float] = ()) -> None:
-        """Run a command, after a pause once more where it fails.
+        """Run a command; if it fails, try again after each pause.
 
         Raises:
-            TrainingFailedError: it failed at the last attempt too.
+            TrainingFailedError: the last attempt failed too.
         """
         root, file = self.place.root, self.clone.parent / "log"
         environment = {
@@ -136,7 +136,7 @@ class Worker(NamedTuple):
             "DVC_EXP_NAME": self.task.experiment,
             "DVC_EXP_BASELINE_REV": self.place.snapshot.head,
             "DVC_SITE_CACHE_DIR": str(self.clone.parent / "site"),
-            # As in `dvc exp run --queue`: the main repository's checkpoints, locks of GPUs, store.
+            # As in `dvc exp run --queue`: the main repository's checkpoints, GPU locks and store.
             **({"DVC_ROOT": str(root)} if root else {}),
         }
         for pause in (*pauses, None):
@@ -158,13 +158,13 @@ class Worker(NamedTuple):
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """Return what keeps TensorFlow to so many threads."""
+    """Return environment variables that limit TensorFlow to `threads` threads."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     return dict.fromkeys(names, str(threads))
 
 
 def read_record(clone: Path, training: Training) -> Record:
-    """Collect what is kept of an evaluated training."""
+    """Collect the record of an evaluated training."""
     metrics, stages = read_json(clone / training.evaluation_folder / METRICS), read_lock(clone)
     names = ("prepare", f"train@{training.label}", f"evaluate@{training.label}")
     entries = {name: stages[name] for name in names}

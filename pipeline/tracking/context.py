@@ -1,4 +1,4 @@
-"""What tells one run from another: its training, its process, its DVC experiment, its commit."""
+"""Tags that identify a run: its training, its process, its DVC experiment, its commit."""
 
 import os
 import socket
@@ -12,11 +12,11 @@ from scmrepo.git import Git
 from pipeline.settings.trainings import Training
 
 HEARTBEAT = "process.heartbeat"
-BEAT, LEASE = 60.0, 600.0  # seconds between two heartbeats; without one for so long, it is dead
+BEAT, LEASE = 60.0, 600.0  # seconds between heartbeats; seconds without one that mean death
 
 
 def training_tags(training: Training) -> dict[str, str]:
-    """Return what tells a run from the others of its experiment."""
+    """Return the tags that distinguish a run from the others of its experiment."""
     return {
         "network": training.display_name,
         "variant": training.variant,
@@ -25,7 +25,7 @@ def training_tags(training: Training) -> dict[str, str]:
 
 
 def process_tags() -> dict[str, str]:
-    """Name this process so that another one can tell whether it still lives."""
+    """Return tags of this process, by which another process can tell whether it is still alive."""
     process = psutil.Process()
     return {
         "process.host": socket.gethostname(),
@@ -37,9 +37,9 @@ def process_tags() -> dict[str, str]:
 
 
 def machine_id() -> str:
-    """Name what numbers this process: a boot of a machine, and a container's numbers in it.
+    """Return what a process id is unique in: one boot of one machine, and a PID namespace.
 
-    Host names don't do: two machines or containers may have the same.
+    Host names are not enough: two machines or containers may have the same one.
     """
     boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.exists() and numbers.exists():
@@ -53,10 +53,10 @@ def now() -> str:
 
 
 def is_dead(tags: dict[str, str]) -> bool:
-    """Whether the process that process_tags named is gone.
+    """Whether the process described by process_tags is gone.
 
-    One of another machine is where it has given no sign of life for LEASE seconds; one whose tags
-    tell of none is left alone.
+    A process on another machine counts as dead if its last heartbeat is more than LEASE seconds
+    old; a run without a heartbeat tag never does.
     """
     if tags.get("process.machine") == machine_id():
         return not is_alive(tags)
@@ -64,7 +64,7 @@ def is_dead(tags: dict[str, str]) -> bool:
 
 
 def is_alive(tags: dict[str, str]) -> bool:
-    """Whether the process of this machine that process_tags named still lives."""
+    """Whether the process on this machine described by process_tags is still alive."""
     try:
         process = psutil.Process(int(tags["process.pid"]))
         same = abs(process.create_time() - float(tags["process.started"])) < 1
@@ -74,14 +74,14 @@ def is_alive(tags: dict[str, str]) -> bool:
 
 
 def source_name(training: Training) -> str:
-    """Name the source of a run: the command, the experiment and the commit that it belongs to."""
+    """Return a run's source: the command, and the experiment and commit that it belongs to."""
     tags = context_tags()
     commit = tags["git.commit"][:7] or "no commit"
     return f"python -m pipeline train {training.title} ({tags['dvc.experiment']}, {commit})"
 
 
 def context_tags() -> dict[str, str]:
-    """Say which DVC experiment, stage and git commit this process works for."""
+    """Return the DVC experiment, stage and git commit that this process runs for."""
     commit, changes = _git_state()
     name = os.environ.get("DVC_EXP_NAME", "")
     return {
@@ -95,7 +95,7 @@ def context_tags() -> dict[str, str]:
 
 
 def _git_state() -> tuple[str, list[str]]:
-    """Return the commit and what differs from it, code that it lacks too; nothing without git."""
+    """Return the commit and the files that differ from it, new code included; empty without git."""
     try:
         with Git() as repository:
             staged, unstaged, untracked = repository.status()

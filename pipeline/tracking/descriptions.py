@@ -1,11 +1,11 @@
-"""What MLflow's pages say in words of a run, an experiment and a registered model, in Markdown."""
+"""The Markdown descriptions of runs, the experiment and registered models on MLflow's pages."""
 
 from typing import Any
 
 from pipeline.core.sections import Recipe
 
 REPORT = "report/report.html"  # among a run's artifacts
-TAKES = "Takes whole pixels 0..255, (n, 32, 32, 3) uint8, and gives the probability of each class."
+TAKES = "Input: (n, 32, 32, 3) uint8 pixels, 0..255. Output: the probability of each class."
 
 
 def report_link(experiment_id: str, run_id: str) -> str:
@@ -14,18 +14,18 @@ def report_link(experiment_id: str, run_id: str) -> str:
 
 
 def describe_data(metadata: dict[str, Any]) -> str:
-    """Say in a line which images there are, by the metadata of the prepared data."""
+    """Describe the prepared data in one line, from their metadata."""
     counts = ", ".join(f"{count:,} {split}" for split, count in metadata["images"].items() if count)
     return f"{metadata['params']['source']}, {len(metadata['class_names'])} classes ({counts})"
 
 
 def describe_recipe(data: str, recipe: Recipe, parameters: int) -> str:
-    """Say in three lines on what a network is trained, what it is and how.
+    """Describe in three lines the data, the network and how it is trained.
 
     Args:
-        data: a line as of describe_data.
+        data: a line from describe_data.
         recipe: the training's resolved recipe.
-        parameters: how many the network has.
+        parameters: the network's number of parameters.
     """
     width = f"width {recipe.width:g}, " if hasattr(recipe, "width") else ""
     at_most = " at most" if recipe.stop_after_rising else ""
@@ -40,25 +40,25 @@ def describe_recipe(data: str, recipe: Recipe, parameters: int) -> str:
 
 def _optimizer(recipe: Recipe) -> str:
     if recipe.optimizer == "muon":
-        return f"Muon, rate {recipe.muon_learning_rate:g} ({recipe.learning_rate:g} for the rest)"
+        return f"Muon, rate {recipe.muon_learning_rate:g} ({recipe.learning_rate:g} elsewhere)"
     return f"{recipe.optimizer}, rate {recipe.learning_rate:g}"
 
 
 def _schedule(recipe: Recipe) -> str:
     if recipe.schedule == "exponential":
-        return f"times {recipe.learning_rate_decay:g} an epoch"
-    return recipe.schedule.replace("_", " ")
+        return f"multiplied by {recipe.learning_rate_decay:g} each epoch"
+    return f"{recipe.schedule.replace('_', ' ')} schedule"
 
 
 def describe_version(row: dict[str, Any], data: str) -> str:
-    """Say what a registered version is, on what it was trained and how good it is.
+    """Describe a registered version: what it is, its training data and its accuracy.
 
     Args:
         row: the training's metrics: name, parameters, best_test_accuracy, best_val_accuracy.
-        data: a line as of describe_data.
+        data: a line from describe_data.
     """
     validation, test = (f"{100 * row[f'best_{s}_accuracy']:.1f} %" for s in ("val", "test"))
-    scores = f"{validation} on the validation images, which chose it, and {test} on the test images"
+    scores = f"{validation} on the validation images (used to choose it), {test} on the test images"
     return (
         f"**{row['name']}**, {row['parameters']:,} parameters, trained on {data}: accuracy "
         f"{scores}. {TAKES}"
@@ -66,19 +66,19 @@ def describe_version(row: dict[str, Any], data: str) -> str:
 
 
 def describe_registered(data: str) -> str:
-    """Say what a registered model is: the networks of one data set."""
+    """Describe a registered model: the networks trained on one data set."""
     return (
-        f"Classifiers of {data}. `champion` is the best by validation accuracy, `challenger` the "
-        f"best of the other networks. {TAKES}"
+        f"Classifiers for {data}. `champion` has the best validation accuracy, `challenger` the "
+        f"best among the other networks. {TAKES}"
     )
 
 
 def describe_experiment(data: str, trainings: list[str], headline: str, link: str) -> str:
-    """Say what is compared on what, what came out, and where the report is."""
+    """Describe the comparison: data, trainings, result, and where the report is."""
     return "\n".join(
         (
-            "Networks with DropBlock compared, a run for each network, variant and seed; the view "
-            "*Comparison* (under Views) lists what matters of each and draws the learning curves.",
+            "Compares networks with DropBlock: one run per network, variant and seed. The view "
+            "*Comparison* (under Views) lists each run's results and draws the learning curves.",
             "",
             f"- Data: {data}",
             f"- Last compared: {', '.join(trainings)}",

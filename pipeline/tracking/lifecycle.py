@@ -1,4 +1,4 @@
-"""One MLflow run per (network, variant, seed): opened, opened again, never left RUNNING."""
+"""Open, reopen and close the MLflow run of a training, so that none is left RUNNING."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from pipeline.tracking.store import (
 )
 from pipeline.tracking.views import save_view
 
-END_REASON = "end_reason"  # tag: why a run ended before its training
+END_REASON = "end_reason"  # tag: why a run ended before its training was complete
 
 
 @contextmanager
@@ -34,13 +34,13 @@ def tracked_run(
 ) -> Iterator[TrackedRun]:
     """Open a run, and close it with the right status.
 
-    It ends FINISHED, or FAILED with the exception as tag `end_reason`, or KILLED on Ctrl-C and
-    SIGTERM. After kill -9 the next start closes it.
+    The run ends as FINISHED; as FAILED, with the exception in tag `end_reason`; or as KILLED after
+    Ctrl-C or SIGTERM. After kill -9, the next training closes it.
 
     Args:
-        tags: the training's identity among them.
-        rows: the epochs of the checkpoint that the training goes on from: so does their run, if
-            the store has it.
+        tags: the run's tags, including the training's identity.
+        rows: the epochs of the checkpoint from which the training resumes. If the store has the
+            run of these epochs, that run is reopened.
 
     Raises:
         UserError: the store cannot be used.
@@ -68,7 +68,7 @@ def tracked_run(
 def _open_run(
     client: MlflowClient, name: str, tags: dict[str, str], rows: Sequence[HistoryRow]
 ) -> Iterator[TrackedRun]:
-    """Start a run, or open it again, and keep it alive."""
+    """Start or reopen a run, and keep its heartbeat going."""
     before = _run_of(client, tags[TRAINING], rows) if rows else None
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
     active = mlflow.start_run(
@@ -77,14 +77,14 @@ def _open_run(
         tags=tags,
         log_system_metrics=True,
     )
-    if END_REASON in active.data.tags:  # of the time before it was opened again
+    if END_REASON in active.data.tags:  # from before it was reopened
         client.delete_tag(active.info.run_id, END_REASON)
     with heartbeat(client, active.info.run_id):
         yield TrackedRun(client, active)
 
 
 def _run_of(client: MlflowClient, identity: str, rows: Sequence[HistoryRow]) -> str | None:
-    """Return the ended run that these epochs are of: no other losses, and most of these epochs."""
+    """Return the ended run with the most of these epochs and no other losses, if there is one."""
     losses = {int(row["epoch"]): row[LOSS] for row in rows}
     shared = {}
     for run in find_training_runs(identity):
@@ -92,11 +92,11 @@ def _run_of(client: MlflowClient, identity: str, rows: Sequence[HistoryRow]) -> 
         same = all(losses.get(point.step, point.value) == point.value for point in points)
         if run.info.status != "RUNNING" and same:
             shared[run.info.run_id] = min(len(points), len(rows))
-    return max(shared, key=lambda run_id: shared[run_id], default=None)  # the newest of several
+    return max(shared, key=lambda run_id: shared[run_id], default=None)  # at a tie the newest
 
 
 def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:
-    """Renew the run's sign of life, by which other machines know that it goes on."""
+    """Renew the run's heartbeat, by which other machines know that it is alive."""
     return repeated(
         lambda: client.set_tag(run_id, context.HEARTBEAT, context.now()),
         context.BEAT,
@@ -105,9 +105,9 @@ def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]
 
 
 def sampling_interval(uri: str) -> int:
-    """Return the seconds between two samples of the system metrics.
+    """Return the seconds between samples of the system metrics.
 
-    Each is two requests: a hundred runs at once then ask a server six times a second.
+    Each sample takes two requests. At 30 s, a hundred runs send a server about six per second.
     """
     return 5 if uri.startswith("sqlite:") else 30
 
@@ -130,8 +130,8 @@ def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:
         mlflow.end_run(status)
     except REQUEST_ERRORS as error:
         warn(
-            f"MLflow does not answer ({first_line(error)}); run {active.info.run_id} stays open "
-            "there until `python -m pipeline doctor` closes it"
+            f"MLflow does not answer ({first_line(error)}); run {active.info.run_id} stays RUNNING "
+            "until `python -m pipeline doctor` closes it"
         )
 
 
@@ -147,11 +147,11 @@ def close_dead_runs(client: MlflowClient) -> list[str]:
         if is_dead(run.data.tags)
     ]
     for run_id in dead:
-        end_as_killed(client, run_id, "its process died (kill -9, power or memory)")
+        end_as_killed(client, run_id, "its process died (kill -9, power cut or out of memory)")
     return dead
 
 
 def end_as_killed(client: MlflowClient, run_id: str, reason: str) -> None:
-    """End a run whose result does not count."""
+    """End a run as KILLED, with a reason, because its result does not count."""
     client.set_tag(run_id, END_REASON, reason)
     client.set_terminated(run_id, "KILLED")

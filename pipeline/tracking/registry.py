@@ -1,4 +1,4 @@
-"""MLflow's model registry: the best network of each data set, by alias."""
+"""MLflow's model registry: the best networks for each data set, by alias."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline.tracking.store import find_or_none, open_store, store_errors
 
 
 class Registry:
-    """Registered models of one data set; the best has the alias champion, the other challenger."""
+    """The registered model of one data set; its best version is champion, the next challenger."""
 
     def __init__(self, source: str, digest: str) -> None:
         self.name = f"{source}-{digest[:8]}"
@@ -31,13 +31,13 @@ class Registry:
         """Return the version with an alias.
 
         Raises:
-            UserError: nothing has this alias.
+            UserError: no version has this alias.
         """
         version = self.find(alias)
         if version is None:
             raise UserError(
-                f"{alias}: no training of this folder is called that, and MLflow's registry has no "
-                f"such version of {self.name}, the prepared data. `dvc repro` makes champion and "
+                f"{alias} is neither a training in this folder nor a version of {self.name} (the "
+                "prepared data) in MLflow's registry. `dvc repro` registers champion and "
                 "challenger; if the store was deleted, `python -m pipeline publish` does"
             )
         return version
@@ -45,11 +45,11 @@ class Registry:
     def register(
         self, model: LoggedModel, alias: str, tags: dict[str, str], description: str
     ) -> None:
-        """Give a logged model's version an alias; it is registered where it is not yet.
+        """Give a logged model's version an alias; register the version first if necessary.
 
         Args:
-            tags: of the version, the training's identity among them.
-            description: what the version is, in Markdown.
+            tags: the version's tags, including the training's identity.
+            description: a description of the version in Markdown.
         """
         uri = f"models:/{model.model_id}"
         found = self._client.search_model_versions(f"name = '{self.name}'")
@@ -68,16 +68,16 @@ class Registry:
             self._client.set_registered_model_alias(self.name, alias, number)
 
     def _make(self) -> None:
-        """Make the registered model, unless it is there."""
+        """Create the registered model unless it exists."""
         if find_or_none(lambda: self._client.get_registered_model(self.name)) is None:
             self._client.create_registered_model(self.name)
 
     def describe(self, description: str) -> None:
-        """Say what the registered model is, in Markdown."""
+        """Set the registered model's description, in Markdown."""
         if self._client.get_registered_model(self.name).description != description:
             self._client.update_registered_model(self.name, description)
 
 
 def load_model(uri: str) -> Any:
-    """Load a Keras model that was logged, in Keras' safe mode."""
+    """Load a logged Keras model, in Keras' safe mode."""
     return mlflow.keras.load_model(uri, load_model_kwargs={"safe_mode": True})

@@ -1,7 +1,7 @@
-"""What a training's MLflow run holds: metrics, params, files, data sets, the model.
+"""What a training's MLflow run contains: metrics, params, files, data sets, the model.
 
-Everything is written by the run's id, so that a run that has ended is completed without opening it
-again; and nothing is written twice, so that what was cut off can be run again.
+Everything is written by run id, so that an ended run can be completed without reopening it. What
+the run already has is not written again, so that an interrupted command can be repeated.
 """
 
 import re
@@ -26,25 +26,25 @@ from pipeline.tracking.views import NOTE
 
 LOCK_FILE = "requirements.lock"
 TRAINING = "training"  # tag: the training's identity
-HISTORY = "history"  # tag: SHA-256 of the history that the training left, once it has ended well
+HISTORY = "history"  # tag: SHA-256 of the training's history, once it has ended well
 LOSS = "train_loss"  # metric: every epoch has it
-SCORES = "scores"  # tag: hash of the evaluation that the run has, all of it
+SCORES = "scores"  # tag: hash of the evaluation, set once the run has all of it
 CONTEXT = "mlflow.data.context"  # tag of a data set: what it was used for
-# Columns of the history that say how fast the machine was, in the UI's section of such metrics.
+# Columns of the history that measure the machine's speed; the UI lists them as system metrics.
 SYSTEM = {name: f"system/{name}" for name in ("seconds", "images_per_second", "peak_memory_mb")}
-NO_STEP = -1  # MLflow copies what a run has at this step to a model that is logged: here nothing
+NO_STEP = -1  # MLflow copies a run's metrics at this step to a logged model; here there are none
 
 
 def find_training_runs(identity: str) -> list[Run]:
-    """Return the runs of a training in the open store, the newest first."""
+    """Return a training's runs in the open store, newest first."""
     return find_runs(f"tags.`{TRAINING}` = '{identity}'")
 
 
 class TrackedRun:
     """An MLflow run.
 
-    A store that goes away while a training runs never stops it: the epochs that could not be sent
-    are sent with the next one or at the end.
+    If the store fails during a training, the training goes on; epochs that could not be sent are
+    sent with the next one, or at the end.
     """
 
     def __init__(self, client: MlflowClient, run: Run) -> None:
@@ -54,7 +54,7 @@ class TrackedRun:
         self.experiment_id: str = run.info.experiment_id
 
     def log_history(self, rows: Sequence[dict[str, float]]) -> bool:
-        """Send the epochs that the store does not have yet; return whether it has all now."""
+        """Send the epochs that the store does not have yet; return whether it now has all."""
         missing = [row for row in rows if int(row["epoch"]) not in self._sent_steps]
         for row in missing:
             step = int(row["epoch"])
@@ -69,24 +69,24 @@ class TrackedRun:
         return True
 
     def log_end(self, history: str) -> None:
-        """Note the hash of the history that the training left, by which `publish` knows its run."""
+        """Tag the run with the hash of the training's history, by which `publish` finds the run."""
         try:
             self.set_tags({HISTORY: history})
         except REQUEST_ERRORS as error:
-            warn(f"MLflow does not answer ({first_line(error)}); `publish` makes the run again")
+            warn(f"MLflow does not answer ({first_line(error)}); `publish` will recreate the run")
 
     def log_scores(self, scores: dict[str, float]) -> None:
-        """Log single values that the run does not have, or has otherwise."""
+        """Log values that the run does not have yet or has with another value."""
         present = self._client.get_run(self.run_id).data.metrics
         new = {k: float(v) for k, v in scores.items() if present.get(k) != float(v)}
         metrics = [Metric(k, v, _now(), 0) for k, v in new.items()]
         self._client.log_batch(self.run_id, metrics=metrics)
 
     def log_params(self, params: dict[str, Any]) -> None:
-        """Log parameters; those that the run already has stay as they are."""
+        """Log parameters; parameters that the run already has are kept."""
         present = self._client.get_run(self.run_id).data.params
         new = [Param(k, str(v)) for k, v in params.items() if k not in present]
-        for start in range(0, len(new), 100):  # MLflow's limit of a batch
+        for start in range(0, len(new), 100):  # MLflow's limit per batch
             self._client.log_batch(self.run_id, params=new[start : start + 100])
 
     def log_files(self, paths: Sequence[Path], folder: str | None = None) -> None:
@@ -99,7 +99,7 @@ class TrackedRun:
                 self._client.log_artifact(self.run_id, str(path), folder)
 
     def log_table(self, table: pd.DataFrame, name: str) -> None:
-        """Save a table into the run's artifacts, as CSV, which the UI shows as a table."""
+        """Save a table as CSV in the run's artifacts; the UI shows it as a table."""
         self._client.log_text(self.run_id, table.to_csv(index=False), name)
 
     def log_figure(self, figure: Any, name: str) -> None:
@@ -107,11 +107,11 @@ class TrackedRun:
         self._client.log_figure(self.run_id, figure, name)
 
     def log_dataset(self, source: str, split: str, digest: str, records: np.ndarray) -> None:
-        """Name the images of a split that this run used, identified by the digest of all.
+        """Record the split that this run used, identified by the data's digest.
 
         Args:
             split: train, val or test.
-            records: the split's images and labels; their number and shape are noted.
+            records: the split's images and labels; their number and shape are recorded.
         """
         used = mlflow.data.from_numpy(
             features=records["image"],
@@ -125,7 +125,7 @@ class TrackedRun:
         self._client.log_inputs(self.run_id, inputs)
 
     def find_model(self) -> LoggedModel | None:
-        """Return the model that log_model logged; what a kill left half-written is removed."""
+        """Return the model that log_model logged; delete models that a kill left incomplete."""
         found = self._client.search_logged_models(
             [self.experiment_id], filter_string=f"source_run_id = '{self.run_id}'"
         )
@@ -147,7 +147,7 @@ class TrackedRun:
             flavor=mlflow.keras,
             run_id=self.run_id,
             model=model,
-            name=re.sub(r"""[/:.%"']""", "-", name),  # which MLflow does not allow there
+            name=re.sub(r"""[/:.%"']""", "-", name),  # characters that MLflow does not allow here
             signature=signature,
             pip_requirements=LOCK_FILE if Path(LOCK_FILE).exists() else None,
             step=NO_STEP,
@@ -158,11 +158,11 @@ class TrackedRun:
         return self._client.get_logged_model(info.model_id)
 
     def link_scores(self, model: LoggedModel, source: str, digest: str, epoch: int) -> None:
-        """Show on the model's page how good it is on which images, by the scores of this run.
+        """Link this run's scores to the model, so that its page shows them with their data set.
 
         Args:
-            source, digest: of the data, as in log_dataset.
-            epoch: the one whose weights the model has.
+            source, digest: the data's, as in log_dataset.
+            epoch: the epoch whose weights the model has.
         """
         there = {(m.key, m.step, m.value) for m in model.metrics or []}
         metrics = []
@@ -180,7 +180,7 @@ class TrackedRun:
         self._client.log_batch(self.run_id, metrics=metrics)
 
     def tags(self) -> dict[str, str]:
-        """Return the tags that the run has by now."""
+        """Return the run's present tags."""
         return self._client.get_run(self.run_id).data.tags
 
     def set_tags(self, tags: dict[str, str]) -> None:
@@ -203,7 +203,7 @@ def dataset_digest(digest: str) -> str:
 
 
 def _split_and_step(key: str, epoch: int) -> tuple[str, int]:
-    """Return whose images a metric scores, and at which step stands that of the kept weights."""
+    """Return the split that a metric scores, and the step of the kept weights' value."""
     for start, split, step in (("test_", "test", 0), ("val_", "val", epoch),
                                ("clean_train_", "train", epoch)):  # fmt: skip
         if key.startswith(start):

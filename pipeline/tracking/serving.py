@@ -1,4 +1,4 @@
-"""MLflow's scoring server around a classifier of images: refuses bad pixels, names the classes."""
+"""Serve an image classifier with MLflow's scoring server; check pixels and name the classes."""
 
 import json
 from typing import Any
@@ -14,12 +14,12 @@ from mlflow.pyfunc import scoring_server
 from pipeline.core.records import IMAGE_SHAPE
 
 WANTED = (
-    "give inputs: a list of images, each {} x {} x {} whole pixels 0..255, not scaled to 0..1"
+    "give inputs: a list of images, each {} x {} x {} integers from 0 to 255, not scaled to 0..1"
 ).format(*IMAGE_SHAPE)
 
 
 class BadImages(MlflowException):
-    """What was sent are no images; answered with HTTP status 400 and one sentence."""
+    """The request contains no valid images; answered with HTTP status 400 and one sentence."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, error_code=INVALID_PARAMETER_VALUE)
@@ -31,10 +31,10 @@ class BadImages(MlflowException):
 
 
 class Classifier:
-    """What MLflow's scoring server asks: images in, a probability for each class name out.
+    """The model interface of MLflow's scoring server: images in, a probability per class name out.
 
-    It has no signature: with the model's own, of uint8, MLflow would cut 0.9 down to 0 without a
-    word, and a picture scaled to 0..1 would be answered like a black one.
+    It has no signature: with the model's own uint8 signature, MLflow would silently truncate 0.9 to
+    0, and a picture scaled to 0..1 would be classified like a black one.
     """
 
     metadata = Model()
@@ -44,7 +44,7 @@ class Classifier:
         self._class_names = class_names
 
     def predict(self, inputs: Any) -> pd.DataFrame:
-        """Return the (n, classes) probabilities of n images, a column a class.
+        """Return the (n, classes) probabilities of n images, one column per class.
 
         Raises:
             BadImages: see check_images.
@@ -54,14 +54,14 @@ class Classifier:
 
 
 def check_images(inputs: Any) -> np.ndarray:
-    """Return what came as JSON as (n, 32, 32, 3) uint8 pixels.
+    """Convert a JSON input to (n, 32, 32, 3) uint8 pixels.
 
     Raises:
-        BadImages: another shape, or values that are no whole numbers 0..255.
+        BadImages: the shape is wrong, or a value is not an integer from 0 to 255.
     """
     images = np.asarray(inputs)
     if images.dtype.kind not in "iuf":
-        raise BadImages("these are no numbers")
+        raise BadImages("inputs are not numbers")
     if images.shape[1:] != IMAGE_SHAPE or not len(images):
         raise BadImages(f"the shape is {list(images.shape)}, not [n, {str(list(IMAGE_SHAPE))[1:]}")
     wrong = (images != np.round(images)) | (images < 0) | (images > 255)
@@ -73,10 +73,10 @@ def check_images(inputs: Any) -> np.ndarray:
 
 
 def scoring_app(model: Any, class_names: list[str]) -> FastAPI:
-    """Return MLflow's scoring server (/invocations, /ping, /health, /version) of a classifier.
+    """Return MLflow's scoring server (/invocations, /ping, /health, /version) for a classifier.
 
     Args:
-        model: a Keras model that takes uint8 images and gives probabilities.
-        class_names: in the order of its outputs.
+        model: a Keras model that takes uint8 images and returns probabilities.
+        class_names: the classes in the order of the model's outputs.
     """
     return scoring_server.init(Classifier(model, class_names))

@@ -1,4 +1,4 @@
-"""MLflow's store: one for all forms of run, opened here and nowhere else."""
+"""Open MLflow's store: one store for normal, --temp, queued and cluster runs."""
 
 import logging
 import os
@@ -39,18 +39,18 @@ PATHS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-# What MLflow answers for a run, and for an alias, that there is not.
+# MLflow's error codes for a missing run and a missing alias.
 _ABSENT = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
 REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
 
 def store_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or mlflow.db of the main repository.
+    """Return MLFLOW_TRACKING_URI; by default mlflow.db in the main repository.
 
-    A relative sqlite path is taken from the main repository too.
+    A relative sqlite path is relative to the main repository.
 
     Raises:
-        UserError: the URI names a folder of files, a kind of store that MLflow has given up.
+        UserError: the URI names a file store, which MLflow no longer supports.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if uri.startswith("sqlite:///"):
@@ -64,9 +64,9 @@ def store_uri() -> str:
 
 
 def open_store() -> MlflowClient:
-    """Connect to the store; create its database and experiment where they don't exist yet.
+    """Connect to the store; create its database and experiment if they do not exist yet.
 
-    First runs at once, on several machines too, make each of them once.
+    Safe if several first runs do this at once, even on several machines.
 
     Raises:
         UserError: the store cannot be reached or has another version's tables.
@@ -75,7 +75,7 @@ def open_store() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     try:
         with filelock.FileLock(work_folder() / "store.lock"), _database_lock(uri):
-            client = MlflowClient(uri)  # makes the tables
+            client = MlflowClient(uri)  # creates the tables
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 _create_experiment(client, uri)
@@ -89,7 +89,7 @@ def open_store() -> MlflowClient:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn what goes wrong between here and the store into a UserError that names it."""
+    """Turn errors of the store or the connection into a UserError that names the store."""
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
@@ -97,10 +97,10 @@ def store_errors() -> Iterator[None]:
 
 
 def find_or_none(request: Callable[[], Found]) -> Found | None:
-    """Return what MLflow has, or None where it says that there is no such thing.
+    """Return the result of a request, or None if MLflow answers that it does not exist.
 
     Raises:
-        MlflowException: it says something else: the store has failed.
+        MlflowException: any other error, as when the store fails.
     """
     try:
         return request()
@@ -112,12 +112,12 @@ def find_or_none(request: Callable[[], Found]) -> Found | None:
 
 @contextmanager
 def _database_lock(uri: str) -> Iterator[None]:
-    """Keep other machines from making the same tables, where they speak to the database itself."""
+    """Keep other machines from creating the same tables, if they access the database directly."""
     if not uri.startswith("postgresql"):
         yield
         return
     engine = create_engine(uri, poolclass=NullPool)
-    with engine.connect() as connection:  # closing it gives the lock back
+    with engine.connect() as connection:  # closing it releases the lock
         connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": EXPERIMENT})
         yield
 
@@ -136,18 +136,18 @@ def _create_experiment(client: MlflowClient, uri: str) -> None:
 
 
 def _artifact_location(uri: str) -> str | None:
-    """Keep artifacts beside a local database; a server decides for itself."""
+    """Return the artifact folder next to a local database; None for a server, which decides."""
     return (project_root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
 
 
 def _follow_the_folder(uri: str, location: str) -> None:
-    """Make a local store whose folder was moved or copied find its artifacts beside it.
+    """Correct the artifact paths of a local store whose folder was moved or copied.
 
-    MLflow keeps absolute paths: a moved store would have no artifacts, a copied one would write
-    into the original's. A database outside of the project is left alone: others may use it too.
+    MLflow stores absolute paths: a moved store would lose its artifacts, and a copied one would
+    write to the original's. A database outside the project is left alone: others may use it too.
 
     Args:
-        location: of the artifacts, as the database has it.
+        location: the location of the artifacts according to the database.
     """
     file = Path(uri.removeprefix("sqlite:///"))
     if location == (here := _artifact_location(uri)) or project_root() not in file.parents:
@@ -165,18 +165,18 @@ def _follow_the_folder(uri: str, location: str) -> None:
 
 
 def find_runs(filter_string: str = "") -> list[Run]:
-    """Return the runs of this project's experiment in the open store, the newest first."""
+    """Return the runs of this project's experiment in the open store, newest first."""
     return mlflow.search_runs(
         experiment_names=[EXPERIMENT], filter_string=filter_string, output_format="list"
     )
 
 
 def store_problem(uri: str, error: BaseException) -> str:
-    """Say why the store cannot be used, and the way out."""
+    """Say why the store cannot be used, and how to fix it."""
     if "schema" in str(error):
         way_out = f"back it up and run `mlflow db upgrade {uri}`"
     elif uri.startswith("sqlite:"):
-        way_out = "check that the folder can be written, or move the damaged file away"
+        way_out = "check that the folder is writable, or move the damaged file away"
     else:
         way_out = "start the server, or correct or unset MLFLOW_TRACKING_URI"
     return f"MLflow's store {uri} cannot be used ({first_line(error)}); {way_out}"

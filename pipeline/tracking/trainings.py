@@ -1,4 +1,4 @@
-"""The MLflow run of a training: what it says from the start, and which of several counts."""
+"""The MLflow run of a training: what is logged at its start, and which of several runs counts."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, fin
 from pipeline.tracking.store import EXPERIMENT
 from pipeline.tracking.views import NOTE
 
-EXPERIMENTS = "dvc.experiments"  # tag: the names of the experiments that have the result
+EXPERIMENTS = "dvc.experiments"  # tag: the names of the DVC experiments that contain the result
 
 
 def start_tags(training: Training, identity: str) -> dict[str, str]:
-    """Return what tells a training's run from others."""
+    """Return the tags that distinguish a training's run from others."""
     return {
         **training_tags(training),
         TRAINING: identity,
@@ -31,7 +31,7 @@ def start_tags(training: Training, identity: str) -> dict[str, str]:
 def log_settings(
     run: TrackedRun, params: Params, training: Training, prepared: Prepared, facts: Facts
 ) -> None:
-    """Log every parameter, the data set, the environment and a description in words."""
+    """Log every parameter, the data set, the environment and a description."""
     data = {f"data.{key}": value for key, value in prepared.metadata["params"].items()}
     measured = {key: facts[key] for key in ("parameters", "flops", "precision")}
     settings = settings_of(params.by_section(), training)
@@ -49,10 +49,10 @@ def log_settings(
 def finished_run(
     client: MlflowClient, params: Params, training: Training, prepared: Prepared, facts: Facts
 ) -> TrackedRun:
-    """Return the one finished run of a training, made anew where the store has none.
+    """Return the finished run of a training; create it if the store has none.
 
-    Of several with the same identity, as after a training that was forced or made twice, the one
-    whose history is the output's counts; the others end as KILLED.
+    If several runs have the same identity, as after a training was forced or done twice, the one
+    whose history equals the output's counts; the others are marked KILLED.
     """
     history = hash_file(training.history_file)
     runs = find_training_runs(facts["training"])
@@ -64,19 +64,19 @@ def finished_run(
             run_name=facts["name"],
             tags={key: value for key, value in {**started, HISTORY: history}.items() if value},
         )
-    if own.info.status != "FINISHED":  # new, cut off while it was new, or without the result before
+    if own.info.status != "FINISHED":  # new, interrupted while new, or superseded before
         log_settings(TrackedRun(client, own), params, training, prepared, facts)
         if END_REASON in own.data.tags:
             client.delete_tag(own.info.run_id, END_REASON)
         client.set_terminated(own.info.run_id)
     for other in runs:
         if other.info.run_id != own.info.run_id and other.info.status == "FINISHED":
-            end_as_killed(client, other.info.run_id, f"run {own.info.run_id} has the result")
+            end_as_killed(client, other.info.run_id, f"run {own.info.run_id} replaced it")
     return TrackedRun(client, own)
 
 
 def tag_experiments(run: TrackedRun, names: list[str]) -> None:
-    """Add experiments' names to those that have the run's result."""
+    """Add names to the run's tag of experiments that contain its result."""
     known = {name for name in run.tags().get(EXPERIMENTS, "").split(", ") if name}
     if not known.issuperset(names):
         run.set_tags({EXPERIMENTS: ", ".join(sorted({*known, *names}))})

@@ -1,6 +1,6 @@
-"""A saved view of the runs in MLflow's UI: what to list of each, and which charts come first.
+"""A saved view of the runs in MLflow's UI: which columns it lists and which charts come first.
 
-In the form that the UI's menu "Views" saves itself: a tag of the experiment (MLflow 3.17).
+Saved in the same form as by the UI's menu "Views": a tag of the experiment (MLflow 3.17).
 """
 
 import json
@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from pipeline.tracking.store import EXPERIMENT, open_store
 
-VIEW = "comparison"  # in the address of the page: viewStateShareKey=comparison
+VIEW = "comparison"  # in the page's address: viewStateShareKey=comparison
 NAME = "Comparison"
 NOTE = "mlflow.note.content"  # the description of an experiment, a run or a model, in Markdown
 _TAG = f"mlflow.sharedViewState.{VIEW}"
@@ -23,7 +23,7 @@ COLUMNS = (
     "metrics.`pflop`",
     "metrics.`training_minutes`",
 )
-# Title, type, metrics: the first section has both curves of a training in one chart.
+# Title, type, metrics. The first section draws a training's two curves in one chart.
 SECTIONS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     "Learning curves": [
         ("Accuracy: training and validation", "LINE", ("clean_train_accuracy", "val_accuracy")),
@@ -42,7 +42,7 @@ SECTIONS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
 
 
 def save_view(client: MlflowClient) -> None:
-    """Save the view with the experiment, where it is not there as it should be."""
+    """Save the view with the experiment, unless it is already up to date."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     content = json.dumps(
         {"name": NAME, "createdAt": _SAVED, "updatedAt": _SAVED, "state": json.dumps(_state())}
@@ -52,7 +52,7 @@ def save_view(client: MlflowClient) -> None:
 
 
 def save_description(description: str) -> None:
-    """Save the experiment's description, in Markdown, where it is not there as it should be."""
+    """Save the experiment's description, in Markdown, unless it is already up to date."""
     client = open_store()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment.tags.get(NOTE) != description:
@@ -64,7 +64,7 @@ def _state() -> dict[str, Any]:
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
         "selectedColumns": list(COLUMNS),
-        "isAccordionReordered": True,  # the sections in this order, not by their names
+        "isAccordionReordered": True,  # keep this order of the sections; do not sort them by name
         "compareRunSections": [
             {"uuid": name, "name": name, "display": True, "isReordered": True, "deleted": False,
              "isGenerated": False}

@@ -1,1 +1,1 @@
-"""How a network is trained: batches, augmentation, optimizer, schedules, the loop, checkpoints."""
+"""How a network is trained: batches, augmentation, optimizers, schedules, loop, checkpoints."""

@@ -1,12 +1,12 @@
-"""Random augmentation of a batch of training images, as tensor operations without a loop.
+"""Random augmentation of batches of training images, in tensor operations without a loop.
 
-The tutorial (part 5) applies to each image a random number of crop, horizontal flip and coarse
-dropout, in random order, as imgaug 0.2.8 does them. A flip commutes in distribution with the other
-two, so the only order that shows is whether the coarse dropout comes before the crop (which then
-enlarges the dropped cells) or after it. Pixels are not rounded to whole numbers after a resize.
+The tutorial (part 5) applies a random subset of crop, horizontal flip and coarse dropout to each
+image, in random order, as imgaug 0.2.8 does them. A flip commutes in distribution with the other
+two, so order matters only between coarse dropout and crop (a crop after it enlarges the dropped
+cells). Pixels are not rounded to whole numbers after a resize.
 
-The other policy shifts each image by whole pixels, its border filled by reflection, and flips it:
-the usual one for few epochs (He et al., arXiv 1512.03385, 4.2).
+The other policy shifts each image by whole pixels, fills the border by reflection, and may flip it.
+It is usual for short trainings (He et al., arXiv 1512.03385, 4.2).
 """
 
 import math
@@ -32,11 +32,11 @@ class Plan(NamedTuple):
 def augment_batch(
     images: Tensor, params: AugmentParams, seed: Tensor, flips: Tensor | None = None
 ) -> Tensor:
-    """Augment (n, h, w, 3) images 0..255; the same (2,) integer seed gives the same result.
+    """Augment (n, h, w, 3) images 0..255; the result is a function of the (2,) integer seed.
 
     Args:
-        flips: (n,) bools, which images are flipped; None = drawn with flip_probability. Of policy
-            translate only: the tutorial's leaves it to chance whether an image is flipped at all.
+        flips: (n,) bools: which images to flip; None draws them with flip_probability. Only used by
+            policy translate; the tutorial's policy always draws which images it flips.
 
     Returns:
         float32 images of the same shape, 0..255.
@@ -60,7 +60,7 @@ def augment_batch(
 
 
 def translate(images: Tensor, params: AugmentParams, seed: Tensor, flips: Tensor | None) -> Tensor:
-    """Shift each of (n, h, w, 3) images up to translate_pixels along both axes, and flip some."""
+    """Shift (n, h, w, 3) images by up to translate_pixels along both axes, and flip some."""
     shift_seed, flip_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     count, (height, width) = tf.shape(images)[0], images.shape[1:3]
     most = params.translate_pixels
@@ -77,7 +77,7 @@ def translate(images: Tensor, params: AugmentParams, seed: Tensor, flips: Tensor
 
 
 def _reflect(places: Tensor, size: int) -> Tensor:
-    """Mirror places before and after a line at its first and last pixel, which are not repeated."""
+    """Mirror positions outside a line at its first and last pixel, which are not repeated."""
     return (size - 1) - tf.abs((size - 1) - tf.abs(places))
 
 
@@ -100,7 +100,7 @@ def _where_applied(applied: Tensor, keep: Tensor) -> Tensor:
 def _resample(
     images: Tensor, crop: Tensor, flip: Tensor, params: AugmentParams, seed: Tensor
 ) -> Tensor:
-    """Crop 0..crop_pixels from each side, resize back, and flip, all in one pass."""
+    """Crop 0..crop_pixels from each side, resize back and flip, all in one pass."""
     height, width = images.shape[1:3]
     sides = tf.random.stateless_uniform(
         (4, tf.shape(images)[0]), seed, minval=0, maxval=params.crop_pixels + 1, dtype=tf.int32
@@ -113,7 +113,7 @@ def _resample(
 
 
 def _map_lines(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Mix the rows of (n, h, w, c) images by (n, h', h) weights, the columns by (n, w', w)."""
+    """Mix the rows of (n, h, w, c) images by (n, h', h) weights and the columns by (n, w', w)."""
     count, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
     new_height, new_width = rows.shape[1], columns.shape[1]
     mixed = tf.matmul(rows, tf.reshape(images, (count, height, width * channels)))
@@ -124,12 +124,12 @@ def _map_lines(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def interpolation_matrix(size: int, before: Tensor, after: Tensor, resize: str) -> Tensor:
-    """Return (n, size, size) weights from a cropped line back to its full length.
+    """Return (n, size, size) weights that resize a cropped line to its full length.
 
     Args:
-        size: length of the line in pixels.
-        before, after: (n,) pixels cropped at its start and end.
-        resize: "area", as OpenCV's INTER_AREA where it enlarges, or "bilinear" (INTER_LINEAR).
+        size: the length of the line in pixels.
+        before, after: (n,) the pixels cropped at its start and end.
+        resize: "area", like OpenCV's INTER_AREA when it enlarges, or "bilinear" (INTER_LINEAR).
     """
     length = (float(size) - before - after)[:, tf.newaxis]
     places = tf.range(size, dtype=tf.float32)
@@ -143,14 +143,14 @@ def interpolation_matrix(size: int, before: Tensor, after: Tensor, resize: str) 
 
 
 def _area_position(places: Tensor, length: Tensor, step: Tensor) -> Tensor:
-    """Return where on a line of `length` OpenCV's INTER_AREA reads each of the places.
+    """Return the source position on a line of `length` that INTER_AREA reads for each place.
 
-    A place that lies within one source pixel takes that pixel; one that lies across two mixes them
-    by how much of it lies in the second (imgproc/src/resize.cpp, area mode).
+    A place within one source pixel takes that pixel; a place across two mixes them by how much of
+    it is in the second (OpenCV's imgproc/src/resize.cpp, area mode).
     """
     first = tf.floor(places * step)
     share = places + 1.0 - (first + 1.0) / step
-    # Rounding must not take a border between pixels for a sliver of the next.
+    # Due to rounding, a border between pixels may look like a sliver of the next pixel; ignore it.
     return first + tf.where(share > 1e-4, share, 0.0)
 
 
@@ -159,8 +159,8 @@ def coarse_dropout_mask(
 ) -> Tensor:
     """Draw (n, h, w, channels) float32 masks with 0 in the dropped cells of a coarse grid.
 
-    The grid has as many cells an axis as a random share of the image's pixels there, rounded down,
-    but at least dropout_min_cells; the shares of the two axes are drawn apart.
+    Along each axis the grid has a random share of the image's pixels as cells, rounded down but at
+    least dropout_min_cells; the shares of the two axes are drawn independently.
     """
     height, width, channels = shape[1:]
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
@@ -186,6 +186,6 @@ def coarse_dropout_mask(
 
 
 def _cells_of_pixels(size: int, cells: Tensor, most: int) -> Tensor:
-    """Return (n, size, most) weights: 1 at each pixel's cell, of (n, 1) cells a line."""
+    """Return (n, size, most) weights: 1 at each pixel's cell, for (n, 1) cells per line."""
     cell = tf.cast(tf.range(size, dtype=tf.float32) * cells / size, tf.int32)
     return tf.one_hot(cell, most)

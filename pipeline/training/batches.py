@@ -1,4 +1,4 @@
-"""The images as a network sees them: shuffled and augmented batches, and plain ones."""
+"""Batches of images: shuffled and augmented for training, plain for evaluation."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from pipeline.core.records import IMAGE_SIZE, Prepared, Split
 from pipeline.core.sections import AugmentParams
 from pipeline.training.augment import augment_batch
 
-FLIPS = 1  # beside the seed, for random numbers of their own
+FLIPS = 1  # second part of the flips' seed, which makes them independent of other draws
 
 
 def make_train_dataset(
@@ -24,14 +24,14 @@ def make_train_dataset(
 ) -> tf.data.Dataset:
     """Make an endless dataset of augmented (images, labels) batches from `first_epoch` on.
 
-    Order and augmentation are functions of seed, epoch and step alone, so that a training that
-    starts at a later epoch sees the same batches. The incomplete last batch of an epoch is left
-    out; where the order changes each epoch, no image is left out for good.
+    Order and augmentation depend only on seed, epoch and step, so that a training that resumes at
+    a later epoch sees the same batches. The incomplete last batch of an epoch is left out; with
+    reshuffle, different images are left out each epoch.
 
     Args:
         records: (n,) records with at least batch_size images.
-        reshuffle: a new order each epoch; else the records' own, so that the batches of all epochs
-            hold the same images, as in the tutorial.
+        reshuffle: use a new order each epoch; otherwise the order of the records, so that batches
+            hold the same images in all epochs, as in the tutorial.
         size: side of the images in pixels, at most 32.
 
     Returns:
@@ -69,18 +69,18 @@ def make_train_dataset(
 
 
 def first_flips(images: int, seed: int) -> Any:
-    """Return which of the images are flipped in epochs 0, 2, 4, ...: (images,) bools, half of them.
+    """Return (images,) bools: which half of the images is flipped in epochs 0, 2, 4, ...
 
-    The others are flipped in the epochs between, so that two epochs show each image both ways
-    (Jordan, arXiv 2404.00498, alternating flip).
+    The other half is flipped in the epochs between, so that any two epochs in a row show each image
+    both ways (alternating flip, Jordan, arXiv 2404.00498).
     """
     return tf.random.stateless_uniform((images,), (seed, FLIPS)) < 0.5
 
 
 def resize(images: Any, size: int) -> Any:
-    """Shrink float32 (n, 32, 32, 3) images to `size` pixels a side, antialiased.
+    """Shrink float32 (n, 32, 32, 3) images to `size` x `size` pixels, antialiased.
 
-    By tf.image.resize's weights, but as two products of matrices, which take a sixth of its time.
+    Uses the weights of tf.image.resize in two matrix products, which take a sixth of its time.
     """
     if size == IMAGE_SIZE:
         return images
@@ -92,10 +92,10 @@ def resize(images: Any, size: int) -> Any:
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Switch off tf.data's autotuning, whose thread holds up the end of an iteration.
+    """Switch off tf.data's autotuning, whose thread delays the end of an iteration.
 
     It sleeps for 10 ms, then twice as long each time, and the iterator waits until it wakes up
-    (TensorFlow 2.21): at worst as long as the iteration took, for up to a minute.
+    (TensorFlow 2.21). The wait can be as long as the iteration itself, up to a minute.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -105,7 +105,7 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def make_eval_dataset(
     records: np.ndarray, batch_size: int, size: int = IMAGE_SIZE
 ) -> tf.data.Dataset:
-    """Make a dataset of all (images, labels) in order: float32 0..255 and int32 labels.
+    """Make a dataset of all (images, labels) in order: float32 images 0..255, int32 labels.
 
     Args:
         size: side of the images in pixels, at most 32.
@@ -117,8 +117,8 @@ def make_eval_dataset(
 
 
 def clean_sample(prepared: Prepared, watched: Split) -> np.ndarray:
-    """Return as many training records as there are watched ones, the same in each epoch.
+    """Return as many training records as there are watched records, the same in each epoch.
 
-    Scored without augmentation and dropout, they tell how far the network generalises.
+    Scored without augmentation and dropout, they show the generalisation gap.
     """
     return prepared["train"][: len(prepared[watched])]

@@ -1,7 +1,8 @@
-"""Checkpoints of a running training, whole epochs only, safe against being cut off.
+"""Checkpoints of a running training, after whole epochs, safe against interruption.
 
-They live outside DVC's outputs, which DVC deletes before it runs a stage, in a folder named by the
-training's identity. A changed parameter therefore never resumes a stale one.
+They are in a folder named by the training's identity, so a training with a changed parameter never
+resumes from an old one's checkpoint. The folder is outside DVC's outputs, which DVC deletes before
+it runs a stage.
 """
 
 import json
@@ -17,16 +18,16 @@ import filelock
 from pipeline.core.errors import UserError
 from pipeline.core.files import hash_file
 
-KEPT = 2  # checkpoints: the newest, and the one before in case the newest is damaged
+KEPT = 2  # checkpoints: the newest, and the previous one in case the newest is damaged
 WEIGHTS = ("last.keras", "best.keras")
 
 
 @contextmanager
 def training_folder(root: Path, key: str) -> Iterator[Path]:
-    """Hold the checkpoint folder of one training; two processes never train the same.
+    """Lock the checkpoint folder of one training, so that no two processes run the same training.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process has locked it.
     """
     folder = root / key
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,17 +46,17 @@ def training_folder(root: Path, key: str) -> Iterator[Path]:
 
 
 def discard_checkpoints(root: Path, key: str) -> None:
-    """Remove a training's folder once its outputs are safe, unless it is being trained anew."""
+    """Remove a training's folder once its outputs are safe, unless it is being trained again."""
     with suppress(UserError), training_folder(root, key) as folder:
         shutil.rmtree(folder)
 
 
 def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best: bool) -> Path:
-    """Save model, optimizer and history after an epoch, atomically; keep the newest two.
+    """Save model, optimizer and history after an epoch, atomically; keep two checkpoints.
 
     Args:
         model: a compiled Keras model.
-        rows: the history, one row an epoch.
+        rows: the history, one row per epoch.
         best: whether this epoch's weights are the best so far.
     """
     previous = folder / f"epoch-{len(rows) - 1:05d}"
@@ -79,7 +80,7 @@ def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best
 
 
 def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
-    """Return the newest undamaged checkpoint and its history; damaged ones are removed."""
+    """Return the newest undamaged checkpoint and its history; remove damaged ones."""
     for checkpoint in reversed(_checkpoints(folder)):
         try:
             state = json.loads((checkpoint / "state.json").read_text())
@@ -87,13 +88,13 @@ def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
                 return checkpoint, state["rows"]
         except (OSError, ValueError, KeyError):
             pass
-        print(f"warning: {checkpoint} is damaged and left out", flush=True)
+        print(f"warning: {checkpoint} is damaged and is removed", flush=True)
         shutil.rmtree(checkpoint)
     return None
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """Return the newest checkpoint, unchecked."""
+    """Return the newest checkpoint, without checking it."""
     return _checkpoints(folder)[-1]
 
 

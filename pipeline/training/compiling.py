@@ -1,4 +1,4 @@
-"""A network with its optimizer, loss and metrics, ready to train."""
+"""Give a network its optimizer, loss and metrics, ready to train."""
 
 import keras
 
@@ -11,7 +11,7 @@ from pipeline.training.optimizers import make_optimizer
 def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> keras.Model:
     """Give the model its optimizer and loss, and the metrics accuracy and cross_entropy.
 
-    `cross_entropy` is the loss without smoothing, which training and validation have in common.
+    `cross_entropy` is the loss without label smoothing, comparable between training and validation.
     """
     cross_entropy = keras.metrics.SparseCategoricalCrossentropy(
         from_logits=True, name="cross_entropy"
@@ -26,7 +26,7 @@ def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> ker
 
 
 def new_model(network: str, params: Recipe, train: TrainParams, classes: int) -> keras.Model:
-    """Build, check and compile an untrained network, by the name of its file in networks/."""
+    """Build, check and compile an untrained network, given the name of its file in networks/."""
     model = build_model(network, params, classes)
     check_first_batch(network, model)
     return compile_model(model, params, train)

@@ -1,4 +1,4 @@
-"""The training loop: what is set before each epoch, recorded after it, and when it ends."""
+"""The training loop: what is set before each epoch and recorded after it, and when it ends."""
 
 import math
 import time
@@ -21,11 +21,11 @@ from pipeline.training.batches import clean_sample, make_eval_dataset, make_trai
 from pipeline.training.machine import has_gpu, peak_memory
 from pipeline.training.optimizers import RateTable
 
-AT_ONCE = 50  # steps at most that a GPU does before the host looks at the loss
-SCORED_AT_ONCE = 500  # images; without gradients they take less memory than a batch of training
+AT_ONCE = 50  # most steps that a GPU runs before the host looks at the loss
+SCORED_AT_ONCE = 500  # images per batch; without gradients they need less memory than in training
 EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 
-# The networks take smaller images too, as long as their last maps are as large; Keras would refuse.
+# The networks can take smaller images if their last maps keep their size; Keras would refuse them.
 ANY_SIZE = keras.InputSpec(shape=(None, None, None, 3))
 
 
@@ -37,7 +37,7 @@ class DropoutSetter(keras.callbacks.Callback):
         self._recipe, self._seed = params, seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set them."""
+        """Set keep probability and seeds."""
         for number, layer in enumerate(self.model.layers):
             if isinstance(layer, DropBlock2D):
                 layer.keep_prob.assign(self._recipe.keep_prob(epoch))
@@ -47,9 +47,10 @@ class DropoutSetter(keras.callbacks.Callback):
 
 
 class AverageWeights(keras.callbacks.SwapEMAWeights):
-    """Puts the average of the weights into the model for scores and checkpoints.
+    """Puts the averaged weights into the model for scores and checkpoints.
 
-    Then the average's own place holds the weights that training goes on with, also in a checkpoint.
+    Meanwhile the variables of the average hold the weights that training continues with, also in a
+    checkpoint.
     """
 
     def __init__(self, resumed: bool) -> None:
@@ -62,10 +63,10 @@ class DivergedError(UserError):
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """After each epoch: a row of history for the hooks, and the stopping rule.
+    """After each epoch, records a row of history, calls the hook and applies the stopping rule.
 
-    `seconds` are those of training and of the watched split, not of the score on the clean sample;
-    `pflop` is the compute since the start. Scores are of images of the size trained with.
+    `seconds` covers training and scoring the watched split, but not scoring the clean sample.
+    `pflop` is the compute since the start. Scores are for images of the epoch's training size.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._rows, self._after_epoch = rows, after_epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Count the compute of an epoch at this size."""
+        """Count the compute of an epoch at this image size."""
         size = schedules.image_size(self._recipe, len(self._rows))
         self._pflop = training_pflop(self.model, self._images, size)
 
@@ -92,7 +93,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._epoch, self._start = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop where the loss is not finite: after each execution, of one step or many."""
+        """Stop if the loss is not finite; checked after each execution, of one step or many."""
         loss = (logs or {})["loss"]
         if not math.isfinite(loss):
             raise DivergedError(
@@ -126,17 +127,17 @@ class EpochRecorder(keras.callbacks.Callback):
             self.model.stop_training = True
             if epoch + 1 < self._recipe.epochs:
                 rising = self._recipe.stop_after_rising
-                print(f"stop: {rising} rising losses in a row", flush=True)
+                print(f"stop: the loss rose {rising} epochs in a row", flush=True)
 
 
 def _scores(name: str | None, logs: dict[str, float], prefix: str = "") -> HistoryRow:
-    """Return loss, without smoothing, and accuracy of Keras' logs under a split's name."""
+    """Return loss (without smoothing) and accuracy from Keras' logs, under a split's name."""
     loss, accuracy = logs[f"{prefix}cross_entropy"], logs[f"{prefix}accuracy"]
     return {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
 
 
 def has_ended(rows: list[HistoryRow], params: Recipe, watched: Split | None) -> bool:
-    """Whether the last epoch was the last of all, by number or by the stopping rule."""
+    """Whether training is over, by the number of epochs or by the stopping rule."""
     losses = [row[f"{watched}_loss"] for row in rows] if watched else []
     return len(rows) >= params.epochs or schedules.should_stop(losses, params.stop_after_rising)
 
@@ -144,9 +145,9 @@ def has_ended(rows: list[HistoryRow], params: Recipe, watched: Split | None) -> 
 def best_row(rows: list[HistoryRow], watched: Split | None) -> HistoryRow:
     """Return the epoch to keep.
 
-    The highest validation accuracy at the full image size, at a tie the lowest validation loss,
-    then the earliest. Where the test set is watched or nothing is, always the last epoch: choosing
-    by the test set would flatter the result.
+    It has the highest validation accuracy at the full image size; at a tie, the lowest validation
+    loss, then the earliest. If validation is not watched it is always the last epoch: choosing by
+    the test set would make the result too optimistic.
     """
     if watched != "val":
         return rows[-1]
@@ -159,7 +160,7 @@ def is_best(rows: list[HistoryRow], watched: Split | None) -> bool:
 
 
 def check_batch_size(network: str, params: Recipe, images: int) -> None:
-    """Raise a UserError where not even one batch can be filled."""
+    """Raise a UserError if the images do not fill even one batch."""
     if params.batch_size > images:
         raise UserError(
             f"{network}.batch_size = {params.batch_size}: there are only {images} training images; "
@@ -168,7 +169,7 @@ def check_batch_size(network: str, params: Recipe, images: int) -> None:
 
 
 def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
-    """Raise a UserError where the small images do not fit the network's weights."""
+    """Raise a UserError if the small images do not fit the network's weights."""
     size = params.small_image_size
     if schedules.image_size(params, 0) == IMAGE_SIZE:
         return
@@ -176,16 +177,16 @@ def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
     if [weight.shape for weight in at_size(model, size).weights] != shapes:
         raise UserError(
             f"{network}.small_image_size = {size}: the network's last maps would be smaller than "
-            f"those of {IMAGE_SIZE} pixels, for which its dense layers are made; take larger small "
-            f"images, or none ({network}.small_image_share: 0.0)"
+            f"with {IMAGE_SIZE} pixels, which its dense layers need; increase small_image_size "
+            f"or use no small images ({network}.small_image_share: 0.0)"
         )
 
 
 def steps_at_once(steps: int) -> int:
-    """Return how many of an epoch's steps are one call of TensorFlow: many on a GPU, one on a CPU.
+    """Return how many steps to run per call of TensorFlow: many on a GPU, one on a CPU.
 
-    A GPU waits for the host at the end of each call; on a CPU more gain nothing. They must divide
-    the epoch, as Keras would start steps of the next one.
+    A GPU waits for the host at the end of each call; on a CPU more steps gain nothing. The number
+    must divide the epoch's steps, as Keras would otherwise run into the next epoch.
     """
     most = AT_ONCE if has_gpu() else 1
     return max(count for count in range(1, most + 1) if steps % count == 0)
@@ -193,13 +194,13 @@ def steps_at_once(steps: int) -> int:
 
 @dataclass(frozen=True)
 class Trainer:
-    """Trains compiled models by one recipe, on one set of data.
+    """Trains compiled models with one recipe on one data set.
 
     Attributes:
-        recipe: the network's section of params.yaml.
-        seed: of the order of the images, their augmentation and all dropout.
+        recipe: the network's resolved recipe.
+        seed: decides the order of the images, their augmentation and all dropout.
         reshuffle: as in make_train_dataset.
-        watched: the split that is scored after each epoch, or none.
+        watched: the split that is scored after each epoch, or None.
     """
 
     prepared: Prepared
@@ -222,7 +223,7 @@ class Trainer:
         Args:
             rows: the history so far, empty for a new training; extended in place.
             after_epoch: called with the model and the rows after each epoch.
-            verbose: Keras' verbosity: 1 a progress bar, 2 a line an epoch.
+            verbose: Keras' verbosity: 0 silent, 1 a progress bar, 2 one line per epoch.
         """
         model.optimizer.learning_rate = RateTable(schedules.all_rates(self.recipe, self.steps))
         model.steps_per_execution = steps_at_once(self.steps)
@@ -231,7 +232,7 @@ class Trainer:
         while not has_ended(rows, self.recipe, self.watched):
             size = sizes[len(rows)]
             last_epoch = len(rows) + sizes[len(rows) :].count(size)
-            # Compiled anew for each size: shapes that are known make for faster steps.
+            # Trace again for each size: steps are faster if shapes are known.
             model.make_train_function(force=True)
             model.make_test_function(force=True)
             self._fit_at(model, size, last_epoch, rows, after_epoch, verbose)
@@ -266,7 +267,7 @@ class Trainer:
                     after_epoch,
                 ),
             ],
-            shuffle=False,  # the data set does it
+            shuffle=False,  # the data set shuffles
             verbose=verbose,
         )
 

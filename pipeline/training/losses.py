@@ -1,4 +1,4 @@
-"""The loss: cross entropy, with smoothed labels or without."""
+"""The loss: cross entropy, with or without label smoothing."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ Tensor = Any
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross entropy of logits with smoothed labels (Szegedy et al., arXiv 1512.00567).
 
-    Keras smooths labels in the form of vectors only; here they are (n,) integers.
+    Keras smooths only one-hot labels; here labels are (n,) integers.
 
     Args:
-        label_smoothing: the probability that is spread over all classes.
+        label_smoothing: the probability that is spread evenly over all classes.
     """
 
     def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
@@ -36,7 +36,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
 
 def make_loss(label_smoothing: float) -> keras.losses.Loss:
-    """Make the loss of (n,) labels and (n, classes) logits."""
+    """Make the loss for (n,) labels and (n, classes) logits."""
     if label_smoothing:
         return SmoothedCrossentropy(label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

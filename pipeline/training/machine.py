@@ -1,4 +1,4 @@
-"""What a training runs on: precision and devices, and how much memory it takes."""
+"""What a training runs on: precision, devices, processor and memory."""
 
 import os
 import platform
@@ -21,11 +21,11 @@ from pipeline.core.sections import TrainParams
 
 CPU_INFO = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")
-BFLOAT16_UNITS = {"amx_bf16", "avx512_bf16"}  # as Linux names them
+BFLOAT16_UNITS = {"amx_bf16", "avx512_bf16"}  # Linux' names
 
 
 def configure_backend(params: TrainParams, seed: int) -> None:
-    """Set precision, determinism and the seed of the weights; before anything is built."""
+    """Set precision, determinism and the seed of the weights; call before building anything."""
     keras.mixed_precision.set_global_policy(resolve_precision(params.precision))
     keras.utils.set_random_seed(seed)
     if params.deterministic:
@@ -33,10 +33,10 @@ def configure_backend(params: TrainParams, seed: int) -> None:
 
 
 def resolve_precision(wanted: str) -> str:
-    """Return the precision that `auto` stands for on this machine; any other as it is.
+    """Return the precision that `auto` means on this machine; any other value unchanged.
 
     On a CPU with AVX512-BF16 the networks train 1.1 to 1.4 times as fast in 16 bits
-    (reports/benchmarks/precision.md); AMX, which is made for it, was not measured.
+    (reports/benchmarks/precision.md); CPUs with AMX were not measured.
     """
     if wanted != "auto":
         return wanted
@@ -51,22 +51,22 @@ def has_gpu() -> bool:
 
 @contextmanager
 def one_device(folder: Path) -> Iterator[None]:
-    """Take one GPU for this process, where there are any, and leave the others to others.
+    """Use one GPU in this process, if there are any, and leave the others to other processes.
 
-    DropBlock's ratio and batch norm are over the whole batch, as in the tutorial, which a batch
-    that is split over devices does not have. Before anything else is done with the GPUs.
+    One, because DropBlock's rescaling and batch norm are over the whole batch, as in the tutorial,
+    and not over a device's part of it. Call this before anything else uses the GPUs.
 
     Args:
-        folder: holds the locks by which trainings at the same time find a GPU each.
+        folder: of the locks by which simultaneous trainings choose different GPUs.
 
     Raises:
-        UserError: there is none, where a sweep has counted on one.
+        UserError: there is no GPU, but a sweep assigned one to this training.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus and os.environ.get(NEEDS_GPU):
         raise UserError(
-            "the sweep gives this training a GPU, but TensorFlow finds none: CUDA's libraries come "
-            f"with `pip install 'tensorflow[and-cuda]=={tf.__version__}'`"
+            "the sweep assigned a GPU to this training, but TensorFlow finds none; install CUDA's "
+            f"libraries with `pip install 'tensorflow[and-cuda]=={tf.__version__}'`"
         )
     with ExitStack() as held:
         if gpus:
@@ -77,10 +77,10 @@ def one_device(folder: Path) -> Iterator[None]:
 
 
 def hold_device(count: int, folder: Path, held: ExitStack, pause: float = 1.0) -> int:
-    """Hold the first of `count` devices that nobody holds, waiting until there is one.
+    """Lock the first free one of `count` devices, waiting until one is free; return its number.
 
     Args:
-        pause: seconds between two looks.
+        pause: seconds between attempts.
     """
     said = False
     while True:
@@ -90,7 +90,7 @@ def hold_device(count: int, folder: Path, held: ExitStack, pause: float = 1.0) -
                 held.enter_context(lock.acquire(timeout=0))
                 return number
         if not said:
-            print(f"waiting for one of {count} GPUs, all are in use by other trainings", flush=True)
+            print(f"waiting for a GPU: all {count} are in use by other trainings", flush=True)
         said = True
         time.sleep(pause)
 
@@ -107,7 +107,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """Return the processor's name as the system gives it, with its family where that is vague."""
+    """Return the processor's name as the system gives it; on Linux with its family and model."""
     if not (known := cpu_facts()):
         return platform.processor() or platform.machine()
     name = known.get("model name", platform.machine())
@@ -116,7 +116,7 @@ def processor_name() -> str:
 
 
 def cpu_facts() -> dict[str, str]:
-    """Return what Linux says of the last processor; nothing on other systems."""
+    """Return Linux' facts about the last processor; {} on other systems."""
     if not CPU_INFO.exists():
         return {}
     facts = dict(line.split(":", 1) for line in CPU_INFO.read_text().splitlines() if ":" in line)
@@ -124,7 +124,7 @@ def cpu_facts() -> dict[str, str]:
 
 
 def peak_memory() -> int:
-    """Return the most memory used so far, in bytes: the GPUs' where there are any."""
+    """Return the peak memory use so far, in bytes; of the GPUs if there are any."""
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     if not gpus:
         return peak_process_memory()
@@ -132,8 +132,8 @@ def peak_memory() -> int:
 
 
 def peak_process_memory() -> int:
-    """Return the most memory that this process has used so far, in bytes."""
-    if STATUS.exists():  # getrusage's figure begins at that of the parent process there
+    """Return this process's peak memory use so far, in bytes."""
+    if STATUS.exists():  # on Linux, getrusage's value starts at the parent process's
         lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

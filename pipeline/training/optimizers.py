@@ -1,7 +1,7 @@
 """The optimizers.
 
-Keras' own Adam and SGD, with weight decay on kernels alone; and Muon, because Keras' own sends
-every variable that is no matrix, so every convolution, to Adam.
+Keras' own Adam and SGD, with weight decay on kernels only; and our own Muon, because Keras' uses
+Adam for every variable that is not a matrix, and so for every convolution.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from pipeline.core.sections import Recipe, TrainParams
 Tensor = Any
 Variable = Any
 
-# Of an odd polynomial that, applied again and again, brings every singular value in (0, 1] near 1
+# Coefficients of an odd polynomial; applied repeatedly, it moves singular values in (0, 1] near 1
 # (Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 3
@@ -22,10 +22,10 @@ NEWTON_SCHULZ_STEPS = 3
 
 @keras.saving.register_keras_serializable("pipeline")
 class RateTable(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate for each step, looked up in the step's graph: the host sets nothing.
+    """A learning rate for each step, looked up in the training graph; the host need not set it.
 
     Args:
-        rates: of all steps; the last one is that of any further step.
+        rates: the rates of all steps; any further step uses the last one.
     """
 
     def __init__(self, rates: list[float]) -> None:
@@ -43,7 +43,7 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class KernelDecay:
-    """Leaves batch norms and biases out of an optimizer's weight decay.
+    """Excludes batch norms and biases from an optimizer's weight decay.
 
     Keras' exclude_from_weight_decay is lost when an optimizer is saved and loaded.
     """
@@ -54,16 +54,16 @@ class KernelDecay:
 
 @keras.saving.register_keras_serializable("pipeline")
 class Adam(KernelDecay, keras.optimizers.Adam):
-    """Keras' Adam; weight decay, if any, is of kernels alone and apart from the gradient."""
+    """Keras' Adam; weight decay, if any, applies to kernels only and is decoupled (AdamW)."""
 
 
 @keras.saving.register_keras_serializable("pipeline")
 class SGD(KernelDecay, keras.optimizers.SGD):
-    """Keras' SGD; weight decay, if any, is of kernels alone and apart from the gradient.
+    """Keras' SGD; weight decay, if any, applies to kernels only and is decoupled.
 
     Args:
-        offset_factor: times the learning rate is that of the batch norms' offsets (beta).
-        **kwargs: those of keras.optimizers.SGD.
+        offset_factor: multiplies the learning rate for the batch norms' offsets (beta).
+        **kwargs: arguments of keras.optimizers.SGD.
     """
 
     def __init__(self, offset_factor: float = 1.0, **kwargs: Any) -> None:
@@ -83,16 +83,16 @@ class SGD(KernelDecay, keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable("pipeline")
 class Muon(SGD):
-    """SGD whose steps on kernels of convolutions are made orthogonal (Jordan et al. 2024).
+    """SGD with orthogonalised updates for the kernels of convolutions (Jordan et al. 2024).
 
-    Such a step changes the convolution's output alike in all directions, not in the few that
-    dominate the gradient.
+    An orthogonalised update changes the convolution's output equally in all directions, not only in
+    the few that dominate the gradient.
 
     Args:
-        kernel_factor: times the learning rate is that of the convolutions.
-        kernel_momentum: Nesterov momentum of the convolutions.
-        kernel_decay: weight decay of the convolutions, apart from the gradient.
-        **kwargs: those of SGD, for all other variables.
+        kernel_factor: multiplies the learning rate for convolutions.
+        kernel_momentum: Nesterov momentum for convolutions.
+        kernel_decay: decoupled weight decay for convolutions.
+        **kwargs: arguments of SGD, for all other variables.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Muon(SGD):
         self.kernel_decay = kernel_decay
 
     def build(self, variables: list[Variable]) -> None:
-        """Make the velocities, those of the convolutions also where SGD's momentum is 0."""
+        """Create the velocities; those of convolutions are needed even if SGD's momentum is 0."""
         super().build(variables)
         if self.momentum == 0:
             self.momentums = self.add_optimizer_variables(variables, "momentum")
@@ -133,7 +133,7 @@ class Muon(SGD):
 
 
 def _name(variable: Variable) -> str:
-    """Return the last part of a name, of Keras' variable or TensorFlow's (`norm/beta:0`)."""
+    """Return the last part of a variable's name in Keras or TensorFlow (`norm/beta:0`)."""
     return variable.name.rpartition("/")[2].partition(":")[0]
 
 
@@ -142,13 +142,13 @@ def _is_convolution(variable: Variable) -> bool:
 
 
 def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
-    """Return the matrix next to a (height, width, in, out) kernel that is nearly orthogonal.
+    """Return a nearly orthogonal matrix close to a (height, width, in, out) kernel.
 
-    The kernel counts as the matrix X of shape (height * width * in, out), whatever its size: its
-    singular vectors stay, its singular values come to lie between 0.68 and 1.2 where they were a
-    fiftieth of X's Frobenius norm or more; smaller ones grow up to 41 times. X itself is multiplied
-    once only: what the iteration of Newton and Schulz does to it is a polynomial of X'X, which is
-    small.
+    The kernel is taken as a matrix X of shape (height * width * in, out), and its scale does not
+    matter. Singular vectors stay. Singular values of at least a fiftieth of X's Frobenius norm move
+    to between 0.68 and 1.2; smaller ones grow up to 41 times. X itself is multiplied only once,
+    because the Newton-Schulz iteration multiplies it by a polynomial of the smaller matrix X'X
+    (XX' if X is wide).
 
     Returns:
         A tensor of the kernel's shape.
@@ -175,7 +175,7 @@ def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
 
 
 def make_optimizer(params: Recipe, train: TrainParams) -> keras.optimizers.Optimizer:
-    """Make the optimizer of a recipe; the loop gives it the learning rates of all steps."""
+    """Make a recipe's optimizer; the training loop sets the learning rates of all steps."""
     common: dict[str, Any] = {
         "learning_rate": params.learning_rate,
         "global_clipnorm": train.clip_norm,

@@ -1,4 +1,4 @@
-"""What changes in the course of a training, as functions of epoch and step (counted from 0)."""
+"""What changes during a training, as functions of epoch and step (counted from 0)."""
 
 import itertools
 import math
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.core.records import IMAGE_SIZE
 from pipeline.core.sections import Recipe
 
-FIRST_SHARE = 0.04  # of the learning rate: where it starts to rise (as in PyTorch's OneCycleLR)
+FIRST_SHARE = 0.04  # of the learning rate, from which it rises (as in PyTorch's OneCycleLR)
 
 
 def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> float:
@@ -15,11 +15,11 @@ def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> 
 
     Args:
         step: within the epoch, 0 to steps - 1.
-        steps: of an epoch.
+        steps: the number of steps per epoch.
 
-    exponential (the tutorial's) falls by a constant factor after each epoch. one_cycle (Smith and
-    Topin, arXiv 1708.07120) rises and falls along half cosines, linear along straight lines with a
-    constant part between; both end at 0.
+    `exponential` (the tutorial's) falls by a constant factor after each epoch. `one_cycle` (Smith
+    and Topin, arXiv 1708.07120) rises and falls along half cosines. `linear` rises and falls along
+    straight lines, with a constant part between. The last two end at 0.
     """
     if params.schedule == "exponential":
         return params.learning_rate * params.learning_rate_decay**epoch
@@ -49,13 +49,13 @@ def all_rates(params: Recipe, steps: int) -> list[float]:
 
 
 def image_size(params: Recipe, epoch: int) -> int:
-    """Return the side of the images, in pixels: small in the first epochs, never in the last."""
+    """Return the side of the images in pixels: small in the first epochs, never in the last one."""
     small = min(round(params.small_image_share * params.epochs), params.epochs - 1)
     return params.small_image_size if epoch < small else IMAGE_SIZE
 
 
 def should_stop(losses: Sequence[float], rising: int | None) -> bool:
-    """Whether the last `rising` losses each were strictly greater than the one before."""
+    """Whether each of the last `rising` losses was strictly greater than the one before it."""
     if rising is None:
         return False
     last = losses[-rising - 1 :]

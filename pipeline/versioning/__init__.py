@@ -1,1 +1,1 @@
-"""Git and DVC: the repository, experiments, overrides, DVC's remote. Only this imports DVC."""
+"""Git and DVC: repository, experiments, overrides, remote. No other package imports DVC."""

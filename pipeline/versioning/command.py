@@ -1,4 +1,4 @@
-"""DVC's command line, in processes of its own."""
+"""Run DVC's command line in subprocesses."""
 
 import os
 import subprocess
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 
-TAIL = 12  # lines of what a failed command said
+TAIL = 12  # last lines of a failed command's output, for the error message
 
 
 def dvc(*arguments: str) -> list[str]:
-    """Return the command line of DVC in this Python."""
+    """Return the command line that runs DVC with this Python."""
     return [sys.executable, "-m", "dvc", *arguments]
 
 
@@ -19,10 +19,10 @@ def run_dvc(folder: Path, problem: str, *arguments: str, environment: dict[str, 
     """Run DVC in a folder.
 
     Args:
-        problem: what it means where it fails.
+        problem: the error message's first line if DVC fails.
 
     Raises:
-        UserError: it failed; the message has the last lines of what it said.
+        UserError: it failed; the message has the last lines of its output.
     """
     done = subprocess.run(
         dvc(*arguments), cwd=folder, env=environment, text=True,
@@ -33,10 +33,10 @@ def run_dvc(folder: Path, problem: str, *arguments: str, environment: dict[str, 
 
 
 def restore(folder: Path, scratch: Path, environment: dict[str, str], *targets: str) -> None:
-    """Have DVC restore what its cache has of stages, and run nothing: their `python` fails.
+    """Restore from DVC's cache the stages that it has; run none, because their `python` is a stub.
 
     Args:
-        scratch: a folder for that `python`.
+        scratch: a folder for the stub, which always fails.
     """
     stub = scratch / "stub" / "python"
     stub.parent.mkdir(exist_ok=True)
@@ -50,12 +50,12 @@ def restore(folder: Path, scratch: Path, environment: dict[str, str], *targets: 
 
 
 def last_lines(said: str) -> str:
-    """Return the end of what a failed command said."""
+    """Return the last lines of a failed command's output."""
     return "\n".join(said.splitlines()[-TAIL:])
 
 
 def user_environment() -> dict[str, str]:
-    """Return this process's environment, in which a stage's `python` is this one."""
+    """Return this process's environment, changed so that a stage's `python` is this Python."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "RAY_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}

@@ -1,4 +1,4 @@
-"""The project's experiments: sets of params with their results, in git and in DVC's cache."""
+"""Read the project's experiments: sets of params with their results, in git and DVC's cache."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ from pipeline.versioning.repository import (
 
 WORKSPACE = "workspace"
 COMMIT = "commit "  # with the start of its hash
-REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # DVC's queue has others there
+REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # others: DVC's queue
 
 
 class Experiment(NamedTuple):
@@ -33,7 +33,7 @@ class Experiment(NamedTuple):
 
     Attributes:
         revision: the start of its commit's hash; empty for the workspace.
-        params: params.yaml by section, of whatever version.
+        params: params.yaml by section, from any version of this project.
         hashes: MD5 of each output that dvc.lock records, by path.
     """
 
@@ -43,7 +43,7 @@ class Experiment(NamedTuple):
     hashes: dict[str, str]
 
     def read(self, path: Path) -> bytes | None:
-        """Return an output's content, None where there is none or no cache here has it."""
+        """Return an output's content; None if it does not exist or no local cache has it."""
         if self.name == WORKSPACE:
             file = project_root() / path
             return file.read_bytes() if file.exists() else None
@@ -54,12 +54,12 @@ class Experiment(NamedTuple):
 
 
 def list_experiments() -> list[Experiment]:
-    """Return the workspace, the last commit and all experiments, the oldest first.
+    """Return the workspace, the last commit and all experiments, oldest first.
 
-    One that has no params or no results is left out.
+    Those without params or without results are left out.
 
     Raises:
-        UserError: this is no DVC repository, or a file of the workspace is damaged.
+        UserError: this is not a DVC repository, or a file of the workspace is damaged.
     """
     root = project_root()
     names = [(WORKSPACE, ""), *_revisions(root)]
@@ -77,7 +77,7 @@ def list_experiments() -> list[Experiment]:
 
 
 def _revisions(root: Path) -> list[tuple[str, str]]:
-    """Return name and hash of the last commit and of all experiments; nothing without git."""
+    """Return name and hash of the last commit and of all experiments; [] without git."""
     if not (head := git(root, "rev-parse", "--verify", "-q", "HEAD", check=False)):
         return []
     listed = git(
@@ -126,7 +126,7 @@ def cache_folder() -> Path:
     """Return the folder of DVC's cache.
 
     Raises:
-        UserError: this is no DVC repository.
+        UserError: this is not a DVC repository.
     """
     try:
         with Repo(str(project_root())) as repo:

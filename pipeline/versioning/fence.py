@@ -1,12 +1,12 @@
-"""No training outlives the process that asked for it, and each ends as on Ctrl-C.
+"""Make sure that no training outlives the process that started it, and that it ends in order.
 
-Ray starts a lost task anew elsewhere. What it can do about the old one's child processes
-(RAY_process_group_cleanup_enabled) is SIGKILL, which leaves MLflow's run open, and nothing where
-the raylet itself is lost. Hence a guard between worker and training, out of the worker's reach: it
-reads from a pipe of which the worker holds the other end, and ends the training when that end is
-closed, however the worker died.
+Ray restarts a lost task elsewhere. The old task's child processes it can only end with SIGKILL
+(RAY_process_group_cleanup_enabled), which leaves MLflow's run open; if the raylet (Ray's process
+on each machine) is lost, they go on. So a guard process runs between worker and training, in its
+own session. It reads from a pipe whose other end the worker holds, and ends the training when that
+end is closed, however the worker died.
 
-This file is run by its path and imports nothing of the project, to start at once.
+This file is run by its path and imports nothing from the project, so that it starts fast.
 """
 
 import ctypes
@@ -20,27 +20,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-LOOK = 0.2  # seconds between two looks at the training
-SUBREAPER = 36  # of Linux' prctl: orphans among the descendants become children of this process
+LOOK = 0.2  # seconds between checks of the training
+SUBREAPER = 36  # Linux' prctl option: orphaned descendants become children of this process
 PARENT = (
     os.getppid()
-)  # in a worker, Ray's raylet: where that is gone, Ray takes the worker for lost
-GRACE = 30.0  # seconds between SIGTERM, at which a training closes its MLflow run, and SIGKILL
+)  # in a worker it is Ray's raylet; if that is gone, Ray considers the worker lost
+GRACE = 30.0  # seconds between SIGTERM (the training closes its MLflow run) and SIGKILL
 LAST = 5.0  # seconds after SIGKILL
 
 
 class ParentLostError(BaseException):
-    """The work is done elsewhere by now; not an Exception, so that nothing here tries again."""
+    """Ray has restarted this work elsewhere; not an Exception, so that nothing here retries it."""
 
 
 def run_fenced(command: list[str], folder: Path, environment: dict[str, str], log: IO) -> int:
-    """Run a command and return its exit code; it ends when this process or this call does.
+    """Run a command and return its exit code; it is ended when this process or this call ends.
 
     Args:
-        log: an open file that takes what the command says.
+        log: an open file for the command's output.
 
     Raises:
-        ParentLostError: this process has lost its parent.
+        ParentLostError: this process's parent is gone.
     """
     guard = subprocess.Popen(
         [sys.executable, __file__, *command],
@@ -51,12 +51,12 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C reaches the sweep only
     )
-    # Ray interrupts a task that it cancels without a signal, which ends no wait() of the system's,
-    # and again and again.
+    # Ray cancels a task by raising KeyboardInterrupt in it repeatedly, without a signal. That does
+    # not interrupt a system call like wait(), so poll.
     try:
         while guard.poll() is None:
             if os.getppid() != PARENT:
-                raise ParentLostError("the process that had started this one is gone")
+                raise ParentLostError("the process that started this one is gone")
             time.sleep(LOOK)
     finally:
         assert guard.stdin is not None
@@ -68,7 +68,7 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
 
 
 def guard(command: list[str]) -> int:
-    """Run a command until it ends or standard input is closed; nothing it started is left."""
+    """Run a command until it ends or standard input closes; then end all that it started."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     while process.poll() is None and not select.select([sys.stdin], [], [], LOOK)[0]:
         pass
@@ -77,7 +77,7 @@ def guard(command: list[str]) -> int:
 
 
 def end_group(process: subprocess.Popen) -> None:
-    """End all that is left of a process group: by SIGTERM, and after a while by SIGKILL."""
+    """End what is left of a process group: with SIGTERM, and after a while with SIGKILL."""
     for chosen, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, LAST)):
         deadline = time.monotonic() + patience
         with suppress(ProcessLookupError):
@@ -91,7 +91,7 @@ def end_group(process: subprocess.Popen) -> None:
 
 
 def _exists(group: int) -> bool:
-    """Whether a group whose first process has ended has others; those that ended are reaped."""
+    """Whether a group whose first process has ended still has processes; reap those that ended."""
     with suppress(ChildProcessError):
         while os.waitpid(-group, os.WNOHANG)[0]:
             pass
@@ -102,13 +102,13 @@ def _exists(group: int) -> bool:
 
 
 def main() -> None:
-    """Guard in a process that is no child of the caller, whose exit code this one passes on."""
+    """Guard in a child process in its own session, and pass on its exit code."""
     if child := os.fork():
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     else:
         os.setsid()
-        # The first process of a container may reap no orphans: a group of the dead would seem to
-        # go on. Other systems than Linux have no prctl.
+        # The first process of a container may not reap orphans; a group of zombies would then seem
+        # alive. Systems other than Linux have no prctl.
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         code = guard(sys.argv[1:])

@@ -1,6 +1,6 @@
-"""Keep what `dvc repro` leaves in the workspace as a DVC experiment.
+"""Record the results of `dvc repro` as a DVC experiment.
 
-`dvc exp run` records its results itself; those of `dvc repro` are overwritten by the next one.
+`dvc exp run` records its results itself; those of `dvc repro` would be lost at the next run.
 """
 
 import os
@@ -14,7 +14,7 @@ from pipeline.core.files import project_root
 from pipeline.versioning.repository import LOCK, experiment_ref, git, read_blobs
 
 NAME = "repro-{}"
-# What stage `report` read; `publish` has it too, of the time before.
+# The hash that stage `report` read; `publish` has one too, but that of its previous run.
 _RESULT = re.compile(
     r"^  report:\n(?:   .*\n)*?    - path: outputs/evaluation\n\s+hash: md5\n\s+md5: (\w+)", re.M
 )
@@ -28,8 +28,8 @@ _AUTHOR = {
 def keep_result() -> str | None:
     """Record the workspace's result as an experiment of the last commit; return its name.
 
-    None where that is not needed or not possible: in an experiment of DVC's own, where the result
-    is recorded already, and without git or a commit. Only git's references change, not its index.
+    Returns None if that is unnecessary (DVC is running an experiment, or the result is recorded
+    already) or impossible (no git, no commit). Changes only git's references, not its index.
     """
     root = project_root()
     if os.environ.get("DVC_EXP_NAME") or not (root / LOCK).exists():
@@ -45,7 +45,7 @@ def keep_result() -> str | None:
     try:
         git(root, "update-ref", experiment_ref(head, name), _commit_workspace(root, head, name))
     except (OSError, UserError) as error:
-        warn(f"this result is not kept as an experiment: {error}")
+        warn(f"this result was not recorded as an experiment: {error}")
         return None
     return name
 
@@ -53,7 +53,7 @@ def keep_result() -> str | None:
 def names_of_result() -> list[str]:
     """Return the names of the experiments that have the workspace's result.
 
-    In an experiment of DVC's own, which is recorded after its stages: that one.
+    If DVC is running an experiment, which it records after its stages: that one.
     """
     root = project_root()
     if name := os.environ.get("DVC_EXP_NAME"):
@@ -71,20 +71,20 @@ def _references(root: Path) -> list[str]:
 
 
 def _having(root: Path, result: str, revisions: list[str]) -> list[str]:
-    """Return the revisions that have a result."""
+    """Return the revisions that contain a result."""
     locks = read_blobs(root, [f"{revision}:./{LOCK}" for revision in revisions])
     pairs = zip(revisions, locks, strict=True)
     return [found for found, lock in pairs if lock and _result_of(lock.decode()) == result]
 
 
 def _result_of(lock: str) -> str | None:
-    """Return the hash of all evaluations, which the report was made of."""
+    """Return the hash of all evaluations that the report was made from."""
     found = _RESULT.search(lock)
     return found[1] if found else None
 
 
 def _commit_workspace(root: Path, head: str, message: str) -> str:
-    """Commit tracked files as they are, new code and dvc.lock on a commit, but on no branch."""
+    """Commit tracked files as they are, new code and dvc.lock on top of `head`, on no branch."""
     with tempfile.TemporaryDirectory() as folder:
         staged = partial(git, root, environment={"GIT_INDEX_FILE": str(Path(folder) / "index")})
         staged("read-tree", head)

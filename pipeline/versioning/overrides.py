@@ -1,4 +1,4 @@
-"""Overrides of params.yaml, in the grammar of `dvc exp run -S`."""
+"""Overrides of params.yaml, in the syntax of `dvc exp run -S`."""
 
 import re
 import tempfile
@@ -20,14 +20,14 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the overrides of each experiment, as `dvc exp run --queue` expands them.
 
     Raises:
-        UserError: one is not in Hydra's grammar, or for another file than params.yaml.
+        UserError: one is not in Hydra's syntax, or is for a file other than params.yaml.
     """
     by_file = to_path_overrides(overrides)
     if others := set(by_file) - {str(PARAMS_FILE)}:
-        raise UserError(f"-S {others.pop()}:...: a sweep changes {PARAMS_FILE} only")
+        raise UserError(f"-S {others.pop()}:...: a sweep can change only {PARAMS_FILE}")
     try:
         points = get_hydra_sweeps(by_file)
-    except Exception as error:  # Hydra's own errors and DVC's
+    except Exception as error:  # Hydra's and DVC's errors
         raise UserError(
             f"-S {' -S '.join(overrides)}: {first_line(error)}; write "
             "-S 'model.drop_block_size=1,3' for several values, -S 'train.seeds=[0,1]' for a list"
@@ -36,10 +36,10 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def override_params(folder: Path, overrides: Sequence[str]) -> None:
-    """Write overrides into params.yaml of a folder, as `dvc exp run -S` does.
+    """Write overrides into a folder's params.yaml, as `dvc exp run -S` does.
 
     Raises:
-        UserError: a key that there is not, or a value that Hydra can't read.
+        UserError: a key does not exist, or Hydra cannot parse a value.
     """
     try:
         if overrides:
@@ -47,12 +47,12 @@ def override_params(folder: Path, overrides: Sequence[str]) -> None:
     except DvcException as error:
         reason = _unknown_key(overrides) or first_line(error.__cause__ or error)
         if reason.startswith("Could not override"):  # a key that the section inherits
-            reason += " It is not in that section yet: write ++ before the key"
+            reason += " The section inherits this key: write ++ before it"
         raise UserError(f"-S {' -S '.join(overrides)}: {reason}") from None
 
 
 def overridden(text: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the values of a params.yaml's text with overrides.
+    """Return the values of a params.yaml, given as text, with overrides applied.
 
     Raises:
         UserError: as override_params.
@@ -67,7 +67,7 @@ def overridden(text: str, overrides: Sequence[str]) -> dict[str, Any]:
 def experiment_name(
     chosen: Sequence[str], choices: Sequence[Sequence[str]], everything: str
 ) -> str:
-    """Name an experiment by those overrides that differ between experiments, and a hash of all."""
+    """Name an experiment by the overrides that differ between experiments, and a hash of all."""
     varied = [
         text.split(".", 1)[-1]
         for i, text in enumerate(chosen)
@@ -78,7 +78,7 @@ def experiment_name(
 
 
 def _unknown_key(overrides: Sequence[str]) -> str | None:
-    """Say which override names no key of params.yaml, and which key may be meant."""
+    """Say which override's key does not exist, and suggest the nearest one."""
     known = known_keys()
     for key in (override.partition("=")[0].lstrip("+~") for override in overrides):
         section, _, name = key.rpartition(".")

@@ -1,4 +1,4 @@
-"""The project's git repository, and what DVC writes into it."""
+"""The project's git repository and dvc.lock."""
 
 import os
 import re
@@ -19,20 +19,20 @@ Stages = dict[str, dict[str, Any]]  # entries of dvc.lock
 
 
 def check_repository() -> None:
-    """Raise a UserError where DVC would stop for lack of git, as in a folder from a zip file."""
+    """Raise a UserError if DVC would fail for lack of git, as in a folder from a zip file."""
     here = Path.cwd()
     configs = "".join(file.read_text() for file in here.glob(".dvc/config*") if file.is_file())
     in_git = any((folder / ".git").exists() for folder in (here, *here.parents))
     if not in_git and "no_scm" not in configs:
         raise UserError(
-            f"{here} is not a git repository, of which DVC makes experiments; type `git init && "
+            f"{here} is not a git repository, which DVC needs for experiments; type `git init && "
             "git add --all && git commit --message start`, or `dvc config --local core.no_scm "
-            "true` to do without experiments"
+            "true` to work without experiments"
         )
 
 
 def read_lock(folder: Path) -> Stages:
-    """Return the entries of dvc.lock, none where there is no such file.
+    """Return the entries of dvc.lock; {} if there is no such file.
 
     Raises:
         UserError: the file is damaged.
@@ -45,7 +45,7 @@ def parse_lock(content: bytes, name: str) -> Stages:
     """Return the entries of a dvc.lock.
 
     Raises:
-        UserError: it is damaged, as after a full disk or with conflict markers.
+        UserError: it is damaged, for example by a full disk or with conflict markers.
     """
     try:
         stages = load_fast(content)["stages"]
@@ -53,14 +53,14 @@ def parse_lock(content: bytes, name: str) -> Stages:
         stages = None
     if not isinstance(stages, dict):
         raise UserError(
-            f"{name} is damaged; `git checkout {LOCK}` brings back the last commit's, or remove "
-            "it: `dvc repro` then takes what is there from its cache"
+            f"{name} is damaged; restore it with `git checkout {LOCK}`, or remove it: "
+            "`dvc repro` then restores results from its cache"
         )
     return stages
 
 
 class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Libyaml's, with numbers like 1e-05, as ruamel.yaml and so DVC write them."""
+    """Libyaml's loader; also reads numbers like 1e-05, as ruamel.yaml and thus DVC write them."""
 
 
 FastLoader.add_implicit_resolver(
@@ -69,24 +69,24 @@ FastLoader.add_implicit_resolver(
 
 
 def load_fast(content: bytes) -> Any:
-    """Parse YAML that DVC wrote by libyaml, a hundred times as fast as ruamel.yaml."""
+    """Parse YAML that DVC wrote, with libyaml: a hundred times as fast as with ruamel.yaml."""
     return yaml.load(content, Loader=FastLoader)
 
 
 def write_lock(folder: Path, stages: Stages) -> None:
-    """Write a dvc.lock of nothing but these entries."""
+    """Write a dvc.lock that has only these entries."""
     with (folder / LOCK).open("w") as opened:
         YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, opened)
 
 
 def fit_lock(stages: Stages, values: dict[str, Any], prepared: Stages) -> Stages:
-    """Return the entries of a training as of another experiment with the same training.
+    """Adapt the dvc.lock entries of a training to another experiment with the same training.
 
-    What does not matter may differ, such as a key of section recipe that the network overrides.
+    Params without effect may differ, such as a key of section `recipe` that the network overrides.
 
     Args:
-        values: that experiment's params.yaml.
-        prepared: the entry of its data.
+        values: the other experiment's params.yaml.
+        prepared: the other experiment's entry of stage `prepare`.
     """
     data = {out["path"]: out for entry in prepared.values() for out in entry["outs"]}
     fitted = dict(prepared)
@@ -102,11 +102,11 @@ def fit_lock(stages: Stages, values: dict[str, Any], prepared: Stages) -> Stages
 def git(
     folder: Path, *arguments: str, check: bool = True, environment: dict[str, str] | None = None
 ) -> str:
-    """Run git in a folder and return what it says.
+    """Run git in a folder and return its output.
 
     Args:
-        check: whether it must succeed.
-        environment: on top of this process's own.
+        check: raise an error if git fails.
+        environment: variables to add to this process's.
 
     Raises:
         UserError: it failed.
@@ -124,10 +124,10 @@ def git(
 
 
 def read_blobs(folder: Path, names: Sequence[str]) -> Iterator[bytes | None]:
-    """Yield the contents of files in git by one process, None for those that there are not.
+    """Yield the contents of files in git, read by one process; None for files that do not exist.
 
     Args:
-        names: of files in revisions, like `HEAD:./params.yaml`.
+        names: files in revisions, like `HEAD:./params.yaml`.
     """
     asked = "".join(f"{name}\n" for name in names).encode()
     command = ["git", "cat-file", "--batch"]

@@ -1,4 +1,4 @@
-"""What processes of one machine must not do at once, and folders that none leaves behind."""
+"""Locks between processes on one machine, and temporary folders that are always removed."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import filelock
 
 @contextmanager
 def held(root: Path, key: str) -> Iterator[None]:
-    """Hold what two sweeps of a repository, each with a Ray of its own, must not do both."""
+    """Hold a lock on what two sweeps of a repository, each with its own Ray, must not both do."""
     folder = root / ".training" / "sweep"
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / f"{key}.lock"):
@@ -21,11 +21,12 @@ def held(root: Path, key: str) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder(root: Path | None) -> Iterator[Path]:
-    """Make a folder that is gone afterwards, with those of processes that were killed.
+    """Make a temporary folder; remove it afterwards, and those of killed processes.
 
-    Next to DVC's cache, so that files can be linked; without a root among temporary files.
+    It is next to DVC's cache, so that files can be linked; without a root, in the system's
+    temporary folder.
     """
-    own = Path(tempfile.gettempdir(), f"sweep-{os.getuid()}")  # other users have theirs
+    own = Path(tempfile.gettempdir(), f"sweep-{os.getuid()}")  # other users have their own
     parent = own if root is None else root / ".dvc" / "tmp" / "sweep"
     parent.mkdir(parents=True, exist_ok=True)
     for lock in parent.glob("*.lock"):

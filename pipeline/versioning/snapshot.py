@@ -1,4 +1,4 @@
-"""The project as it stands, with edits that are not committed, to be unpacked anywhere."""
+"""A snapshot of the project with uncommitted edits, which can be unpacked anywhere."""
 
 import configparser
 import io
@@ -15,18 +15,18 @@ from pipeline.versioning.overrides import override_params
 from pipeline.versioning.repository import LOCK, Stages, git, write_lock
 
 REF = "refs/sweep/snapshot"
-CODE = ("pipeline", "dvc.yaml", "params.yaml")  # what an experiment is made of
-AUTHOR = {"user.name": "sweep", "user.email": "sweep@localhost"}  # of commits
+CODE = ("pipeline", "dvc.yaml", "params.yaml")  # what an experiment consists of
+AUTHOR = {"user.name": "sweep", "user.email": "sweep@localhost"}  # author of its commits
 
 
 class Snapshot(NamedTuple):
-    """A git repository in one piece.
+    """A git repository as data.
 
     Attributes:
-        bundle: what `git bundle` makes.
-        head: the commit that experiments hang on.
-        state: a commit upon it with the edits of tracked files; `head` where there are none.
-        config: DVC's own settings of the machine (.dvc/config.local), with its cache.
+        bundle: the output of `git bundle`.
+        head: the commit to which experiments belong.
+        state: a commit on top of it with the edits of tracked files; `head` if there are none.
+        config: this machine's DVC settings (.dvc/config.local), with its cache.
     """
 
     bundle: bytes
@@ -36,17 +36,17 @@ class Snapshot(NamedTuple):
 
 
 def take_snapshot(root: Path) -> Snapshot:
-    """Take the last commit and the edits since, as `dvc exp run` does.
+    """Take the last commit and the edits since then, as `dvc exp run` does.
 
     Raises:
-        UserError: there is no commit yet, or files that git does not know yet.
+        UserError: there is no commit yet, or there are files that git does not track yet.
     """
     head = git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
     if not head:
-        raise UserError(f"{root} has no git commit, which experiments hang on; commit first")
+        raise UserError(f"{root} has no git commit yet, which experiments need; commit first")
     if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *CODE):
-        raise UserError(f"git does not know {unknown.splitlines()[0]} yet; `git add` it first")
-    git(root, "update-index", "-q", "--refresh", check=False)  # copied files look edited before
+        raise UserError(f"{unknown.splitlines()[0]} is not tracked by git; `git add` it first")
+    git(root, "update-index", "-q", "--refresh", check=False)  # or copied files look edited
     author = [text for key, name in AUTHOR.items() for text in ("-c", f"{key}={name}")]
     state = git(root, *author, "stash", "create") or head
     return Snapshot(_bundle(root, state), head, state, _config(root))
@@ -67,7 +67,7 @@ def _bundle(root: Path, commit: str) -> bytes:
 def _config(root: Path) -> str:
     config = configparser.ConfigParser(interpolation=None)
     config.read(root / ".dvc" / "config.local")
-    # Links where the system has them: clones come and go.
+    # Link files if the system can: clones are short-lived.
     config["cache"] = {"dir": str(cache_folder()), "type": "reflink,hardlink,symlink,copy"}
     config.write(text := io.StringIO())
     return text.getvalue()
@@ -77,7 +77,7 @@ def _config(root: Path) -> str:
 def clone_of(
     snapshot: Snapshot, folder: Path, overrides: Sequence[str], stages: Stages
 ) -> Iterator[Path]:
-    """Make a clone with an experiment's params and a dvc.lock, in a folder of its own in `folder`.
+    """Make a clone with an experiment's params and dvc.lock, in a new folder inside `folder`.
 
     Args:
         stages: the entries of dvc.lock.
@@ -92,7 +92,7 @@ def clone_of(
 
 
 def unpack(snapshot: Snapshot, folder: Path) -> None:
-    """Make a clone in which the edits are made, as they were, upon the last commit."""
+    """Make a clone of the last commit, with the edits as uncommitted changes."""
     folder.mkdir(parents=True)
     file = folder / ".git-bundle"
     file.write_bytes(snapshot.bundle)
@@ -103,6 +103,6 @@ def unpack(snapshot: Snapshot, folder: Path) -> None:
     git(folder, "read-tree", "-u", "--reset", snapshot.state)
     for key, name in AUTHOR.items():
         git(folder, "config", key, name)
-    # A stale dvc.lock would take precedence over what the caches know.
+    # A stale dvc.lock would take precedence over the caches.
     (folder / LOCK).unlink(missing_ok=True)
     (folder / ".dvc" / "config.local").write_text(snapshot.config)

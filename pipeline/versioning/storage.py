@@ -1,4 +1,4 @@
-"""Files that all machines of a sweep see: a folder, or what DVC's remote is."""
+"""Files that all machines of a sweep can reach: a folder, or DVC's remote."""
 
 import json
 import os
@@ -16,25 +16,25 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.core.errors import UserError, first_line
 from pipeline.versioning.repository import Stages
 
-PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # seconds between attempts: a result is worth waiting for
+PAUSES = (5.0, 15.0, 30.0, 60.0, 120.0)  # seconds between attempts; a result is worth the wait
 Answer = TypeVar("Answer")
 
 
 class Storage(NamedTuple):
-    """A folder on a file system of fsspec."""
+    """A folder on an fsspec file system."""
 
     files: AbstractFileSystem
     root: str
 
     def within(self, *folders: str) -> "Storage":
-        """Return a folder in it."""
+        """Return a subfolder."""
         return Storage(self.files, "/".join((self.root, *folders)))
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a file, all of it or nothing.
+        """Write a file atomically.
 
         Raises:
-            FileExistsError: there is one.
+            FileExistsError: the file exists already.
         """
         path = f"{self.root}/{name}"
         if isinstance(self.files, LocalFileSystem):
@@ -47,16 +47,16 @@ class Storage(NamedTuple):
             return
         try:
             self.files.pipe_file(path, content, mode="create")
-        except OSError:  # S3 has an error of its own for it
+        except OSError:  # S3 raises a different error if the file exists
             self.files.invalidate_cache()
             if self.files.exists(path):
                 raise FileExistsError(path) from None
             raise
 
     def missing(self, stages: Stages) -> list[str]:
-        """Return the hashes of the objects of dvc.lock's entries that DVC's remote lacks.
+        """Return the hashes of objects in dvc.lock's entries that DVC's remote lacks.
 
-        `dvc push` reports success when objects were missing, and `dvc gc` removes some.
+        `dvc push` reports success even if objects are missing, and `dvc gc` may remove objects.
         """
         self.files.invalidate_cache()
         outs = (out for stage in stages.values() for out in stage["outs"])
@@ -64,7 +64,7 @@ class Storage(NamedTuple):
         return [md5 for md5 in found if not self.files.exists(self._path(md5))]
 
     def _objects(self, md5: str) -> Iterator[str]:
-        """Yield an output's hash, and of a folder that is there the hashes of its files."""
+        """Yield an output's hash; for a folder that the remote has, also its files' hashes."""
         yield md5
         if md5.endswith(".dir") and self.files.exists(self._path(md5)):
             for entry in json.loads(self.files.cat_file(self._path(md5))):
@@ -75,15 +75,15 @@ class Storage(NamedTuple):
 
 
 def local_storage(folder: Path) -> Storage:
-    """Return a folder of this machine."""
+    """Return a folder on this machine."""
     return Storage(LocalFileSystem(), str(folder))
 
 
 def remote_storage(folder: Path) -> Storage:
-    """Return DVC's default remote of a repository, with the credentials that DVC uses.
+    """Return a repository's default DVC remote, with the credentials that DVC uses.
 
     Raises:
-        UserError: there is none, or this Python has not what it takes to reach it.
+        UserError: there is none, or this Python lacks a package to reach it.
     """
     try:
         with Repo(str(folder)) as repo:
@@ -94,18 +94,18 @@ def remote_storage(folder: Path) -> Storage:
             return Storage(objects.fs.fs, root)
     except DvcException as error:
         raise UserError(
-            f"DVC's remote cannot be used ({first_line(error)}); the machines of a cluster "
-            "share results by it: `dvc remote add --default store s3://bucket/path`, and "
-            "`make setup-cluster` for S3"
+            f"DVC's remote cannot be used ({first_line(error)}); a cluster's machines share "
+            "results through it. Add one with `dvc remote add --default store s3://bucket/path` "
+            "(for S3 also run `make setup-cluster`)"
         ) from None
 
 
 def persist(action: Callable[[], Answer]) -> Answer:
-    """Try again where the storage does not answer for a while, whatever its error."""
+    """Call `action`; after an error of any kind retry a few times, with growing pauses."""
     for pause in PAUSES:
         try:
             return action()
         except Exception as error:
-            print(f"tried again in {pause:.0f} s: {first_line(error)}", flush=True)
+            print(f"trying again in {pause:.0f} s: {first_line(error)}", flush=True)
             time.sleep(pause)
     return action()

@@ -17,7 +17,7 @@ from tests.waiting import wait_for
 
 
 def folder_for_ray():
-    """Return a folder that is gone after its `with`; Ray's sockets take short names only."""
+    """Return a temporary folder with a short path, as the names of Ray's sockets must be short."""
     return TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
 
 
@@ -45,7 +45,7 @@ def serve(folder, open_folder, ray_folder):
         "MLFLOW_TRACKING_PASSWORD": services.PASSWORD,
         **services.ONE_THREAD,
         "RAY_worker_niceness": "0",
-        "RAY_TMPDIR": ray_folder,  # where a job looks up its cluster: other tests have theirs
+        "RAY_TMPDIR": ray_folder,  # where a job looks up its cluster; other tests have their own
     }
     before = dict(os.environ)
     os.environ.update(environment)
@@ -70,7 +70,7 @@ class Cluster:
                 "include_dashboard": True,
                 "dashboard_host": services.HOST,
                 "dashboard_port": self.port,
-                "dashboard_agent_listen_port": free_port(),  # another Ray here may have the usual
+                "dashboard_agent_listen_port": free_port(),  # another Ray here may use the default
                 "object_store_memory": 80 << 20,
             },
         )
@@ -88,7 +88,7 @@ class Cluster:
             return False
 
     def mend(self):
-        """Have two raylets that run."""
+        """Make sure that two raylets run."""
         for node in self.nodes():
             if any(part.process.poll() is not None for part in node.all_processes["raylet"]):
                 self.ray.remove_node(node, allow_graceful=False)
@@ -108,7 +108,7 @@ class Cluster:
         return [job.submission_id for job in self.jobs() if not job.status.is_terminal()]
 
     def stop_jobs(self):
-        """End what a test that failed has left."""
+        """End what a failed test has left."""
         for job in self.running():
             JobSubmissionClient(self.address).stop_job(job)
         wait_for(lambda: not self.running(), every=0.5)
@@ -119,7 +119,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def only_cluster(shared):
-    """The cluster of this process's tests: to start one takes seconds of all processors."""
+    """One cluster for this process's tests, as starting one takes all cores for seconds."""
     with closing(Cluster()) as started:
         yield started
 
@@ -155,7 +155,7 @@ def committed(shared_folder):
 
 
 def clone_of(committed, folder, environment):
-    """Clone a project; the clone's commit is its own."""
+    """Clone a project and give the clone its own commit."""
     committed.run("git", "clone", "-q", str(committed.folder), str(folder))
     project = project_in(folder, environment)
     project.run("git", "config", "user.email", "test@example.com")
@@ -182,7 +182,7 @@ def serial(committed, shared_folder):
 
 @pytest.fixture
 def project(committed, shared, tmp_path, request):
-    """A clone with a commit and a place in the S3 server of its own."""
+    """A clone with its own commit and its own place in the S3 server."""
     project = clone_of(committed, tmp_path / "project", shared.environment)
     name = re.sub(r"\W+", "-", request.node.name)
     project.run("dvc", "remote", "add", "--default", "store", f"s3://cluster/{name}")

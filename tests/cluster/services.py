@@ -1,4 +1,4 @@
-"""The shared services of a cluster, real ones, on 127.0.0.1: PostgreSQL, S3, MLflow."""
+"""The real services of a cluster, on 127.0.0.1: PostgreSQL, S3, MLflow."""
 
 import json
 import os
@@ -17,14 +17,14 @@ HOST = "127.0.0.1"
 ACCESS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "of-tests-only"}
 USER, PASSWORD = "tester", "of-tests-only-1234"  # of MLflow
 
-# Numbers are the same on one thread only.
+# Results are reproducible only with one thread.
 ONE_THREAD = dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
 )
 
 
 class Server:
-    """A process of its own group, that can be taken away and brought back."""
+    """A process in its own group that can be killed and restarted."""
 
     def __init__(self, command, log, ready, user=None, **environment):
         self._command, self._log, self._ready, self._user = command, log, ready, user
@@ -52,14 +52,14 @@ class Server:
     def stop(self):
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
-            self.process.wait(5)  # SeaweedFS would take its time
+            self.process.wait(5)  # SeaweedFS would be slow to end
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
 def program(name):
-    """Find a program of PostgreSQL, which Debian keeps off the PATH."""
+    """Find a PostgreSQL program, which Debian does not put on the PATH."""
     found = shutil.which(name) or next(
         iter(sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)), None
     )
@@ -68,7 +68,7 @@ def program(name):
 
 
 def start_postgres(folder):
-    """Start PostgreSQL, as another user than root, which it refuses; return it and its URI.
+    """Start PostgreSQL, not as root (which it refuses); return it and its URI.
 
     Args:
         folder: one that this user can enter, unlike pytest's.
@@ -125,7 +125,7 @@ def start_s3(folder):
     ports = {}
     for name in ("master", "volume", "filer", "s3"):
         while not 1024 < (port := free_port()) < 55000 or port in ports.values():
-            pass  # SeaweedFS takes the one 10,000 higher too
+            pass  # SeaweedFS also uses the port 10,000 higher
         ports[name] = port
     address = f"http://{HOST}:{ports['s3']}"
     weed = Path(sys.executable).parent / "weed"

@@ -1,4 +1,4 @@
-"""Run sweeps on a cluster, and look at what they left."""
+"""Run sweeps on a cluster, and check their results."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ LABELS = ("baseline-dropblock-0", "baseline-dropblock-1")
 
 
 def start_sweep(project, cluster, *overrides):
-    """Start a sweep as a user would; what it says is readable line by line."""
+    """Start a sweep as a user would; its output can be read line by line."""
     return subprocess.Popen(
         ["python", "-u", "-m", "pipeline", "sweep", "--on", cluster.address, *overrides],
         cwd=project.folder, env=project.environment, text=True,
@@ -42,7 +42,7 @@ def ledger_of(project, shared):
         Path(each["Key"]).stem: client.get_object(Bucket="cluster", Key=each["Key"])["Body"].read()
         for each in listed.get("Contents", [])
     }
-    # Each training has one by its identity too, which ends with its seed.
+    # Each training also has a record under its identity, which ends with its seed.
     return sorted(json.loads(text)["label"] for key, text in records.items() if "-" not in key)
 
 
@@ -53,7 +53,7 @@ def runs_of(project):
 
 
 def assert_all_is_well(project, shared, serial, labels=LABELS):
-    """One record and one FINISHED run a training, none RUNNING, the report as the serial one's."""
+    """Assert one record and FINISHED run per training, none RUNNING, and the serial report."""
     assert_each_is_there_once(project, shared, labels)
     (name,) = project.run("dvc", "exp", "list", "--name-only").stdout.split()
     assert comparison(project, name) == comparison(serial(), None)
@@ -100,7 +100,7 @@ def wait_for_an_epoch(project, sweep):
                 return process
         return None
 
-    return wait_for(trained, every=0.4)  # to look at all processes takes a processor's time
+    return wait_for(trained, every=0.4)  # looking at all processes keeps a core busy
 
 
 def worker_of(process):

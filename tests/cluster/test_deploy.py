@@ -1,4 +1,4 @@
-"""The files of deploy/, as far as one machine can run them."""
+"""Test the files of deploy/, as far as one machine can run them."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from pipeline.commands.servers import free_port
 from tests.cluster.sweeps import assert_each_is_there_once, runs_of
 from tests.conftest import REPOSITORY
 
-# Slurm of one node: srun starts the command once, here.
+# Stands in for Slurm with one node: srun runs the command once, on this machine.
 STUBS = {
     "scontrol": "#!/bin/sh\necho 127.0.0.1\n",
     "srun": '#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n',

@@ -1,4 +1,4 @@
-"""Processes and machines of a sweep go; in the end no result is missing, none doubled."""
+"""Processes and machines of a sweep are lost; in the end no result is missing or duplicated."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def node_of(cluster, training):
 def drivers():
     """Return the processes that Ray started for jobs of this cluster's only sweep."""
     command = ["python", "-m", "pipeline.sweep.jobs", "sweep.pickle"]
-    store = os.environ["MLFLOW_TRACKING_URI"]  # other tests at once have another one
+    store = os.environ["MLFLOW_TRACKING_URI"]  # tests that run at the same time use another one
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -88,7 +88,7 @@ def test_a_command_that_is_killed_leaves_its_job_to_the_next(project, cluster, s
     first, _ = wait_for(
         lambda: (t := processes_of(project, "pipeline", "train"))[1:] and t, every=0.4
     )
-    first.suspend()  # so that the other one's result is there when the command comes again
+    first.suspend()  # so that the other training's result exists when the command is repeated
     wait_for(lambda: ledger_of(project, shared), every=0.2)
     process.kill()
     process.wait()
@@ -113,7 +113,7 @@ def test_ctrl_c_stops_the_job_and_its_trainings(project, cluster, shared, serial
 
 def test_after_a_restart_of_the_head_the_same_command_goes_on(project, shared, serial, monkeypatch):
     with folder_for_ray() as folder:
-        monkeypatch.setenv("RAY_TMPDIR", folder)  # the other tests' cluster stays
+        monkeypatch.setenv("RAY_TMPDIR", folder)  # keep the other tests' cluster
         with closing(Cluster()) as first:
             process = start_sweep(project, first)
             training = wait_for_an_epoch(project, process)

@@ -1,4 +1,4 @@
-"""Servers go, results are there already, trainings fail; in the end none is missing or doubled."""
+"""Servers fail, results exist already, trainings fail; no result is missing or duplicated."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ from tests.cluster.sweeps import (
 )
 from tests.waiting import wait_for
 
-AWAY = 30  # seconds for which a server is gone
+AWAY = 30  # seconds for which a server is down
 
 
 @pytest.mark.parametrize("name", ["s3", "mlflow"])

@@ -1,4 +1,4 @@
-"""A sweep on a real cluster of raylets, with real services, ends as `dvc repro` does."""
+"""A sweep on a cluster of real Ray nodes and services gives the same results as `dvc repro`."""
 
 import re
 

@@ -151,7 +151,7 @@ def test_another_reference_and_another_axis_can_be_named(known, workspace, invok
         made_up("other", 1, digest="e" * 64),
         made_up("other", 1, scored="val"),
         made_up("other", 1, without=["settings"]),  # of an earlier version
-        ("other", quick_values(), {}),  # in no cache here
+        ("other", quick_values(), {}),  # not in a local cache
         ("other", quick_values(), {COMPARISON: b"{"}),
         ("other", quick_values(), {COMPARISON: b"[]"}),
     ],

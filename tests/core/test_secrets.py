@@ -28,7 +28,7 @@ def test_addresses_lose_their_passwords_and_nothing_else(text, shown):
 @pytest.mark.parametrize("message", ["{}", "API request to {} failed", "'{}': no route", "x={};"])
 @given(secret=SECRET)
 def test_no_password_is_left_wherever_it_stands_in_an_address(message, secret):
-    secret = f"S3{secret}"  # which no word of the message holds
+    secret = f"S3{secret}"  # not part of any word in the message
     for address in (
         f"http://me:{secret}@host:5000/a",
         f"http://me:{quote(secret, safe='')}@host:5000/a",

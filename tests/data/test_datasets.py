@@ -18,7 +18,7 @@ def test_digits_are_32x32_grey_images_in_three_channels():
 def test_digits_keep_their_picture_and_label():
     original = sklearn_digits()
     digits = load_digits()
-    # The mean of each 4x4 tile brings the original 8x8 image back, nearly.
+    # The means of the 4x4 tiles are nearly the original 8x8 image.
     tiles = digits.test["image"][..., 0].reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)) / 255 * 16
     distance = ((tiles[:, None] - original.images[None]) ** 2).mean(axis=(2, 3))
     nearest = original.target[distance.argmin(axis=1)]

@@ -28,7 +28,7 @@ class Server:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.ranges.append(self.headers.get("Range"))
-                with suppress(ConnectionError):  # a client that has read enough hangs up
+                with suppress(ConnectionError):  # a client that has read enough leaves
                     next(outer.remaining)(self)
                 self.close_connection = True
 

@@ -48,7 +48,7 @@ def test_duplicates_are_never_split_between_training_and_validation(digits):
     groups = np.arange(len(records))
     groups[1::2] = groups[:-1:2]  # pairs ...
     alone = np.random.default_rng(0).permutation(len(records))[:400]
-    groups[alone] = len(records) + np.arange(400)  # ... of which some are parted again
+    groups[alone] = len(records) + np.arange(400)  # ... some of which are separated again
     records["group"] = groups
     train, val = split_train_val(records, 0.1, seed=0)
     assert len(val) == 144

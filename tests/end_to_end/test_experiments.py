@@ -1,4 +1,4 @@
-"""Every form of DVC experiment ends in the one store, and can be found from both sides."""
+"""All kinds of DVC experiments end up in one MLflow store, and can be looked up both ways."""
 
 import io
 import json
@@ -78,7 +78,7 @@ def test_the_lookup_goes_both_ways_also_for_cached_stages(project):
     temp = lookup(project, "temp-7")
     assert runs[temp["temp-7", "resnet"]].info.run_name == RESNET.format("7x7")
     baselines = {run_id for (_, network), run_id in found.items() if network == "baseline"}
-    assert len(baselines) == 1  # one training, in five places
+    assert len(baselines) == 1  # one training, listed five times
     back = lookup(project, temp["temp-7", "resnet"][:12])
     assert set(back) == {("temp-7", "resnet")}
     assert len(lookup(project, baselines.pop())) == 5

@@ -1,4 +1,4 @@
-"""A long queue with two workers, and the server under load. Minutes: they run where LOAD is set."""
+"""A long queue with two workers, and the server under load. Takes minutes; runs if LOAD is set."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ CLIENTS, SECONDS = 200, 60
 
 def test_twenty_queued_experiments_end_complete_in_dvc_and_mlflow(finished_project, tmp_path):
     project = copy_project(finished_project, tmp_path / "copy")
-    # None of them is that of the finished run: it would be restored with its run, not trained.
+    # None has the finished run's value, which would be restored from the cache instead of trained.
     steps = ",".join(f"0.0{101 + i}" for i in range(EXPERIMENTS))
     project.run("dvc", "exp", "run", "--queue", "-S", f"model.conv_keep_step={steps}")
     begun = time.perf_counter()
@@ -72,7 +72,7 @@ async def ask_for_a_minute(address):
 def test_the_server_answers_200_at_once_for_a_minute_without_an_error(finished_project):
     port = free_port()
     address = f"http://127.0.0.1:{port}/invocations"
-    # Nobody reads what it prints: a pipe that fills up with its access log would stop it.
+    # Nobody reads its output, and a pipe full of access log would block it.
     process = start_python(
         finished_project.folder, "-m", "pipeline", "serve", "--port", str(port), readable=False
     )

@@ -1,4 +1,4 @@
-"""Networks of one's own: as CONTRIBUTING.md shows one, of another kind, alone, and a wrong one."""
+"""User's networks: CONTRIBUTING.md's example, another kind, one alone, and a faulty one."""
 
 import json
 import re

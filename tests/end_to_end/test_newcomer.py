@@ -1,4 +1,4 @@
-"""A day with a fresh clone: run, change a number, compare, pull, share; nothing is committed."""
+"""A newcomer's day with a fresh clone: run, change a number, compare, pull, share, no commit."""
 
 import json
 import re

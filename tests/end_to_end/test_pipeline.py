@@ -1,4 +1,4 @@
-"""The real stages, on a project of its own with tiny networks, driven by the real DVC."""
+"""Run the real stages with the real DVC, in a separate project with tiny networks."""
 
 import json
 import shutil
@@ -102,7 +102,7 @@ def test_nothing_that_dvc_keeps_names_a_run_or_a_model_of_one_store(project):
 
 
 def test_publishing_again_changes_nothing(project):
-    project.run("python", "-m", "pipeline", "lookup")  # the store follows its copied folder
+    project.run("python", "-m", "pipeline", "lookup")  # the store uses its new folder
     before = everything(project.folder)
     project.run("python", "-m", "pipeline", "publish")
     assert everything(project.folder) == before

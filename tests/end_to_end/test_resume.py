@@ -1,6 +1,6 @@
-"""Trainings killed at random moments end like one that was never interrupted, to the last bit.
+"""Trainings killed at random moments end bit-identical to one that was never interrupted.
 
-FAULTS sets how many are killed (3 by default).
+FAULTS sets how many times a training is killed (default 3).
 """
 
 import json
@@ -81,7 +81,7 @@ def assert_the_same(folder, expected):
     assert weights == expected[0]
     pd.testing.assert_frame_equal(history, expected[1], check_exact=True)
     finished = [list(zip(history["epoch"], history["val_loss"], strict=True))]
-    # A training that was killed before its first checkpoint begins anew, in a run of its own.
+    # A training that was killed before its first checkpoint starts again, in a new run.
     cut_off = [[] for _ in points["KILLED"]]
     assert points == {"FINISHED": finished, "KILLED": cut_off}
 
@@ -115,7 +115,7 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prep
         process.send_signal(chosen)
         output = process.stdout.read()
         code = process.wait()
-        if "trained for" in output:  # it had ended before, but DVC would not have recorded it yet
+        if "trained for" in output:  # it had finished before, but DVC had not recorded it yet
             shutil.rmtree(folder / "outputs")
             finish(folder)
             assert_the_same(folder, expected)
@@ -142,15 +142,15 @@ def test_killed_between_the_last_epoch_and_dvcs_record_nothing_is_trained_again(
             assert process.poll() is None
             time.sleep(0.01)
         epochs = json.loads(last[0].read_text())["rows"]
-        time.sleep(rng.uniform(0, 1))  # while it writes its outputs, or ends, or has ended
+        time.sleep(rng.uniform(0, 1))  # while it writes outputs, ends, or after that
         process.kill()
         process.stdout.read()
         ended += process.wait() == 0
-        shutil.rmtree(folder / "outputs", ignore_errors=True)  # as DVC does at the next start
+        shutil.rmtree(folder / "outputs", ignore_errors=True)  # as DVC would at the next start
         finish(folder)
         assert_the_same(folder, expected)
         history = pd.read_csv(folder / f"outputs/history/{LABEL}.csv", float_precision="round_trip")
-        assert history.to_dict("records") == epochs  # with the seconds of the training before
+        assert history.to_dict("records") == epochs  # with the seconds before the kill
         shutil.rmtree(folder)
     print(f"killed after the last epoch: {faults}, {ended} of them had ended; trained again: none")
 

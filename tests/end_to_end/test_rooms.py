@@ -1,4 +1,4 @@
-"""What runs again after a change in each room, by the real DVC."""
+"""Which stages the real DVC runs again after a change in each package."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 TRAIN = {"train@baseline-dropblock-0", "train@model-dropblock-0"}
 EVALUATE = {"evaluate@baseline-dropblock-0", "evaluate@model-dropblock-0"}
 ALL_BUT_TRAIN = {"prepare", "report", "publish", *EVALUATE}
-# The stages whose own dependency a change is; those that come after them follow.
+# The stages that depend on the changed file directly; later stages follow from them.
 RUN_AGAIN = {
     "core/errors.py": ALL_BUT_TRAIN,
     "core/recipe.py": ALL_BUT_TRAIN | TRAIN,

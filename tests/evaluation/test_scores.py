@@ -13,7 +13,7 @@ def test_scores_equal_hand_computed_ones():
     assert found["loss"] == pytest.approx(-np.log([0.7, 0.3, 0.4]).mean())
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["top_k_accuracy"] == pytest.approx(1.0)
-    assert found["superclass_accuracy"] == pytest.approx(2 / 3)  # class 2 is 1's sister
+    assert found["superclass_accuracy"] == pytest.approx(2 / 3)  # 1 and 2 share a superclass
     # Three bins of one image each: |1 - 0.7|, |0 - 0.6| and |0 - 0.5|.
     assert found["calibration_error"] == pytest.approx((0.3 + 0.6 + 0.5) / 3)
 

@@ -1,6 +1,6 @@
-"""The networks in float64 NumPy; the tutorial's two are written from its description alone.
+"""The networks in float64 NumPy; the tutorial's two follow only its description.
 
-Nothing of pipeline/ is used here: the parity tests hold the two against each other.
+Nothing from pipeline/ is used here: the parity tests compare both implementations.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Same weights in, same logits out: the networks against float64 NumPy, inference and training."""
+"""With the same weights, networks and float64 NumPy give the same logits, also in training."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""dvc.yaml declares what each stage reads: rooms of pipeline/ and the stage's own file."""
+"""dvc.yaml declares what each stage reads: packages of pipeline/ and the stage's own file."""
 
 import ast
 import re
@@ -14,14 +14,14 @@ from tests.conftest import REPOSITORY
 
 STAGES = read_yaml(REPOSITORY / "dvc.yaml")["stages"]
 NETWORK = "${item.network}"
-# What carries a stage without deciding what it makes: to edit it must not train anew.
+# Code that cannot change a stage's outputs; editing it must not trigger retraining.
 SETTINGS = {"pipeline/networks/__init__.py", "pipeline/settings"}
 CARRIERS = {
     "prepare": SETTINGS,
     "train": {*SETTINGS, "pipeline/core", "pipeline/stages/train.py", "pipeline/tracking"},
     "evaluate": SETTINGS,
     "report": {"pipeline/networks/__init__.py"},
-    # A model is exported by code that `evaluate` has; networks are known by their names.
+    # Models are exported by code that `evaluate` depends on; networks are known by their names.
     "publish": {"pipeline/data", "pipeline/networks", "pipeline/training"},
 }
 
@@ -126,4 +126,4 @@ def test_what_a_run_writes_is_not_in_git():
     assert len(written()) >= 10
     assert git("check-ignore", *written()) == written()
     assert git("ls-files", "dvc.lock", *written()) == set()
-    assert git("check-ignore", "dvc.lock") == set()  # DVC stops where it is ignored
+    assert git("check-ignore", "dvc.lock") == set()  # DVC fails if git ignores it

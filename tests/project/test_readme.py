@@ -1,4 +1,4 @@
-"""What README says follows from the committed figures, and what it tells people to type exists."""
+"""README's numbers follow from the committed results, and the commands that it shows exist."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ DOCUMENTS = [
     "reports/cifar100/README.md",
     "reports/digits/README.md",
 ]
-# How the table calls a setting of the report: its network, and what is changed in it.
+# The table's name of a setting in the report: its network, and what is changed.
 SETTINGS = {
     "baseline": ("baseline", ""),
     "resnet": ("resnet", ""),
@@ -71,7 +71,7 @@ def test_the_table_follows_from_the_committed_figures():
         recipe = laptop.network(section).model_copy(update=change)
         model = build_model(section, recipe, 100)
         assert parameters == f"{trainable_parameters(model) / 1e6:.2f} M"
-        # 45,000 images an epoch, in whole batches; the first epochs at 20 pixels.
+        # 45,000 images per epoch, in whole batches; the first epochs at 20 pixels.
         seen, small = 45_000 // 128 * 128, round(recipe.small_image_share * recipe.epochs)
         flops = small * count_flops(model, 20) + (recipe.epochs - small) * count_flops(model)
         assert float(pflop) == pytest.approx(3 * seen * flops / 1e15, abs=5e-4)

@@ -1,4 +1,4 @@
-"""What the committed reports say follows from the data committed beside them."""
+"""The committed reports' numbers follow from the data committed with them."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_about_new_images_the_seeds_alone_promise_too_much_as_the_report_warns(c
     assert shares(images, "new images", "p below 0.05 under the null").max() > 0.3
 
 
-# Each in a folder of its own; what lies in reports/ itself is of the last run here.
+# Each has its own folder; the files directly in reports/ are from the last run here.
 PUBLISHED = sorted(file.parent for file in (REPOSITORY / "reports").glob("*/predictions.npz"))
 
 
@@ -139,7 +139,7 @@ def test_the_table_of_the_recipes_parts_follows_from_the_screening():
     ]
     assert len(rows) == sum(scores.shape[1] - 1 for scores in places)
     for part, seeds, accuracy, difference, interval in rows:
-        # The page explains some parts further.
+        # The page explains some parts in more detail.
         ((scores, name),) = [(s, name) for s in places for name in s if part.startswith(name)]
         paired = scores[["full recipe", name]].dropna()
         found = stats.ttest_rel(paired.iloc[:, 1], paired.iloc[:, 0])

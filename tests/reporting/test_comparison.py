@@ -102,7 +102,7 @@ def test_where_both_networks_agree_on_every_image_there_is_no_spread_at_all():
         (6, (0.5, 0.7), True),
         (6, (0.7, 0.5), True),
         (6, (0.6, 0.6), False),
-        (5, (0.3, 0.9), False),  # however clear: too few seeds
+        (5, (0.3, 0.9), False),  # too few seeds, however clear the difference
         (1, (0.3, 0.9), False),
     ],
 )

@@ -1,10 +1,10 @@
-"""The keys of params.yaml with the JSON schemas of their values, by the types themselves."""
+"""The keys of params.yaml with the JSON schemas of their values, generated from the types."""
 
 from pipeline.core.sections import Recipe
 from pipeline.networks import find_network
 from pipeline.settings.params import SECTIONS
 
-# A key of a network stands where the quick preset has it: shared ones in `recipe`.
+# A network's key is where the quick preset has it: shared keys are in `recipe`.
 SHARED = (
     *Recipe.model_fields,
     "dense_keep",

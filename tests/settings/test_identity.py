@@ -52,7 +52,7 @@ def test_what_decides_a_training_changes_it(changes):
         {"train.networks": ["model"]},
         {"train.variants": ["dropblock", "nodrop"]},
         {"recipe.learning_rate_decay": 0.5},  # which the linear schedule does not read
-        {"data.path": "elsewhere", "data.limit": 100},  # the digest stands for the data
+        {"data.path": "elsewhere", "data.limit": 100},  # the digest represents the data
     ],
     ids=str,
 )
@@ -69,7 +69,7 @@ def test_it_is_the_same_wherever_a_value_stands():
 
 
 def test_a_value_that_is_overridden_counts_for_the_others_only():
-    baseline = Training("baseline", "dropblock", 0)  # has epochs of its own
+    baseline = Training("baseline", "dropblock", 0)  # has its own epochs
     assert of(baseline, **{"recipe.epochs": 3}) == of(baseline)
     assert of(**{"recipe.epochs": 3}) != of()
 

@@ -1,4 +1,4 @@
-"""Each key of params.yaml, wrong in type and beyond each bound, by the schema itself."""
+"""Every key of params.yaml with a wrong type and beyond each bound, from the schema."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from pipeline.settings.params import check_params
 from tests.conftest import quick_params, quick_values
 from tests.settings.schema import FIELDS
 
-# Of no type that any key has: a section in place of a value.
+# A type that no key has: a section instead of a value.
 WRONG_TYPE = {"a": 1}
 VALUES = quick_values()
 KNOWN = {"model": ["width", "drop_block_size"], "train": ["seeds"]}

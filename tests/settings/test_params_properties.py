@@ -1,4 +1,4 @@
-"""Any value in range goes through preset and YAML unchanged; any other gives one line."""
+"""Any valid value passes through preset and YAML unchanged; any other gives one error line."""
 
 import copy
 
@@ -15,7 +15,7 @@ from tests.settings.schema import FIELDS
 
 TEXT = quick_params()
 VALUES = YAML(typ="safe").load(TEXT)
-# Rules over several keys, which a value alone may break.
+# Rules over several keys, which changing a single value may break.
 TIED = ("conv_keep_start", "conv_keep_end", "dropout_grid_min", "dropout_grid_max", "filters",
         "kernel_sizes", "warmup", "cooldown", "offset_rate_factor", "optimizer")  # fmt: skip
 LARGE = 10**6

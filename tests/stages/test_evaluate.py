@@ -26,7 +26,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss()
             "val_loss": [0.1, 0.1, 0.6, 0.4, 0.4, 0.2],
         }
     )
-    assert best_row(history.to_dict("records"), "val")["epoch"] == 3  # 0 is of small images
+    assert best_row(history.to_dict("records"), "val")["epoch"] == 3  # epoch 0 has small images
 
 
 def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(setup, workspace):
@@ -43,7 +43,7 @@ def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(setup, 
     np.testing.assert_array_equal(test.labels, prepared["test"]["label"])
     assert metrics["pflop"] > 0
     assert (metrics["training"], metrics["name"]) == (setup.identity, setup.name)
-    # The training score is of all training images, not of a sample.
+    # The training score is over all training images, not over a sample.
     model = load_network(training.models_folder / "best.keras")
     predicted = model.predict(prepared["train"]["image"].astype(np.float32), verbose=0)
     right = predicted.argmax(axis=1) == prepared["train"]["label"]

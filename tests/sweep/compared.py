@@ -1,4 +1,4 @@
-"""The report of an experiment, for comparing it with that of the same one made another way."""
+"""Read an experiment's report, to compare it with the same experiment's run another way."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A stand-in for DVC, which waits until it is told to go on, and what is done with it."""
+"""A stand-in for DVC that waits until told to continue, and functions to control it."""
 
 import psutil
 
@@ -6,7 +6,7 @@ from pipeline.settings.trainings import Training
 from pipeline.sweep.plan import Task
 from pipeline.sweep.pool import train_all
 
-# In the clone's folder it is what `python -m dvc` finds.
+# In the clone's folder, `python -m dvc` finds this one first.
 DVC = """
 import hashlib, json, os, pathlib, signal, sys, time
 from ruamel.yaml import YAML

@@ -1,4 +1,4 @@
-"""Sweeps that are refused before anything is trained."""
+"""Sweeps that must be refused before anything is trained."""
 
 import subprocess
 import sys

@@ -12,7 +12,7 @@ from pipeline.versioning import fence
 from tests.conftest import REPOSITORY
 from tests.waiting import wait_for
 
-# A child of its own, like DVC's training, that notes when it is ended.
+# A child process, like DVC's training, that records when it is ended.
 TRAINING = """
 import pathlib, signal, subprocess, sys, time
 folder = pathlib.Path({folder!r})
@@ -114,7 +114,7 @@ def test_the_training_ends_also_where_the_worker_outlives_its_raylet(tmp_path):
         start_new_session=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     pid = started_pid(tmp_path)
-    raylet.kill()  # and not waited for: a zombie, which Ray takes for alive
+    raylet.kill()  # and not reaped: a zombie, which Ray considers alive
     wait_for(lambda: not psutil.pid_exists(pid))
     assert (tmp_path / "ended").read_text() == "politely"
     raylet.wait()

@@ -1,4 +1,4 @@
-"""Tasks on a real Ray of this machine; a stand-in for DVC waits until it is told to go on."""
+"""Tasks on a real local Ray; a stand-in for DVC waits until it is told to continue."""
 
 import os
 import pickle
@@ -90,7 +90,7 @@ def test_a_training_that_fails_says_why_and_the_others_go_on(pool, work):
     assert isinstance(outcomes["key-13"], TrainingFailedError)
     assert str(outcomes["key-13"]).endswith("\nthe loss is nan")
     assert outcomes["key-1"].label == "model-dropblock-1"
-    assert len(work.started()) == 4  # three attempts, and the other
+    assert len(work.started()) == 4  # three attempts, plus the other task
 
 
 def test_slots_are_of_so_many_processors_each(pool):

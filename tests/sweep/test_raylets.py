@@ -1,4 +1,4 @@
-"""Trainings on raylets that share DVC's remote only; a stand-in for DVC waits for its turn."""
+"""Trainings on Ray nodes that share only DVC's remote; a stand-in for DVC waits for its turn."""
 
 import threading
 

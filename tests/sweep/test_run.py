@@ -1,4 +1,4 @@
-"""Whole sweeps by Ray on this machine, against the same experiments one after the other."""
+"""Whole sweeps with a local Ray, against the same experiments run one after another."""
 
 import io
 import re
@@ -213,5 +213,5 @@ def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start
     assert "not recorded: batch_size-5000-" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(experiments(project)) == ["batch_size-50"]
-    # It is refused before it opens a run.
+    # The training is refused before it opens a run.
     assert_one_finished_run_each(project, [BASELINE, RESNET.format("5x5 blocks")])

@@ -164,7 +164,7 @@ def test_the_run_of_a_lost_machine_is_closed_whatever_its_name(store, monkeypatc
         for tags in (
             {**context.process_tags(), "process.machine": "lost", context.HEARTBEAT: "1000"},
             {**context.process_tags(), "process.machine": "other"},
-            # Its process has a number that is free here, on a machine with this one's name.
+            # Its process id is unused here; its machine has the same name as this one.
             {**context.process_tags(), "process.machine": "other", "process.pid": "999999999"},
         )
     )

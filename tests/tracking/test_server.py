@@ -1,4 +1,4 @@
-"""MLflow as a server by URI, which goes away and comes back."""
+"""MLflow as a server, given by URI, that fails and comes back."""
 
 from types import SimpleNamespace
 

@@ -130,7 +130,7 @@ def test_what_is_not_there_is_none_and_a_store_that_fails_an_error(store, monkey
 def in_folder(folder, monkeypatch):
     """Work in a folder, as a process that starts there."""
     monkeypatch.chdir(folder)
-    # Which MLflow sets, and where it keeps the places of the runs of this process.
+    # MLflow sets the first; in the second it keeps the locations of this process's runs.
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("mlflow.tracking._tracking_service.utils._artifact_repos_cache",
                         OrderedDict())  # fmt: skip

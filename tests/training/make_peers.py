@@ -1,6 +1,6 @@
-"""Write imgaug_and_opencv.json: what imgaug 0.2.8 and OpenCV 4.5 themselves do to images.
+"""Write imgaug_and_opencv.json: reference results of imgaug 0.2.8 and OpenCV 4.5 on images.
 
-Their versions need an old NumPy, so that this runs in an environment of its own:
+These versions need an old NumPy, so run this in a separate environment:
 
     python3 -m venv peers
     peers/bin/pip install numpy==1.23.5 opencv-python-headless==4.5.5.64 scikit-image==0.20.0 \\

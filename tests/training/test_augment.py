@@ -17,7 +17,7 @@ from pipeline.training.augment import (
 )
 
 SEED = tf.constant([3, 5], tf.int64)
-# What OpenCV and imgaug themselves give; the file says how it was made.
+# Reference results of OpenCV and imgaug; make_peers.py says how they were made.
 PEERS = json.loads((Path(__file__).parent / "imgaug_and_opencv.json").read_text())
 OPENCV, IMGAUG = PEERS["opencv"], PEERS["imgaug"]
 ONLY = {"crop_pixels": 0, "flip_probability": 0.0, "dropout_fraction": 0.0}
@@ -68,7 +68,7 @@ def test_never_more_operations_than_allowed(most):
 
 
 def test_flips_mirror_the_columns_of_a_quarter_of_the_images(augment_only):
-    # Half of the images get the operation, which flips half of them.
+    # Half of the images get the flip operation, which flips half of those.
     images = gradient_images(20_000)
     result = np.asarray(augment_batch(images, augment_only(flip_probability=0.5), SEED))
     flipped = result[:, 0, 0, 1] == 31
@@ -84,7 +84,7 @@ def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
     bottom, right = 31 - result[:, -1, :, 0].max(axis=1), 31 - result[:, :, -1, 1].max(axis=1)
     sides = np.stack([top, bottom, left, right], axis=1)
     cropped = sides[sides.max(axis=1) > 0.5]
-    # Enlarging takes a border pixel from itself alone, so the border tells the crop exactly.
+    # Enlarging computes border pixels only from themselves, so the border shows the crop exactly.
     np.testing.assert_allclose(cropped, np.rint(cropped), atol=1e-3)
     counts = np.stack([np.bincount(np.rint(side).astype(int), minlength=13) for side in cropped.T])
     np.testing.assert_allclose(counts / len(cropped), 1 / 13, atol=0.01)
@@ -122,7 +122,7 @@ def test_half_of_the_dropouts_are_per_channel(augment_only):
     holes = result == 0
     shared = (holes.all(axis=3) == holes.any(axis=3)).all(axis=(1, 2))
     touched = holes.any(axis=(1, 2, 3))
-    # A grid of few cells may drop the same ones in all channels by chance, hence the tolerance.
+    # With few cells, all channels may drop the same cells by chance; hence the tolerance.
     assert shared[touched].mean() == pytest.approx(0.5, abs=0.06)
     never = augment_only(dropout_fraction=0.2, dropout_per_channel=0.0)
     holes = np.asarray(augment_batch(images, never, SEED)) == 0

@@ -81,7 +81,7 @@ def test_without_reshuffling_the_batches_of_all_epochs_hold_the_same_images(prep
     np.testing.assert_array_equal(labels[:steps], expected)
     np.testing.assert_array_equal(labels[steps:], expected)
     images = [np.asarray(x) for x, _ in itertools.islice(dataset, 2 * steps)]
-    assert (images[0] != images[steps]).any()  # but augmented anew
+    assert (images[0] != images[steps]).any()  # but with new augmentation
 
 
 def test_half_of_the_images_are_flipped_first_and_each_seed_flips_others():

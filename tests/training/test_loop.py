@@ -42,7 +42,7 @@ def test_a_resumed_training_ends_with_the_same_weights(prepared, tiny_params, tm
         np.testing.assert_array_equal(weights, expected)
 
 
-# All parts of a recipe at once: what is kept between epochs must be in the checkpoint.
+# Use all parts of a recipe at once: all state between epochs must be in the checkpoint.
 EVERYTHING = {
     "optimizer": "muon",
     "learning_rate": 0.1,
@@ -97,7 +97,7 @@ def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params)
     rows, plain_fit = [], model.fit
     model.fit = lambda *a, callbacks, **k: plain_fit(*a, callbacks=[*callbacks, Spy()], **k)
     trainer(prepared, recipe, tiny_params).fit(model, rows, lambda *_: None, verbose=0)
-    average = seen[0]  # where Keras lets the average begin
+    average = seen[0]  # where Keras starts the average
     for kernel in seen[1:]:
         average = 0.7 * average + 0.3 * kernel
     np.testing.assert_allclose(model.get_layer("logits_dense").kernel, average, atol=1e-6)

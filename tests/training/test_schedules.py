@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.training import schedules
 
-# Worked out by hand: 0.0005 x 0.98^e and 1 - 0.005 e, not below 0.8, after e epochs.
+# Computed by hand: after e epochs 0.0005 x 0.98^e, and 1 - 0.005 e but not below 0.8.
 RESNET_TABLE = {
     0: (5.0e-4, 1.0),
     1: (4.9e-4, 0.995),
@@ -53,7 +53,7 @@ def test_without_a_stopping_rule_training_goes_on():
     assert schedules.should_stop([1, 2, 3, 4, 5], None) is False
 
 
-# Of 4 epochs of 5 steps: 20 steps, 20 % of them up, the last half down. Worked out by hand.
+# 4 epochs of 5 steps, 20 steps: 20 % rising, the last half falling. Computed by hand.
 LINEAR = {0: 0.04, 1: 0.28, 2: 0.52, 4: 1.0, 9: 1.0, 10: 1.0, 15: 0.5, 19: 0.1}
 ONE_CYCLE = {0: 0.04, 2: 0.52, 4: 1.0, 12: 0.5, 8: 0.853553, 16: 0.146447}
 

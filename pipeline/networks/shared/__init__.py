@@ -1,1 +1,1 @@
-"""What the networks are built of, and what is the same for all of them."""
+"""The building blocks of the networks, and functions for all of them."""

@@ -1,9 +1,9 @@
-"""Batch normalisation whose statistics keep float32's precision on a CPU (arXiv 1502.03167).
+"""Batch normalisation (arXiv 1502.03167) with accurate float32 statistics on a CPU.
 
-TensorFlow's CPU kernels add up a batch one number after another. Over the 256,000 pixels of a batch
-of 250 maps of 32x32 the variance comes out wrong in the fourth digit, and the resnet's logits in
-the third (tests/networks/test_parity.py). Adding up groups of pixels first, and then the groups,
-gives five digits, and lets the fused kernel do the work, which takes a third of the time of Keras'
+TensorFlow's CPU kernels sum a batch one number after another. Over the 256,000 pixels of a batch
+of 250 maps of 32x32 this makes the variance wrong in the fourth digit and the resnet's logits in
+the third (tests/networks/test_parity.py). Summing groups of pixels first and then the groups gives
+five correct digits. It also allows the fused kernel, which takes a third of the time of Keras'
 layer.
 """
 
@@ -14,19 +14,19 @@ import keras
 import tensorflow as tf
 
 Tensor = Any
-LANES = 1024  # channels times groups: how many sums the kernel keeps side by side
+LANES = 1024  # channels times groups: how many sums the kernel keeps at once
 
 
 @keras.saving.register_keras_serializable("pipeline")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras' layer with other arithmetic where a CPU trains it; with scale and offset.
+    """Keras' layer, with different arithmetic when it is trained on a CPU; has scale and offset.
 
-    Input and output: (batch, channels) or (batch, height, width, channels), the channels last. On
-    a GPU, whose kernels add up in a tree, and at inference it is Keras' layer.
+    Input and output: (batch, channels) or (batch, height, width, channels). At inference, and on a
+    GPU, whose kernels sum in a tree, it is Keras' layer.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
-        """Normalise, in training by the batch's statistics, which the moving ones then follow."""
+        """Normalise; in training by the batch's statistics, which also update the moving ones."""
         if not training or not self.trainable or tf.config.list_logical_devices("GPU"):
             return super().call(inputs, training=training, mask=mask)
         x = tf.cast(inputs, tf.float32)
@@ -41,8 +41,8 @@ class BatchNorm(keras.layers.BatchNormalization):
 def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the (biased) variance of each channel, (c,), of (n, h, w, c) maps.
 
-    By the fused kernel, for groups of pixels as if they were channels of their own. The variance
-    of the whole is the mean of the groups' variances plus the variance of their means.
+    Uses the fused kernel with each group of pixels as a separate channel. The total variance is
+    the mean of the groups' variances plus the variance of the groups' means.
     """
     pixels, channels = x.shape[1] * x.shape[2], x.shape[3]
     groups = math.gcd(pixels, 2 ** max(0, int(math.log2(LANES / channels))))

@@ -1,6 +1,6 @@
 """The tutorial's building blocks, as functions from tensors to tensors.
 
-Each names its layers; the seeds of dropout depend on their order.
+Each function names its layers. The seeds of dropout depend on the order of the layers.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ Tensor = Any
 
 
 def normalised_input() -> tuple[Tensor, Tensor]:
-    """Return the network's input, pixels 0..255, and the same scaled to -1..1."""
+    """Return the network's input (pixels 0..255), and the input scaled to -1..1."""
     inputs = layers.Input(IMAGE_SHAPE, name="image")
     return inputs, layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(inputs)
 
@@ -33,11 +33,11 @@ def residual_block(
     skip: bool = True,
     first_relu: bool = True,
 ) -> Tensor:
-    """Add to h1 = ReLU(conv block of x) the conv block of h1, then ReLU; (h, w) stay.
+    """Return ReLU(h1 + conv_block(h1)), where h1 = ReLU(conv_block(x)); height and width stay.
 
     Args:
-        skip: without it there is no addition.
-        first_relu: without it the first convolution sees negative values too.
+        skip: False omits the addition of h1.
+        first_relu: False omits the ReLU before the first convolution.
     """
     h1 = conv_block(x, filters, kernel, params, f"{name}_h1", first_relu)
     h1 = relu(h1, f"{name}_h1_relu")
@@ -50,7 +50,7 @@ def residual_block(
 def conv_block(
     x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str, first_relu: bool = True
 ) -> Tensor:
-    """Apply batch norm, ReLU (the first one unless first_relu is off) and convolution twice."""
+    """Apply batch norm, ReLU and convolution twice; first_relu=False omits the first ReLU."""
     for half in ("a", "b"):
         x = batch_norm(x, params, f"{name}{half}_norm")
         if first_relu or half == "b":
@@ -60,12 +60,12 @@ def conv_block(
 
 
 def relu(x: Tensor, name: str) -> Tensor:
-    """Set what is below zero to zero."""
+    """Set negative values to zero."""
     return layers.ReLU(name=name)(x)
 
 
 def batch_norm(x: Tensor, params: ConvNetParams, name: str, **kwargs: Any) -> Tensor:
-    """Normalise over the batch, with scale and centre; nothing where batch_norm is off."""
+    """Normalise over the batch, with scale and offset; do nothing if batch_norm is off."""
     if not params.batch_norm:
         return x
     return BatchNorm(
@@ -74,7 +74,7 @@ def batch_norm(x: Tensor, params: ConvNetParams, name: str, **kwargs: Any) -> Te
 
 
 def convolution(x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str) -> Tensor:
-    """Convolve with stride 1 and SAME padding; a bias only where there is no batch norm."""
+    """Convolve with stride 1 and SAME padding; with a bias only if there is no batch norm."""
     return layers.Conv2D(
         scaled(filters, params.width),
         kernel,
@@ -91,8 +91,8 @@ def max_pool(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
 
 
 def drop_block(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
-    """Drop blocks, at first with the first epoch's keep probability; nothing at 1 for good."""
-    if params.conv_keep_end == 1:  # whatever the number of epochs: the network is the same
+    """Drop blocks, starting with the first epoch's keep probability; nothing if it stays at 1."""
+    if params.conv_keep_end == 1:  # the layers must not depend on the number of epochs
         return x
     return DropBlock2D(
         params.conv_keep_start, params.drop_block_size, params.drop_block_oversize, name=name
@@ -100,7 +100,7 @@ def drop_block(x: Tensor, params: ConvNetParams, name: str) -> Tensor:
 
 
 def hidden_layer(x: Tensor, units: int, params: ConvNetParams, name: str) -> Tensor:
-    """Apply matmul, batch norm, ReLU and dropout; no dropout where all is kept."""
+    """Apply a dense layer, batch norm, ReLU and dropout; no dropout if dense_keep is 1."""
     x = _dense(
         x, scaled(units, params.width), params, f"{name}_dense", use_bias=not params.batch_norm
     )
@@ -123,16 +123,16 @@ def _dense(x: Tensor, units: int, params: ConvNetParams, name: str, *, use_bias:
 def classifier(
     inputs: Tensor, x: Tensor, params: ConvNetParams, classes: int, name: str
 ) -> keras.Model:
-    """End a network: flatten, hidden layers, logits without ReLU or dropout.
+    """Add the end of a network: flatten, hidden layers, logits without ReLU or dropout.
 
-    The logits have a batch norm, as the tutorial's, unless logits_norm is off.
+    The logits have a batch norm, as in the tutorial, unless logits_norm is off.
     """
     x = layers.Flatten(name="flatten")(x)
     for i, units in enumerate(params.hidden_units, 1):
         x = hidden_layer(x, units, params, f"hidden{i}")
     normed = params.batch_norm and params.logits_norm
     x = _dense(x, classes, params, "logits_dense", use_bias=not normed)
-    if normed:  # full precision from here on, also where the rest computes in 16 bits
+    if normed:  # float32 from here on, even if the other layers compute in 16 bits
         x = batch_norm(x, params, "logits_norm", dtype="float32")
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)

@@ -13,18 +13,18 @@ logger = logging.getLogger(__name__)
 class DropBlock2D(keras.layers.Layer):
     """Zero random block_size x block_size squares of each sample and channel, in training only.
 
-    The first position of each block is drawn with probability
+    The top-left position of each block is drawn with probability
     gamma = (1 - keep) * h * w / block_size^2 / ((h - block_size + 1) * (w - block_size + 1))
     among the positions where the whole block lies within the map. The output is rescaled by
-    size(mask) / sum(mask) over the whole batch tensor. Keep probability 1 and inference are the
-    identity. `keep_prob` is a variable, so that a schedule can change it between epochs.
+    size(mask) / sum(mask) over the whole batch tensor. At inference or with keep probability 1 the
+    layer is the identity. `keep_prob` is a variable, so that a schedule can change it.
 
     Args:
         keep_prob: expected share of units kept, above 0 and at most 1.
         block_size: side of the square in units, at least 1; 1 is dropout of single units.
-        oversize: where the block is larger than the map: "skip" drops nothing, "clamp" (the rule
-            of the official DropBlock code) drops blocks of the smaller side of the map.
-        seed: of the masks; without one they differ from layer to layer and run to run.
+        oversize: if the block is larger than the map, "skip" drops nothing; "clamp" (the rule of
+            the official DropBlock code) shrinks the block to the map's smaller side.
+        seed: of the masks; without one they differ between layers and between runs.
 
     Input and output: float tensor (batch, height, width, channels), height and width known.
 
@@ -53,7 +53,7 @@ class DropBlock2D(keras.layers.Layer):
         if not 0 < keep_prob <= 1:
             raise ValueError(f"keep_prob must be above 0 and at most 1, got {keep_prob}")
         if not isinstance(block_size, int) or block_size < 1:
-            raise ValueError(f"block_size must be a whole number at least 1, got {block_size}")
+            raise ValueError(f"block_size must be an integer of at least 1, got {block_size}")
         if oversize not in ("skip", "clamp"):
             raise ValueError(f"oversize must be 'skip' or 'clamp', got {oversize!r}")
         self.initial_keep_prob = keep_prob
@@ -65,7 +65,7 @@ class DropBlock2D(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the keep probability's variable."""
+        """Create the variable for the keep probability."""
         if len(input_shape) != 4 or input_shape[1] is None or input_shape[2] is None:
             raise ValueError(
                 f"{self.name} needs (batch, height, width, channels) with known height and width, "
@@ -81,7 +81,7 @@ class DropBlock2D(keras.layers.Layer):
         )
 
     def block_size_on(self, height: int, width: int) -> int:
-        """Return the side of the blocks dropped on such a map, 0 where nothing is dropped."""
+        """Return the side of the blocks dropped on a map of this size; 0 if nothing is dropped."""
         if self.block_size <= min(height, width):
             return self.block_size
         if self.oversize == "clamp":
@@ -101,7 +101,7 @@ class DropBlock2D(keras.layers.Layer):
         return inputs * ops.cast(mask * scale, inputs.dtype)
 
     def _say_that_nothing_is_dropped(self, shape: tuple[int | None, ...]) -> None:
-        """Log it once; a compiled training step comes here only when it is traced."""
+        """Log it once; a compiled training step runs this only when it is traced."""
         if not self._said:
             logger.warning(
                 "%s: block size %d is larger than the %dx%d map, nothing is dropped there "

@@ -1,4 +1,4 @@
-"""A network as a Keras model: built by its name, loaded from its file, counted."""
+"""A network as a Keras model: build it by name, load it from a file, count its operations."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from pipeline.core.records import IMAGE_SHAPE, IMAGE_SIZE
 from pipeline.core.sections import Recipe
 from pipeline.networks import FOLDER, code_errors, find_network
 
-# Registered with Keras by their import, so that files with these layers can be loaded.
+# Importing these registers their layers with Keras, so that files with such layers can be loaded.
 from pipeline.networks.shared import batch_norm, dropblock  # noqa: F401
 
 
@@ -28,11 +28,11 @@ def build_model(network: str, recipe: Recipe, classes: int) -> keras.Model:
         recipe: its resolved recipe.
 
     Returns:
-        A model that takes (batch, 32, 32, 3) sharpened pixels 0..255 and gives (batch, classes)
+        A model that takes (batch, 32, 32, 3) prepared pixels 0..255 and returns (batch, classes)
         float32 logits.
 
     Raises:
-        UserError: the network's file has an error, or builds something else.
+        UserError: the network's file has an error, or it builds something else.
 
     >>> from pipeline.settings.params import load_params
     >>> build_model("model", load_params().network("model"), classes=10).output_shape
@@ -43,30 +43,30 @@ def build_model(network: str, recipe: Recipe, classes: int) -> keras.Model:
     if wrong := _breach(model, classes):
         raise UserError(
             f"{FOLDER / network}.py: build must return a keras.Model that takes images of shape "
-            f"{IMAGE_SHAPE} and gives (batch, {classes}) float32 logits; {wrong}"
+            f"{IMAGE_SHAPE} and returns (batch, {classes}) float32 logits; {wrong}"
         )
     return model
 
 
 def _breach(model: Any, classes: int) -> str | None:
-    """Say how what a builder returned breaks its contract."""
+    """Say how the object that a builder returned breaks the contract; None if it does not."""
     if not isinstance(model, keras.Model):
         return f"it returned {type(model).__name__}"
     if tuple(model.input_shape[1:]) != IMAGE_SHAPE:
         return f"it takes images of shape {tuple(model.input_shape[1:])}"
     if tuple(model.output_shape) != (None, classes):
-        return f"it gives {tuple(model.output_shape)}"
+        return f"it returns {tuple(model.output_shape)}"
     if (dtype := keras.backend.standardize_dtype(model.output.dtype)) != "float32":
-        return f"it gives {dtype}: end it with Activation('linear', dtype='float32')"
+        return f"it returns {dtype}: end it with Activation('linear', dtype='float32')"
     return None
 
 
 def check_first_batch(network: str, model: keras.Model) -> None:
-    """Predict a batch of noise with a network that was just built.
+    """Predict a batch of noise with an untrained network.
 
     Raises:
-        UserError: the outputs are not finite, or probabilities: a training with cross entropy of
-            logits would not fail on them, but learn badly.
+        UserError: the outputs are not finite, or are probabilities, with which training (cross
+            entropy of logits) would not fail but learn badly.
     """
     pixels = np.random.default_rng(0).integers(0, 256, (8, *IMAGE_SHAPE)).astype(np.float32)
     with code_errors(network):
@@ -75,8 +75,8 @@ def check_first_batch(network: str, model: keras.Model) -> None:
         raise UserError(f"{FOLDER / network}.py: the untrained network's outputs are not finite")
     if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
         raise UserError(
-            f"{FOLDER / network}.py: the network ends in a softmax; give logits, for the loss "
-            "applies the softmax itself"
+            f"{FOLDER / network}.py: the network ends in a softmax; return logits instead, because "
+            "the loss applies the softmax"
         )
 
 
@@ -84,13 +84,13 @@ def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
     """Load a trained network from a .keras file, in Keras' safe mode.
 
     Args:
-        compiled: with its optimizer, which must be registered with Keras, to go on training.
+        compiled: load its optimizer too, to continue training; it must be registered with Keras.
 
     Raises:
-        UserError: the file is missing, damaged, or no .keras file.
+        UserError: the file is missing, damaged, or not a .keras file.
     """
     if path.suffix != ".keras":
-        raise UserError(f"{path}: only .keras files are loaded")
+        raise UserError(f"{path}: only .keras files can be loaded")
     try:
         return keras.saving.load_model(path, safe_mode=True, compile=compiled)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -100,21 +100,21 @@ def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
 
 
 def at_size(model: keras.Model, size: int) -> keras.Model:
-    """Return an untrained copy of a network for images of `size` pixels a side."""
+    """Return an untrained copy of a network for images of `size` x `size` pixels."""
     image = layers.Input((size, size, IMAGE_SHAPE[2]))
     return keras.models.clone_model(model, input_tensors=image)
 
 
 def copy_network(source: Path, target: Path) -> None:
-    """Copy a .keras file, leaving out what differs between files of the same network.
+    """Copy a .keras file without the parts that differ between files of the same network.
 
-    That is the date of saving, the archive's times, and the addresses in memory by which Keras
-    marks data types that layers share (a network loaded and saved again has none). The copy is a
-    function of architecture, weights and optimizer alone, so that DVC sees whether they changed.
+    These are the date of saving, the archive's timestamps, and the memory addresses by which Keras
+    marks data types that layers share (a network that was loaded and saved again has none). The
+    copy depends only on architecture, weights and optimizer, so DVC sees whether these changed.
     """
     with ZipFile(source) as old, ZipFile(target, "w") as new:
         for name in old.namelist():
-            entry = ZipInfo(name)  # of 1980, not compressed, as Keras writes and reads it
+            entry = ZipInfo(name)  # dated 1980 and not compressed, as Keras writes it
             if name.endswith(".json"):
                 new.writestr(entry, json.dumps(_without_traces(json.loads(old.read(name)))))
             else:
@@ -134,7 +134,7 @@ def _without_traces(config: Any) -> Any:
 def count_flops(model: keras.Model, size: int = IMAGE_SIZE) -> int:
     """Count the floating-point operations of one image's forward pass.
 
-    Convolutions and dense layers only, a multiply-add as two operations.
+    Counts convolutions and dense layers only; a multiply-add counts as two operations.
 
     Args:
         size: side of the image in pixels.
@@ -150,16 +150,17 @@ def count_flops(model: keras.Model, size: int = IMAGE_SIZE) -> int:
 
 
 def training_pflop(model: keras.Model, images: int, size: int = IMAGE_SIZE) -> float:
-    """Return the compute of training on so many images, in 1e15 floating-point operations.
+    """Return the compute of training on `images` images, in 1e15 floating-point operations.
 
     Args:
         size: side of the images in pixels.
 
-    Three times the forward pass: the backward pass takes two (Kaplan et al., arXiv 2001.08361).
+    It is three times the forward pass, because the backward pass costs twice as much as the forward
+    pass (Kaplan et al., arXiv 2001.08361).
     """
     return 3 * count_flops(model, size) * images / 1e15
 
 
 def trainable_parameters(model: keras.Model) -> int:
-    """Count the weights that training changes."""
+    """Count the trainable weights."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)

@@ -1,1 +1,1 @@
-"""The report's sections, one file each: `make` returns what it shows, or None for nothing."""
+"""The report's sections, one per file; `make` returns the section, or None to leave it out."""

@@ -1,4 +1,4 @@
-"""Whether the networks know what they know: confidence against accuracy."""
+"""Calibration: does the networks' confidence match their accuracy?"""
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,12 @@ from pipeline.reporting.formats import between
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
-ABOUT = "Whether answers given with a confidence of 90 % are right in 90 % of cases."
+ABOUT = "Whether the networks' confidence matches their accuracy (90 % sure: right in 90 %)."
 
 ERRORS_NOTE = (
     "In brackets: the 95 % interval, over the seeds or, with a single seed, over the test images. "
-    "The figure pools the answers of all seeds; the table of all scores has the mean of each "
-    "seed's own calibration error, which is never smaller, because chance adds to each."
+    "The figure pools the answers of all seeds. The table of all scores has the mean of the seeds' "
+    "own calibration errors, which is never smaller, because chance adds to each of them."
 )
 
 
@@ -41,13 +41,13 @@ def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def describe_calibration(results: Results, tables: dict[str, pd.DataFrame]) -> str:
-    """Say for each network whether it claims too much or too little, in points."""
+    """Say for each network whether it is over- or underconfident, and by how many points."""
     said = [describe_network(results, name, table) for name, table in tables.items()]
     return f"{'; '.join(said)}. {ERRORS_NOTE}"
 
 
 def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
-    """Say how far a network's confidence and accuracy are apart, and whether that is chance."""
+    """Say how far a network's confidence is from its accuracy, and whether that may be chance."""
     excess = overconfidence(results, name)
     found = interval(excess)
     if not found.excludes_zero:

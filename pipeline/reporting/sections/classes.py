@@ -1,4 +1,4 @@
-"""Where the networks differ: class by class, and what each confuses."""
+"""Where the networks differ: class by class, and which classes each confuses."""
 
 import re
 
@@ -17,8 +17,8 @@ from pipeline.reporting.section import Drawing, Part, Section
 ABOUT = "Which classes each network gets right, and which it confuses."
 
 CONFUSED_PAIRS = 10  # listed for each network
-NAMED_CLASSES = 30  # a bar for each class up to here, beyond only the ends of the ranking
-NOTE = "Percentages are of the test images of the actual class, over all seeds."
+NAMED_CLASSES = 30  # bars in the figure; with more classes, only the ends of the ranking
+NOTE = "Percentages are shares of the actual class's test images, over all seeds."
 CHANGE_NOTE = (
     " A negative *change* means that the other network confuses this pair less often. One test "
     "image of one seed is {one:.2g} points. **Each list holds the pairs that its own network "
@@ -65,7 +65,7 @@ def class_table(results: Results, name: str) -> pd.DataFrame:
 
 
 def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
-    """Say in how many classes the difference is more than chance."""
+    """Say in how many classes the difference is significant."""
     certain = table[table["significant"]]
     better, worse = (certain["difference"] > 0).sum(), (certain["difference"] < 0).sum()
     return (
@@ -76,7 +76,7 @@ def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
 
 
 def describe_shown(table: pd.DataFrame) -> str:
-    """Say which classes the figure leaves out, where it does."""
+    """Say which classes the figure leaves out, if any."""
     if len(table) <= NAMED_CLASSES:
         return ""
     left_out = table.iloc[NAMED_CLASSES // 2 : -NAMED_CLASSES // 2]
@@ -88,7 +88,7 @@ def describe_shown(table: pd.DataFrame) -> str:
 
 
 def points_of_one_image(results: Results) -> float:
-    """Return how many percent of its class one test image of one seed is, in the median class."""
+    """Return what percentage one image of one seed is of the median class's images."""
     seeds = max(len(results.seeds(name)) for name in results.names)
     return 100 / (float(np.median(np.bincount(results.test.labels))) * seeds)
 
@@ -101,7 +101,7 @@ def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarr
 
 
 def as_rows(matrices: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return network, actual, predicted and percent, a row for each cell."""
+    """Return network, actual, predicted and percent: one row per cell."""
     rows = [
         m.stack().rename("percent").reset_index().assign(network=n) for n, m in matrices.items()
     ]
@@ -109,10 +109,10 @@ def as_rows(matrices: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def confusions(results: Results, name: str, most: int) -> pd.DataFrame:
-    """Return a network's most frequent errors, and how often the other makes the same.
+    """Return a network's most frequent errors, and how often the others make the same.
 
-    In percent of the actual class's test images, over all seeds. With two networks there is a
-    `change`: below zero, the other one makes the error less often.
+    In percent of the actual class's test images, over all seeds. With two networks there is also
+    `change`, which is negative if the other network makes the error less often.
     """
     shares = {network: _confusion_shares(results, network) for network in results.names}
     errors = shares[name]
@@ -142,11 +142,11 @@ def _confusion_shares(results: Results, name: str) -> pd.Series:
 
 
 def plot_class_difference(table: pd.DataFrame, reference: str, other: str) -> Figure:
-    """Plot for each class how much more accurate a network is than the reference, in points.
+    """Plot, per class, how much more accurate a network is than the reference, in points.
 
     Args:
-        table: class, difference in points and significant, in the order to show. Bars of
-            differences that are not significant are pale.
+        table: class, difference in points and significant, in the order to show. Differences that
+            are not significant get pale bars.
     """
     classes = len(table)
     if classes > NAMED_CLASSES:

@@ -1,4 +1,4 @@
-"""Whether the difference is real: each seed's two models on the same test images."""
+"""Is the difference real? Each seed's two models on the same test images."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -19,18 +19,18 @@ NOTE = (
 )
 PROMISE = (
     "*Other seeds, these test images*: the interval is Student's t over the seeds' differences, "
-    "the p-value is from all flips of their signs. In simulations with this code "
+    "the p-value is from flips of their signs. In simulations with this code "
     "(`benchmarks/coverage`) where the seeds vary symmetrically, the interval contains the true "
     "difference in 93 to 97 % of cases with 2 to 10 seeds, and p is below 0.05 in at most 5 % of "
-    "cases without a difference. Where a third of the seeds collapse, the interval contains it in "
-    "only 68 % of cases with 3 seeds and 90 % with 6, and p is below 0.05 in 9 %: so look at each "
+    "cases without a difference. If a third of the seeds collapse, the interval contains it in "
+    "only 68 % of cases with 3 seeds and 90 % with 6, and p is below 0.05 in 9 %. So look at each "
     "seed's difference above. *Other seeds and other test images*: the variance of the images is "
-    "added to that of the seeds; this interval contains the true difference in 94 % or more, with "
-    "the same exception for collapsing seeds. {images}"
+    "added to that of the seeds; this interval contains the true difference in at least 94 % of "
+    "cases, with the same exception for collapsing seeds. {images}"
 )
 IMAGES_DOMINATE = (
-    "Here most of the uncertainty comes from the images: **for other images the first interval and "
-    "the p-value promise too much**; use the second interval."
+    "Here most of the uncertainty comes from the images: **for other images, the first interval is "
+    "too narrow and the p-value too small**; use the second interval."
 )
 IMAGES_COVERED = (
     "Here most of the uncertainty comes from the images, but with so few seeds Student's t is so "
@@ -42,12 +42,12 @@ SEEDS_DOMINATE = (
 )
 ONE_SEED = (
     "A single seed says nothing about others: the interval is Student's t over the test images, "
-    "for these two fitted models."
+    "for these two fitted models only."
 )
 
 
 def make(findings: Findings) -> Section | None:
-    """Set the models of each seed side by side."""
+    """Compare the two models of each seed, then the methods."""
     results = findings.results
     if not findings.comparisons:
         return None
@@ -60,7 +60,7 @@ def make(findings: Findings) -> Section | None:
 
 
 def questions(comparison: Comparison) -> list[Part]:
-    """Answer for other seeds, and for other images too, and say what each answer is worth."""
+    """Answer for other seeds and for other images, and say how reliable each answer is."""
     new_images = comparison.new_images
     if new_images is None:
         rows = {"other test images, these two models": _answer(comparison.difference, "")}
@@ -108,7 +108,7 @@ def seeds_table(results: Results, name: str) -> pd.DataFrame:
 
 
 def seed_accuracies(results: Results, names: list[str]) -> pd.DataFrame:
-    """Return network, seed and test accuracy in percent, of the seeds that are paired."""
+    """Return network, seed and test accuracy in percent, for the paired seeds."""
     rows = [
         {"network": name, "seed": seed, "accuracy": 100 * results.hits(name, [seed]).mean()}
         for name in names
@@ -118,12 +118,12 @@ def seed_accuracies(results: Results, names: list[str]) -> pd.DataFrame:
 
 
 def _paired(results: Results) -> list[int]:
-    """Return the seeds of the reference that any other network has too."""
+    """Return the reference's seeds that at least one other network has too."""
     return sorted({seed for name in results.others for seed in results.paired_seeds(name)})
 
 
 def plot_seeds(accuracies: pd.DataFrame) -> Figure:
-    """Plot each seed's test accuracies on a line of its own.
+    """Plot the test accuracies, one line per seed.
 
     Args:
         accuracies: network, seed and accuracy in percent.

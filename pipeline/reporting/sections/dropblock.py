@@ -7,13 +7,13 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
-ABOUT = "How much of the feature maps is really dropped."
+ABOUT = "What share of the feature maps DropBlock drops in fact."
 
 NOTE = (
     "Shares dropped at the keep probability of the last epoch. *Measured* is over masks for 64 "
     "samples, drawn by the trained networks' layers; *expected* is less than 1 - keep where blocks "
-    "overlap. Where the block is larger than the map, nothing is dropped (`drop_block_oversize: "
-    "skip`, as in the tutorial) or the block is cut down to the map (`clamp`)."
+    "overlap. If the block is larger than the map, nothing is dropped (`drop_block_oversize: "
+    "skip`, as in the tutorial) or the block is shrunk to the map's size (`clamp`)."
 )
 FIGURE_NOTE = (
     "Four channels of one sample for each layer, on a synthetic feature map; dropped units are "
@@ -22,7 +22,7 @@ FIGURE_NOTE = (
 
 
 def make(findings: Findings) -> Section:
-    """Show what DropBlock does."""
+    """Show how much DropBlock drops, and where."""
     results = findings.results
     table = drop_block_table(results)
     parts: list[Part] = []
@@ -41,7 +41,7 @@ def _all(results: Results) -> str:
 
 
 def shown_masks(results: Results) -> dict[str, tuple[list, dict]]:
-    """Return the rows and masks of each network with DropBlock, of its first seed."""
+    """Return the rows and masks of each network with DropBlock, for its first seed."""
     found = {}
     for name in results.names:
         rows = results.of_network(name)["drop_blocks"].iloc[0]
@@ -51,7 +51,7 @@ def shown_masks(results: Results) -> dict[str, tuple[list, dict]]:
 
 
 def drop_block_table(results: Results) -> pd.DataFrame:
-    """Return the blocks' size and the dropped share of each layer, of each network's first seed."""
+    """Return block size and dropped share of each layer, for each network's first seed."""
     rows = [
         {
             "network": name,

@@ -1,4 +1,4 @@
-"""How many images are there twice, and the score without them."""
+"""How many images are duplicates, and the score without them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipeline.reporting.formats import in_points, interval_note
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
-ABOUT = "How many test images repeat a training image, and what that changes."
+ABOUT = "How many test images repeat a training image, and how that affects the accuracy."
 
 NOTE = (
     "*Without duplicates* leaves out test images that repeat a training or validation image, and "
@@ -30,16 +30,16 @@ def make(findings: Findings) -> Section:
 
 
 def describe_duplicates(metadata: dict[str, Any]) -> str:
-    """Say how many duplicates there are and by which threshold."""
+    """Say how many duplicates there are, and by which rule."""
     found, threshold = metadata["duplicates"], metadata["params"]["duplicate_correlation"]
     rule = (
-        "only images with equal pixels count as duplicates (data.duplicate_correlation is null)"
+        "images are duplicates only if all pixels are equal (data.duplicate_correlation is null)"
         if threshold is None
-        else f"the details of two images correlate by {threshold} or more, or they are equal"
+        else f"images are duplicates if equal or if their details correlate by {threshold} or more"
     )
     known = (
-        " Published for CIFAR-100 (ciFAIR, by a network's features and by eye): 891 of the test "
-        "images have a duplicate in the training set and 104 in the test set."
+        " For comparison, ciFAIR (by a network's features and by eye) found that 891 of the test "
+        "images of CIFAR-100 have a duplicate in the training set and 104 one in the test set."
         if metadata["params"]["source"] == "cifar100"
         else ""
     )
@@ -47,13 +47,13 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
     return (
         f"{found['within_training']:,} training and validation images have a duplicate among "
         f"themselves{kept}; {found['test_of_training']:,} test images repeat a training or "
-        f"validation image, and {found['within_test']:,} have a twin in the test set. "
+        f"validation image, and {found['within_test']:,} have a duplicate in the test set. "
         f"The rule: {rule}.{known}"
     )
 
 
 def duplicates_table(results: Results, others: list[str]) -> pd.DataFrame:
-    """Return the test accuracy on all images, and without those that have a duplicate.
+    """Return the test accuracy on all images, without duplicates, and on the duplicates alone.
 
     Over the seeds that the reference and all `others` have.
     """

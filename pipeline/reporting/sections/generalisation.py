@@ -1,4 +1,4 @@
-"""How far the networks generalise: training against watched and test images."""
+"""The generalisation gap: accuracy on training images minus that on other images."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,7 +13,7 @@ from pipeline.reporting.formats import mean_and_spread
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
-ABOUT = "How much better the networks are on the images that they were trained on."
+ABOUT = "How much better the networks are on their training images than on other images."
 
 
 def make(findings: Findings) -> Section:
@@ -27,7 +27,7 @@ def make(findings: Findings) -> Section:
 
 
 def gap_table(results: Results) -> pd.DataFrame:
-    """Return the generalisation gap of the kept weights: training minus test, without dropout."""
+    """Return the gap of the kept weights: training minus test images, without dropout."""
     cells = {}
     for name in results.names:
         rows = results.of_network(name)

@@ -1,4 +1,4 @@
-"""How fast the networks learn: curves, schedules, and the time until each accuracy is reached."""
+"""How fast the networks learn: curves, schedules, and the time to reach each accuracy."""
 
 import numpy as np
 import pandas as pd
@@ -37,10 +37,10 @@ def make(findings: Findings) -> Section:
 
 
 def describe_curves(watched: str | None) -> str:
-    """Say what the curves are of."""
+    """Say what the curves show."""
     note = (
         "*Training, augmented* is the running mean over the epoch. Plots against epochs show "
-        "the mean and range over the seeds, those against compute and minutes each seed. In epochs "
+        "the mean and range over the seeds, plots against compute and minutes each seed. In epochs "
         "with small images, the scores are for images of that size."
     )
     if watched is None:
@@ -67,7 +67,7 @@ def _levels(results: Results, levels: list[float]) -> list[Part]:
 
 
 def describe_tracing(results: Results) -> str:
-    """Say how much longer the first epoch took than the others with images of its size."""
+    """Say how much longer the first epoch took than later ones with the same image size."""
     history = results.history
     first = history.groupby(["network", "seed"])[["seconds", "image_size"]].transform("first")
     alike = history[history["image_size"] == first["image_size"]]
@@ -76,13 +76,13 @@ def describe_tracing(results: Results) -> str:
     said = [f"{extra[name]:,.1f} s ({name})" for name in results.names if extra[name] >= 0.05]
     if not said:
         return ""
-    return f"The first epoch took longer than the median one at its image size by {listed(said)}."
+    return f"The first epoch took {listed(said)} longer than the median epoch of its image size."
 
 
 def mean_curves(results: Results) -> pd.DataFrame:
     """Return network, epoch, and the watched split's accuracy and loss as means over seeds.
 
-    Where no split was watched, those of the augmented training images.
+    If no split was watched, those of the augmented training images.
     """
     kind = "watched" if results.watched else "train"
     columns = {f"{kind}_accuracy": "accuracy", f"{kind}_loss": "loss"}
@@ -91,9 +91,9 @@ def mean_curves(results: Results) -> pd.DataFrame:
 
 
 def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:
-    """Return the epochs and the training seconds until the watched accuracy reached each level.
+    """Return the epochs and seconds until the watched accuracy first reached each level.
 
-    Means over the seeds that reached it, and their range; levels that no training reached are left
+    Means and ranges over the seeds that reached it; levels that no training reached are left
     out.
     """
     trainings = list(results.history.groupby(["network", "seed"]))

@@ -1,4 +1,4 @@
-"""Like with like: what differs beside the architecture, and what can be held equal."""
+"""Like with like: comparisons with DropBlock or compute held equal."""
 
 import pandas as pd
 
@@ -19,30 +19,30 @@ ABOUT = "What remains of the difference when DropBlock or compute is the same."
 LABELS: dict[Variant, str] = {
     "dropblock": "each its own DropBlock",
     "nodrop": "without DropBlock",
-    "unitdrop": "both drop single units alike",
+    "unitdrop": "all drop single units",
 }
 TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. A lead over the {reference} *without "
     "DropBlock* comes from the rest of the recipe: architecture, width, epochs and compute. "
     "`dvc exp run -S model.skip_connections=false` removes only the skip connections. "
-    "The last row's difference between networks is how much more one gains from "
-    "DropBlock than the {reference}."
+    "In rows `minus without`, the difference between networks is how much more one gains from "
+    "dropping than the {reference}."
 )
 NO_TABLE = (
-    "To see what DropBlock contributes, and what the architecture does with equal dropout, run "
+    "To see what DropBlock contributes, and how the architectures compare with equal dropout, run "
     "`dvc exp run -S 'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {all} without "
     "DropBlock, and with dropout of single units at the same probability in all epochs."
 )
-EQUAL = 1.02  # times the compute, up to which two trainings cost the same
+EQUAL = 1.02  # ratio of compute up to which two trainings count as equally expensive
 
 
 def make(findings: Findings) -> Section:
-    """Show what is not equal, and the networks where it is."""
+    """Show the networks with DropBlock held equal, and how to make their compute equal."""
     return Section("Like with like", ABOUT, [*ablation(findings), *as_expensive(findings)])
 
 
 def unequal(findings: Findings) -> list[str]:
-    """Say what the networks of the headline differ in beside their architecture; page's top."""
+    """Say, for the page's top, in what the headline's networks differ besides architecture."""
     params, results = findings.params, findings.results
     if len(results.networks) < 2 or not findings.comparisons:
         return []
@@ -53,13 +53,13 @@ def unequal(findings: Findings) -> list[str]:
     costs = [cost(results, name) for name in findings.comparisons]
     return [
         f"The headline compares whole recipes, not only the architectures ({'; '.join(said)}). "
-        f"They differ in cost too: {'; '.join(costs)}. *Like with like*, below, gives the "
+        f"They differ in cost too: {'; '.join(costs)}. Section *Like with like* gives "
         "comparisons with other factors held equal."
     ]
 
 
 def ablation(findings: Findings) -> list[Part]:
-    """Show network by kind of DropBlock, or say how to find out."""
+    """Show the networks by variant of DropBlock, or say how to train the variants."""
     everything = findings.everything
     compared = len(findings.comparisons) == len(everything.networks) - 1
     if len(everything.variants) < 2 or everything.missing or not compared:
@@ -75,7 +75,7 @@ def ablation(findings: Findings) -> list[Part]:
 
 
 def ablation_table(results: Results) -> pd.DataFrame:
-    """Return the test accuracy of each network by kind of DropBlock, and the differences.
+    """Return the test accuracy of each network by variant of DropBlock, and the differences.
 
     Over the seeds that all networks have.
     """
@@ -109,7 +109,7 @@ def ablation_table(results: Results) -> pd.DataFrame:
 
 
 def as_expensive(findings: Findings) -> list[Part]:
-    """Say how much compute the networks took, where that is not equal."""
+    """Say how the networks' compute differs, unless it is equal."""
     results = findings.results
     pflop = results.metrics.groupby("network")["pflop"].mean()
     costly, cheap = str(pflop.idxmax()), str(pflop.idxmin())
@@ -119,7 +119,7 @@ def as_expensive(findings: Findings) -> list[Part]:
     return [
         "### Equal compute",
         f"A training of the {costly} takes {times:.1f} times the compute of the {cheap}. Compute "
-        "grows with the square of a network's width and in proportion to its epochs: to compare at "
+        "grows with the square of a network's width and in proportion to its epochs. To compare at "
         f"equal compute, make the {cheap} about {times**0.5:.2f} times as wide, look at *training "
         "compute* in the table of scores, and adjust its epochs until the two agree.",
     ]

@@ -1,4 +1,4 @@
-"""What the page begins with: one table and two figures."""
+"""The start of the page: one table and two figures."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -39,12 +39,12 @@ def make(findings: Findings) -> list[Part]:
 
 
 def key_table(results: Results) -> pd.DataFrame:
-    """Return the few figures to know first, a column for each network."""
+    """Return the most important numbers, one column per network."""
     return side_by_side(results, ROWS)
 
 
 def plot_accuracy(history: pd.DataFrame, watched: str | None) -> Figure:
-    """Plot accuracy against epochs, as means over the seeds with their range."""
+    """Plot accuracy against epochs: mean and range over the seeds."""
     kinds = {"train_accuracy": "training, augmented"}
     if watched:
         clean = {"clean_train_accuracy": "training, clean"}

@@ -1,4 +1,4 @@
-"""How many seeds show how small a difference, and what they cost."""
+"""How small a difference a number of seeds can show, and what the seeds cost."""
 
 import pandas as pd
 
@@ -14,24 +14,24 @@ PLANNED = range(3, 21)
 NOTE = (
     "The smallest true difference that each number of paired seeds finds with 80 % power on these "
     "test images, if the differences' standard deviation over seeds is {spread:.1f} points, as "
-    "measured here over {seeds} seeds. **For other images too, no number of seeds shows less than "
-    "{floor:.2f} points.** *Interval without 0*: Student's t (noncentral t distribution). "
+    "measured here over {seeds} seeds. **On other images, a difference below {floor:.2f} points "
+    "cannot be shown by any number of seeds.** *Interval without 0*: Student's t (noncentral t). "
     "*Verdict*: also p below 0.05 by sign flips, which takes six seeds (simulated up to twelve "
-    "seeds). *Trainings* and *minutes* are the total for both networks and all seeds, one training "
-    "after the other, at the mean time recorded here. {caution}"
+    "seeds). *Trainings* and *minutes* are totals for both networks and all seeds, run one after "
+    "another, at the mean time measured here. {caution}"
 )
 CAUTION = (
     "A standard deviation measured over {seeds} seeds is uncertain: the true one may be {low:.1f} "
     "to {high:.1f} points (95 %, chi-squared), and the differences in the table scale with it."
 )
 ONE_SEED = (
-    "Without a spread over seeds, nothing can be said about how many would be enough. Three seeds "
-    "give a first idea: `dvc exp run -S 'train.seeds=[0,1,2]'`."
+    "How many seeds would be enough depends on the spread between seeds, which is not known yet. "
+    "Three seeds give a first idea: `dvc exp run -S 'train.seeds=[0,1,2]'`."
 )
 
 
 def make(findings: Findings) -> Section | None:
-    """Show what more seeds would show."""
+    """Show how small a difference more seeds would detect."""
     results = findings.results
     if not findings.comparisons:
         return None
@@ -55,7 +55,7 @@ def _of_network(results: Results, name: str, comparison: Comparison) -> list[Par
 
 
 def planning_table(results: Results, name: str, comparison: Comparison) -> pd.DataFrame:
-    """Return for 3 to 20 seeds the smallest differences they show, in points, and the cost."""
+    """Return, for 3 to 20 seeds, the smallest detectable differences in points, and the cost."""
     seconds = results.training_seconds
     minutes = (seconds[name] + seconds[results.reference]) / 60
     spread = 100 * comparison.spread

@@ -1,4 +1,4 @@
-"""How the figures came about: data, splits, who chose the epoch, software, hardware, commit."""
+"""How the numbers were produced: data, splits, choice of epoch, software, hardware, commit."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from pipeline.reporting.section import Section
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import DIGEST_SHOWN
 
-ABOUT = "How the data were split, what decided what, on which machine and with which code."
+ABOUT = "How the data were split, how the epoch was chosen, and on which machine and code."
 
 TEST_STOPPED = (
     "**The test images were scored after each epoch and decided when to stop, and the last epoch's "
@@ -28,17 +28,17 @@ VALIDATION_WATCHED = (
 )
 AND_STOPPED = " and stopped the training"
 NOTHING_WATCHED = (
-    "Only training images were scored before the end of a training: the number of epochs was fixed "
-    "beforehand, nothing was chosen by the test images, and the last epoch's weights are scored."
+    "Only training images were scored during training: the number of epochs was fixed beforehand, "
+    "nothing was chosen by the test images, and the last epoch's weights are scored."
 )
 SPLIT = (
-    "The split into training and validation images is one fixed draw (`data.seed` {seed}), the "
-    "same for all seeds and networks, so the intervals do not include how much another draw would "
-    "change; with `data.split_by_seed: true` they do."
+    "The split into training and validation images was drawn once (`data.seed` {seed}) and is the "
+    "same for all seeds and networks, so the intervals do not include the effect of another split; "
+    "with `data.split_by_seed: true` they do."
 )
 SPLIT_BY_SEED = (
     "Each seed holds out different training images for validation (`data.split_by_seed`), the same "
-    "for all networks, so the intervals over seeds include the draw of that split."
+    "for all networks, so the intervals over seeds include the effect of the split."
 )
 
 
@@ -49,7 +49,7 @@ def make(findings: Findings) -> Section:
 
 
 def protocol(results: Results, params: Params) -> list[str]:
-    """List data, splits, who chose the epoch, software, hardware and commit."""
+    """List data, splits, choice of epoch, software, hardware and commit."""
     metadata, first = results.metadata, results.metrics.iloc[0]
     images, digest = metadata["images"], metadata["digest"][:DIGEST_SHOWN]
     machine = first["machine"]
@@ -63,7 +63,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
         f"{machine['python']}; precision {first['precision']}.",
         f"Hardware: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
-        f"{machine['system']}; devices {', '.join(first['devices'])}.",
+        f"{machine['system']}; devices: {', '.join(first['devices'])}.",
         f"Trained at git commit {', '.join(commits(results))}.",
     ]
 
@@ -89,7 +89,7 @@ def _split(data: dict[str, Any]) -> str:
 
 
 def sizes(results: Results, params: Params) -> str:
-    """Say how wide the networks are and how long they may be trained."""
+    """Say how wide the networks are and for how many epochs they may train."""
     recipes = [params.network(network) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
     widths = [f"{r.width} ({name})" for name, r in pairs if hasattr(r, "width")]
@@ -98,28 +98,28 @@ def sizes(results: Results, params: Params) -> str:
 
 
 def commits(results: Results) -> list[str]:
-    """Return the commits of the trainings, with the files that differed from them."""
+    """Return the commits that the trainings ran at, with the files that had uncommitted changes."""
     found: dict[str, None] = {}
     for row in results.metrics.to_dict("records"):
         commit = row["git_commit"][:10] or "no git"
         changes = row.get("git_changes")
         if row["git_dirty"] == "true":
-            named = changes if isinstance(changes, str) and changes else "files it does not name"
+            named = changes if isinstance(changes, str) and changes else "unnamed files"
             commit += f" with changes in {named}"
         found[commit] = None
     return sorted(found)
 
 
 def _in_yaml(value: Any) -> str:
-    """Write a value as it stands in params.yaml."""
+    """Format a value as in params.yaml."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def differences(params: Params) -> str:
-    """Name all params that are not the tutorial's."""
+    """List all params that differ from the tutorial's."""
     found = tutorial.differences(params)
     if not found:
-        return "Every number is the tutorial's."
+        return "All params have the tutorial's values."
     named = ", ".join(
         f"{key} {_in_yaml(value)} ({_in_yaml(theirs)})" for key, value, theirs in found
     )

@@ -1,4 +1,4 @@
-"""The networks side by side: size, scores, time; and the published figures beside them."""
+"""The networks side by side: size, scores, time; and the tutorial's published results."""
 
 import pandas as pd
 
@@ -20,17 +20,17 @@ SCORES = {
     "calibration_error": ("calibration error, points", "{:.1f}", 100),
 }
 NOTE = (
-    "Accuracy is in percent, loss is mean cross entropy in nats; both are of the weights that were "
-    "kept, without augmentation and DropBlock. *Last weights* are those after the last epoch. Only "
-    "trainable parameters are counted. A multiply-add counts as two operations, and training costs "
-    "three forward passes of each image seen (1 PFLOP = 10^15 operations)."
+    "Accuracy is in percent, loss is the mean cross entropy in nats. Both are of the kept weights, "
+    "without augmentation and dropout. *Last weights* are those after the last epoch. Only "
+    "trainable parameters are counted. A multiply-add counts as two operations; training costs "
+    "three forward passes per image seen (1 PFLOP = 10^15 operations)."
 )
-# Of scores that not every run has.
+# Notes on scores that not every run has.
 SCORE_NOTES = {
-    "superclass_accuracy": "The superclass is the one of the most likely class.",
+    "superclass_accuracy": "The predicted superclass is that of the most likely class.",
     "flip_accuracy": (
-        "With mirror images: by the mean of an image's and its mirror image's probabilities, in "
-        "two passes."
+        "With mirror images: the probabilities of an image and its mirror image are averaged (two "
+        "forward passes)."
     ),
     "calibration_error": (
         "Calibration error: the mean gap between confidence and accuracy, in 15 bins."
@@ -57,7 +57,7 @@ def make(findings: Findings) -> Section:
 
 
 def scores_of(results: Results) -> list[str]:
-    """Return which of SCORES there are to show: none of superclasses that are the classes."""
+    """Return which of SCORES exist; without superclass scores if the classes have none."""
     there = [key for key in SCORES if any(f"best_{s}_{key}" in results.metrics for s in SPLITS)]
     metadata = results.metadata
     if metadata["superclass_names"] == metadata["class_names"]:
@@ -66,7 +66,7 @@ def scores_of(results: Results) -> list[str]:
 
 
 def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFrame:
-    """Return the headline table, a column for each network: means and deviations over seeds."""
+    """Return the table of scores, one column per network: means and deviations over seeds."""
     rows: Rows = {
         "parameters": ("parameters", "{:,.0f}", 1),
         "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
@@ -89,7 +89,7 @@ def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFra
 
 
 def published_table(results: Results, networks: list[str]) -> pd.DataFrame:
-    """Return the tutorial's published figures beside this run's.
+    """Return the tutorial's published results with this run's.
 
     Args:
         networks: the sections of params.yaml, in the order of results.networks.

@@ -175,12 +175,12 @@ def test_what_is_dropped_is_whole_blocks_within_the_map(height, width, block, ke
         assert block > min(height, width)
         np.testing.assert_array_equal(result, maps)
         return
-    # Every dropped unit lies in a square of `side` that is dropped whole.
+    # Every dropped unit is in a square of `side` that is dropped completely.
     squares = sliding_window_view(dropped, (side, side), axis=(1, 2)).all(axis=(-2, -1))
     covered = np.zeros_like(dropped)
     for n, row, column, channel in np.argwhere(squares):
         covered[n, row : row + side, column : column + side, channel] = True
     np.testing.assert_array_equal(covered, dropped)
-    # What is left is scaled by one factor, to the mean of before (unless nothing is left).
+    # The kept units are scaled by one factor to keep the mean (unless none is kept).
     if not dropped.all():
         np.testing.assert_allclose(result[~dropped], dropped.size / (~dropped).sum(), rtol=1e-5)

@@ -64,7 +64,7 @@ def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
         moment = time.struct_time((year, 1, 1, 0, 0, 0, 0, 1, 0))
         monkeypatch.setattr(time, "localtime", lambda *_, now=moment: now)
         model.save(tmp_path / f"{name}.keras")
-        # As after a training that was cut off: it goes on with the network of a file.
+        # As after an interrupted training, which continues with a network from a file.
         model = load_network(tmp_path / f"{name}.keras", compiled=True)
         copy_network(tmp_path / f"{name}.keras", tmp_path / f"{name}-copy.keras")
     files = [(tmp_path / f"{name}.keras").read_bytes() for name in names]
@@ -137,5 +137,5 @@ def test_logits_above_zero_are_no_softmax(params, monkeypatch):
 
 @pytest.mark.parametrize("network", network_names())
 def test_each_network_keeps_its_contract(params, network):
-    if network in params.networks:  # a user's own needs a section
+    if network in params.networks:  # a user's own network needs a section
         new_model(network, params.network(network), params.train, 10)

@@ -66,4 +66,4 @@ def test_what_the_figure_leaves_out_is_said_with_how_many_of_it_differ():
 def test_one_image_of_one_seed_is_so_many_points():
     keys = [("baseline", "dropblock", 0), ("baseline", "dropblock", 1)]
     results = results_of(dict.fromkeys(keys, predicting([0, 1, 2, 0])), [0, 0, 1, 1])
-    assert points_of_one_image(results) == 25  # two images a class, two seeds
+    assert points_of_one_image(results) == 25  # two images per class, two seeds
