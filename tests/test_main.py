@@ -140,7 +140,7 @@ BAD_INPUT = {
     ),
     "no data there": (
         False, lambda w: set_params(w, data__source="cifar100", data__path="nowhere"), "prepare",
-        "not found; name a folder or archive of CIFAR-100",
+        "not found; give a folder or archive of CIFAR-100",
     ),
     "a split that cannot be made": (
         False, lambda w: set_params(w, data__validation_fraction=0.001), "prepare",
@@ -148,7 +148,7 @@ BAD_INPUT = {
     ),
     "a file in the way": (
         False, lambda w: (w / "data").write_text(""), "prepare",
-        "check that it can be read and written",
+        "check its permissions",
     ),
     "no prepared data": (
         False, lambda w: None, "train model-dropblock-0", "run `dvc repro prepare`",
@@ -165,7 +165,7 @@ BAD_INPUT = {
     "damaged results": (False, damage_metrics, "report", "metrics.json cannot be read"),
     "a picture that is none": (
         True, lambda w: (w / "a.png").write_text("hello"), "predict a.png",
-        "a.png is no PNG or JPEG image",
+        "a.png is not a PNG or JPEG image",
     ),
     "an override that is none": (
         False, lambda w: (w / "presets").symlink_to(REPOSITORY / "presets"), "preset quick width",
@@ -205,7 +205,7 @@ def test_a_training_of_a_network_without_a_section_is_refused(said, workspace, i
     set_params(workspace, data__limit=120)
     assert invoke("prepare")[0] == 0
     text = said("train sprint-dropblock-0")
-    assert "params.yaml has no section sprint; add one, or `sprint: {}` where" in text
+    assert "params.yaml has no section sprint; add one, or `sprint: {}` is enough" in text
 
 
 def test_params_that_are_fine_are_said_to_be(workspace, invoke):
@@ -214,11 +214,11 @@ def test_params_that_are_fine_are_said_to_be(workspace, invoke):
     code, text = invoke("check")
     assert code == 0
     trainings = "baseline-dropblock-0, baseline-dropblock-3, resnet-dropblock-0, resnet-dropblock-3"
-    assert text == f"params.yaml is fine; it asks for {trainings}\n"
+    assert text == f"params.yaml is valid; its trainings are {trainings}\n"
 
 
 def test_a_folder_without_git_is_told_what_it_lacks(said, workspace, invoke):
-    assert "is not a git repository, of which DVC makes experiments" in said("check")
+    assert "is not a git repository, which DVC needs for experiments" in said("check")
     (workspace / ".git").mkdir()
     assert invoke("check")[0] == 0
 
@@ -231,7 +231,7 @@ def test_it_works_in_the_folders_inside_the_project(workspace, invoke, monkeypat
     monkeypatch.chdir(workspace / "inside")
     code, text = invoke("predict", "a.png")
     assert code == 2
-    assert f"{workspace / 'inside/a.png'} is no PNG or JPEG image" in text
+    assert f"{workspace / 'inside/a.png'} is not a PNG or JPEG image" in text
 
 
 class Malicious:
@@ -264,7 +264,7 @@ def test_an_archive_that_leaves_its_folder_is_not_unpacked(said, workspace):
 @pytest.mark.parametrize("label", ["model-0", "other-dropblock-0", "model-dropblock-x", "../a"])
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_trainings_that_there_are_not(said, command, label):
-    assert "is no training; give network-variant-seed" in said(f"{command} {label}")
+    assert "is not a training; give network-variant-seed" in said(f"{command} {label}")
 
 
 def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke, tiny_params):

@@ -66,7 +66,7 @@ def test_a_stale_dvc_lock_hides_nothing(project, cluster, shared, serial):
     project.run("git", "commit", "-qm", "stale")
     project.commit = project.run("git", "rev-parse", "HEAD").stdout.strip()
     output = run_sweep(project, cluster)
-    assert "done already: 0, to run: 2" in output
+    assert "already done: 0, to run: 2" in output
     assert_all_is_well(project, shared, serial)
 
 

@@ -141,7 +141,7 @@ def test_another_reference_and_another_axis_can_be_named(known, workspace, invok
     assert "against width" in (workspace / "reports/experiments/report.md").read_text()
     code, said = invoke("compare", "--reference", "block-2")
     assert code == 2
-    assert "--reference block-2: no experiment on this data is called that; there are" in said
+    assert "--reference block-2: there is no such experiment on this data; known" in said
     assert "workspace, block-1" in said
 
 

@@ -25,14 +25,14 @@ def results(store, monkeypatch):
 def test_a_healthy_project_is_left_as_it_is(results, invoke):
     results |= {"workspace": "there-0", "block-7": "there-0"}
     assert doctor.examine() == ([], [])
-    assert invoke("doctor") == (0, "all fine\n")
+    assert invoke("doctor") == (0, "nothing to repair\n")
 
 
 def test_results_of_the_workspace_that_the_store_lacks_are_named_with_the_way_out(results):
     results |= {"workspace": "lost-0", "commit abc1234": "lost-0", "repro-1": "lost-0"}
     assert doctor.examine() == (
         [],
-        ["results of the workspace are not in MLflow; run `python -m pipeline publish`"],
+        ["the workspace's results are not in MLflow; run `python -m pipeline publish`"],
     )
 
 
@@ -70,7 +70,7 @@ def test_other_stores_are_named(results, workspace, monkeypatch):
     assert doctor.other_stores() == []
     (workspace / "mlruns").mkdir()
     (left,) = doctor.other_stores()
-    assert "mlruns is a store of files" in left
+    assert "mlruns is an MLflow file store" in left
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     left = doctor.other_stores()
     assert "names http://***@127.0.0.1:9, but" in left[1]
@@ -81,7 +81,7 @@ def test_the_command_exits_with_1_where_something_is_left(invoke, monkeypatch, l
     monkeypatch.setattr(doctor, "examine", lambda: (["another"], left))
     found, said = invoke("doctor")
     assert found == code
-    assert said == "another\n" + "".join(f"left: {line}\n" for line in left)
+    assert said == "another\n" + "".join(f"for you to do: {line}\n" for line in left)
 
 
 def test_closing_by_hand_is_gone(invoke):

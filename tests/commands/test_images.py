@@ -83,9 +83,9 @@ def save_truncated(file):
     [
         (lambda f: None, "a.png cannot be read .*No such file"),
         (lambda f: f.mkdir(), "cannot be read"),
-        (lambda f: f.write_bytes(b""), "is no PNG or JPEG image"),
-        (lambda f: f.write_text("hello"), "is no PNG or JPEG image"),
-        (lambda f: picture().save(f, format="GIF"), "is no PNG or JPEG image"),
+        (lambda f: f.write_bytes(b""), "is not a PNG or JPEG image"),
+        (lambda f: f.write_text("hello"), "is not a PNG or JPEG image"),
+        (lambda f: picture().save(f, format="GIF"), "is not a PNG or JPEG image"),
         (save_animation, "is animated"),
         (save_truncated, "cannot be read"),
     ],

@@ -116,7 +116,7 @@ def test_facts_that_are_damaged_or_older_are_left_out(experiments, content):
 def test_what_is_not_there_is_said_with_the_way_out(experiments, invoke, monkeypatch):
     code, said = invoke("lookup", "nothing")
     assert code == 2
-    assert "no result of nothing; `dvc exp list` names the experiments" in said
+    assert "no result matches nothing; `dvc exp list` names the experiments" in said
     monkeypatch.setattr(module, "list_experiments", list)
     code, said = invoke("lookup")
     assert code == 2

@@ -33,7 +33,7 @@ def test_without_one_it_is_the_usual_port_or_a_free_one_which_is_said(taken_port
     free = free_port()
     assert choose_port(None, free) == free
     assert choose_port(None, taken_port) != taken_port
-    assert f"port {taken_port} is in use, taking another one" in capsys.readouterr().err
+    assert f"port {taken_port} is in use, using another one" in capsys.readouterr().err
 
 
 @pytest.mark.slow

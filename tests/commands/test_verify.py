@@ -132,7 +132,7 @@ def test_numbers_that_do_not_decide_do_not_count(run, tmp_path):
 def test_networks_that_nothing_published_has_are_named(run):
     sections = {"pyramid": "pyramid"}
     run(SIX, sections=sections, accuracy={"pyramid": {"right": {"0": 580}}})
-    with pytest.raises(UserError, match=r"nothing is published of pyramid.* reports/published$"):
+    with pytest.raises(UserError, match=r"no published report has pyramid.* reports/published$"):
         verify(None)
 
 

@@ -149,8 +149,8 @@ def changed(key, value, file="train"):
         (changed(b"fine_labels", [0] * 499), r"train: fine_labels is an array of int64 \(499,\)"),
         (changed(b"fine_labels", ["x"] * 500), "fine_labels is an array of <U1"),
         (changed(b"fine_labels", [[0]] * 499 + [[0, 1]]), "fine_labels is an array of float64"),
-        (changed(b"fine_labels", [0] * 499 + [100]), "class label 100 of image 499 is not from"),
-        (changed(b"coarse_labels", [-1] * 500), "superclass label -1 of image 0 is not from 0 to"),
+        (changed(b"fine_labels", [0] * 499 + [100]), "class label 100 of image 499 is not in"),
+        (changed(b"coarse_labels", [-1] * 500), "superclass label -1 of image 0 is not in 0 to"),
         (changed(b"data", np.zeros((500, 3072), int)), "data has the type int64, not uint8"),
         (changed(b"data", np.zeros((500, 3071), np.uint8)), r"data is an array of uint8 \(500, 30"),
         (changed(b"fine_label_names", [b"x"], "meta"), "fine_label_names is not a list of 100"),
@@ -169,8 +169,8 @@ def test_a_python_layout_with_wrong_content_is_refused(python_files, tmp_path, c
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "not found; name a folder or archive of CIFAR-100, or set data.path"),
-        (lambda path: path.mkdir(), "holds neither CIFAR-100's binary layout .* but: nothing"),
+        (lambda path: None, "not found; give a folder or archive of CIFAR-100, or set data.path"),
+        (lambda path: path.mkdir(), "has neither CIFAR-100's binary layout .* but: nothing"),
         (lambda path: path.write_bytes(b""), "not a tar archive"),
         (
             lambda path: path.write_bytes(b"no archive at all" * 99),

@@ -154,14 +154,14 @@ def test_a_partial_file_longer_than_the_servers_is_dropped(server, fetch, tmp_pa
 @pytest.mark.parametrize(
     ("answer", "message", "requests"),
     [
-        (status(404), "the server answers 404 Not Found", 1),
-        (status(403), "the server answers 403", 1),
-        (status(500), "the server answers 500", 5),
+        (status(404), "the server answered 404 Not Found", 1),
+        (status(403), "the server answered 403", 1),
+        (status(500), "the server answered 500", 5),
         (serve(stop=0), "after 0 of 1,000,000 bytes", 5),
         (serve(CONTENT[:-1]), "the server has a file of 999,999 bytes", 1),
         (serve(announce=999), "the server has a file of 999 bytes", 1),
         (serve(CONTENT + b"more", announce="none"), "sends more than 1,000,000 bytes", 1),
-        (serve(b"x" * len(CONTENT)), "the file that came has another MD5", 1),
+        (serve(b"x" * len(CONTENT)), "the file's MD5 is not", 1),
         (serve(b"<html>Please log in</html>"), "the server has a file of 26 bytes", 1),
     ],
 )
@@ -184,7 +184,7 @@ def test_another_range_than_the_one_asked_for_is_refused(server, fetch, tmp_path
         request.wfile.write(CONTENT)
 
     server.answer(lie)
-    with pytest.raises(UserError, match="another range than was asked for"):
+    with pytest.raises(UserError, match="another range than requested"):
         fetch()
 
 

@@ -104,5 +104,5 @@ def test_duplicates_are_in_no_fold(digits):
 
 
 def test_too_few_images_for_so_many_folds_are_refused(digits):
-    with pytest.raises(UserError, match=r"10 validation splits take 10 .* split_by_seed: false"):
+    with pytest.raises(UserError, match=r"10 folds need 10 .* split_by_seed: false"):
         deal_folds(digits.train[:60], 0.1, seed=0)

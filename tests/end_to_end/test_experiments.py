@@ -89,7 +89,7 @@ def test_the_run_of_a_shared_training_has_the_names_of_all_its_experiments(proje
     (baseline,) = [r for r in runs.values() if r.data.tags["network"] == "baseline"]
     names = baseline.data.tags["dvc.experiments"].split(", ")
     assert set(names) >= set(experiments(project)) and "temp-7" in names
-    assert project.run("python", "-m", "pipeline", "doctor").stdout == "all fine\n"
+    assert project.run("python", "-m", "pipeline", "doctor").stdout == "nothing to repair\n"
 
 
 def experiments(project):
@@ -144,7 +144,7 @@ def test_doctor_reports_a_stray_store_of_files(project):
     (project.folder / "mlruns").mkdir()
     done = project.run("python", "-m", "pipeline", "doctor", check=False)
     assert done.returncode == 1
-    assert "mlruns is a store of files" in done.stdout
+    assert "mlruns is an MLflow file store" in done.stdout
     shutil.rmtree(project.folder / "mlruns")
 
 

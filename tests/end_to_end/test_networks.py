@@ -136,7 +136,7 @@ def test_a_network_that_ends_in_a_softmax_is_refused_in_one_line(project):
     done = project.run("python", "-m", "pipeline", *training, check=False)
     assert done.returncode == 2
     assert (done.stdout + done.stderr).splitlines() == [
-        f"error: {file}: the network ends in a softmax; give logits, for the loss applies the "
+        f"error: {file}: the network ends in a softmax; return logits, for the loss applies the "
         "softmax itself"
     ]
     assert len(runs_of(project)[1]) == before

@@ -104,7 +104,7 @@ def test_readmes_commands_do_in_its_order_what_it_says(project):
     assert networks == ["baseline"] * 2 + ["resnet"] * 4
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len({run.data.tags["training"] for run in runs}) == len(runs)
-    assert project.run("python", "-m", "pipeline", "doctor").stdout == "all fine\n"
+    assert project.run("python", "-m", "pipeline", "doctor").stdout == "nothing to repair\n"
     params = project.folder / "params.yaml"
     mine = params.read_text()
     project.run(*preset)

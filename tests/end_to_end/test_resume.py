@@ -169,7 +169,7 @@ def test_dvc_repro_goes_on_where_a_killed_one_was(tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     output = project.run(*command).stdout
-    assert re.search(r"going on after epoch 1, from .*epoch-00001", output)
+    assert re.search(r"resuming after epoch 1, from .*epoch-00001", output)
     history = pd.read_csv(tmp_path / f"outputs/history/{LABEL}.csv")
     assert list(history["epoch"]) == [1, 2]
     _, runs = runs_of(project)
@@ -198,9 +198,9 @@ def test_a_disk_that_is_full_while_saving_loses_nothing(prepared):
     process = start_python(prepared, "-c", LIMITED, str(limit), LABEL, errors=True)
     output = process.communicate()[0]
     assert process.returncode == 2, output
-    assert "cannot be saved" in output and "`dvc repro` goes on after epoch" in output
+    assert "cannot be saved" in output and "`dvc repro` resumes after epoch" in output
     assert "Traceback" not in output
-    process = start(prepared, "going on after epoch")
+    process = start(prepared, "resuming after epoch")
     assert process.stdout.read() and process.wait() == 0
     history = pd.read_csv(prepared / f"outputs/history/{LABEL}.csv")
     assert list(history["epoch"]) == [1, 2, 3]

@@ -44,8 +44,8 @@ def test_a_file_more_is_a_network_more(own):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("", ".py declares no NETWORK = Network"),
-        ("NETWORK = 3\n", ".py declares no NETWORK = Network"),
+        ("", ".py does not define NETWORK = Network"),
+        ("NETWORK = 3\n", ".py does not define NETWORK = Network"),
         ("\ndef build(:\n", ".py, line 2: SyntaxError: invalid syntax"),
         ("a = 1\nb = a / 0\n", ".py, line 2: ZeroDivisionError: division by zero"),
         ("import no_such_library\n", ".py, line 1: ModuleNotFoundError: No module named"),

@@ -75,7 +75,7 @@ def test_the_same_numbers_by_other_code_are_two_settings(experiments):
     later.summary["settings"]["resnet"] = "of other code"
     found = contrast([*experiments, later], None)
     (same,) = [c for c in found.family if c.setting.experiments == ["later"]]
-    assert same.label == "same numbers, other code or library versions"
+    assert same.label == "same params, different code or library versions"
     assert found.unlike == []
 
 

@@ -49,7 +49,7 @@ def test_the_sentence_names_what_differs_and_nothing_else(varied):
         "Shown to differ from this run over 6 shared seeds: resnet, drop_block_size 1: -"
     )
     assert "11" not in shown
-    assert rest == "1, neither a difference nor likeness is shown."
+    assert rest == "1, neither a difference nor equality is shown."
     varied[1] = experiment("block-1", counts(459, 2), drop_block_size=1)
     said = experiments.conclude(contrast(varied, None))
     assert said.startswith("No evidence that drop_block_size changes the mean test accuracy: ")
@@ -126,7 +126,7 @@ def test_one_seed_has_no_interval():
         experiments.settings_table(found.settings),
         experiments.contrast_table(found.family),
     ]
-    assert [set(table["95 % interval"]) for table in intervals] == [{"none of one seed"}] * 2
+    assert [set(table["95 % interval"]) for table in intervals] == [{"none (one seed)"}] * 2
     assert "over 1 shared seed no p can fall below 1," in experiments.conclude(found)
     assert "nan" not in render_markdown(make_page(found, X))
 

@@ -27,11 +27,11 @@ def test_a_network_that_answers_one_class_is_named_with_the_class():
     learnt = {"baseline": [0.4, 0.8], "resnet": [0.4, 0.9]}
     (said,) = flags(learnt, np.where(np.arange(60) < 59, 1, 0))
     assert said.startswith(
-        "The baseline, dropblock, seed 0 predicts one class, b, for nearly all test images"
+        "baseline, dropblock, seed 0: predicts one class, b, for nearly all images"
     )
     assert flags(learnt, np.arange(60) % 2) == []
 
 
 def test_a_training_that_never_had_more_right_than_guessing_never_left_its_start():
     (said,) = flags({"baseline": [0.4, 0.8], "resnet": [0.33, 0.49]}, np.arange(60) % 3)
-    assert said.startswith("The resnet, dropblock, seed 0 learned nothing: in no epoch")
+    assert said.startswith("resnet, dropblock, seed 0: learned nothing; ")

@@ -46,7 +46,7 @@ def test_a_network_is_said_to_cost_so_many_times_the_reference(workspace, params
     write_results(workspace, seeds=[0])
     said = cost(load_results(params), "resnet")
     assert "1.0 times the parameters" in said
-    assert "trains on 60 images a second instead of 60" in said
+    assert "trains on 60 images per second, not 60" in said
 
 
 def test_an_interval_is_turned_with_the_sign_of_what_it_is_of():
@@ -62,4 +62,6 @@ def test_speeds_that_vary_from_training_to_training_are_a_warning(workspace, par
     results.metrics.loc[slow, "images_per_second"] /= 2
     varied = results.of_network("baseline")["images_per_second"]
     share = 100 * varied.std() / varied.mean()
-    assert f"(at speeds that varied by {share:.0f} %: compare the FLOPs" in cost(results, "resnet")
+    assert f"(the speed varied by {share:.0f} % between seeds: compare FLOPs" in cost(
+        results, "resnet"
+    )

@@ -30,22 +30,22 @@ def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
     ("comparison", "says", "claims"),
     [
         (made_up(0.05, 1, 1.0), "the resnet is ahead by 5.0 points (95 % interval 4.0 to 6.0 for "
-         "other test images, of these two models alone), over 1 seed: too few seeds",
+         "other test images, but only these two models), over 1 seed: too few seeds",
          "**Not enough evidence about the"),
         (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval 4.0 to 6.0 ",
          "for these two fitted models"),
-        (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1, and 0.05 takes 6"),
-        (made_up(0.2, 3, 0.25), "p = 0.25 over 3 paired seeds: too few seeds for a verdict, and an "
-         "interval over 3 seeds is only valid if", "fall below 0.25"),
+        (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1; to reach 0.05 takes 6"),
+        (made_up(0.2, 3, 0.25), "p = 0.25 over 3 paired seeds: too few seeds for a verdict, and "
+         "the interval over 3 seeds is valid only if", "fall below 0.25"),
         (made_up(0.05, 6, 0.03125), "p = 0.031 over 6 paired seeds: evidence of a difference",
          "**The resnet is the better method here** (p = 0.031"),
         (made_up(-0.05, 6, 0.03125), "the baseline is ahead by 5.0", "**The baseline is"),
         (made_up(0.01, 6, 0.4, low=-0.02), ": no evidence of a difference",
          "**No evidence of a difference between the two methods** (p = 0.400"),
         (made_up(0.01, 6, 0.03125, low=-0.001), "but the interval contains 0: no evidence",
-         "is below 0.05, but the interval of the difference contains zero"),
+         "is below 0.05, but the interval contains zero"),
         (made_up(0.05, 6, 0.03125, dominate=True), "4.0 to 6.0 for other seeds on these test "
-         "images, 1.0 to 9.0 for other images too)",
+         "images, and 1.0 to 9.0 if the images vary too)",
          "The interval for other test images of the same kind excludes zero too"),
         (made_up(0.02, 6, 0.03125), "evidence of", "for other images of the same kind, -2.0 to "),
         (None, "no comparison, see the warnings", "No verdict"),

@@ -79,7 +79,7 @@ def test_a_rule_is_said_in_its_own_words():
 @pytest.mark.parametrize(("kind", "hinted"), [("float_type", True), ("bool_type", False)])
 def test_a_number_that_yaml_takes_for_text_gets_a_hint(kind, hinted):
     (line,) = explain([Problem("model.width", kind, "Input should be it", "1e-3")], KNOWN)
-    assert ("YAML read it as text" in line) == hinted
+    assert ("YAML reads this as text" in line) == hinted
 
 
 def test_missing_keys_are_one_line_with_the_way_out_of_an_older_file():

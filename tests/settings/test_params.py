@@ -29,7 +29,11 @@ def without(*keys):
     ("key", "value", "shown"),
     [
         ("model.drop_block_size", 0, "= 0: input should be greater than or equal to 1"),
-        ("model.drop_block_size", "abc", "= 'abc': input should be a valid integer (YAML read it"),
+        (
+            "model.drop_block_size",
+            "abc",
+            "= 'abc': input should be a valid integer (YAML reads this",
+        ),
         ("model.drop_block_size", 7.0, "= 7.0: input should be a valid integer"),
         ("model.drop_block_size", True, "= True: input should be a valid integer"),
         ("model.drop_block_size", None, "= None: input should be a valid integer"),
@@ -38,7 +42,7 @@ def without(*keys):
         ("model.width", 0, "= 0: input should be greater than 0"),
         ("recipe.learning_rate", NAN, "= nan: input should be a finite number"),
         ("model.learning_rate", INFINITY, "= inf: input should be a finite number"),
-        ("recipe.learning_rate", "1e-3", "YAML read it as text: write numbers without quotes"),
+        ("recipe.learning_rate", "1e-3", "YAML reads this as text; write numbers without quotes"),
         ("recipe.initializer", "xavier", "input should be 'glorot_uniform', "),
         ("baseline.filters", [8, 0, 8, 8], "baseline.filters[1] = 0: "),
         ("train.seeds", [], "= []: list should have at least 1 item"),
@@ -59,7 +63,7 @@ def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(key, value, s
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [
-        ("train.seeds", [1, 1], "train.seeds: each may stand in the list only once"),
+        ("train.seeds", [1, 1], "train.seeds: no value may be listed twice"),
         ("model.filters", [8, 8], "model: filters and kernel_sizes need the same number"),
         ("baseline.conv_keep_end", 0.96, "baseline: conv_keep_end must not be above"),
         ("model.cooldown", 0.9, "model: warmup and cooldown together must not be above 1"),
@@ -133,7 +137,7 @@ def test_a_watched_split_must_be_there():
 
 def test_stopping_early_takes_a_watched_split():
     stopping = {"train.watch": "none", "recipe.stop_after_rising": 3}
-    assert "without a loss to look at; set it to null" in error_after(**stopping)
+    assert "but train.watch is none; set it to null" in error_after(**stopping)
 
 
 def test_a_number_of_epochs_that_no_one_means_is_refused():
@@ -143,16 +147,16 @@ def test_a_number_of_epochs_that_no_one_means_is_refused():
 @pytest.mark.parametrize("fraction", [0.0, 0.6])
 def test_a_split_for_each_seed_takes_validation_images(fraction):
     changes = {"data.split_by_seed": True, "data.validation_fraction": fraction}
-    assert "data: split_by_seed takes a validation_fraction above 0" in error_after(**changes)
+    assert "data: split_by_seed needs a validation_fraction above 0" in error_after(**changes)
 
 
 @pytest.mark.parametrize(
     ("networks", "shown"),
     [
-        (["modle"], f"'modle' is not a network; there are {', '.join(network_names())}"),
+        (["modle"], f"'modle' is not a network; known: {', '.join(network_names())}"),
         (["shared"], "'shared' is not a network"),
         ([], "= []: list should have at least 1 item"),
-        (["model", "model"], "each may stand in the list only once"),
+        (["model", "model"], "no value may be listed twice"),
         ("model", "= 'model': input should be a valid list"),
     ],
 )
@@ -174,7 +178,7 @@ def test_a_network_that_is_trained_needs_its_section_and_another_does_not():
 
 def test_two_networks_with_one_name_for_people_are_refused(monkeypatch):
     monkeypatch.setattr("pipeline.settings.params.display_name", lambda name: "resnet")
-    assert "two of them have the same display name" in error_after()
+    assert "two networks have the same display name" in error_after()
 
 
 def test_a_misspelt_key_gets_the_nearest_one():

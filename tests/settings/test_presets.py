@@ -110,7 +110,7 @@ def test_the_way_back_from_what_dvc_has_written(project, invoke):
         ("width=1", "width is not a key of params.yaml; did you mean model.width?"),
         ("model.width", "give overrides as key=value"),
         ("model.width=0", "model.width = 0: input should be greater than 0"),
-        ("data.path=[", "data.path=[: [ is not a value in YAML"),
+        ("data.path=[", "data.path=[: [ is not valid YAML"),
     ],
 )
 def test_wrong_overrides_are_refused_and_change_nothing(project, invoke, override, message):
@@ -134,7 +134,7 @@ def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
     assert "`python -m pipeline upgrade`" in invoke("check")[1]
     code, said = invoke("upgrade")
     assert code == 0
-    assert "no longer a key: report.accuracy_levels" in said
+    assert "removed, no longer known: report.accuracy_levels" in said
     params = load_params()
     for network in ("baseline", "model", "sprint"):
         assert vars(params.network(network)) == old[network]

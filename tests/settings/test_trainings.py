@@ -51,8 +51,8 @@ def test_a_labelled_history_tells_whose_it_is_and_when(workspace):
     [
         (None, "No such file"),
         ("", "No columns"),
-        ("epoch,seconds\n1,2\n", "no column of numbers pflop"),
-        ("a history that is none", "no column of numbers epoch"),
+        ("epoch,seconds\n1,2\n", "no numeric column pflop"),
+        ("a history that is none", "no numeric column epoch"),
     ],
 )
 def test_a_history_that_is_missing_or_garbled_is_named(workspace, content, reason):
@@ -65,7 +65,7 @@ def test_a_history_that_is_missing_or_garbled_is_named(workspace, content, reaso
 
 def test_text_in_place_of_a_number_is_named(workspace):
     trainings.save_history(TRAINING, [{**ROWS[0], "val_loss": "three"}])
-    with pytest.raises(UserError, match="no column of numbers val_loss"):
+    with pytest.raises(UserError, match="no numeric column val_loss"):
         trainings.load_history(TRAINING, "val")
 
 

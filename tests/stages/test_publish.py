@@ -171,7 +171,7 @@ def test_of_two_runs_of_a_training_the_one_with_the_outputs_history_counts(
     counts = ended[mine, "FINISHED"]
     assert "test_accuracy" in counts.data.metrics
     reason = ended["newer", "KILLED"].data.tags["end_reason"]
-    assert reason == f"run {counts.info.run_id} has the result"
+    assert reason == f"run {counts.info.run_id} replaced it"
 
     with RESNET.history_file.open("a") as file:  # as `dvc checkout` of another result does
         file.write("4,1,1,1,1,1,1,1.5,0.004,0.1,0.9,32,60,900\n")

@@ -134,7 +134,7 @@ def cut_off(setup, store, monkeypatch):
 
 def test_a_training_that_was_cut_off_goes_on_in_its_run(setup, store, cut_off, capsys):
     run(setup)
-    assert "going on after epoch 1, from " in capsys.readouterr().out
+    assert "resuming after epoch 1, from " in capsys.readouterr().out
     (tracked,) = store.search_runs(["1"])
     assert (tracked.info.run_id, tracked.info.status) == (cut_off, "FINISHED")
     assert "end_reason" not in tracked.data.tags
@@ -171,7 +171,7 @@ def test_a_disk_that_is_full_is_named_with_the_epoch_to_go_on_from(setup, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pipeline.training.checkpoint.save_checkpoint", full)
-    with pytest.raises(UserError, match=r"epoch 1 cannot be saved .* goes on after epoch 0"):
+    with pytest.raises(UserError, match=r"epoch 1 cannot be saved .* resumes after epoch 0"):
         run(setup)
 
 
@@ -185,7 +185,7 @@ def test_a_store_that_is_away_at_the_end_costs_a_warning(setup, monkeypatch, cap
 
     monkeypatch.setattr(TrackedRun, "set_tags", away)
     run(setup)
-    assert "503 Service Unavailable); `publish` makes the run again" in capsys.readouterr().err
+    assert "503 Service Unavailable); `publish` will recreate the run" in capsys.readouterr().err
     assert TRAINED.facts_file.exists()
 
 

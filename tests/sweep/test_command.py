@@ -27,4 +27,4 @@ def test_a_wrong_value_is_named_as_elsewhere(project):
 
 def test_a_cluster_takes_an_mlflow_server(project):
     said = refuse(project, "--on", f"http://127.0.0.1:{free_port()}")
-    assert "mlflow.db is a file of this machine" in said and "MLFLOW_TRACKING_URI" in said
+    assert "mlflow.db is a file on this machine" in said and "MLFLOW_TRACKING_URI" in said

@@ -11,5 +11,5 @@ from pipeline.versioning.snapshot import Snapshot
 def test_a_cluster_that_does_not_answer_is_one_message(tmp_path):
     job = Job([], {}, Place(None, Snapshot(b"", "", "", ""), {}), 1)
     address = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(UserError, match=f"--on {address}: the cluster's job server: "):
+    with pytest.raises(UserError, match=f"--on {address}: the cluster's job server fails: "):
         jobs.run(address, job, "tag", tmp_path)

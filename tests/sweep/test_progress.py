@@ -24,11 +24,11 @@ def test_the_plan_names_each_training_its_compute_and_the_sum():
     said = describe_plan([task(0), task(1)], {"result-0": 1.5, "result-1": 0.0})
     assert "resnet-dropblock-0 of block-3-abc: 1.5 PFLOP\n" in said
     assert "resnet-dropblock-1 of block-3-abc: cannot be estimated\n" in said
-    assert said.endswith("together 1.5 PFLOP")
+    assert said.endswith("in total: 1.5 PFLOP")
 
 
 def test_the_time_left_is_that_of_the_longest_or_of_all_over_the_slots(capsys):
-    assert "shows when one has ended" in SweepProgress({"a": 1.0}, slots=1).left()
+    assert "time left unknown until" in SweepProgress({"a": 1.0}, slots=1).left()
     # A training that failed at once says nothing about speed.
     follow([1, 1, 1, 5], 2, 40.0, TrainingFailedError("x"), 40.0, 100.0)
     said = [line.rpartition(", ")[2] for line in capsys.readouterr().out.splitlines()]

@@ -77,8 +77,8 @@ def swept(start, tmp_path_factory):
 
 
 def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
-    assert "experiments: 2, recorded already: 0" in swept.output
-    assert "trainings that differ: 3, done already: 0, to run: 3\n" in swept.output
+    assert "experiments: 2, already recorded: 0" in swept.output
+    assert "distinct trainings: 3, already done: 0, to run: 3\n" in swept.output
     assert "[3/3] resnet-dropblock-0" in swept.output
     client, runs = runs_of(swept)
     for run in runs:  # the estimate is what the training counted
@@ -123,7 +123,7 @@ def test_it_ends_as_the_same_experiments_one_after_the_other(swept, start, tmp_p
 def test_the_same_command_again_does_nothing(swept):
     before = {run.info.run_id for run in runs_of(swept)[1]}
     said = sweep(swept, *BLOCKS).stdout
-    assert "experiments: 2, recorded already: 2" in said
+    assert "experiments: 2, already recorded: 2" in said
     assert {run.info.run_id for run in runs_of(swept)[1]} == before
 
 
@@ -131,7 +131,7 @@ def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
     larger = ["-S", "model.drop_block_size=3", "-S", "train.seeds=[0,1]", *BLOCKS[2:]]
     before = experiments(swept)
     said = sweep(swept, *larger, "--dry-run").stdout
-    assert "trainings that differ: 4, done already: 2, to run: 2" in said
+    assert "distinct trainings: 4, already done: 2, to run: 2" in said
     assert "baseline-dropblock-1 of sweep-" in said and "resnet-dropblock-1 of sweep-" in said
     assert "resnet-dropblock-0 of" not in said
     assert experiments(swept) == before
@@ -141,8 +141,8 @@ def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
 def test_a_dry_run_prepares_nothing(start, tmp_path):
     project = clone_of(start, tmp_path / "dry")
     said = sweep(project, *BLOCKS, "--dry-run").stdout
-    assert "trainings that differ: 3, done already: 0, to run: 3" in said
-    assert "shows once the data are prepared" in said
+    assert "distinct trainings: 3, already done: 0, to run: 3" in said
+    assert "unknown until the data are prepared" in said
     assert not (project.folder / "mlflow.db").exists()
     assert not list(project.folder.glob(".dvc/cache/files/md5/*"))
 
@@ -168,7 +168,7 @@ def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
     project = clone_of(start, tmp_path / "plain")
     project.run("dvc", "repro", "evaluate@baseline-dropblock-0")
     said = sweep(project, "-S", "model.drop_block_size=3").stdout
-    assert "trainings that differ: 2, done already: 1, to run: 1" in said
+    assert "distinct trainings: 2, already done: 1, to run: 1" in said
     assert_one_finished_run_each(project, [BASELINE, NAMES[2]])
     assert list(experiments(project)) == ["sweep"]
 

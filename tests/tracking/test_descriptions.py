@@ -25,7 +25,7 @@ def test_a_recipe_is_said_in_three_lines():
     assert described("model") == [
         f"- Data: {DATA}",
         "- Network: 1,000,000 parameters, width 0.125, 5x5 blocks, keep 1 to 0.95",
-        "- Training: Muon, rate 0.03 (0.05 for the rest), linear, batches of 50, 6 epochs",
+        "- Training: Muon, rate 0.03 (0.05 elsewhere), linear schedule, batches of 50, 6 epochs",
     ]
     assert described("baseline")[1].endswith("width 0.125, single units, keep 0.95")
     assert described("model", conv_keep_step=0.0)[1].endswith("width 0.125, no DropBlock")
@@ -37,7 +37,7 @@ def test_a_recipe_is_said_in_three_lines():
         ({"optimizer": "adam", "learning_rate": 0.002, "schedule": "exponential"},
          "adam, rate 0.002, times 0.98 an epoch, batches"),
         ({"learning_rate": 0.1, "schedule": "one_cycle"},
-         "Muon, rate 0.03 (0.1 for the rest), one cycle, batches"),
+         "Muon, rate 0.03 (0.1 elsewhere), one cycle schedule, batches"),
         ({"stop_after_rising": 3}, "6 epochs at most"),
     ],
 )  # fmt: skip

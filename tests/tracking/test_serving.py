@@ -60,7 +60,7 @@ def test_what_is_no_pixel_is_refused_with_its_place(address, value, shown):
     assert said["error_code"] == "INVALID_PARAMETER_VALUE"
     assert said["message"] == (
         f"image 1 has {shown} at row 2, column 3, channel 1; give inputs: a list of images, each "
-        "32 x 32 x 3 whole pixels 0..255, not scaled to 0..1"
+        "32 x 32 x 3 integers from 0 to 255, not scaled to 0..1"
     )
 
 

@@ -73,7 +73,7 @@ def test_trainings_at_the_same_time_take_a_device_each_and_wait_for_one(tmp_path
         assert not third.done()
         second.close()
         assert third.result(timeout=20) == 1
-    assert capsys.readouterr().out.count("waiting for one of 2 GPUs") == 1
+    assert capsys.readouterr().out.count("waiting for a GPU: all 2") == 1
 
 
 def test_without_a_gpu_there_is_nothing_to_hold(tmp_path):

@@ -86,7 +86,7 @@ def test_a_git_that_refuses_costs_a_warning(repository, capsys):
     objects = repository / ".git/refs/exps"
     objects.write_text("a file in the way")
     assert keep_result() is None
-    assert "this result is not kept as an experiment: " in capsys.readouterr().err
+    assert "this result was not recorded as an experiment: " in capsys.readouterr().err
 
 
 def test_code_that_git_does_not_know_yet_is_kept_too(repository):

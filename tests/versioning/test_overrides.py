@@ -27,7 +27,7 @@ def test_several_values_are_an_experiment_each_and_several_keys_their_product():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("other.yaml:model.width=1", "a sweep changes params.yaml only"),
+        ("other.yaml:model.width=1", "a sweep can change only params.yaml"),
         ("model.width=[", "write -S 'model.drop_block_size=1,3' for several values"),
     ],
 )

@@ -30,7 +30,9 @@ def test_a_lock_comes_back_as_it_was_written_and_is_what_dvc_reads(workspace):
     [b"", b"schema: '2.0'\n", b"- a\n", b"<<<<<<< HEAD\na: 1\n=======\n", b"a: [", b"\xff"],
 )
 def test_a_damaged_lock_is_named_with_the_way_out(content):
-    with pytest.raises(UserError, match=r"^lock of x is damaged; `git checkout dvc.lock`"):
+    with pytest.raises(
+        UserError, match=r"^lock of x is damaged; restore it with `git checkout dvc.lock`"
+    ):
         parse_lock(content, "lock of x")
 
 

@@ -29,7 +29,7 @@ def test_flops_count_each_multiply_add_as_two(build):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("model.h5", b"", "only .keras files are loaded"),
+        ("model.h5", b"", "only .keras files can be loaded"),
         ("model.keras", b"not a zip", "cannot be loaded"),
         ("missing.keras", None, "missing.keras cannot be loaded"),
     ],
@@ -110,7 +110,7 @@ BREACHES = {
         r"it gives \(None, 32, 32, 10\)",
     ),
     "16-bit outputs": (flat(10, dtype="mixed_float16"), "it gives float16: end it with"),
-    "a softmax": (flat(10, activation="softmax"), "ends in a softmax; give logits"),
+    "a softmax": (flat(10, activation="softmax"), "ends in a softmax; return logits"),
     "numbers that are none": (
         flat(10, kernel_initializer=keras.initializers.Constant(np.nan)),
         "outputs are not finite",

@@ -31,7 +31,7 @@ def test_what_is_not_promised_about_other_images_is_said():
     assert table.index.tolist() == [
         "other seeds, these test images", "other seeds and other test images",
     ]  # fmt: skip
-    assert "the first interval and the p-value promise too much" in said
+    assert "the first interval is too narrow and the p-value too small" in said
     assert table.loc["other seeds and other test images", "p, sign flips"] == ""
 
 

@@ -14,7 +14,7 @@ def test_test_images_that_stop_a_training_are_said_to_flatter(workspace, params)
     write_results(workspace, seeds=[0], watched="test")
     results = load_results(params)
     said = " ".join(protocol(results, checked(**{"recipe.stop_after_rising": 3})))
-    assert "one fixed draw" not in said
+    assert "drawn once" not in said
     assert "decided when to stop" in said and "too optimistic" in said
     fixed = " ".join(protocol(results, params))
     assert "They decided nothing" in fixed and "too optimistic" not in fixed
@@ -35,7 +35,7 @@ def test_the_validation_images_are_said_to_have_chosen(workspace, params):
         "Widths: 0.125 (baseline), 0.125 (resnet); at most 8 and 6 epochs."
     )
     assert commits(results) == ["abcdef0123"]
-    assert "one fixed draw (`data.seed` 0)" in said
+    assert "drawn once (`data.seed` 0)" in said
     results.metadata["params"]["split_by_seed"] = True
     assert "Each seed holds out different training images" in " ".join(protocol(results, params))
 
@@ -44,7 +44,7 @@ def test_changes_to_the_commit_are_named(workspace, params):
     write_results(workspace, seeds=[0])
     results = load_results(params)
     results.metrics["git_dirty"] = "true"
-    assert commits(results) == ["abcdef0123 with changes in files it does not name"]
+    assert commits(results) == ["abcdef0123 with changes in unnamed files"]
     results.metrics["git_changes"] = ["params.yaml", "dvc.lock, params.yaml"]
     assert commits(results) == [
         "abcdef0123 with changes in dvc.lock, params.yaml",
@@ -57,4 +57,4 @@ def test_only_what_is_trained_is_compared_with_the_tutorial(params, published):
     assert "baseline" not in differences(with_train(params, networks=["model"]))
     data = published.data.model_copy(update={"validation_fraction": 0.0})
     exact = with_train(published.model_copy(update={"data": data}), watch="test")
-    assert differences(exact) == "Every number is the tutorial's."
+    assert differences(exact) == "All params have the tutorial's values."
