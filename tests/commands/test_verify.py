@@ -80,6 +80,7 @@ def test_one_seed_is_held_against_the_spread_of_the_published_ones(run):
         assert float(table["seeds explain, points"][0]) == pytest.approx(half / 10, abs=0.006)
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_said(run):
     rng, folder, alarms = np.random.default_rng(0), Path("reports/published"), 0
     for _ in range(400):

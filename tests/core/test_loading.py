@@ -23,6 +23,7 @@ def said(inside, **environment):
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_keras_is_loaded_without_a_word_and_without_packages_that_it_does_not_need():
     code = (
         "import sys; from pipeline.core.loading import load_keras; load_keras(); "

@@ -71,6 +71,7 @@ def test_marks_tell_repeats_of_training_images_from_twins_in_the_test_set():
     assert within_test.tolist() == [False, True, True, False]
 
 
+@pytest.mark.slow
 @needs_cifar100
 def test_the_duplicates_of_cifar100_mostly_have_the_same_class():
     """Two random images do in 1 % of the cases; ciFAIR's list of 891 is the known upper end."""

@@ -89,7 +89,10 @@ def training_mode(model, section, count):
     )
 
 
-SIZES = [(0.125, 250), (0.25, 64), pytest.param(1.0, 8, marks=pytest.mark.slow)]
+SIZES = [
+    (0.125, 64),
+    *(pytest.param(*size, marks=pytest.mark.slow) for size in ((0.25, 64), (1.0, 8))),
+]
 
 
 @pytest.mark.parametrize(("width", "count"), SIZES)

@@ -89,6 +89,7 @@ print({name.partition(".")[0] for name in sys.modules} & {"mlflow", "dvc", "tens
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "loaded"),
     [

@@ -55,6 +55,7 @@ def test_too_few_images_are_refused_with_the_way_out(workspace, params, changes,
         prepare(checked(**{f"data.{key}": value for key, value in changes.items()}))
 
 
+@pytest.mark.slow
 @needs_cifar100
 def test_the_real_cifar100_keeps_10_percent_of_each_class_for_validation(workspace, params):
     said = prepare(checked(**{"data.source": "cifar100", "data.path": str(CIFAR100.resolve())}))

@@ -121,6 +121,7 @@ def start_sleeper(folder):
     return process, process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "interrupted (Ctrl-C)")],
@@ -133,6 +134,7 @@ def test_a_signal_closes_the_run_as_killed(store, workspace, sent, reason):
     assert tags_of(store, run_id)["end_reason"] == reason
 
 
+@pytest.mark.slow
 def test_the_next_start_closes_a_run_after_kill_9_and_leaves_living_ones(store, workspace):
     dead, dead_id = start_sleeper(workspace)
     living, living_id = start_sleeper(workspace)

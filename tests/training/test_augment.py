@@ -69,16 +69,16 @@ def test_never_more_operations_than_allowed(most):
 
 def test_flips_mirror_the_columns_of_a_quarter_of_the_images(augment_only):
     # Half of the images get the flip operation, which flips half of those.
-    images = gradient_images(20_000)
+    images = gradient_images(5_000)
     result = np.asarray(augment_batch(images, augment_only(flip_probability=0.5), SEED))
     flipped = result[:, 0, 0, 1] == 31
-    assert flipped.mean() == pytest.approx(0.25, abs=0.01)
+    assert flipped.mean() == pytest.approx(0.25, abs=0.02)
     np.testing.assert_allclose(result[flipped][0], images[0][:, ::-1], atol=1e-4)
     np.testing.assert_allclose(result[~flipped][0], images[0], atol=1e-4)
 
 
 def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
-    images = gradient_images(40_000)
+    images = gradient_images(10_000)
     result = np.asarray(augment_batch(images, augment_only(crop_pixels=12), SEED))
     top, left = result[:, 0, :, 0].min(axis=1), result[:, :, 0, 1].min(axis=1)
     bottom, right = 31 - result[:, -1, :, 0].max(axis=1), 31 - result[:, :, -1, 1].max(axis=1)
@@ -87,9 +87,9 @@ def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
     # Enlarging computes border pixels only from themselves, so the border shows the crop exactly.
     np.testing.assert_allclose(cropped, np.rint(cropped), atol=1e-3)
     counts = np.stack([np.bincount(np.rint(side).astype(int), minlength=13) for side in cropped.T])
-    np.testing.assert_allclose(counts / len(cropped), 1 / 13, atol=0.01)
+    np.testing.assert_allclose(counts / len(cropped), 1 / 13, atol=0.02)
     correlation = np.corrcoef(cropped.T) - np.eye(4)
-    assert abs(correlation).max() < 0.03
+    assert abs(correlation).max() < 0.06
     assert abs(result[..., 2] - 9).max() < 1e-3  # nothing from outside the image
 
 
@@ -109,15 +109,15 @@ def test_enlarging_is_bilinear_with_half_pixel_centres(before, after):
 
 
 def test_coarse_dropout_blackens_up_to_a_fifth_of_the_image(augment_only):
-    images = np.full((20_000, 32, 32, 3), 200, np.float32)
+    images = np.full((5_000, 32, 32, 3), 200, np.float32)
     result = np.asarray(augment_batch(images, augment_only(dropout_fraction=0.2), SEED))
     assert ((result == 0) | (result == 200)).all()
     # Half of the images get it, and the dropped share is uniform from 0 to 0.2.
-    assert (result == 0).mean() == pytest.approx(0.5 * 0.1, abs=0.004)
+    assert (result == 0).mean() == pytest.approx(0.5 * 0.1, abs=0.008)
 
 
 def test_half_of_the_dropouts_are_per_channel(augment_only):
-    images = np.full((20_000, 32, 32, 3), 200, np.float32)
+    images = np.full((5_000, 32, 32, 3), 200, np.float32)
     result = np.asarray(augment_batch(images, augment_only(dropout_fraction=0.2), SEED))
     holes = result == 0
     shared = (holes.all(axis=3) == holes.any(axis=3)).all(axis=(1, 2))

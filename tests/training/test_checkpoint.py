@@ -83,6 +83,7 @@ def hold(root, held, release):
         release.wait(30)
 
 
+@pytest.mark.slow
 def test_two_processes_never_train_the_same(tmp_path):
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()

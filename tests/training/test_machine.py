@@ -54,6 +54,7 @@ def test_the_description_has_plain_values():
     assert re.fullmatch(r"3\.\d+\.\d+", described["python"])
 
 
+@pytest.mark.slow
 def test_the_peak_grows_by_the_memory_that_is_used():
     code = (
         "import numpy as np; from pipeline.training.machine import peak_memory;"
