@@ -83,7 +83,7 @@ def test_help_loads_nothing_heavy():
     [
         ("frobnicate", "No such command 'frobnicate'"),
         ("train", "Missing argument 'TRAINING'"),
-        ("train a b", "'a' is no training"),
+        ("train a b", "'a' is not a training"),
         ("preset enormous", "'enormous' is not one of"),
         ("ui --port x", "'x' is not a valid integer"),
         ("serve --port 99999", "99999 is not in the range 1<=x<=65535"),
@@ -169,7 +169,7 @@ BAD_INPUT = {
     ),
     "an override that is none": (
         False, lambda w: (w / "presets").symlink_to(REPOSITORY / "presets"), "preset quick width",
-        "give overrides as key=value",
+        "write overrides as key=value",
     ),
 }  # fmt: skip
 
@@ -205,7 +205,7 @@ def test_a_training_of_a_network_without_a_section_is_refused(said, workspace, i
     set_params(workspace, data__limit=120)
     assert invoke("prepare")[0] == 0
     text = said("train sprint-dropblock-0")
-    assert "params.yaml has no section sprint; add one, or `sprint: {}` is enough" in text
+    assert "params.yaml has no section `sprint`; add one; `sprint: {}` is enough" in text
 
 
 def test_params_that_are_fine_are_said_to_be(workspace, invoke):

@@ -109,7 +109,7 @@ def _check_answer(response: requests.Response, url: str, part: Path, size: int) 
     if status >= 500 or status in (408, 429):
         raise _TryAgainError(f"the server answered {status} {response.reason}")
     if status not in (200, 206):
-        raise _give_up(url, size, f"the server answers {status} {response.reason}")
+        raise _give_up(url, size, f"the server answered {status} {response.reason}")
     if status == 200:  # the whole file, even if a range was requested
         start = 0
     elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):

@@ -48,7 +48,7 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
     if cluster:
         if store_uri().startswith("sqlite:"):
             raise UserError(
-                f"MLflow's store {store_uri()} is a file of this machine; the "
+                f"MLflow's store {store_uri()} is a file on this machine; a "
                 "cluster needs a server: set MLFLOW_TRACKING_URI to its address"
             )
         os.environ.update(PATIENCE)

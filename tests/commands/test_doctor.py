@@ -39,7 +39,7 @@ def test_results_of_the_workspace_that_the_store_lacks_are_named_with_the_way_ou
 def test_results_of_an_experiment_that_the_store_lacks_are_named_with_the_way_out(results):
     results |= {"workspace": "there-0", "block-7": "lost-0", "block-9": "there-0"}
     assert doctor.examine()[1] == [
-        "results of block-7 are not in MLflow; run `dvc exp apply block-7`, then `python -m "
+        "the results of block-7 are not in MLflow; run `dvc exp apply block-7`, then `python -m "
         "pipeline publish`"
     ]
 
@@ -47,7 +47,7 @@ def test_results_of_an_experiment_that_the_store_lacks_are_named_with_the_way_ou
 def test_a_way_out_for_the_last_commit_can_be_typed(results):
     results |= {"workspace": "there-0", "commit abc1234": "lost-0"}
     (said,) = doctor.examine()[1]
-    assert said.startswith("results of commit abc1234 are not in MLflow; ")
+    assert said.startswith("the results of commit abc1234 are not in MLflow; ")
     assert "apply commit" not in said
 
 

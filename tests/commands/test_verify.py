@@ -107,8 +107,8 @@ def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
             {},
             "resnet: drop_block_size: off here",
         ),
-        ({}, {"digest": "other"}, "data: prepared from others"),
-        ({}, {"scored": "val"}, "data: prepared from others"),
+        ({}, {"digest": "other"}, "data: other images, or prepared differently"),
+        ({}, {"scored": "val"}, "data: other images, or prepared differently"),
     ],
 )
 def test_another_recipe_or_other_data_are_not_compared(run, changes, of_summary, named):

@@ -160,7 +160,7 @@ def test_a_partial_file_longer_than_the_servers_is_dropped(server, fetch, tmp_pa
         (serve(stop=0), "after 0 of 1,000,000 bytes", 5),
         (serve(CONTENT[:-1]), "the server has a file of 999,999 bytes", 1),
         (serve(announce=999), "the server has a file of 999 bytes", 1),
-        (serve(CONTENT + b"more", announce="none"), "sends more than 1,000,000 bytes", 1),
+        (serve(CONTENT + b"more", announce="none"), "sent more than 1,000,000 bytes", 1),
         (serve(b"x" * len(CONTENT)), "the file's MD5 is not", 1),
         (serve(b"<html>Please log in</html>"), "the server has a file of 26 bytes", 1),
     ],

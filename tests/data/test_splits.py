@@ -61,7 +61,7 @@ def test_duplicates_are_never_split_between_training_and_validation(digits):
 def test_a_class_of_nothing_but_duplicates_is_refused(digits):
     records = digits.train.copy()
     records["group"] = records["label"]
-    with pytest.raises(UserError, match=r"of class 0 only 0 .* a higher data.duplicate_corr"):
+    with pytest.raises(UserError, match=r"class 0 has 0 .* a higher data.duplicate_corr"):
         split_train_val(records, 0.1, seed=0)
 
 

@@ -75,7 +75,7 @@ def test_too_few_shared_seeds_are_told_how_many_a_verdict_takes():
     ]
     said = experiments.conclude(contrast(few, None))
     assert said.startswith("Not enough seeds to say whether drop_block_size changes the mean")
-    assert "over 3 shared seeds no p can fall below 0.25" in said
+    assert "with 3 shared seeds no p can fall below 0.25" in said
     assert said.endswith("takes 6 seeds.")
 
 
@@ -127,7 +127,7 @@ def test_one_seed_has_no_interval():
         experiments.contrast_table(found.family),
     ]
     assert [set(table["95 % interval"]) for table in intervals] == [{"none (one seed)"}] * 2
-    assert "over 1 shared seed no p can fall below 1," in experiments.conclude(found)
+    assert "with 1 shared seed no p can fall below 1," in experiments.conclude(found)
     assert "nan" not in render_markdown(make_page(found, X))
 
 

@@ -92,10 +92,10 @@ def test_missing_keys_are_one_line_with_the_way_out_of_an_older_file():
     ("key", "hint"),
     [
         ("model.drop_blok_size", "did you mean model.drop_block_size?"),
-        ("model.abc", "known here: width, drop_block_size"),
+        ("model.abc", "known keys: width, drop_block_size"),
         ("width", "did you mean model.width?"),
         ("modle", "did you mean model?"),
-        ("zzz", "known here: model, train"),
+        ("zzz", "known keys: model, train"),
     ],
 )
 def test_an_unknown_key_gets_the_nearest_one(key, hint):

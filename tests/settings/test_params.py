@@ -121,7 +121,7 @@ def test_the_defaults_of_a_networks_file_hold_where_params_have_none():
     [
         ({"data.validation_fraction": 0.0}, "needs data.validation_fraction above 0"),
         ({"train.watch": "test"}, "train.watch: test scores them after each epoch"),
-        ({"data.split_by_seed": True, "train.seeds": [0, 1]}, "others for each seed"),
+        ({"data.split_by_seed": True, "train.seeds": [0, 1]}, "gives each seed different ones"),
     ],
 )
 def test_without_the_test_images_all_seeds_need_the_same_validation_images(changes, shown):
@@ -172,7 +172,7 @@ def test_a_network_that_is_trained_needs_its_section_and_another_does_not():
     values["train"]["networks"] = ["model"]
     params = check_params(values)
     assert [training.label for training in params.trainings] == ["model-dropblock-0"]
-    with pytest.raises(UserError, match=r"has no section baseline; .*`baseline: \{\}`"):
+    with pytest.raises(UserError, match=r"has no section `baseline`; .*`baseline: \{\}`"):
         params.network("baseline")
 
 

@@ -115,7 +115,7 @@ def test_an_edit_makes_new_results_of_those_whose_code_it_is(
         ("model.drop_block_size=0", "model.drop_block_size"),
         ("model.drop_block_size=[", r"-S 'train.seeds=\[0,1\]' for a list"),
         ("train.seeds=0,1", "train.seeds"),
-        ("other.yaml:model.width=1", "changes params.yaml only"),
+        ("other.yaml:model.width=1", "change only params.yaml"),
     ],
 )
 def test_a_wrong_override_is_one_message(project, override, said):

@@ -72,9 +72,9 @@ def test_what_is_no_pixel_is_refused_with_its_place(address, value, shown):
         ([], "the shape is [0]"),
         (7, "the shape is []"),
         ([[[1, 2]], [3]], "inhomogeneous shape"),
-        ("picture.png", "no numbers"),
-        ([{"a": 1}], "no numbers"),
-        (None, "no numbers"),
+        ("picture.png", "not numbers"),
+        ([{"a": 1}], "not numbers"),
+        (None, "not numbers"),
     ],
 )
 def test_what_is_no_image_is_refused(address, images, reason):

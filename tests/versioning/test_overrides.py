@@ -63,7 +63,7 @@ def test_two_pluses_in_a_sweep_expand_too():
     [
         ("model.widht=1", r"model.widht is not a key of params.yaml; did you mean model.width\?"),
         ("modle.width=1", "modle.width is not a key of params.yaml; did you mean"),
-        ("model.learning_rate=0.03", r"write \+\+ before the key"),  # inherited
+        ("model.learning_rate=0.03", r"write \+\+ before it"),  # inherited
     ],
 )
 def test_a_key_that_there_is_not_is_named_and_nothing_is_written(folder, override, message):

@@ -46,5 +46,5 @@ def test_the_two_calibration_errors_are_told_apart():
                           np.tile(results.test.labels, 2))
     )  # fmt: skip
     assert f"5.0 points as the mean of the seeds, {100 * pooled:.1f} with all seeds'" in said
-    assert "as the mean of the seeds" not in described(claiming(0.6, right=140))
+    assert "points as the mean of the seeds" not in described(claiming(0.6, right=140))
     assert calibration.overconfidence(results, "resnet").mean() == pytest.approx(0)

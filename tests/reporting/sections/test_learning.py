@@ -45,7 +45,7 @@ def test_the_first_epochs_extra_time_is_named():
     history = history_of("resnet", 0, [0.1, 0.2, 0.3, 0.3, 0.3])
     history["seconds"], history["image_size"] = [25.0, 10.0, 11.0, 30.0, 31.0], [20] * 3 + [32] * 2
     results = results_of({("resnet", "dropblock", 0): predicting([0])}, [0], history)
-    assert describe_tracing(results).endswith("by 14.0 s (resnet).")
+    assert "took 14.0 s (resnet) longer" in describe_tracing(results)
     history["seconds"] = [9.0, 10.0, 9.0, 30.0, 31.0]
     results = results_of({("resnet", "dropblock", 0): predicting([0])}, [0], history)
     assert describe_tracing(results) == ""
