@@ -10,6 +10,9 @@ from torch.nn import functional
 from pipeline.core.sections import ConvNetParams, TrainParams
 from pipeline.networks.model import ModelParams
 
+NETWORKS = ("baseline", "model")  # those that are built here
+HALF = {"mixed_float16": torch.float16, "mixed_bfloat16": torch.bfloat16}
+
 
 class DropBlock(nn.Module):
     """DropBlock: draws the start of blocks per unit and grows them to squares with a max-pool."""
@@ -27,9 +30,9 @@ class DropBlock(nn.Module):
         rows, columns = height - block + 1, width - block + 1
         gamma = (1 - self.keep) * height * width / (block**2 * rows * columns)
         noise = torch.empty(
-            (count, channels, rows, columns), memory_format=torch.channels_last
+            (count, channels, rows, columns), memory_format=torch.channels_last, device=x.device
         ).uniform_()
-        dropped = (noise < gamma).float()
+        dropped = (noise < gamma).to(x.dtype)
         if block > 1:
             dropped = functional.pad(dropped, [block - 1] * 4)
             dropped = functional.max_pool2d(dropped, block, stride=1)
@@ -111,23 +114,37 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
 
 
 def make_step(
-    params: ConvNetParams, train: TrainParams, images: np.ndarray, labels: np.ndarray, threads: int
+    params: ConvNetParams,
+    train: TrainParams,
+    images: np.ndarray,
+    labels: np.ndarray,
+    threads: int,
+    fast: bool = False,
 ) -> Callable[[], None]:
-    """Return a function that runs one training step on (n, 32, 32, 3) pixels."""
+    """Return a function that runs one training step on (n, 32, 32, 3) pixels.
+
+    Args:
+        fast: compile the network and use the precision of `train`, on a GPU if there is one;
+            otherwise float32 on the CPU, not compiled.
+    """
     torch.set_num_threads(threads)
-    network = build_network(params, 100).to(memory_format=torch.channels_last).train()
+    device = "cuda" if fast and torch.cuda.is_available() else "cpu"
+    network = build_network(params, 100).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(
         network.parameters(),
         lr=params.learning_rate,
         betas=(train.adam_beta_1, train.adam_beta_2),
         eps=train.adam_epsilon,
     )
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    target = torch.from_numpy(labels.astype(np.int64))
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
+    target = torch.from_numpy(labels.astype(np.int64)).to(device)
+    forward = torch.compile(network) if fast else network
+    half = HALF.get(train.precision) if fast else None
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(network(pixels / 127.5 - 1), target)
+        with torch.autocast(device, half, enabled=half is not None):
+            loss = functional.cross_entropy(forward(pixels / 127.5 - 1), target)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), train.clip_norm)
         optimizer.step()

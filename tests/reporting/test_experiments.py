@@ -76,7 +76,7 @@ def test_too_few_shared_seeds_are_told_how_many_a_verdict_takes():
     said = experiments.conclude(contrast(few, None))
     assert said.startswith("Not enough seeds to say whether drop_block_size changes the mean")
     assert "with 3 shared seeds no p can fall below 0.25" in said
-    assert said.endswith("takes 6 seeds.")
+    assert said.endswith("needs at least 6 seeds.")
 
 
 def test_the_page_shows_contrasts_leads_and_settings(varied):
