@@ -6,6 +6,7 @@ is refused before TensorFlow is loaded.
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").g
 
 PORT = click.IntRange(1, 65535)
 PORT_HELP = "The port; default: {}, or any free one if that is in use."
+STAGE = re.compile(r"^([^@]*:)?(train|evaluate)@")  # in DVC_STAGE, with dvc.yaml's path or without
 MODEL_HELP = "A training in this folder, like resnet-dropblock-0, or champion or challenger."
 
 
@@ -42,7 +44,7 @@ class Here(click.ParamType):
 
 
 class TrainingType(click.ParamType):
-    """A training, written like `resnet-dropblock-0`."""
+    """A training, written like `resnet-dropblock-0`, or as DVC names its stage."""
 
     name = "training"
 
@@ -52,7 +54,7 @@ class TrainingType(click.ParamType):
         """Parse a training's label."""
         if isinstance(value, Training):
             return value
-        if training := Training.parse(value):
+        if training := Training.parse(STAGE.sub("", value)):
             return training
         known = f"networks: {', '.join(network_names())}; variants: {', '.join(VARIANTS)}"
         return self.fail(f"{value!r} is not a training; give {TRAINING_HELP} ({known})", param, ctx)

@@ -153,3 +153,25 @@ def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_p
         assert set(prediction) == set(map(str, range(10)))
     finally:
         stop(process)
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        ("seeds: ['0; touch RUN']", "train.seeds[0] = '0; touch RUN': input should be a valid"),
+        ("seeds: ['0$(touch RUN)']", "train.seeds[0] = '0$(touch RUN)': input should be a valid"),
+        ("variants: [dropblok]", "train.variants[0] = 'dropblok': input should be"),
+        ("networks: [baseline, nope]", "train.networks: 'nope' is not a network; known: baseline"),
+    ],
+)
+def test_a_wrong_training_is_named_and_no_shell_runs_it(finished_project, tmp_path, param, message):
+    """All stages before are in the cache, and those of the right trainings."""
+    project = copy_project(finished_project, tmp_path / "copy")
+    params = project.folder / "params.yaml"
+    key = param.partition(":")[0]
+    params.write_text(re.sub(rf"(?m)^  {key}: \[.*?\]", lambda _: f"  {param}", quick_params()))
+    for target in ([], ["train@baseline-dropblock-0; touch RUN"] if "; touch" in param else []):
+        done = project.run("dvc", "repro", *target, check=False)
+        assert done.returncode
+        assert message in done.stderr
+    assert not (project.folder / "RUN").exists()
