@@ -246,7 +246,8 @@ def serve(model: str, port: int | None) -> None:
     """Serve a network on 127.0.0.1.
 
     POST /invocations takes {"inputs": [image, ...]}, each image 32x32x3 whole numbers 0..255, and
-    answers {"predictions": [{class: probability, ...}, ...]}.
+    answers {"predictions": [{class: probability, ...}, ...]}. A request has at most 256 images and
+    8 MB; while 8 requests are under way, others get status 503 at once.
     """
     from pipeline.commands.servers import serve
 

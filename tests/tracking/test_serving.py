@@ -1,6 +1,8 @@
 import json
+import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import keras
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 import requests
 import uvicorn
 
-from pipeline.tracking.serving import scoring_app
+from pipeline.tracking.serving import BATCH, MOST_BYTES, MOST_IMAGES, MOST_REQUESTS, scoring_app
+from tests.waiting import wait_for
 
 NAMES = ["dark", "bright"]
 
@@ -31,11 +34,17 @@ def address():
     thread.join()
 
 
+JSON = {"Content-Type": "application/json"}
+BLACK = np.zeros((1, 32, 32, 3), int).tolist()
+
+
+def post(address, body, headers=JSON):
+    return requests.post(f"{address}/invocations", body, headers=headers, timeout=60)
+
+
 def ask(address, images):
     images = images.tolist() if isinstance(images, np.ndarray) else images
-    body = json.dumps({"inputs": images})
-    headers = {"Content-Type": "application/json"}
-    answer = requests.post(f"{address}/invocations", body, headers=headers, timeout=60)
+    answer = post(address, json.dumps({"inputs": images}))
     return answer.status_code, answer.json()
 
 
@@ -85,3 +94,87 @@ def test_what_is_no_image_is_refused(address, images, reason):
 
 def test_the_server_says_that_it_is_up(address):
     assert requests.get(f"{address}/ping", timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("n", [1, BATCH, BATCH + 1, MOST_IMAGES])
+def test_each_image_of_a_request_has_its_own_answer(address, n):
+    shades = np.arange(n) % 256
+    status, said = ask(address, np.broadcast_to(shades[:, None, None, None], (n, 32, 32, 3)))
+    assert status == 200
+    bright = [answer["bright"] for answer in said["predictions"]]
+    np.testing.assert_allclose(bright, shades / 255, atol=1e-6)
+
+
+def chunks(body):
+    """Yield a body whose size the client does not announce."""
+    yield from (body[i : i + 100_000] for i in range(0, len(body), 100_000))
+
+
+@pytest.mark.parametrize("form", [bytes, chunks])
+def test_a_body_that_is_too_large_is_refused(address, form):
+    body = b'{"inputs": "' + b"x" * MOST_BYTES + b'"}'
+    assert post(address, form(body)).status_code == 413
+    assert ask(address, BLACK)[0] == 200
+
+
+def test_more_images_than_allowed_are_refused(address):
+    status, said = ask(address, BLACK * (MOST_IMAGES + 1))
+    assert status == 400
+    assert said["message"].startswith("257 images are more than 256")
+
+
+TRUE_PIXEL = json.dumps({"inputs": BLACK}).replace("0", "true", 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "message"),
+    [
+        (TRUE_PIXEL, JSON, "true and false are not numbers"),
+        (json.dumps({"inputs": BLACK}).encode(), {}, "Content-Type is not application/json"),
+        ("a,b", {"Content-Type": "text/csv"}, "Content-Type is not application/json"),
+        ("[" * 100_000 + "]" * 100_000, JSON, "not JSON as wanted (RecursionError)"),
+        ('{"inputs": ' + "9" * 5_000 + "}", JSON, "not JSON as wanted (ValueError)"),
+        ("{", JSON, "valid JSON"),
+        (b"\xff\xfe", JSON, "valid JSON"),
+    ],
+)
+def test_what_is_not_a_request_is_refused_with_its_reason(address, body, headers, message):
+    answer = post(address, body, headers)
+    assert answer.status_code == 400
+    assert message in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [
+        ("/ping", "localhost:5001", 200),
+        ("/ping", "attacker.example", 400),
+        ("/docs", "127.0.0.1", 404),
+        ("/redoc", "127.0.0.1", 404),
+        ("/openapi.json", "127.0.0.1", 404),
+    ],
+)
+def test_only_its_own_pages_and_names_are_answered(address, path, host, status):
+    answer = requests.get(f"{address}{path}", headers={"Host": host}, timeout=60)
+    assert answer.status_code == status
+
+
+def test_while_enough_requests_are_under_way_others_are_refused_at_once(address):
+    """The requests under way wait for the rest of their bodies, one of which then comes."""
+    host, port = address.removeprefix("http://").split(":")
+    body = json.dumps({"inputs": BLACK}).encode()
+    head = (
+        f"POST /invocations HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(MOST_REQUESTS):
+            slow.append(stack.enter_context(socket.create_connection((host, int(port)))))
+            slow[-1].sendall(head.encode() + body[:10])
+        wait_for(lambda: post(address, body).status_code == 503)
+        assert int(post(address, body).headers["Retry-After"]) > 0
+        assert requests.get(f"{address}/ping", timeout=60).status_code == 200
+        slow[0].sendall(body[10:])
+        assert slow[0].recv(100).startswith(b"HTTP/1.1 200")
+    wait_for(lambda: post(address, body).status_code == 200)
