@@ -87,10 +87,12 @@ benchmarks: setup-dev  ## Time training and input against Keras, PyTorch and Ope
 	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
 
 audit: setup-dev  ## Check the pinned packages for known vulnerabilities
-	@uvx --quiet pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
+	@for lock in requirements*.lock; do \
+	  uvx --quiet pip-audit --disable-pip --requirement $$lock --format json | .ci/audit $$lock || failed=1; \
+	done; exit $${failed:-0}
 
 COMPILE = uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-annotate \
-	  --no-header --no-emit-index-url --no-emit-find-links
+	  --no-header --no-emit-index-url --no-emit-find-links --generate-hashes
 
 lock: setup-dev  ## Update the lock files from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock

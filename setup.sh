@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Install the exact versions of one or more lock files into .venv, which is created if it is missing.
-# Uses the uv on the PATH, or installs one into .venv with pip.
+# Install the exact versions of one or more lock files into .venv, which is created if it is missing; files
+# without one of the locked hashes are refused. Uses the uv on the PATH, or installs one into .venv with pip.
 set -euo pipefail
 cd "$(dirname "$0")"
 venv=.venv
-uv_version=0.13.9
 
 fits() { # a Python from 3.11 to 3.13
   "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null
@@ -35,12 +34,13 @@ if ! fits "$venv/bin/python"; then
 fi
 if ! uv=$(command -v uv); then
   uv=$venv/bin/uv
-  [[ -x $uv ]] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
+  [[ -x $uv ]] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+    --requirement <(sed -n '/^uv==/,/[^\\]$/p' requirements-dev.lock)
 fi
 for lock in "$@"; do
   SECONDS=0
   echo "installing the $(grep -c '^[a-z].*==' "$lock") packages of $lock into $venv ..."
-  "$uv" pip install --quiet --python "$venv/bin/python" --requirement "$lock"
+  "$uv" pip install --quiet --require-hashes --python "$venv/bin/python" --requirement "$lock"
   echo "... done in $SECONDS s"
 done
 # A one-word command, which shell completion needs; it works in the project's folder and below.
