@@ -182,6 +182,27 @@ def compare(reference: str | None, x: str) -> None:
 
 
 @cli.command()
+@click.argument("network", type=click.Choice(network_names()))
+@click.option("--to", type=click.Choice(network_names()), required=True,
+              help="The network whose compute to match.")  # fmt: skip
+@click.option("--by", "key", metavar="KEY", default="width", show_default=True,
+              help="The number of NETWORK to change, like epochs.")  # fmt: skip
+def match(network: str, to: str, key: str) -> None:
+    """Find the width at which a network's training takes as much compute as another's.
+
+    Counts the operations of the whole training by the recipes in params.yaml, on the prepared data.
+    Prints the cost of both trainings and the `-S` override that makes them equal within 2 %.
+
+    \b
+    python -m pipeline match baseline --to model
+    python -m pipeline match baseline --to model --by epochs
+    """
+    from pipeline.commands.match import match
+
+    print(match(network, to, key))
+
+
+@cli.command()
 @click.option(
     "-S",
     "--set-param",

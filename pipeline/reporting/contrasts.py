@@ -44,6 +44,8 @@ class Setting:
         experiments: the experiments' names, the reference first.
         right: the number of correct test images, by seed.
         images: the number of test images.
+        cost: the pflop, parameters and training_seconds of a training, a mean over the seeds of the
+            first experiment; empty if that is of an earlier version of this project.
     """
 
     network: str
@@ -51,6 +53,7 @@ class Setting:
     experiments: list[str]
     right: dict[int, int]
     images: int
+    cost: dict[str, float] = field(default_factory=dict)
 
     @property
     def accuracies(self) -> np.ndarray:
@@ -170,7 +173,8 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
             key = network, result.summary["settings"][network]
             if key not in settings:
                 numbers, images = numbers_of(result, network), result.summary["images"]
-                settings[key] = Setting(network, numbers, [result.name], right, images)
+                cost = result.summary.get("cost", {}).get(network, {})
+                settings[key] = Setting(network, numbers, [result.name], right, images, cost)
             elif all(
                 settings[key].right.get(seed, count) == count for seed, count in right.items()
             ):

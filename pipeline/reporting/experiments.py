@@ -5,7 +5,16 @@ import pandas as pd
 from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, t_interval
 from pipeline.reporting.contrasts import OFF, Contrast, Contrasts, Setting, differing
-from pipeline.reporting.formats import between, by_size, counted, counted_seeds, format_p, listed
+from pipeline.reporting.formats import (
+    PFLOP,
+    Rows,
+    between,
+    by_size,
+    counted,
+    counted_seeds,
+    format_p,
+    listed,
+)
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import Drawing, Part, Section
 from pipeline.reporting.setting_plots import ABSENT, plot_contrasts, plot_settings, value_of
@@ -20,7 +29,8 @@ SETTINGS_NOTE = (
     "Trainings that differ only in the seed share a row, even if they belong to different "
     "experiments; the columns are the params that differ between rows. Accuracies are means over "
     "the seeds with Student's t intervals (95 %). *Overlapping intervals do not mean that two "
-    "settings are equal*: compare their differences, paired over the seeds, instead."
+    "settings are equal*: compare their differences, paired over the seeds, instead. PFLOP, "
+    "parameters and minutes are of one training; on a busy machine, compare PFLOP."
 )
 CONTRAST_NOTE = (
     "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
@@ -41,6 +51,12 @@ UNLIKE_NOTE = (
     "Left out: {names}, because the same training has different results in an earlier experiment, "
     "perhaps from another machine."
 )
+
+COST: Rows = {
+    "PFLOP": PFLOP,
+    "parameters": ("parameters", "{:,.0f}", 1),
+    "minutes": ("training_seconds", "{:,.1f}", 1 / 60),
+}
 
 
 def make_page(found: Contrasts, x: str) -> Page:
@@ -177,12 +193,22 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
                     "95 % interval": between(found.of_accuracy(), ".1f")
                     if several
                     else "none (one seed)",
+                    **_cost(setting),
                     "experiments": ", ".join(setting.experiments),
                 }
             )
     table = pd.DataFrame(rows).fillna("")
-    last = ["seeds", "test accuracy, %", "95 % interval", "experiments"]
-    return table[[c for c in table if c not in last] + last].set_index("network")
+    last = ["seeds", "test accuracy, %", "95 % interval", *COST, "experiments"]
+    known = [column for column in last if column in table]
+    return table[[c for c in table if c not in last] + known].set_index("network")
+
+
+def _cost(setting: Setting) -> dict[str, str]:
+    return {
+        label: form.format(setting.cost[key] * factor)
+        for label, (key, form, factor) in COST.items()
+        if key in setting.cost
+    }
 
 
 def _columns(settings: list[Setting]) -> list[str]:

@@ -68,6 +68,7 @@ def summarise(findings: Findings) -> dict[str, Any]:
         "sections": results.sections,
         "settings": {name: settings[name] for name in results.names},
         "accuracy": {name: describe_accuracy(results, name) for name in results.names},
+        "cost": {name: describe_cost(results, name) for name in results.names},
         "differences": {n: describe_difference(c) for n, c in findings.comparisons.items()},
     }
 
@@ -82,6 +83,12 @@ def describe_accuracy(results: Results, name: str) -> dict[str, Any]:
         "interval_over": "seeds" if len(seeds) > 1 else "images",
         "right": {str(seed): count for seed, count in zip(seeds, right, strict=True)},
     }
+
+
+def describe_cost(results: Results, name: str) -> dict[str, float]:
+    """Return what a training of a network costs, as the mean over its seeds."""
+    mean = results.of_network(name)[["pflop", "parameters", "training_seconds"]].mean()
+    return {key: float(value) for key, value in mean.items()}
 
 
 def describe_difference(comparison: Comparison) -> dict[str, Any]:

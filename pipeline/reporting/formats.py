@@ -18,6 +18,7 @@ def mean_and_spread(values: pd.Series, form: str) -> str:
 
 
 Rows = dict[str, tuple[str, str, float]]  # label: column of the metrics, form, factor
+PFLOP = ("pflop", "{:.4f}", 1.0)  # the row of a training's compute
 
 
 def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:

@@ -6,11 +6,24 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from typing import NamedTuple
 
 from pipeline.core.sections import Recipe
 from pipeline.settings.identity import setting_of
 from pipeline.settings.params import Params, check_params
-from pipeline.sweep.plan import Data, Point
+from pipeline.sweep.plan import Point
+
+
+class Cost(NamedTuple):
+    """What a training takes at most: its compute, and what its network consists of.
+
+    Attributes:
+        pflop: 1e15 floating-point operations, of all epochs.
+        parameters: the number of trainable weights.
+    """
+
+    pflop: float
+    parameters: int
 
 
 def count_all(points: Sequence[Point]) -> dict[str, float]:
@@ -44,19 +57,28 @@ def _count_all(points: Sequence[Point]) -> dict[str, float]:
 def _count(network: str, point: Point, params: Params) -> float:
     assert point.data is not None
     try:
-        return count(network, params.network(network), point.data)
+        recipe = params.network(network)
+        return estimate(network, recipe, point.data.images, point.data.classes).pflop
     except Exception:  # the training itself will report the error
         return 0.0
 
 
-def count(network: str, recipe: Recipe, data: Data) -> float:
-    """Return the compute of all epochs, in 1e15 floating-point operations."""
-    from pipeline.networks.shared.models import build_model, training_pflop
+def estimate(network: str, recipe: Recipe, images: int, classes: int) -> Cost:
+    """Return what all epochs of a training take.
+
+    Args:
+        images: the number of training images.
+
+    Raises:
+        UserError: the network cannot be built, or the images do not fill a batch.
+    """
+    from pipeline.networks.shared.models import build_model, trainable_parameters, training_pflop
     from pipeline.training.loop import check_batch_size
     from pipeline.training.schedules import image_size
 
-    check_batch_size(network, recipe, data.images)
-    model = build_model(network, recipe, data.classes)
-    seen = data.images // recipe.batch_size * recipe.batch_size
+    check_batch_size(network, recipe, images)
+    model = build_model(network, recipe, classes)
+    seen = images // recipe.batch_size * recipe.batch_size
     sizes = Counter(image_size(recipe, epoch) for epoch in range(recipe.epochs))
-    return sum(training_pflop(model, epochs * seen, size) for size, epochs in sizes.items())
+    pflop = sum(training_pflop(model, epochs * seen, size) for size, epochs in sizes.items())
+    return Cost(pflop, trainable_parameters(model))

@@ -26,6 +26,15 @@ def test_only_the_params_that_differ_are_columns(varied):
     assert one["95 % interval"] == f"{bounds.low:.1f} to {bounds.high:.1f}"
 
 
+def test_a_setting_costs_what_its_first_experiment_says(varied):
+    costs = {"pflop": 0.0584, "parameters": 1_000_958.0, "training_seconds": 450.0}
+    varied[1].summary["cost"] = {"resnet": costs}
+    table = experiments.settings_table(contrast(varied, None).settings)
+    shown = table.set_index("experiments")[["PFLOP", "parameters", "minutes"]]
+    assert shown.loc["block-1"].tolist() == ["0.0584", "1,000,958", "7.5"]
+    assert shown.loc["block-11"].tolist() == ["", "", ""]
+
+
 def test_the_contrasts_table_has_each_seeds_difference(varied):
     table = experiments.contrast_table(contrast(varied, None).family)
     row = table.loc["resnet: drop_block_size 1"]

@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.sweep.estimate import count_all
+from pipeline.sweep.estimate import count_all, estimate
 from pipeline.sweep.plan import Data, Point
-from tests.conftest import TINY, quick_values, with_values
+from tests.conftest import TINY, checked, quick_values, with_values
 
 
 def point(images, **changes):
@@ -17,3 +17,16 @@ def test_compute_is_counted_and_what_cannot_be_trained_stops_nothing():
     too_large, few, more = (counted[each.tasks[0].result] for each in points)
     assert too_large == 0
     assert more / few == pytest.approx(2)
+
+
+def test_compute_is_that_of_every_epoch_at_its_image_size():
+    """Of the baseline with one block and without hidden layers, written out by hand."""
+    changes = {
+        "baseline.width": 1.0, "baseline.filters": [4], "baseline.kernel_sizes": [3],
+        "baseline.hidden_units": [], "baseline.epochs": 3, "baseline.batch_size": 30,
+        "baseline.small_image_share": 0.6, "baseline.small_image_size": 20,
+    }  # fmt: skip
+    found = estimate("baseline", checked(**changes).network("baseline"), 100, 10)
+    forward = {side: 2 * side**2 * 9 * 3 * 4 + 2 * (side // 2) ** 2 * 4 * 10 for side in (20, 32)}
+    seen = 90  # a last batch of 10 images is left out
+    assert found.pflop * 1e15 == pytest.approx(3 * seen * (2 * forward[20] + forward[32]))

@@ -115,11 +115,10 @@ def as_expensive(findings: Findings) -> list[Part]:
     costly, cheap = str(pflop.idxmax()), str(pflop.idxmin())
     if pflop[costly] <= EQUAL * pflop[cheap]:
         return []
-    times = pflop[costly] / pflop[cheap]
+    sections, times = results.sections, pflop[costly] / pflop[cheap]
     return [
         "### Equal compute",
-        f"A training of the {costly} takes {times:.1f} times the compute of the {cheap}. Compute "
-        "grows with the square of a network's width and in proportion to its epochs. To compare at "
-        f"equal compute, make the {cheap} about {times**0.5:.2f} times as wide, look at *training "
-        "compute* in the table of scores, and adjust its epochs until the two agree.",
+        f"A training of the {costly} takes {times:.1f} times the compute of the {cheap}. "
+        f"`python -m pipeline match {sections[cheap]} --to {sections[costly]}` finds the width at "
+        f"which the {cheap} takes as much; `--by epochs` finds the number of epochs.",
     ]

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.core.records import SPLIT_NAMES
 from pipeline.evaluation.plots import colours
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import Rows, listed, side_by_side
+from pipeline.reporting.formats import PFLOP, Rows, listed, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part
 from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
@@ -20,7 +20,7 @@ ROWS: Rows = {
     "validation accuracy, %": ("best_val_accuracy", "{:.1f}", 100),
     "test loss, nats": ("best_test_loss", "{:.3f}", 1),
     "parameters": ("parameters", "{:,.0f}", 1),
-    "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
+    "training compute, PFLOP": PFLOP,
     "minutes of training": ("training_seconds", "{:,.1f}", 1 / 60),
 }
 

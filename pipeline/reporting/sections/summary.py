@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import Rows, describe_seeds, side_by_side
+from pipeline.reporting.formats import PFLOP, Rows, describe_seeds, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -70,7 +70,7 @@ def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFra
     rows: Rows = {
         "parameters": ("parameters", "{:,.0f}", 1),
         "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
-        "training compute, PFLOP": ("pflop", "{:.4f}", 1),
+        "training compute, PFLOP": PFLOP,
         "epochs run": ("epochs", "{:.0f}", 1),
         "best epoch": ("best_epoch", "{:.0f}", 1),
     }

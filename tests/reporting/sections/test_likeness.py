@@ -44,11 +44,11 @@ def test_a_network_alone_is_unlike_none(workspace, params):
     assert likeness.unequal(find(with_train(params, networks=["model"]))) == []
 
 
-def test_unequal_compute_is_said_with_the_width_that_would_make_it_equal(workspace, params):
+def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(workspace, params):
     write_results(workspace, seeds=[0])
     findings = find(params)
     assert likeness.as_expensive(findings) == []
     findings.results.metrics.loc[findings.results.metrics["network"] == "resnet", "pflop"] *= 4
     _, said = likeness.as_expensive(findings)
     assert "A training of the resnet takes 4.0 times the compute of the baseline" in said
-    assert "make the baseline about 2.00 times as wide" in said
+    assert "`python -m pipeline match baseline --to model`" in said

@@ -9,6 +9,8 @@ def test_the_table_has_the_few_figures_to_know_first(loaded):
     accuracy = 100 * one.of_network("resnet")["best_test_accuracy"]
     expected = f"{accuracy.mean():.1f} ± {accuracy.std(ddof=1):.1f}"
     assert table.loc["test accuracy, %", "resnet"] == expected
+    cost = ["parameters", "training compute, PFLOP", "minutes of training"]
+    assert table.loc[cost, "baseline"].tolist() == ["1,000", "0.0030", "0.1"]
     assert len(table) <= 6
 
 
