@@ -122,6 +122,12 @@ class EvaluateParams(Section):
     flip: bool
 
 
+class ReportParams(Section):
+    """What the report may conclude."""
+
+    margin: Annotated[float, Field(gt=0, le=100)] | None = None
+
+
 class Recipe(Section):
     """How any network is trained. A network's type adds its own keys, with or without defaults."""
 

@@ -1,9 +1,10 @@
 """Everything that the report's sections show, computed once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.reporting.comparison import Comparison, compare, interval
+from pipeline.reporting.equivalence import Equivalence, equivalence
 from pipeline.reporting.results import Results, load_results
 from pipeline.settings.identity import setting_of
 from pipeline.settings.params import Params
@@ -17,12 +18,14 @@ class Findings:
         everything: the results of all variants.
         results: the results of the first variant, which the report is about.
         comparisons: each other network's comparison with the first network, by name.
+        alike: whether they are alike within the declared margin, by name; empty without a margin.
     """
 
     params: Params
     everything: Results
     results: Results
     comparisons: dict[str, Comparison]
+    alike: dict[str, Equivalence] = field(default_factory=dict)
 
 
 def find(params: Params) -> Findings:
@@ -33,7 +36,10 @@ def find(params: Params) -> Findings:
     """
     everything = load_results(params)
     results = everything.of(everything.variants[0])
-    return Findings(params, everything, results, compare_networks(results))
+    comparisons, margin = compare_networks(results), params.report.margin
+    tested = {n: equivalence(c, margin) for n, c in comparisons.items()} if margin else {}
+    alike = {name: found for name, found in tested.items() if found}
+    return Findings(params, everything, results, comparisons, alike)
 
 
 def compare_networks(results: Results) -> dict[str, Comparison]:

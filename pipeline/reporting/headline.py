@@ -2,6 +2,7 @@
 
 from pipeline.core.records import SPLIT_NAMES
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
+from pipeline.reporting.equivalence import Equivalence
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
 from pipeline.reporting.formats import between, counted, format_p, listed
@@ -35,7 +36,7 @@ def headline(findings: Findings) -> str:
     if not comparisons:
         return f"{start}; no comparison, see the warnings."
     ahead = [
-        f"{_ahead(comparison, results, name)}, {_certainty(comparison)}"
+        f"{_ahead(comparison, results, name)}, {_certainty(comparison)}{_alike(findings, name)}"
         for name, comparison in reversed(comparisons.items())
     ]
     return "; ".join([start, *ahead]) + "."
@@ -93,6 +94,11 @@ def _certainty(comparison: Comparison) -> str:
     return f"{over}: no evidence of a difference"
 
 
+def _alike(findings: Findings, name: str) -> str:
+    found = findings.alike.get(name)
+    return f", alike within {found.points}" if found and found.alike else ""
+
+
 def verdicts(findings: Findings) -> list[str]:
     """Say what may be claimed about each network compared with the first, one paragraph each."""
     results, comparisons = findings.results, findings.comparisons
@@ -107,6 +113,8 @@ def verdicts(findings: Findings) -> list[str]:
         name: verdict(found, results.reference, name, pflop[name] / pflop[results.reference])
         for name, found in comparisons.items()
     }
+    for name, tested in findings.alike.items():
+        said[name] += f" {likeness(tested, results.reference, name)}"
     if len(results.networks) == 2:
         return list(said.values())
     if len(set(said.values())) == 1:
@@ -144,6 +152,31 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
             f"{LEVEL}, but the interval contains zero, and a verdict needs both."
         )
     return f"**No evidence of a difference between the two methods** ({tested})."
+
+
+def likeness(found: Equivalence, reference: str, name: str) -> str:
+    """Say whether two methods are alike within the declared margin, and how sure that is."""
+    margin = found.points
+    tests = f"p = {format_p(found.p_value)} by two one-sided t-tests, paired over the seeds"
+    chances = (
+        f"The probability that the {name} is better by more than {margin} is {_share(found.better)}"
+        f", that the {reference} is, {_share(found.worse)} (Student's t, flat prior)."
+    )
+    if not found.enough_seeds:
+        return chances
+    if found.alike:
+        return f"**They are alike within {margin}**, the declared margin ({tests}). {chances}"
+    return (
+        f"They are not shown to be alike within {margin}, the declared margin ({tests}). {chances}"
+    )
+
+
+def _share(probability: float) -> str:
+    """Format a probability in percent; none is certain."""
+    percent = 100 * probability
+    if percent < 0.1:
+        return "below 0.1 %"
+    return "above 99.9 %" if percent > 99.9 else f"{percent:.1f} %"
 
 
 def _elsewhere(comparison: Comparison) -> str:

@@ -15,6 +15,7 @@ from pipeline.core.sections import (
     DataParams,
     EvaluateParams,
     Recipe,
+    ReportParams,
     Section,
     TrainParams,
     rule,
@@ -34,6 +35,7 @@ class Params(Section):
     augment: AugmentParams
     train: TrainParams
     evaluate: EvaluateParams
+    report: ReportParams = ReportParams()
     networks: dict[str, Any]
 
     @model_validator(mode="after")
@@ -122,6 +124,7 @@ SECTIONS: dict[str, type[Section]] = {
     "augment": AugmentParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
+    "report": ReportParams,
 }
 
 

@@ -1,10 +1,11 @@
 import pytest
 
 from pipeline.reporting.comparison import Comparison, Interval
-from pipeline.reporting.findings import Findings
+from pipeline.reporting.equivalence import Equivalence
+from pipeline.reporting.findings import Findings, find
 from pipeline.reporting.headline import headline, title, verdict, verdicts
 from pipeline.reporting.results import load_results
-from tests.conftest import with_train
+from tests.conftest import checked, with_train
 from tests.made_up_results import write_results
 
 
@@ -99,3 +100,29 @@ def test_a_verdict_says_what_the_better_network_costs():
     worse, better = made_up(-0.05, 6, 0.03125), made_up(0.05, 6, 0.03125)
     assert "better method here, for 3.3 times the compute**" in verdict(better, "a", "b", 3.3)
     assert "better method here, for 0.3 times the compute**" in verdict(worse, "a", "b", 3.3)
+
+
+@pytest.mark.parametrize(
+    ("tested", "says", "first"),
+    [
+        (Equivalence(0.5, 0.002, 0.0001, True), "**They are alike within 0.5 points**, the "
+         "declared margin (p = 0.002 by two one-sided t-tests", ", alike within 0.5 points."),
+        (Equivalence(1.0, 0.31, 0.0, True), "They are not shown to be alike within 1 point", None),
+        (Equivalence(1.0, 0.01, 0.01, False), "better by more than 1 point is 1.0 %, that the "
+         "baseline is, 1.0 %", None),
+    ],
+)  # fmt: skip
+def test_alike_is_a_verdict_only_within_the_declared_margin(results, tested, says, first):
+    compared = {"resnet": made_up(0.002, 6, 0.4, low=-0.003)}
+    findings = Findings(None, results, results, compared, {"resnet": tested})
+    (said,) = verdicts(findings)
+    assert says in said
+    assert headline(findings).endswith(first or ": no evidence of a difference.")
+    assert tested.enough_seeds or "alike" not in said
+
+
+def test_the_margin_comes_from_the_params(workspace):
+    write_results(workspace, seeds=[0, 1])
+    margin = {"train.seeds": [0, 1], "report.margin": 2.5}
+    assert find(checked(**margin)).alike["resnet"].margin == 2.5
+    assert find(checked(**{"train.seeds": [0, 1]})).alike == {}

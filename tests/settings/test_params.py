@@ -232,6 +232,14 @@ def test_a_file_is_read_and_checked(tmp_path):
 
 def test_every_key_of_a_network_may_be_shared():
     known = known_keys()
-    assert list(known) == ["data", "augment", "train", "evaluate", "recipe", *network_names()]
+    assert list(known) == [
+        "data",
+        "augment",
+        "train",
+        "evaluate",
+        "report",
+        "recipe",
+        *network_names(),
+    ]
     for network in network_names():
         assert set(known[network]) <= set(known["recipe"])
