@@ -27,6 +27,20 @@ PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").g
 PORT = click.IntRange(1, 65535)
 PORT_HELP = "The port; default: {}, or any free one if that is in use."
 STAGE = re.compile(r"^([^@]*:)?(train|evaluate)@")  # in DVC_STAGE, with dvc.yaml's path or without
+CPUS = click.option(
+    "--cpus-per-training",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="CPU cores per training. If there are GPUs, each training takes one GPU instead.",
+)
+CLUSTER = click.option(
+    "--on",
+    "cluster",
+    metavar="ADDRESS",
+    help="Train on a Ray cluster: the address of its job server, like http://127.0.0.1:8265.",
+)
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only print what would be trained.")
 MODEL_HELP = "A training in this folder, like resnet-dropblock-0, or champion or challenger."
 
 
@@ -211,20 +225,9 @@ def match(network: str, to: str, key: str) -> None:
     multiple=True,
     help="As in `dvc exp run --queue`: one experiment per value or combination of values.",
 )
-@click.option(
-    "--cpus-per-training",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="CPU cores per training. If there are GPUs, each training takes one GPU instead.",
-)
-@click.option(
-    "--on",
-    "cluster",
-    metavar="ADDRESS",
-    help="Train on a Ray cluster: the address of its job server, like http://127.0.0.1:8265.",
-)
-@click.option("--dry-run", is_flag=True, help="Only print what would be trained.")
+@CPUS
+@CLUSTER
+@DRY_RUN
 def sweep(
     overrides: tuple[str, ...], cpus_per_training: int, dry_run: bool, cluster: str | None
 ) -> int:
@@ -237,8 +240,29 @@ def sweep(
     python -m pipeline sweep -S 'model.drop_block_size=1,3,5,7' -S 'train.seeds=[0,1,2]'
     """
     from pipeline.sweep.run import sweep
+    from pipeline.versioning.overrides import expand
 
-    return sweep(overrides, cpus_per_training, dry_run, cluster)
+    swept = sweep(expand(overrides), cpus_per_training, dry_run, cluster)
+    if not dry_run:
+        print("`make compare` compares all experiments")
+    return 1 if swept.lacking else 0
+
+
+@cli.command()
+@CPUS
+@CLUSTER
+@DRY_RUN
+def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
+    """Tune the networks with equal budgets: the same trials of the same spaces for each.
+
+    tune.yaml declares the number of trials and the spaces. The trials are quasi-random, run as a
+    sweep, and scored on validation images only. Writes reports/tuning/report.html, with the best
+    accuracy to expect after each number of trials, and the best values as preset `tuned`.
+    After Ctrl-C or a failure, the same command continues.
+    """
+    from pipeline.commands.tune import tune
+
+    return tune(cpus_per_training, dry_run, cluster)
 
 
 @cli.command()

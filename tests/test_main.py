@@ -45,7 +45,7 @@ def said(workspace, invoke):
 
 COMMANDS = [
     "prepare", "train", "evaluate", "report", "publish", "preset", "upgrade", "check", "compare",
-    "match", "sweep", "predict", "serve", "ui", "lookup", "verify", "doctor",
+    "match", "sweep", "tune", "predict", "serve", "ui", "lookup", "verify", "doctor",
 ]  # fmt: skip
 HELP = """
 import sys

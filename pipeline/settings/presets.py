@@ -65,6 +65,26 @@ def _write(old: str, new: str) -> str:
     return "\n".join(lines) or "no change"
 
 
+def save_preset(name: str, values: dict[str, Any], comment: str) -> Path:
+    """Write a preset: the values that differ from the defaults, except data.path.
+
+    Args:
+        values: of params.yaml, by section.
+        comment: its first lines.
+    """
+    defaults = dict(leaves(preset_values(DEFAULT)))
+    differing = CommentedMap()
+    for key, value in leaves(values):
+        if key != "data.path" and defaults.get(key, ...) != value:
+            section, _, own_key = key.partition(".")
+            keys = differing.setdefault(section, CommentedMap())
+            if own_key:
+                _set(keys, own_key, value)
+    file = FOLDER / f"{name}.yaml"
+    file.write_text(f"{comment}\n{_dump(differing)}")
+    return file
+
+
 def preset_values(name: str) -> dict[str, Any]:
     """Return all values of a preset by section: the default's, updated with its differences."""
     return parse_yaml(preset_text(name, {}), FOLDER / f"{name}.yaml")

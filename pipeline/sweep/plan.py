@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pipeline.settings.identity import code_digest, digest, identity
 from pipeline.settings.params import PARAMS_FILE, check_params
 from pipeline.settings.trainings import Training
-from pipeline.versioning.overrides import expand, experiment_name, overridden
+from pipeline.versioning.overrides import Overrides, experiment_name, overridden
 from pipeline.versioning.repository import Stages, git
 from pipeline.versioning.snapshot import CODE, Snapshot
 
@@ -43,7 +43,7 @@ class Task(NamedTuple):
     result: str
     training: Training
     experiment: str
-    overrides: tuple[str, ...]
+    overrides: Overrides
 
     @property
     def title(self) -> str:
@@ -63,7 +63,7 @@ class Point:
     """
 
     name: str
-    overrides: tuple[str, ...]
+    overrides: Overrides
     values: dict[str, Any]
     data: Data | None = None
 
@@ -85,18 +85,19 @@ class Point:
         return found
 
 
-def plan_points(root: Path, snapshot: Snapshot, overrides: Sequence[str]) -> list[Point]:
-    """Expand the overrides into experiments; check the params of each and name it.
+def plan_points(root: Path, snapshot: Snapshot, choices: Sequence[Overrides]) -> list[Point]:
+    """Check the params of each experiment and name it.
 
     Args:
         root: the repository from which the snapshot was taken.
+        choices: the -S overrides of each experiment.
 
     Raises:
-        UserError: raised by expand, override_params or check_params.
+        UserError: raised by override_params or check_params.
     """
     code = [git(root, "rev-parse", f"{snapshot.state}:./{path}") for path in CODE[:2]]
     original = git(root, "show", f"{snapshot.state}:./{PARAMS_FILE}")
-    choices, points = expand(overrides), {}
+    points = {}
     for chosen in choices:
         values = overridden(original, chosen)
         check_params(values)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import NamedTuple
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root
@@ -19,6 +20,7 @@ from pipeline.sweep.progress import describe_plan
 from pipeline.sweep.task import Place
 from pipeline.tracking.store import open_store, store_uri
 from pipeline.versioning.command import user_environment
+from pipeline.versioning.overrides import Overrides
 from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
 from pipeline.versioning.storage import persist, remote_storage
@@ -29,17 +31,26 @@ QUESTIONS = 16  # parallel requests to a remote
 Known = dict[str, Record]  # by the result's key
 
 
-def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | None) -> int:
+class Swept(NamedTuple):
+    """What a sweep did.
+
+    Attributes:
+        names: of all its experiments, by their overrides.
+        lacking: the names of those that could not be recorded.
+    """
+
+    names: dict[Overrides, str]
+    lacking: list[str]
+
+
+def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str | None) -> Swept:
     """Run the trainings that a sweep still needs, in parallel, and record each experiment.
 
     Args:
-        overrides: the arguments of -S.
+        choices: the -S overrides of each experiment.
         cpus: CPU cores per training, if there is no GPU.
         dry_run: only print what would be trained.
         cluster: address of a Ray cluster's job server; None: this machine.
-
-    Returns:
-        1 if an experiment could not be recorded, else 0.
 
     Raises:
         UserError: an override or value is wrong, there is no git commit, or preparing data fails.
@@ -57,7 +68,8 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
         own = {"MLFLOW_TRACKING_URI": store_uri(), "DVC_SITE_CACHE_DIR": str(scratch / "site")}
         remote = remote_storage(root) if cluster else None
         head = Head(root, scratch, snapshot, remote, {**user_environment(), **own})
-        points = plan_points(root, snapshot, overrides)
+        points = plan_points(root, snapshot, choices)
+        names = {point.overrides: point.name for point in points}
         todo = [point for point in points if not head.is_recorded(point)]
         print(f"experiments: {len(points)}, already recorded: {len(points) - len(todo)}")
         kinds = {point.data_key: point for point in todo}
@@ -70,13 +82,11 @@ def sweep(overrides: Sequence[str], cpus: int, dry_run: bool, cluster: str | Non
               f"to run: {len(missing)}", flush=True)  # fmt: skip
         pflop = count_missing(todo, missing) if missing else {}
         if dry_run:
-            return 0
+            return Swept(names, [])
         open_store()
         if missing:
             known |= train(head, todo, missing, pflop, cluster, cpus)
-        code = finish(head, todo, known)
-    print("`make compare` compares all experiments")
-    return code
+        return Swept(names, finish(head, todo, known))
 
 
 def find_known(head: Head, points: Sequence[Point]) -> Known:
@@ -140,12 +150,8 @@ def train(
     return persist(lambda: look_up(head, missing))
 
 
-def finish(head: Head, points: Sequence[Point], known: Known) -> int:
-    """Record each experiment whose trainings are all done, and list the others.
-
-    Returns:
-        The exit code.
-    """
+def finish(head: Head, points: Sequence[Point], known: Known) -> list[str]:
+    """Record each experiment whose trainings are all done; print and return the others' names."""
     lacking = [p.name for p in points if any(task.result not in known for task in p.tasks)]
     for point in points:
         if point.name not in lacking:
@@ -158,4 +164,4 @@ def finish(head: Head, points: Sequence[Point], known: Known) -> int:
     if lacking:
         names = ", ".join(lacking)
         print(f"not recorded: {names}; repeat the command to retry what failed", file=sys.stderr)
-    return 1 if lacking else 0
+    return lacking

@@ -15,8 +15,10 @@ from pipeline.core.files import read_yaml
 from pipeline.settings.messages import unknown_key
 from pipeline.settings.params import PARAMS_FILE, known_keys
 
+Overrides = tuple[str, ...]  # of one experiment
 
-def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
+
+def expand(overrides: Sequence[str]) -> list[Overrides]:
     """Return the overrides of each experiment, as `dvc exp run --queue` expands them.
 
     Raises:

@@ -14,7 +14,7 @@ BLOCKS = "model.drop_block_size=1,3,5,7"
 
 
 def plan(project, *overrides):
-    return plan_points(project, take_snapshot(project), overrides)
+    return plan_points(project, take_snapshot(project), expand(overrides))
 
 
 def test_choices_are_multiplied_and_lists_are_values():

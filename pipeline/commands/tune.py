@@ -1,0 +1,87 @@
+"""Tune each network with the same number of trials of the same spaces, on validation images."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.files import METRICS, REPORTS, read_yaml
+from pipeline.networks import display_name
+from pipeline.reporting.page import write_page
+from pipeline.reporting.tuning import Tuned, make_page
+from pipeline.settings.params import PARAMS_FILE, check_params
+from pipeline.settings.presets import save_preset
+from pipeline.sweep.run import sweep
+from pipeline.sweep.trials import Trial, draw_trials, load_tuning, overrides_of
+from pipeline.versioning.experiments import list_experiments
+from pipeline.versioning.overrides import Overrides
+
+PRESET = "tuned"
+FOLDER = REPORTS / "tuning"
+COMMENT = (
+    "# Chosen by `python -m pipeline tune`: the best of {trials} trials of each network\n"
+    "# (tune.yaml), by validation accuracy: {scores}."
+)
+
+
+def tune(cpus: int, dry_run: bool, cluster: str | None) -> int:
+    """Run the trials that are missing; write reports/tuning/ and presets/tuned.yaml.
+
+    Args:
+        cpus, dry_run, cluster: as for a sweep.
+
+    Returns:
+        1 if a trial failed, else 0.
+
+    Raises:
+        UserError: params.yaml or tune.yaml is wrong, or the sweep cannot run.
+    """
+    values, tuning = read_yaml(PARAMS_FILE), load_tuning()
+    train, trials = check_params(values).train, draw_trials(tuning)
+    asked = {
+        network: [overrides_of(t, network, train.variants[0], tuning.seeds) for t in trials]
+        for network in train.networks
+    }
+    swept = sweep([chosen for many in asked.values() for chosen in many], cpus, dry_run, cluster)
+    if dry_run:
+        return 0
+    scores = read_scores()
+    tuned = {
+        network: Tuned(display_name(network), _of_trials(many, swept.names, scores))
+        for network, many in asked.items()
+    }
+    print(conclude(values, trials, tuned))
+    return 1 if swept.lacking else 0
+
+
+def read_scores() -> dict[str, float]:
+    """Return the validation accuracy of each experiment with a single network, by name."""
+    found = {}
+    for experiment in list_experiments():
+        metrics = json.loads(experiment.read(METRICS) or b"{}")
+        accuracies = [each["val_accuracy"] for each in metrics.values() if "val_accuracy" in each]
+        if len(accuracies) == 1:
+            found[experiment.name] = accuracies[0]
+    return found
+
+
+def _of_trials(
+    many: list[Overrides], names: Mapping[Overrides, str], scores: Mapping[str, float]
+) -> np.ndarray:
+    return np.array([scores.get(names[chosen], 0.0) for chosen in many])
+
+
+def conclude(values: dict[str, Any], trials: list[Trial], tuned: dict[str, Tuned]) -> str:
+    """Write report and preset; return each network's best trial, in words."""
+    chosen, said = dict(values), []
+    for network, found in tuned.items():
+        best = trials[found.best]
+        chosen[network] = {**(values[network] or {}), **best}
+        score = f"{found.network} {100 * found.scores[found.best]:.1f} %"
+        said.append(f"{score} ({', '.join(f'{key} {value}' for key, value in best.items())})")
+    scores = ", ".join(text.partition(" (")[0] for text in said)
+    file = save_preset(PRESET, chosen, COMMENT.format(trials=len(trials), scores=scores))
+    text = f"Best validation accuracy of {len(trials)} trials each: {'; '.join(said)}."
+    write_page(make_page(list(tuned.values()), trials, text), FOLDER)
+    return f"{text}\n{file}\n{FOLDER / 'report.html'}"

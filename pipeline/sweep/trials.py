@@ -1,0 +1,95 @@
+"""The trials of a tuning: the same points of the same spaces for each network, from tune.yaml."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+from scipy.stats import qmc
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_yaml
+from pipeline.core.recipe import Variant
+from pipeline.core.sections import Distinct, Section, Seed, rule
+from pipeline.versioning.overrides import Overrides
+
+FILE = Path("tune.yaml")
+DIGITS = 3  # significant digits of a drawn number
+Trial = dict[str, Any]  # values by the recipe's key
+Choices = Annotated[list[Any], Field(min_length=1)]
+
+
+class Range(Section):
+    """Numbers from low to high; whole numbers if both are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise rule("low must be below high, and above 0 with log: true")
+        return self
+
+    def at(self, share: float) -> int | float:
+        """Return the number at a share, 0 to 1, of the range."""
+        if self.log:
+            number = self.low * (self.high / self.low) ** share
+        else:
+            number = self.low + (self.high - self.low) * share
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return round(number)
+        return min(max(float(f"{number:.{DIGITS}g}"), self.low), self.high)
+
+
+class Tuning(Section):
+    """What to try for each network."""
+
+    trials: Annotated[int, Field(ge=2)]
+    seeds: Annotated[list[Seed], Field(min_length=1), Distinct]
+    spaces: Annotated[dict[str, Range | Choices], Field(min_length=1)]
+
+
+def load_tuning(file: Path = FILE) -> Tuning:
+    """Read the declared spaces.
+
+    Raises:
+        UserError: the file is missing, or a value is wrong.
+    """
+    try:
+        return Tuning.model_validate(read_yaml(file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"{file}: {key} = {first['input']!r}: {first['msg']}") from None
+
+
+def draw_trials(tuning: Tuning) -> list[Trial]:
+    """Return the trials: quasi-random points (a scrambled Halton sequence), always the same.
+
+    A list of choices is divided into equal shares.
+    """
+    sequence = qmc.Halton(len(tuning.spaces), scramble=True, rng=0)
+    return [
+        {
+            key: space.at(share) if isinstance(space, Range) else space[int(share * len(space))]
+            for (key, space), share in zip(tuning.spaces.items(), point, strict=True)
+        }
+        for point in np.asarray(sequence.random(tuning.trials)).tolist()
+    ]
+
+
+def overrides_of(trial: Trial, network: str, variant: Variant, seeds: list[int]) -> Overrides:
+    """Return the overrides that train one network as a trial and score validation images only."""
+    values = (f"++{network}.{key}={_in_hydra(value)}" for key, value in trial.items())
+    run = {"networks": [network], "variants": [variant], "seeds": seeds}
+    chosen = (f"train.{key}={_in_hydra(value)}" for key, value in run.items())
+    return (*chosen, "evaluate.test=false", *values)
+
+
+def _in_hydra(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_in_hydra, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)

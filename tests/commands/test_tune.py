@@ -1,0 +1,91 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.commands import tune as command
+from pipeline.settings import presets
+from pipeline.sweep.run import Swept
+from pipeline.sweep.trials import draw_trials, load_tuning
+from tests.conftest import REPOSITORY, quick_values
+
+TUNING = {
+    "trials": 4,
+    "seeds": [100],
+    "spaces": {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "filters": [[4, 8]]},
+}
+
+
+@pytest.fixture
+def swept(workspace, monkeypatch):
+    """A project whose trials were run by a stand-in for the sweep; one trial failed."""
+    YAML().dump(quick_values(), workspace / "params.yaml")
+    YAML().dump(TUNING, workspace / "tune.yaml")
+    folder = workspace / "presets"
+    folder.mkdir()
+    for name in ("quick.yaml", "laptop.yaml"):
+        (folder / name).write_bytes((REPOSITORY / "presets" / name).read_bytes())
+    monkeypatch.setattr(presets, "FOLDER", folder)
+    found = SimpleNamespace(asked=[], scores=[0.3, 0.6, 0.5, 0.4, 0.7, 0.2, None, 0.1])
+
+    def sweep(choices, cpus, dry_run, cluster):
+        found.asked += choices
+        names = {chosen: f"trial-{i}" for i, chosen in enumerate(choices)}
+        return Swept(names, [f"trial-{i}" for i, s in enumerate(found.scores) if s is None])
+
+    def experiments():
+        network = {"workspace": 0.99, **dict(enumerate(found.scores))}
+        metrics = {n: json.dumps({"x": {"val_accuracy": s}}) for n, s in network.items() if s}
+        metrics["workspace"] = json.dumps({n: {"val_accuracy": 0.9} for n in "ab"})
+        return [
+            SimpleNamespace(
+                name=n if n == "workspace" else f"trial-{n}",
+                read=lambda _, text=text: text.encode(),
+            )
+            for n, text in metrics.items()
+        ]
+
+    monkeypatch.setattr(command, "sweep", sweep)
+    monkeypatch.setattr(command, "list_experiments", experiments)
+    return found
+
+
+def test_each_network_gets_the_same_trials_and_the_best_of_each_is_a_preset(swept, invoke):
+    code, said = invoke("tune")
+    assert code == 1  # a trial failed
+    ours = [text.replace("baseline", "model") for chosen in swept.asked[:4] for text in chosen]
+    assert ours == [text for chosen in swept.asked[4:] for text in chosen]
+    trials = draw_trials(load_tuning())
+    rates = [trial["learning_rate"] for trial in trials]
+    assert "baseline 60.0 % (learning_rate " in said and "resnet 70.0 % (learning_rate " in said
+    values = presets.preset_values("tuned")
+    assert values["baseline"]["learning_rate"] == rates[1]
+    assert values["model"]["learning_rate"] == rates[0]
+    assert values["model"]["filters"] == [4, 8]
+    assert values["recipe"] == quick_values()["recipe"]
+    text = (presets.FOLDER / "tuned.yaml").read_text()
+    assert text.startswith("# Chosen by `python -m pipeline tune`: the best of 4 trials")
+    assert "filters: [4, 8]\n" in text
+    assert len(text.splitlines()) == 8
+
+
+def test_the_report_says_which_trials_failed(swept, invoke, workspace):
+    invoke("tune")
+    text = (workspace / "reports/tuning/report.md").read_text()
+    assert "Failed trials count as 0 % (resnet: 1 trial)." in text
+    assert "  failed |" in text
+
+
+def test_a_dry_run_writes_nothing(swept, invoke, workspace):
+    assert invoke("tune", "--dry-run")[0] == 0
+    assert not (workspace / "reports").exists()
+    assert not (presets.FOLDER / "tuned.yaml").exists()
+
+
+def test_without_spaces_nothing_is_tried(swept, invoke, workspace):
+    (workspace / "tune.yaml").unlink()
+    code, said = invoke("tune")
+    assert code == 2
+    assert "tune.yaml not found" in said
+    assert swept.asked == []

@@ -1,0 +1,52 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.reporting.page import render_markdown
+from pipeline.reporting.tuning import (
+    Tuned,
+    curve_table,
+    expected_best,
+    make_page,
+    median_best_interval,
+)
+
+SCORES = np.array([0.31, 0.52, 0.0, 0.52, 0.47, 0.12, 0.55])
+
+
+def test_the_expected_best_is_the_mean_over_all_subsets():
+    expected = [
+        np.mean([max(subset) for subset in itertools.combinations(SCORES, size)])
+        for size in range(1, len(SCORES) + 1)
+    ]
+    assert expected_best(SCORES) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 8])
+def test_the_interval_is_that_of_scipys_quantile_test(k):
+    scores = np.random.default_rng(k).normal(size=40)
+    found = stats.quantile_test(scores, p=0.5 ** (1 / k)).confidence_interval(0.95)
+    bounds = [np.nan_to_num(v, nan=sign * np.inf) for v, sign in ((found.low, -1), (found.high, 1))]
+    assert median_best_interval(scores, k) == pytest.approx(tuple(bounds))
+
+
+def test_few_trials_bound_the_best_of_many_from_below_only():
+    low, high = median_best_interval(np.arange(16.0), 16)
+    assert low > 8
+    assert high == np.inf
+
+
+def test_the_page_has_the_curve_and_each_trial():
+    tuned = [Tuned("baseline", SCORES), Tuned("resnet", SCORES + 0.1)]
+    trials = [{"learning_rate": 0.01 * i} for i in range(len(SCORES))]
+    page = make_page(tuned, trials, "Said.")
+    assert page.warnings == ["Failed trials count as 0 % (baseline: 1 trial)."]
+    table = curve_table(tuned)
+    assert table.loc[7, "resnet, expected, %"] == "65.0"
+    assert table.loc[7, "baseline, 95 % interval"].startswith("from ")
+    (section,) = page.sections
+    assert section.parts[0].loc[3].tolist() == ["0.02", "failed", "10.0"]
+    assert tuned[0].best == 6
+    assert "| 7 " in render_markdown(page).replace("|        7 ", "| 7 ")

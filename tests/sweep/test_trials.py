@@ -1,0 +1,71 @@
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.core.errors import UserError
+from pipeline.sweep.trials import Range, Tuning, draw_trials, load_tuning, overrides_of
+
+SPACES = {
+    "learning_rate": {"low": 0.01, "high": 1.0, "log": True},
+    "epochs": {"low": 2, "high": 9},
+    "cooldown": {"low": 0.5, "high": 1.0},
+    "optimizer": ["sgd", "muon"],
+}
+
+
+def tuning(trials=64, **spaces):
+    return Tuning(trials=trials, seeds=[7, 8], spaces=spaces or SPACES)
+
+
+def test_a_range_is_linear_or_logarithmic_and_whole_if_its_ends_are():
+    ends = 0.0, 0.5, 1.0
+    assert [Range(low=0.01, high=1.0, log=True).at(s) for s in ends] == [0.01, 0.1, 1.0]
+    assert [Range(low=0.5, high=1.0).at(s) for s in ends] == [0.5, 0.75, 1.0]
+    assert [Range(low=2, high=9).at(s) for s in (0.0, 0.4, 1.0)] == [2, 5, 9]
+
+
+def test_the_trials_fill_the_spaces_evenly_and_are_always_the_same():
+    trials = draw_trials(tuning())
+    assert trials == draw_trials(tuning())
+    assert len({tuple(trial.values()) for trial in trials}) == 64
+    rates = sorted(trial["learning_rate"] for trial in trials)
+    assert rates[0] >= 0.01 and rates[-1] <= 1.0
+    assert sum(rate < 0.1 for rate in rates) == pytest.approx(32, abs=2)
+    assert sum(trial["optimizer"] == "sgd" for trial in trials) == pytest.approx(32, abs=2)
+    assert {trial["epochs"] for trial in trials} == set(range(2, 10))
+
+
+def test_more_trials_continue_the_same_sequence():
+    assert draw_trials(tuning(8)) == draw_trials(tuning(64))[:8]
+
+
+def test_a_trial_trains_one_network_and_leaves_the_test_images_alone():
+    trial = {
+        "learning_rate": 0.05,
+        "optimizer": "sgd",
+        "hidden_units": [64, 32],
+        "batch_norm": True,
+    }
+    assert overrides_of(trial, "model", "nodrop", [7, 8]) == (
+        "train.networks=[model]", "train.variants=[nodrop]", "train.seeds=[7,8]",
+        "evaluate.test=false", "++model.learning_rate=0.05", "++model.optimizer=sgd",
+        "++model.hidden_units=[64,32]", "++model.batch_norm=true",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trials": 1}, "trials = 1: Input should be greater than or equal to 2"),
+        ({"spaces": {}}, "spaces = {}"),
+        ({"spaces": {"warmup": {"low": 0.5, "high": 0.1}}}, "low must be below high"),
+        ({"spaces": {"warmup": {"low": 0, "high": 1, "log": True}}}, "above 0 with log: true"),
+        ({"spaces": {"warmup": []}}, "spaces.warmup"),
+        ({"trails": 3}, "trails = 3"),
+    ],
+)
+def test_wrong_spaces_are_named(tmp_path, changes, message):
+    file = tmp_path / "tune.yaml"
+    YAML().dump({"trials": 4, "seeds": [0], "spaces": SPACES, **changes}, file)
+    with pytest.raises(UserError, match=r"tune\.yaml: ") as refused:
+        load_tuning(file)
+    assert message in str(refused.value)
