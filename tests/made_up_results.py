@@ -113,7 +113,7 @@ def write_report(folder: Path) -> None:
     """Write what `publish` reads of a report."""
     write_json(folder / "reports/comparison.json", {"headline": "the resnet is ahead"})
     (folder / "reports/figures").mkdir(exist_ok=True)
-    for name in ("report.html", "figures/seeds.png"):
+    for name in ("report.html", "figures/seeds.svg"):
         (folder / "reports" / name).write_text(name)
 
 

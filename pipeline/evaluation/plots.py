@@ -7,9 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.records import SPLIT_NAMES
 from pipeline.core.words import describe_blocks
@@ -29,82 +27,6 @@ def colours() -> dict[str, tuple[float, float, float]]:
 def colour_of(network: str) -> Any:
     """Return a network's colour; grey if this project does not have the network (any longer)."""
     return colours().get(network, "grey")
-
-
-def plot_history(history: pd.DataFrame, watched: str | None) -> Figure:
-    """Plot accuracy and loss against epochs, compute and time, for all networks and seeds.
-
-    Args:
-        history: a row per epoch, as in Results.history, for any number of trainings.
-        watched: "val" or "test", the split of `watched_loss` and `watched_accuracy`; None if there
-            are only training scores.
-    """
-    kinds = {"train": "training, augmented"}
-    if watched:
-        kinds = {"watched": SPLIT_NAMES[watched], "clean_train": "training, clean", **kinds}
-    history = history.assign(minutes=history["elapsed"] / 60)
-    figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained", sharey="row")
-    for row, what in zip(axes, ("accuracy", "loss"), strict=True):
-        curves = history.melt(
-            id_vars=["network", "seed", "epoch", "pflop", "minutes"],
-            value_vars=[f"{kind}_{what}" for kind in kinds],
-            var_name="images",
-            value_name=what,
-        )
-        curves["images"] = curves["images"].map({f"{k}_{what}": v for k, v in kinds.items()})
-        _plot_curves(curves, what, row, list(kinds.values()))
-    axes[1, 0].set(ylabel="cross entropy, nats")
-    _cut_peaks(axes[1, 0], history)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, 0].get_legend().remove()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
-    return figure
-
-
-def _cut_peaks(axis: Axes, history: pd.DataFrame) -> None:
-    """Limit a loss axis if peaks on other images would flatten the training curves."""
-    losses, training = history.filter(regex="_loss$").to_numpy(), history["train_loss"].max()
-    if np.nanmax(losses) > 4 * training:
-        axis.set(ylim=(0, 2 * training), title="higher peaks are cut")
-
-
-def _plot_curves(curves: pd.DataFrame, what: str, axes: np.ndarray, kinds: list[str]) -> None:
-    """Plot accuracy or loss against epochs (mean and range), compute and time (line per seed)."""
-    options = {
-        "y": what,
-        "hue": "network",
-        "style": "images",
-        "style_order": kinds,
-        "palette": colours(),
-    }
-    sns.lineplot(
-        curves, x="epoch", errorbar=("pi", 100), ax=axes[0], legend=what == "accuracy", **options
-    )
-    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    # Each seed has its own times, so there is no common x value at which to average.
-    each = {"units": "seed", "estimator": None, "legend": False}
-    for axis, x in zip(axes[1:], ("pflop", "minutes"), strict=True):
-        sns.lineplot(curves, x=x, ax=axis, **each, **options)
-    axes[1].set(xlabel="training compute, PFLOP")
-    axes[1].xaxis.set_major_locator(MaxNLocator(4))
-    axes[2].set(xlabel="minutes of training")
-    for axis in axes:
-        axis.set(ylim=(0, None))
-
-
-def plot_schedules(history: pd.DataFrame) -> Figure:
-    """Plot learning rate and DropBlock's keep probability against epochs."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
-    labels = {"learning_rate": "learning rate", "keep_prob": "keep probability of DropBlock"}
-    for axis, (column, label) in zip(axes, labels.items(), strict=True):
-        sns.lineplot(
-            history, x="epoch", y=column, hue="network", palette=colours(), ax=axis, errorbar=None,
-            legend=column == "learning_rate",
-        )  # fmt: skip
-        axis.set(ylabel=label)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set(ylim=(0, None))
-    return figure
 
 
 def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:

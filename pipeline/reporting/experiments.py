@@ -6,12 +6,12 @@ from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, t_interval
 from pipeline.reporting.contrasts import OFF, Contrast, Contrasts, Setting, differing
 from pipeline.reporting.formats import (
-    PFLOP,
     Rows,
     between,
     by_size,
     counted,
     counted_seeds,
+    flop,
     format_p,
     listed,
 )
@@ -29,8 +29,8 @@ SETTINGS_NOTE = (
     "Trainings that differ only in the seed share a row, even if they belong to different "
     "experiments; the columns are the params that differ between rows. Accuracies are means over "
     "the seeds with Student's t intervals (95 %). *Overlapping intervals do not mean that two "
-    "settings are equal*: compare their differences, paired over the seeds, instead. PFLOP, "
-    "parameters and minutes are of one training; on a busy machine, compare PFLOP."
+    "settings are equal*: compare their differences, paired over the seeds, instead. Compute, "
+    "parameters and minutes are of one training; on a busy machine, compare compute."
 )
 CONTRAST_NOTE = (
     "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
@@ -53,9 +53,9 @@ UNLIKE_NOTE = (
 )
 
 COST: Rows = {
-    "PFLOP": PFLOP,
-    "parameters": ("parameters", "{:,.0f}", 1),
-    "minutes": ("training_seconds", "{:,.1f}", 1 / 60),
+    "compute": ("pflop", flop, 1e15),
+    "parameters": ("parameters", "{:,.0f}".format, 1),
+    "minutes": ("training_seconds", "{:,.1f}".format, 1 / 60),
 }
 
 
@@ -205,8 +205,8 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
 
 def _cost(setting: Setting) -> dict[str, str]:
     return {
-        label: form.format(setting.cost[key] * factor)
-        for label, (key, form, factor) in COST.items()
+        label: write(setting.cost[key] * factor)
+        for label, (key, write, factor) in COST.items()
         if key in setting.cost
     }
 

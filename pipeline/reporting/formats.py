@@ -1,9 +1,10 @@
 """Format numbers for the report: means with spread, intervals, p-values, lists of seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import EngFormatter
 
 from pipeline.reporting.comparison import Interval, interval
 from pipeline.reporting.results import Results
@@ -11,14 +12,25 @@ from pipeline.reporting.results import Results
 UNEVEN = 0.1  # the speed's standard deviation divided by its mean; above it, minutes mislead
 
 
-def mean_and_spread(values: pd.Series, form: str) -> str:
+Form = Callable[[float], str]  # how to write a number
+
+
+def flop(operations: float) -> str:
+    """Format floating-point operations with the SI prefix of their size and three digits.
+
+    >>> flop(2.06e10), flop(999.9e12)
+    ('20.6 GFLOP', '1 PFLOP')
+    """
+    return EngFormatter("FLOP")(float(f"{operations:.3g}"))
+
+
+def mean_and_spread(values: pd.Series, write: Form) -> str:
     """Format a mean, with the standard deviation if the values differ."""
-    mean = form.format(values.mean())
-    return mean if values.nunique() <= 1 else f"{mean} ± {form.format(values.std())}"
+    mean = write(values.mean())
+    return mean if values.nunique() <= 1 else f"{mean} ± {write(values.std())}"
 
 
-Rows = dict[str, tuple[str, str, float]]  # label: column of the metrics, form, factor
-PFLOP = ("pflop", "{:.4f}", 1.0)  # the row of a training's compute
+Rows = dict[str, tuple[str, Form, float]]  # label: column of the metrics, form, factor
 
 
 def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:

@@ -1,14 +1,10 @@
 """Write the report as Markdown and as one HTML page with embedded figures."""
 
-import html
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pandas as pd
 from markdown_it import MarkdownIt
 
@@ -29,11 +25,9 @@ from pipeline.reporting.sections import (
     protocol,
     summary,
 )
+from pipeline.reporting.svg import embed
 
 TEMPLATES = Path(__file__).parent / "templates"
-FILE_DPI = 110
-SCREEN_DPI = 96  # a CSS pixel is 1/96 inch
-NARROWEST = 0.62  # of a figure's width; below it, it scrolls, as smaller text would be unreadable
 SECTIONS = (
     difference,
     planning,
@@ -60,7 +54,7 @@ class Page:
         headline: the answer in a sentence.
         verdicts: what may be claimed, and in what else the networks differ.
         warnings: what makes the results incomplete, not comparable or useless.
-        overview: one table and two figures.
+        overview: one figure and one table.
         sections: everything else.
     """
 
@@ -99,10 +93,7 @@ def write_page(page: Page, folder: Path) -> None:
     (folder / "report.md").write_text(render_markdown(page))
     (folder / "report.html").write_text(render_html(page))
     for drawing in page.drawings:
-        # Without the software version, the same figure gives the same bytes.
-        file, metadata = figures / f"{drawing.name}.png", {"Software": None}
-        drawing.figure.savefig(file, dpi=FILE_DPI, metadata=metadata)
-        plt.close(drawing.figure)
+        (figures / f"{drawing.name}.svg").write_text(drawing.svg)
 
 
 def render_markdown(page: Page) -> str:
@@ -134,45 +125,17 @@ def anchor(title: str) -> str:
 
 
 def as_html(part: Part) -> str:
-    """Render a part of a section in HTML: a figure as SVG, everything else through Markdown."""
+    """Render a part of a section in HTML: a figure inline, everything else through Markdown."""
     if isinstance(part, Drawing):
-        return as_svg(part)
+        return embed(part)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(part))
     return re.sub(r"<table>.*?</table>", r'<div class="table">\g<0></div>', body, flags=re.DOTALL)
-
-
-def as_svg(drawing: Drawing) -> str:
-    """Render a figure as inline SVG: sharp at any size, in the page's text colour.
-
-    Black and dark grey become the page's text colour and the background is transparent, so that
-    the figure also suits a dark page; unless the figure needs its white background.
-    """
-    file = io.StringIO()
-    # Keep text as text; a fixed salt gives the parts of the same figure the same ids.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": drawing.name}):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        transparent = not drawing.on_white
-        drawing.figure.savefig(file, format="svg", transparent=transparent, metadata=nothing)
-    drawing.figure.set_layout_engine("none")  # keep the layout for the next format
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    if transparent:
-        svg = re.sub(r"#(000000|262626|333333)\b", "currentColor", svg)
-        svg = re.sub(r"fill: #ffffff\b", "fill: var(--ground)", svg)  # of legends
-        svg = re.sub(r"#cccccc\b", "var(--grid)", svg)
-    width = round(drawing.figure.get_figwidth() * SCREEN_DPI)
-    narrowest = round(width * NARROWEST)
-    size = f'style="max-width: {width}px; min-width: {narrowest}px"'
-    label = f'role="img" aria-label="{html.escape(drawing.alt)}"'
-    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf"<svg \1 {size} {label}>", svg, count=1)
-    kind = ' class="white"' if drawing.on_white else ""
-    return f"<figure{kind}>{svg}</figure>"
 
 
 def as_markdown(part: Part) -> str:
     """Render a part of a section in Markdown."""
     if isinstance(part, Drawing):
-        return f"![{part.alt}](figures/{part.name}.png)"
+        return f"![{part.alt}](figures/{part.name}.svg)"
     if isinstance(part, pd.DataFrame):
         return markdown_table(part)
     return part

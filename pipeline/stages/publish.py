@@ -24,7 +24,7 @@ from pipeline.core.records import Prepared
 from pipeline.evaluation import outputs, plots
 from pipeline.evaluation.scores import calibration_table, superclass_confusion
 from pipeline.settings.params import Params
-from pipeline.settings.trainings import Training, label_history, load_facts, load_history
+from pipeline.settings.trainings import Training, load_facts, load_history
 from pipeline.tracking import descriptions
 from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.registry import Registry
@@ -87,7 +87,7 @@ def publish_training(params: Params, training: Training) -> Published:
         run.log_history(history.to_dict("records"))
         run.log_files([training.history_file])
         log_scores(published, params, prepared)
-        for file, figure in draw_figures(published, prepared, history).items():
+        for file, figure in draw_figures(published, prepared).items():
             run.log_figure(figure, f"figures/{file}")
         model = run.find_model() or log_model(published, prepared)
         source = prepared.metadata["params"]["source"]
@@ -121,20 +121,18 @@ def log_scores(published: Published, params: Params, prepared: Prepared) -> None
         run.log_dataset(source, "test", prepared.digest, prepared["test"])
 
 
-def draw_figures(
-    published: Published, prepared: Prepared, history: pd.DataFrame
-) -> dict[str, Figure]:
-    """Draw this training's curves, and its confusion and calibration on the scored images."""
+def draw_figures(published: Published, prepared: Prepared) -> dict[str, Figure]:
+    """Draw a training's confusion and calibration on the scored images, and DropBlock's masks.
+
+    MLflow itself draws the curves.
+    """
     training, metrics = published.training, published.metrics
     name, scored = training.display_name, metrics["scored"]
     log_probabilities, images = outputs.load_predictions(training)
-    curves = label_history(history, training, metrics["watched"])
     predicted = log_probabilities.argmax(axis=1)
     confusion = superclass_confusion(predicted, images.labels, prepared.metadata)
     calibration = {name: calibration_table(log_probabilities, images.labels)}
     drawn = {
-        "learning_curves.png": plots.plot_history(curves, metrics["watched"]),
-        "schedules.png": plots.plot_schedules(curves),
         "confusion.png": plots.plot_confusion({metrics["name"]: confusion}),
         "calibration.png": plots.plot_calibration(calibration, scored),
     }

@@ -100,7 +100,7 @@ def test_all_is_written_into_a_folder_of_its_own_and_follows_from_the_prediction
     assert said.endswith("reports/experiments/report.html\n")
     left = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
     assert left == {"report.md", "report.html", "comparison.json", "predictions.npz",
-                    "figures/experiments.png", "figures/contrasts.png"}  # fmt: skip
+                    "figures/experiments.svg", "figures/contrasts.svg"}  # fmt: skip
     found, right = evidence(folder)
     assert said.startswith(found["headline"])
     assert found["headline"] in (folder / "report.md").read_text()

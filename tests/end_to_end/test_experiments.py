@@ -127,7 +127,7 @@ def test_compare_sets_all_experiments_side_by_side(project):
     with np.load(folder / "predictions.npz") as saved:
         names = set(saved["names"].tolist())
     assert {"workspace/resnet/dropblock/0", "temp-7/resnet/dropblock/0"} <= names
-    assert (folder / "figures/experiments.png").stat().st_size > 5_000
+    assert (folder / "figures/experiments.svg").stat().st_size > 5_000
 
 
 def test_an_identical_experiment_comes_from_the_cache_with_its_original_run(project):

@@ -33,7 +33,7 @@ def test_a_third_network_is_a_file_and_a_name_in_params(project):
     assert re.search(r"^\| +\| +baseline \| +resnet \| +pyramid \|", markdown, re.MULTILINE)
     assert "### Pyramid against baseline" in markdown
     assert "What the pyramid confuses most" in markdown
-    assert "figures/class_difference_pyramid.png" in markdown
+    assert "figures/class_difference_pyramid.svg" in markdown
     summary = json.loads((project.folder / "reports/comparison.json").read_text())
     assert set(summary["differences"]) == {"resnet", "pyramid"}
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())

@@ -1,6 +1,4 @@
 import numpy as np
-import pandas as pd
-import pytest
 
 from pipeline.evaluation import plots
 
@@ -29,15 +27,3 @@ def test_what_a_layer_drops_is_said_in_words():
     titles = [axis.get_title() for axis in plots.plot_masks({"resnet": (rows, masks)}).axes]
     assert titles[0].endswith("single units, 10.0 % dropped")
     assert titles[1].endswith("nothing dropped: block too large")
-
-
-@pytest.mark.parametrize(("peak", "top"), [(74.0, 5.0), (4.0, 4.15)])
-def test_a_high_peak_does_not_press_the_other_losses_flat(peak, top):
-    history = pd.DataFrame(
-        {"network": "resnet", "seed": 0, "epoch": [1, 2], "pflop": [0.1, 0.2], "elapsed": [1, 2],
-         "train_accuracy": 0.5, "clean_train_accuracy": 0.5, "watched_accuracy": 0.5,
-         "train_loss": [2.5, 1.0], "clean_train_loss": [2.0, 1.0], "watched_loss": [peak, 1.0]}
-    )  # fmt: skip
-    axis = plots.plot_history(history, "val").axes[3]
-    assert axis.get_ylim() == (0, pytest.approx(top, rel=0.01))
-    assert bool(axis.get_title()) == (peak > 10)

@@ -84,9 +84,7 @@ def test_another_reference_can_be_named(experiments):
     labels = {c.label for c in found.family}
     assert found.reference == "block-7"
     assert labels == {"drop_block_size 5", "drop_block_size 1"}
-    with pytest.raises(
-        UserError, match=r"block-2: there is no such experiment.*block-1, block-7"
-    ):
+    with pytest.raises(UserError, match=r"block-2: there is no such experiment.*block-1, block-7"):
         contrast(experiments, "block-2")
 
 

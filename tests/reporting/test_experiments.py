@@ -30,7 +30,7 @@ def test_a_setting_costs_what_its_first_experiment_says(varied):
     costs = {"pflop": 0.0584, "parameters": 1_000_958.0, "training_seconds": 450.0}
     varied[1].summary["cost"] = {"resnet": costs}
     table = experiments.settings_table(contrast(varied, None).settings)
-    shown = table.set_index("experiments")[["PFLOP", "parameters", "minutes"]]
+    shown = table.set_index("experiments")[["compute", "parameters", "minutes"]]
     assert shown.loc["block-1"].tolist() == ["0.0584", "1,000,958", "7.5"]
     assert shown.loc["block-11"].tolist() == ["", "", ""]
 

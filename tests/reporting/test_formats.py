@@ -15,8 +15,8 @@ from tests.made_up_results import write_results
 
 
 def test_spread_is_shown_over_several_seeds_only():
-    assert mean_and_spread(pd.Series([1.0]), "{:.1f}") == "1.0"
-    assert mean_and_spread(pd.Series([1.0, 3.0]), "{:.1f}") == "2.0 ± 1.4"
+    assert mean_and_spread(pd.Series([1.0]), "{:.1f}".format) == "1.0"
+    assert mean_and_spread(pd.Series([1.0, 3.0]), "{:.1f}".format) == "2.0 ± 1.4"
 
 
 def test_names_are_listed_with_a_joint():

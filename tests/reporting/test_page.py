@@ -7,7 +7,6 @@ import pytest
 from pipeline.reporting.page import (
     Page,
     as_markdown,
-    as_svg,
     markdown_table,
     render_html,
     render_markdown,
@@ -35,7 +34,7 @@ def test_names_cannot_end_a_cell_or_become_html():
 
 def test_a_figure_is_linked_with_what_it_shows():
     drawing = Drawing("seeds", None, "Accuracy of each seed")
-    assert as_markdown(drawing) == "![Accuracy of each seed](figures/seeds.png)"
+    assert as_markdown(drawing) == "![Accuracy of each seed](figures/seeds.svg)"
     assert as_markdown("A paragraph.") == "A paragraph."
 
 
@@ -92,15 +91,3 @@ def test_each_line_of_the_contents_opens_its_section(drawn):
     assert f'id="{link}"' in inside  # inside of what is closed: a link to it opens it
     assert f"](#{link})" in render_markdown(page_of(drawn))
     assert "## Is it real?" in render_markdown(page_of(drawn))
-
-
-def test_a_figure_takes_the_pages_ink_and_can_be_scrolled_on_a_phone(drawn):
-    svg = as_svg(Drawing("a", drawn, "A"))
-    assert "currentColor" in svg and "#262626" not in svg and "#000000" not in svg
-    assert "max-width: 480px; min-width: 298px" in svg
-    white = as_svg(Drawing("a", drawn, "A", on_white=True))
-    assert white.startswith('<figure class="white">') and "currentColor" not in white
-
-
-def test_the_same_figure_gives_the_same_svg(drawn):
-    assert as_svg(Drawing("a", drawn, "A")) == as_svg(Drawing("a", drawn, "A"))

@@ -1,55 +1,73 @@
 """How fast the networks learn: curves, schedules, and the time to reach each accuracy."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.records import SPLIT_NAMES
-from pipeline.evaluation.plots import plot_history, plot_schedules
+from pipeline.evaluation.plots import colours
+from pipeline.reporting.curves import COMPUTE, EPOCH, draw_curves
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
+from pipeline.reporting.sections.overview import compares_seeds
 
-ABOUT = "Accuracy and loss during training, against epochs, compute and time."
+ABOUT = "Accuracy and loss during training, against epochs and compute."
+
+CURVES = (("accuracy", EPOCH), ("loss", EPOCH), ("accuracy", COMPUTE))
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.95]  # accuracies
-LEVELS_NOTE = "The seconds include the start of each training, when TensorFlow traces its graph."
+LEVELS_NOTE = (
+    "The seconds include scoring the {watched} set after each epoch, and the start of each "
+    "training, when TensorFlow traces its graph."
+)
 
 
 def make(findings: Findings) -> Section:
     """Show the learning curves."""
     results = findings.results
-    parts: list[Part] = [
-        Drawing(
-            "learning_curves",
-            plot_history(results.history, results.watched),
-            "Accuracy and loss against epochs, compute and minutes",
-        ),
-        describe_curves(results.watched),
-        *_levels(results, LEVELS),
-        Drawing(
-            "schedules",
-            plot_schedules(results.history),
-            "Learning rate and keep probability against epochs",
-        ),
-    ]
+    shown = CURVES if compares_seeds(findings) else CURVES[1:]  # the page starts with the first
+    drawings = [drawing for curve in shown for drawing in draw_curves(results, *curve)]
+    parts: list[Part] = [*drawings, *([describe_curves(results.watched)] if drawings else [])]
+    parts += _levels(results, LEVELS)
+    if drawings:
+        alt = "Learning rate and keep probability against epochs"
+        parts.append(Drawing("schedules", plot_schedules(results.history), alt))
     return Section("How fast they learn", ABOUT, parts, {"learning_curves": mean_curves(results)})
 
 
 def describe_curves(watched: str | None) -> str:
     """Say what the curves show."""
     note = (
-        "*Training, augmented* is the running mean over the epoch. Plots against epochs show "
-        "the mean and range over the seeds, plots against compute and minutes each seed. In epochs "
-        "with small images, the scores are for images of that size."
+        "Lines are means over the seeds, bands the range from the lowest seed to the highest. In "
+        "epochs with small images, the scores are for images of that size."
     )
     if watched is None:
-        return f"{note} No other images were scored before the end. The time is that of training."
+        return (
+            f"{note} *Training, augmented* is the running mean over the epoch; no other images "
+            "were scored before the end."
+        )
     return (
-        f"*Training, clean* is a sample of the training images, as large as the "
-        f"{SPLIT_NAMES[watched]} set, without augmentation and dropout. {note} The time is that of "
-        f"training and of scoring the {SPLIT_NAMES[watched]} set."
+        f"{note} *Training, clean* is a sample of the training images, as large as the "
+        f"{SPLIT_NAMES[watched]} set, without augmentation and dropout."
     )
+
+
+def plot_schedules(history: pd.DataFrame) -> Figure:
+    """Plot learning rate and DropBlock's keep probability against epochs, of each first seed."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 3), layout="constrained")
+    labels = {"learning_rate": "learning rate", "keep_prob": "keep probability of DropBlock"}
+    for axis, (column, label) in zip(axes, labels.items(), strict=True):
+        for name, rows in history.drop_duplicates(["network", "epoch"]).groupby("network"):
+            axis.plot(rows["epoch"], rows[column], color=colours()[str(name)], label=name)
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].set(ylim=(0, None))
+    axes[0].legend(fontsize="small")
+    return figure
 
 
 def _levels(results: Results, levels: list[float]) -> list[Part]:
@@ -58,11 +76,12 @@ def _levels(results: Results, levels: list[float]) -> list[Part]:
     table = levels_table(results, levels)
     if table.empty:
         return ["No training reached an accuracy of 10 %."]
+    watched = SPLIT_NAMES[results.watched]
     return [
-        f"Epochs and seconds until the {SPLIT_NAMES[results.watched]} accuracy first reached each "
-        "level, as means over the seeds that reached it with their range:",
+        f"Epochs and seconds until the {watched} accuracy first reached each level, as means over "
+        "the seeds that reached it with their range:",
         table,
-        f"{LEVELS_NOTE} {describe_tracing(results)}".strip(),
+        f"{LEVELS_NOTE.format(watched=watched)} {describe_tracing(results)}".strip(),
     ]
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import PFLOP, Rows, describe_seeds, side_by_side
+from pipeline.reporting.formats import Rows, describe_seeds, flop, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -12,18 +12,18 @@ ABOUT = "All scores, sizes and times."
 
 SPLITS = ("train", "val", "test")
 SCORES = {
-    "accuracy": ("accuracy, %", "{:.1f}", 100),
-    "loss": ("loss", "{:.3f}", 1),
-    "top_k_accuracy": ("top-{top_k} accuracy, %", "{:.1f}", 100),
-    "superclass_accuracy": ("superclass accuracy, %", "{:.1f}", 100),
-    "flip_accuracy": ("accuracy with mirror images, %", "{:.1f}", 100),
-    "calibration_error": ("calibration error, points", "{:.1f}", 100),
+    "accuracy": ("accuracy, %", "{:.1f}".format, 100),
+    "loss": ("loss", "{:.3f}".format, 1),
+    "top_k_accuracy": ("top-{top_k} accuracy, %", "{:.1f}".format, 100),
+    "superclass_accuracy": ("superclass accuracy, %", "{:.1f}".format, 100),
+    "flip_accuracy": ("accuracy with mirror images, %", "{:.1f}".format, 100),
+    "calibration_error": ("calibration error, points", "{:.1f}".format, 100),
 }
 NOTE = (
     "Accuracy is in percent, loss is the mean cross entropy in nats. Both are of the kept weights, "
     "without augmentation and dropout. *Last weights* are those after the last epoch. Only "
     "trainable parameters are counted. A multiply-add counts as two operations; training costs "
-    "three forward passes per image seen (1 PFLOP = 10^15 operations)."
+    "three forward passes per image seen (1 GFLOP = 10^9 operations)."
 )
 # Notes on scores that not every run has.
 SCORE_NOTES = {
@@ -68,23 +68,23 @@ def scores_of(results: Results) -> list[str]:
 def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFrame:
     """Return the table of scores, one column per network: means and deviations over seeds."""
     rows: Rows = {
-        "parameters": ("parameters", "{:,.0f}", 1),
-        "MFLOP per image": ("flops", "{:,.1f}", 1e-6),
-        "training compute, PFLOP": PFLOP,
-        "epochs run": ("epochs", "{:.0f}", 1),
-        "best epoch": ("best_epoch", "{:.0f}", 1),
+        "parameters": ("parameters", "{:,.0f}".format, 1),
+        "compute per image": ("flops", flop, 1),
+        "training compute": ("pflop", flop, 1e15),
+        "epochs run": ("epochs", "{:.0f}".format, 1),
+        "best epoch": ("best_epoch", "{:.0f}".format, 1),
     }
     for split in SPLITS:
         for key in scores:
             label, form, scale = SCORES[key]
             name = f"{split} {label.format(top_k=top_k)}"
             rows[name] = (f"best_{split}_{key}", form, scale)
-    rows["test accuracy of the last weights, %"] = ("last_test_accuracy", "{:.1f}", 100)
-    rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}", 1)
-    rows["training time, minutes"] = ("training_seconds", "{:.1f}", 1 / 60)
-    rows["seconds per epoch"] = ("seconds_per_epoch", "{:.1f}", 1)
-    rows["training images per second"] = ("images_per_second", "{:,.0f}", 1)
-    rows["peak memory, MB"] = ("peak_memory_mb", "{:,.0f}", 1)
+    rows["test accuracy of the last weights, %"] = ("last_test_accuracy", "{:.1f}".format, 100)
+    rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}".format, 1)
+    rows["training time, minutes"] = ("training_seconds", "{:.1f}".format, 1 / 60)
+    rows["seconds per epoch"] = ("seconds_per_epoch", "{:.1f}".format, 1)
+    rows["training images per second"] = ("images_per_second", "{:,.0f}".format, 1)
+    rows["peak memory, MB"] = ("peak_memory_mb", "{:,.0f}".format, 1)
     return side_by_side(results, rows)
 
 

@@ -12,7 +12,7 @@ def test_the_summary_has_means_and_deviations_over_seeds(loaded):
     assert table.loc["parameters", "baseline"] == "1,000"
     assert {"train loss", "val top-5 accuracy, %",
             "test calibration error, points", "peak memory, MB", "training time, minutes",
-            "MFLOP per image", "epochs run", "best epoch"} <= set(table.index)  # fmt: skip
+            "compute per image", "epochs run", "best epoch"} <= set(table.index)  # fmt: skip
 
 
 def test_superclasses_are_scored_where_they_are_not_the_classes_themselves(loaded):
