@@ -61,10 +61,8 @@ class Section:
         title: its heading.
         about: what it shows, in one sentence.
         parts: its paragraphs, tables and figures, in order.
-        data: the tables behind `dvc plots show`, by file name without extension.
     """
 
     title: str
     about: str
     parts: list[Part]
-    data: dict[str, pd.DataFrame] = field(default_factory=dict)

@@ -1,12 +1,9 @@
 """Stage `report`: compare the networks in reports/report.md and reports/report.html."""
 
-from pathlib import Path
-
 from pipeline.core.files import COMPARISON, METRICS, PREDICTIONS, REPORTS, write_json
 from pipeline.reporting.audit import answers_of, save_answers
 from pipeline.reporting.findings import Findings, find, summarise
 from pipeline.reporting.page import make_page, write_page
-from pipeline.reporting.section import Section
 from pipeline.settings.params import Params
 
 
@@ -21,7 +18,6 @@ def report(params: Params) -> str:
     write_json(COMPARISON, {"headline": page.headline, **summarise(findings)})
     save_answers(PREDICTIONS, answers_of(findings.everything))
     write_json(METRICS, collect_metrics(findings))
-    write_plot_data(page.sections, REPORTS / "plots")
     write_page(page, REPORTS)
     return page.headline
 
@@ -41,11 +37,3 @@ def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
             "high": round(found.high, 6),
         }
     return metrics
-
-
-def write_plot_data(sections: list[Section], folder: Path) -> None:
-    """Write the tables behind `dvc plots show`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for section in sections:
-        for name, table in section.data.items():
-            table.to_csv(folder / f"{name}.csv", index=False)

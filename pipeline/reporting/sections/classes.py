@@ -44,7 +44,7 @@ def make(findings: Findings) -> Section:
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
     change = CHANGE_NOTE.format(one=points_of_one_image(results)) if len(results.names) == 2 else ""
     parts.append(NOTE + change)
-    return Section("Where they differ", ABOUT, parts, {"confusion": as_rows(matrices)})
+    return Section("Where they differ", ABOUT, parts)
 
 
 def _class_by_class(results: Results, name: str) -> list[Part]:
@@ -98,14 +98,6 @@ def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarr
     predictions = results.predictions_of(name)
     predicted = np.concatenate([values.argmax(axis=1) for values in predictions.values()])
     return predicted, np.tile(results.test.labels, len(predictions))
-
-
-def as_rows(matrices: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return network, actual, predicted and percent: one row per cell."""
-    rows = [
-        m.stack().rename("percent").reset_index().assign(network=n) for n, m in matrices.items()
-    ]
-    return pd.concat(rows, ignore_index=True)
 
 
 def confusions(results: Results, name: str, most: int) -> pd.DataFrame:

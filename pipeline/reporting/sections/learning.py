@@ -36,7 +36,7 @@ def make(findings: Findings) -> Section:
     if drawings:
         alt = "Learning rate and keep probability against epochs"
         parts.append(Drawing("schedules", plot_schedules(results.history), alt))
-    return Section("How fast they learn", ABOUT, parts, {"learning_curves": mean_curves(results)})
+    return Section("How fast they learn", ABOUT, parts)
 
 
 def describe_curves(watched: str | None) -> str:
@@ -96,17 +96,6 @@ def describe_tracing(results: Results) -> str:
     if not said:
         return ""
     return f"The first epoch took {listed(said)} longer than the median epoch of its image size."
-
-
-def mean_curves(results: Results) -> pd.DataFrame:
-    """Return network, epoch, and the watched split's accuracy and loss as means over seeds.
-
-    If no split was watched, those of the augmented training images.
-    """
-    kind = "watched" if results.watched else "train"
-    columns = {f"{kind}_accuracy": "accuracy", f"{kind}_loss": "loss"}
-    means = results.history.groupby(["network", "epoch"], sort=False)[list(columns)].mean()
-    return means.rename(columns=columns).reset_index()
 
 
 def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:
