@@ -31,7 +31,7 @@ def test_a_setting_costs_what_its_first_experiment_says(varied):
     varied[1].summary["cost"] = {"resnet": costs}
     table = experiments.settings_table(contrast(varied, None).settings)
     shown = table.set_index("experiments")[["compute", "parameters", "minutes"]]
-    assert shown.loc["block-1"].tolist() == ["0.0584", "1,000,958", "7.5"]
+    assert shown.loc["block-1"].tolist() == ["58.4 TFLOP", "1,000,958", "7.5"]
     assert shown.loc["block-11"].tolist() == ["", "", ""]
 
 
