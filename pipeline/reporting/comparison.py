@@ -140,6 +140,22 @@ def t_interval(values: np.ndarray) -> Interval:
     return _around(float(values.mean()), variance, len(values) - 1)
 
 
+def pooled_half(values: np.ndarray) -> float:
+    """Return half the width of a 95 % interval of a difference between two arms' means.
+
+    The variance is what seeds and arms together leave unexplained, pooled over all arms, as in a
+    two-way analysis of variance: it assumes that all arms vary alike from seed to seed.
+
+    Args:
+        values: (seeds, arms), at least two of each.
+    """
+    seeds, arms = values.shape
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    freedom = (seeds - 1) * (arms - 1)
+    variance = float((rest**2).sum()) / freedom * 2 / seeds
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * variance**0.5
+
+
 def crossed_interval(values: np.ndarray) -> Interval:
     """Return the mean of (seeds, images) values with an interval for other seeds and images.
 

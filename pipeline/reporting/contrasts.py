@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.core.recipe import Variant, resolve
 from pipeline.core.words import NO_DROPBLOCK
-from pipeline.reporting.comparison import Interval, max_t_p_values, t_interval
+from pipeline.reporting.comparison import Interval, max_t_p_values, pooled_half, t_interval
 from pipeline.reporting.formats import by_size
 from pipeline.settings.identity import settings_of
 from pipeline.settings.trainings import Training
@@ -69,12 +69,23 @@ class Contrast:
         by_seed: the difference in accuracy for each shared seed, from -1 to 1.
         p_value: adjusted for all contrasts of the family; None for a contrast outside the family,
             which has fewer seeds.
+        pooled_half: half the width of the interval with the seed variance pooled over all settings
+            of the family; None outside the family, and for a single seed.
     """
 
     setting: Setting
     reference: Setting
     by_seed: dict[int, float]
     p_value: float | None
+    pooled_half: float | None = None
+
+    @property
+    def pooled(self) -> Interval | None:
+        """The mean with the interval of the pooled variance."""
+        if (half := self.pooled_half) is None:
+            return None
+        mean = self.difference.mean
+        return Interval(mean, mean - half, mean + half)
 
     @property
     def difference(self) -> Interval:
@@ -243,14 +254,19 @@ def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> tuple[list[int], l
     shared = [sorted(set(s.right) & set(r.right)) for s, r in pairs]
     seeds = largest_common(shared)
     family = [i for i, common in enumerate(shared) if seeds and set(seeds) <= set(common)]
-    p_values = {}
+    p_values, half = {}, None
     if family:
+        arms = {id(s): s for i in family for s in pairs[i]}.values()
+        if len(seeds) > 1:
+            half = pooled_half(np.array([[s.right[n] / s.images for s in arms] for n in seeds]))
         # Whole numbers of images, because their sums are exact.
         counts = [[s.right[seed] - r.right[seed] for s, r in (pairs[i] for i in family)]
                   for seed in seeds]  # fmt: skip
         p_values = dict(zip(family, max_t_p_values(np.array(counts)).tolist(), strict=True))
     return seeds, [
-        Contrast(s, r, _by_seed(s, r, seeds if i in p_values else shared[i]), p_values.get(i))
+        Contrast(s, r, _by_seed(s, r, seeds), p_values[i], half)
+        if i in p_values
+        else Contrast(s, r, _by_seed(s, r, shared[i]), None)
         for i, (s, r) in enumerate(pairs)
     ]
 
@@ -311,8 +327,10 @@ def describe_contrasts(found: Contrasts) -> dict[str, Any]:
 
 
 def _describe_contrast(contrast: Contrast) -> dict[str, Any]:
+    pooled = contrast.pooled
     return {
         "by_seed": {str(seed): value for seed, value in contrast.by_seed.items()},
         **{key: value for key, value in vars(contrast.difference).items() if value == value},
+        "pooled": {"low": pooled.low, "high": pooled.high} if pooled else None,
         "adjusted_p": contrast.p_value,
     }

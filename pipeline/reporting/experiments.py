@@ -35,9 +35,12 @@ SETTINGS_NOTE = (
 CONTRAST_NOTE = (
     "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
     "for each seed, and as a mean with Student's t interval (95 %, not adjusted for the number of "
-    "rows). The "
-    "adjusted p-values are Westfall-Young max-T sign flips over the shared seeds, {seeds}, for all "
-    "rows at once. `--reference NAME` chooses another reference."
+    "rows). {pooled} The adjusted p-values are Westfall-Young max-T sign flips over the shared "
+    "seeds, {seeds}, for all rows at once. `--reference NAME` chooses another reference."
+)
+POOLED_NOTE = (
+    "The *pooled interval* estimates the spread between seeds from all rows together: it is more "
+    "reliable with few seeds, but wrong if some settings vary more than others, as with collapses."
 )
 LEADS_NOTE = (
     "Test accuracy of one network minus the other's in the same experiment, paired over the seeds. "
@@ -103,7 +106,8 @@ def contrast_parts(found: Contrasts) -> list[Part]:
     """Show the contrasts with the reference."""
     if not found.family:
         return []
-    note = CONTRAST_NOTE.format(reference=found.reference, seeds=counted_seeds(found.seeds))
+    seeds = counted_seeds(found.seeds)
+    note = CONTRAST_NOTE.format(reference=found.reference, seeds=seeds, pooled=POOLED_NOTE)
     alt = f"Paired differences in test accuracy from {found.reference}, with intervals"
     drawing = Drawing("contrasts", plot_contrasts([*found.family, *found.apart]), alt)
     parts: list[Part] = [contrast_table(found.family), note, drawing]
@@ -168,6 +172,7 @@ def _in_points(contrasts: list[Contrast]) -> pd.DataFrame:
             "difference of each": ", ".join(f"{100 * d:+.1f}" for d in c.by_seed.values()),
             "mean": f"{100 * c.difference.mean:+.2f}",
             "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none (one seed)",
+            "pooled interval": between(c.pooled) if c.pooled else "none",
             "adjusted p": format_p(c.p_value) if c.p_value is not None else "none",
         }
         for c in contrasts

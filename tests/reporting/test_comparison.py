@@ -260,3 +260,26 @@ def test_flips_that_tie_count_whatever_the_order_of_the_seeds():
     for order in orders:
         found = comparison.compare(reference[order], other[order], order)
         assert found.p_value == expected
+
+
+def test_the_pooled_interval_is_that_of_least_squares_with_seeds_and_arms():
+    seeds, arms = 6, 4
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(seeds, arms)) + rng.normal(size=(seeds, 1))
+    rows = [(s, a) for s in range(seeds) for a in range(arms)]
+    design = np.zeros((len(rows), seeds + arms - 1))  # the first arm is the reference
+    for row, (s, a) in zip(design, rows, strict=True):
+        row[s] = 1
+        if a:
+            row[seeds + a - 1] = 1
+    solution, rest, *_ = np.linalg.lstsq(design, values.ravel())
+    freedom = len(rows) - design.shape[1]
+    error = (rest[0] / freedom * np.linalg.inv(design.T @ design)[seeds, seeds]) ** 0.5
+    assert solution[seeds] == pytest.approx((values[:, 1] - values[:, 0]).mean())
+    assert comparison.pooled_half(values) == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+
+
+def test_the_pooled_interval_of_two_arms_is_the_paired_one():
+    values = np.random.default_rng(1).normal(size=(5, 2))
+    paired = stats.ttest_rel(values[:, 1], values[:, 0]).confidence_interval(0.95)
+    assert comparison.pooled_half(values) == pytest.approx((paired.high - paired.low) / 2)

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from pipeline.core.errors import UserError
-from pipeline.reporting.comparison import max_t_p_values
+from pipeline.reporting.comparison import max_t_p_values, pooled_half
 from pipeline.reporting.contrasts import (
     OFF,
     contrast,
@@ -40,6 +40,19 @@ def test_all_contrasts_are_tested_at_once_and_those_with_fewer_seeds_stand_apart
     paired = stats.ttest_rel(rows[:, 1] / 1000, rows[:, 0] / 1000).confidence_interval(0.95)
     difference = found.family[0].difference
     assert (difference.low, difference.high) == pytest.approx((paired.low, paired.high))
+
+
+def test_the_pooled_interval_is_over_all_settings_of_the_family(experiments):
+    found = contrast(experiments, None)
+    right = [e.summary["accuracy"]["resnet"]["right"] for e in experiments[:3]]
+    half = pooled_half(np.array([[r[str(s)] / 1000 for r in right] for s in SEEDS]))
+    for c in found.family:
+        assert (c.pooled.low, c.pooled.high) == pytest.approx(
+            (c.difference.mean - half, c.difference.mean + half)
+        )
+    assert [c.pooled for c in found.apart] == [None]
+    written = describe_contrasts(found)["found"][0]
+    assert written["pooled"]["low"] == pytest.approx(found.family[0].pooled.low)
 
 
 def test_the_same_baseline_is_one_setting_of_all_experiments(experiments):
