@@ -19,9 +19,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
+from pipeline.core.records import Images
 from pipeline.core.sections import AugmentParams
-from pipeline.data.cifar100 import load_cifar100
 from pipeline.data.sharpen import SHARPEN_KERNEL_256, sharpen
+from pipeline.data.sources import load_dataset
 from pipeline.settings.params import load_params
 from pipeline.training.batches import make_train_dataset
 
@@ -103,7 +104,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     folder = arguments.cifar100.resolve()
-    train = load_cifar100(folder, "", folder).train
+    source = {"source": "cifar100", "path": str(folder)}
+    dataset = load_dataset(load_params().data.model_copy(update=source))
+    train = Images(dataset.images, dataset.train)
     images = train["image"]
     if not np.array_equal(sharpen(images), sharpen_with_opencv(images)):
         raise AssertionError("sharpening differs from OpenCV's filter2D")

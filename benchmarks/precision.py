@@ -41,7 +41,7 @@ def work(
     train = params.train.model_copy(update={"precision": precision})
     configure_backend(train, 0)
     recipe = section(params, network, width, batch_size)
-    model = new_model(network, recipe, train, 100)
+    model = new_model(network, recipe, train, 100, 32)
     step = keras_step(model, make_batch(batch_size))
     measure = images_per_second(step, batch_size, seconds)
     pipe.send(None)

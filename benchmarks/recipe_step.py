@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import images_per_second, keras_step, make_batch, section
-from pipeline.networks.shared.models import at_size, build_model
+from pipeline.networks.shared.models import build_model
 from pipeline.settings.params import check_params
 from pipeline.settings.presets import preset_values
 from pipeline.training.compiling import compile_model
@@ -62,7 +62,7 @@ def main() -> None:
             timed = {}
             for name, changes in CONTENDERS.items():
                 changed = recipe.model_copy(update=PLAIN | changes)
-                model = at_size(build_model("model", changed, 100), size)
+                model = build_model("model", changed, 100, size)
                 step = keras_step(
                     compile_model(model, changed, params.train), (images[:, :size, :size], labels)
                 )

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from benchmarks.measure import save
 from pipeline.core.files import OUTPUTS, PREPARED, read_json
-from pipeline.core.records import Prepared
+from pipeline.core.records import Images, Prepared
 
 BATCH, PEAK, WARMUP = 512, 0.4, 0.2
 DECAY, MOMENTUM = 5e-4, 0.9
@@ -139,9 +139,9 @@ def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> 
     return (answers == labels).float().mean().item()
 
 
-def standardised(records: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> torch.Tensor:
+def standardised(images: Images, mean: np.ndarray, spread: np.ndarray) -> torch.Tensor:
     """Return (n, 3, 32, 32) images, standardised per channel by the training images' statistics."""
-    pixels = ((records["image"] - mean) / spread).astype(np.float32)
+    pixels = ((images["image"] - mean) / spread).astype(np.float32)
     return (
         torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     )

@@ -126,7 +126,7 @@ def contenders(
     batch = make_batch(BATCH)
     configure_backend(train, 0)
     recipe = recipe.model_copy(update=AS_THE_PEERS)
-    model = new_model(network, recipe, train, 100)
+    model = new_model(network, recipe, train, 100, 32)
     if "project" in names:
         yield "project", keras_step(model, batch)
     if "keras" in names:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -195,9 +196,11 @@ def invoke(capsys):
 @pytest.fixture
 def cifar100_folder(tmp_path, monkeypatch):
     """A folder like CIFAR-100's binary archive, with random images: 500 and 200 of them."""
+    from pipeline.data.sources import cifar100
+
     counts = {"train.bin": 500, "test.bin": 200}
-    monkeypatch.setattr("pipeline.data.cifar100.TRAIN_IMAGES", counts["train.bin"])
-    monkeypatch.setattr("pipeline.data.cifar100.TEST_IMAGES", counts["test.bin"])
+    small = replace(cifar100.CIFAR100, train_images=500, test_images=200)
+    monkeypatch.setattr(cifar100, "CIFAR100", small)
     folder = tmp_path / "cifar-100-binary"
     folder.mkdir()
     rng = np.random.default_rng(0)

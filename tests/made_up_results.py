@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core.records import RECORD
+from pipeline.core.records import record_type
 
 DIGEST = "d1" * 32
 
@@ -30,13 +30,15 @@ def write_results(
     images = {"train": 90, "val": 10 if watched == "val" else 0, "test": len(labels)}
     names = [f"c{i}" for i in range(10)]
     metadata = {
-        "params": {"source": "digits", "sharpen": True, "duplicate_correlation": None, "seed": 0},
+        "params": {"source": "digits", "sharpen": True, "duplicate_correlation": None, "seed": 0,
+                   "image_size": 32, "fit": "crop"},
         "class_names": names, "superclass_names": names, "superclass_of": list(range(10)),
         "images": images, "digest": digest,
         "duplicates": {"within_training": 4, "test_of_training": 1, "within_test": 2},
     }  # fmt: skip
     write_json(folder / "data/prepared/metadata.json", metadata)
-    np.save(folder / "data/prepared/records.npy", np.zeros(sum(images.values()), RECORD))
+    np.save(folder / "data/prepared/records.npy", np.zeros(sum(images.values()), record_type(10)))
+    np.save(folder / "data/prepared/images.npy", np.zeros((0, 32, 32, 3), np.uint8))
     # Test image 0 repeats a training image, image 8 repeats image 7.
     groups = np.where(np.arange(60) == 8, 7, np.arange(60)).astype(np.int32)
     for network, variant, seed in itertools.product(networks, variants, seeds):

@@ -121,7 +121,7 @@ def damage_metrics(folder):
 
 
 def damage_prepared(folder):
-    truncate(folder / "data/prepared/records.npy", 100)
+    truncate(folder / "data/prepared/images.npy", 100)
 
 
 # One case of each kind; each package's own tests have the rest. Whether data is prepared before,
@@ -274,7 +274,7 @@ def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke,
     assert invoke("prepare")[0] == 0
     folder = workspace / "outputs/models/model-dropblock-0"
     folder.mkdir(parents=True)
-    build_model("model", tiny_params.network("model"), 10).save(folder / "best.keras")
+    build_model("model", tiny_params.network("model"), 10, 32).save(folder / "best.keras")
     for mode, name in [("CMYK", "a.jpg"), ("L", "b.png")]:
         Image.new(mode, (50, 40)).save(workspace / name)
     code, text = invoke("predict", "--model", "model-dropblock-0", "--top", 3, "a.jpg", "b.png")

@@ -93,8 +93,8 @@ def nearest(cost: Callable[[float], float], goal: float, start: float) -> float:
     return min(found, key=lambda number: abs(found[number] - goal))
 
 
-def _prepared_size(values: dict[str, Any]) -> tuple[int, int]:
-    """Return the number of training images and of classes.
+def _prepared_size(values: dict[str, Any]) -> tuple[int, int, int]:
+    """Return the number of training images and of classes, and the images' side in pixels.
 
     Raises:
         UserError: the data that params.yaml describes are not prepared.
@@ -105,7 +105,7 @@ def _prepared_size(values: dict[str, Any]) -> tuple[int, int]:
             f"{PREPARED} holds other data than section data of {PARAMS_FILE} describes; run "
             "`dvc repro prepare`"
         )
-    return metadata["images"]["train"], len(metadata["class_names"])
+    return metadata["images"]["train"], len(metadata["class_names"]), metadata["params"]["image_size"]
 
 
 def _changed(values: dict[str, Any], network: str, key: str, number: float) -> dict[str, Any]:

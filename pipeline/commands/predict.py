@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.commands.images import load_image
 from pipeline.core.files import PREPARED
 from pipeline.core.loading import load_keras
 from pipeline.core.records import load_metadata
+from pipeline.data.pictures import load_image
 from pipeline.settings.trainings import Training
 
 
@@ -19,7 +19,8 @@ def predict(files: list[Path], name: str, top: int) -> str:
     Raises:
         UserError: a picture cannot be read, or there is no such network.
     """
-    images = np.stack([load_image(file) for file in files])
+    data = load_metadata(PREPARED)["params"]
+    images = np.stack([load_image(file, data["image_size"], data["fit"]) for file in files])
     model, names = load_classifier(name)
     lines = []
     for file, row in zip(files, model.predict(images, verbose=0), strict=True):

@@ -6,9 +6,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from pipeline.core.recipe import Variant, keep_prob
-from pipeline.core.records import IMAGE_SIZE
 from pipeline.core.words import describe_dropblock
 
+SMALLEST, LARGEST = 16, 224  # side of an image in pixels
 WIDEST = 16.0  # times the tutorial's filters and hidden units
 MOST_EPOCHS = 100_000
 MOST_VARIED = 0.5  # share of the images; beyond, all seeds would have the same validation images
@@ -19,6 +19,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Width = Annotated[float, Field(gt=0, le=WIDEST)]
 Decay = Annotated[float, Field(gt=0, lt=1)]
+ImageSize = Annotated[int, Field(ge=SMALLEST, le=LARGEST)]
+Pixels = Annotated[int, Field(ge=0, lt=LARGEST // 2)]  # less than half the side of an image
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 # The split that is scored after each epoch and decides when to stop; validation also decides which
 # weights are kept.
@@ -36,7 +38,9 @@ def _without_repeats(values: list[Any]) -> list[Any]:
     return values
 
 
-def _without_password(url: str) -> str:
+def _without_password(url: str | None) -> str | None:
+    if url is None:
+        return None
     scheme, _, rest = url.partition("://")
     host = rest.partition("/")[0]
     if scheme not in ("http", "https") or not host or "@" in host:
@@ -56,9 +60,12 @@ class Section(BaseModel):
 class DataParams(Section):
     """Which images, how they are prepared and how they are split."""
 
-    source: Literal["digits", "cifar100"]
+    source: str  # the name of a file in data/sources
     path: str | None
-    url: Annotated[str, AfterValidator(_without_password)]
+    url: Annotated[str | None, AfterValidator(_without_password)]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    image_size: ImageSize = 32
+    fit: Literal["crop", "pad", "stretch"] = "crop"
     sharpen: bool
     validation_fraction: Share
     split_by_seed: bool
@@ -78,15 +85,15 @@ class AugmentParams(Section):
 
     policy: Literal["tutorial", "translate"]
     max_operations: Annotated[int, Field(ge=0, le=3)]
-    crop_pixels: Annotated[int, Field(ge=0, le=15)]
+    crop_pixels: Pixels
     resize: Literal["area", "bilinear"]
     flip_probability: Probability
     alternate_flips: bool
-    translate_pixels: Annotated[int, Field(ge=0, le=15)]
+    translate_pixels: Pixels
     dropout_fraction: Probability
     dropout_grid_min: Annotated[float, Field(gt=0, le=1)]
     dropout_grid_max: Annotated[float, Field(gt=0, le=1)]
-    dropout_min_cells: Annotated[int, Field(ge=1, le=32)]
+    dropout_min_cells: Annotated[int, Field(ge=1, le=LARGEST)]
     dropout_per_channel: Probability
 
     @model_validator(mode="after")
@@ -134,7 +141,7 @@ class Recipe(Section):
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
     small_image_share: Share
-    small_image_size: Annotated[int, Field(ge=8, le=IMAGE_SIZE)]
+    small_image_size: Annotated[int, Field(ge=8, le=LARGEST)]
     optimizer: Literal["adam", "sgd", "muon"]
     learning_rate: Rate
     muon_learning_rate: Rate

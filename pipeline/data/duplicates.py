@@ -5,6 +5,7 @@ CIFAR-100 has many: with a network's features and by eye, ciFAIR (Barz and Denzl
 one in the test set. Comparing pixels, as here, misses duplicates that were shifted or cropped.
 """
 
+import hashlib
 import math
 from collections.abc import Callable
 
@@ -15,27 +16,35 @@ from scipy.sparse.csgraph import connected_components
 
 COARSE, DETAIL = 4, 4  # cells per side of the coarse picture; pixels per side of a detail cell
 COARSE_CORRELATION = 0.95  # at least, for two images to be compared in detail
-CHUNK = 5_000  # images or pairs at a time, to bound the memory
+CHUNK = 500  # images or pairs at a time, to bound the memory
 
 
-def find_duplicate_groups(images: np.ndarray, correlation: float | None) -> np.ndarray:
+def find_duplicate_groups(
+    images: np.ndarray, correlation: float | None, rows: np.ndarray | None = None
+) -> np.ndarray:
     """Number the groups of duplicates among (n, h, w, 3) uint8 images; return (n,) int32.
+
+    Args:
+        correlation: see below.
+        rows: compare only these images; then the result is for them, in their order.
 
     Two images are duplicates if all their pixels are equal, or if both their coarse pictures
     (4x4 mean colours) correlate by at least 0.95 and their details (the pixels minus the mean
     colour of each 4x4-pixel cell) by at least `correlation`. None: only equal pixels count. Two
     images that are both duplicates of a third are in one group too.
     """
-    exact, _ = pd.factorize(np.array([image.tobytes() for image in images], object))
+    rows = np.arange(len(images)) if rows is None else rows
+    hashes = [hashlib.sha256(images[row].tobytes()).digest() for row in rows]
+    exact, _ = pd.factorize(np.array(hashes, object))
     if correlation is None:
         return exact.astype(np.int32)
-    first, second = _near_pairs(images, correlation)
+    first, second = _near_pairs(images, rows, correlation)
     # Link each image to a node for its pixel values, which equal images share.
-    nodes = len(images) + exact.max() + 1
-    rows = np.concatenate([first, np.arange(len(images))])
-    columns = np.concatenate([second, len(images) + exact])
-    links = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(nodes, nodes))
-    return connected_components(links, directed=False)[1][: len(images)].astype(np.int32)
+    nodes = len(rows) + exact.max() + 1
+    one = np.concatenate([first, np.arange(len(rows))])
+    other = np.concatenate([second, len(rows) + exact])
+    links = coo_array((np.ones(len(one), bool), (one, other)), shape=(nodes, nodes))
+    return connected_components(links, directed=False)[1][: len(rows)].astype(np.int32)
 
 
 def mark_duplicates(test: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,18 +60,20 @@ def mark_duplicates(test: np.ndarray, training: np.ndarray) -> tuple[np.ndarray,
     return np.isin(test, training), counts[test] > 1
 
 
-def _near_pairs(images: np.ndarray, correlation: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return all p pairs of near duplicates as two (p,) arrays of indices."""
+def _near_pairs(
+    images: np.ndarray, rows: np.ndarray, correlation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all p pairs of near duplicates among these rows, as two (p,) arrays of positions."""
     from sklearn.neighbors import radius_neighbors_graph
 
-    coarse = _in_chunks(_coarse_picture, images)
+    coarse = _in_chunks(lambda chunk: _coarse_picture(images[chunk]), rows)
     # The squared distance between unit vectors is two minus twice their correlation.
     radius = np.sqrt(2 - 2 * COARSE_CORRELATION)
     graph = radius_neighbors_graph(coarse, radius, mode="connectivity", n_jobs=-1).tocoo()
     once = graph.row < graph.col
     first, second = graph.row[once], graph.col[once]
     involved, numbers = np.unique([first, second], return_inverse=True)
-    details = _in_chunks(_details, images[involved])
+    details = _in_chunks(lambda chunk: _details(images[chunk]), rows[involved])
     pairs = numbers.reshape(2, -1).T
     alike = _in_chunks(lambda pair: _dot_products(details, pair), pairs) >= correlation
     return first[alike], second[alike]
@@ -76,7 +87,9 @@ def _in_chunks(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray)
 def _cell_means(images: np.ndarray, cell: int) -> np.ndarray:
     """Return the mean colour, float32, of each cell of `cell` x `cell` pixels."""
     count, height, width, channels = images.shape
-    cells = images.reshape(count, height // cell, cell, width // cell, cell, channels)
+    rows, columns = height // cell, width // cell
+    cells = images[:, : rows * cell, : columns * cell]  # without pixels that fill no cell
+    cells = cells.reshape(count, rows, cell, columns, cell, channels)
     return cells.mean(axis=(2, 4), dtype=np.float32)
 
 
@@ -91,7 +104,8 @@ def _dot_products(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 def _details(images: np.ndarray) -> np.ndarray:
     means = _cell_means(images, DETAIL).repeat(DETAIL, axis=1).repeat(DETAIL, axis=2)
-    return _unit(images - means)
+    height, width = means.shape[1:3]
+    return _unit(images[:, :height, :width] - means)
 
 
 def _unit(pictures: np.ndarray) -> np.ndarray:

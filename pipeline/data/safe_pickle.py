@@ -1,4 +1,4 @@
-"""Unpickle CIFAR-100's files without running code that a pickle may contain."""
+"""Unpickle CIFAR's files without running code that a pickle may contain."""
 
 import codecs
 import io
@@ -55,7 +55,7 @@ def load_pickle(content: bytes, where: str) -> Any:
     try:
         return _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except pickle.UnpicklingError as error:
-        raise UserError(f"{where} is refused: {error}; use CIFAR-100's official files") from None
+        raise UserError(f"{where} is refused: {error}; use the official files") from None
     except Exception as error:  # a damaged pickle can raise anything
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"{where} is not a complete pickle ({reason}); copy it again") from None

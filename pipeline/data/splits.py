@@ -1,5 +1,7 @@
 """Split off validation images: stratified, limited in number, duplicates kept on one side."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline.core.errors import UserError
@@ -9,31 +11,41 @@ from pipeline.core.records import Dataset
 def split_train_val(
     records: np.ndarray, validation_fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split records into shuffled training and stratified validation records.
+    """Split records into shuffled training and stratified validation records; see split_off."""
+    return split_off("data.validation_fraction", records, validation_fraction, seed)
+
+
+def split_off(
+    key: str, records: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split records into shuffled training records and a stratified share of the others.
 
     All images that have a duplicate among the records go to the training records.
 
+    Args:
+        key: of params.yaml, that the fraction is from.
+
     Raises:
-        UserError: the validation share is too small for one image per class, or a class has too few
-            images (without duplicates) to be split.
+        UserError: the share is too small for one image per class, or a class has too few images
+            (without duplicates) to be split.
     """
     from sklearn.model_selection import train_test_split
 
     shuffled = np.random.default_rng(seed).permutation(records)
-    if validation_fraction == 0:
+    if fraction == 0:
         return shuffled, shuffled[:0]
-    count = round(validation_fraction * len(records))
+    count = round(fraction * len(records))
     try:
-        train, val = train_test_split(
+        train, others = train_test_split(
             shuffled, test_size=count, stratify=shuffled["label"], random_state=seed
         )
     except ValueError as error:
-        fraction = "smaller" if validation_fraction > 0.5 else "larger"
+        advice = "smaller" if fraction > 0.5 else "larger"
         raise UserError(
-            f"data.validation_fraction = {validation_fraction}: {len(records)} training images "
-            f"cannot be split ({error}); use a {fraction} fraction, a larger data.limit, or 0"
+            f"{key} = {fraction}: {len(records)} training images cannot be split ({error}); use a "
+            f"{advice} fraction, a larger data.limit, or 0"
         ) from None
-    return exchange_duplicates(train, val)
+    return exchange_duplicates(key, train, others)
 
 
 def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np.ndarray:
@@ -66,38 +78,36 @@ def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np
     return folds
 
 
-def exchange_duplicates(train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Swap validation images that have a duplicate with unique training images of the same class.
+def exchange_duplicates(
+    key: str, train: np.ndarray, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Swap held-out images that have a duplicate with unique training images of the same class.
 
     Raises:
-        UserError: a class has too few unique training images.
+        UserError: a class has too few unique training images; it names the key of the fraction.
     """
-    train, val = train.copy(), val.copy()
-    sizes = np.bincount(np.concatenate([train["group"], val["group"]]))
-    for label in np.unique(val["label"]):
-        out = np.flatnonzero((val["label"] == label) & (sizes[val["group"]] > 1))
+    train, others = train.copy(), others.copy()
+    sizes = np.bincount(np.concatenate([train["group"], others["group"]]))
+    for label in np.unique(others["label"]):
+        out = np.flatnonzero((others["label"] == label) & (sizes[others["group"]] > 1))
         alone = np.flatnonzero((train["label"] == label) & (sizes[train["group"]] == 1))
         if len(alone) < len(out):
             raise UserError(
-                f"data.validation_fraction: class {label} has {len(alone)} training images without "
-                f"a duplicate, but {len(out)} are needed for validation; use a smaller fraction "
-                "or a higher data.duplicate_correlation (null: equal images only)"
+                f"{key}: class {label} has {len(alone)} training images without a duplicate, but "
+                f"{len(out)} are needed to hold out; use a smaller fraction or a higher "
+                "data.duplicate_correlation (null: equal images only)"
             )
         moved = alone[: len(out)]
-        train[moved], val[out] = val[out], train[moved]
-    return train, val
+        train[moved], others[out] = others[out], train[moved]
+    return train, others
 
 
 def limit_dataset(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
     """Keep a stratified sample of at most `limit` training and `limit` test images."""
     if limit is None:
         return dataset
-    return Dataset(
-        _sample(dataset.train, limit, seed),
-        _sample(dataset.test, limit, seed),
-        dataset.class_names,
-        dataset.superclass_names,
-    )
+    train, test = (_sample(records, limit, seed) for records in (dataset.train, dataset.test))
+    return replace(dataset, train=train, test=test)
 
 
 def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.core.records import IMAGE_SHAPE
+from pipeline.core.records import CHANNELS
 from pipeline.data.sharpen import SHARPEN_KERNEL_256
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
@@ -18,9 +18,9 @@ def export_model(network: keras.Model, sharpen: bool) -> keras.Model:
     The result uses only Keras' own layers (DropBlock does nothing at inference and is left out),
     so that it loads anywhere, in safe mode, without this project's code.
 
-    Input: (batch, 32, 32, 3) uint8 raw pixels. Output: (batch, classes) float32 probabilities.
+    Input: (batch, side, side, 3) uint8 raw pixels. Output: (batch, classes) float32 probabilities.
     """
-    inputs = layers.Input(IMAGE_SHAPE, dtype="uint8", name="image")
+    inputs = layers.Input(network.input_shape[1:], dtype="uint8", name="image")
     pixels = ops.cast(inputs, "float32")
     logits = _of_keras_layers(network)(_sharpen(pixels) if sharpen else pixels)
     probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
@@ -41,7 +41,7 @@ def _sharpen(pixels: Any) -> Any:
         name="sharpen",
     )
     result = filtered(padded)
-    filtered.set_weights([np.repeat(kernel, IMAGE_SHAPE[2], axis=2)])
+    filtered.set_weights([np.repeat(kernel, CHANNELS, axis=2)])
     return ops.clip(ops.round(result), 0.0, 255.0)
 
 

@@ -23,14 +23,14 @@ class Network:
     Attributes:
         display_name: its name in reports and in MLflow.
         params: the type of its resolved recipe; its section of params.yaml has the file's name.
-        build: makes an untrained Keras model from a recipe and the number of classes. The model
-            takes (batch, 32, 32, 3) prepared pixels 0..255 and returns (batch, classes) float32
-            logits, not probabilities.
+        build: makes an untrained Keras model from a recipe, the number of classes and the side of
+            the images. The model takes (batch, side, side, 3) prepared pixels 0..255 and returns
+            (batch, classes) float32 logits, not probabilities.
     """
 
     display_name: str
     params: type[Recipe]
-    build: Callable[[Any, int], Any]
+    build: Callable[[Any, int, int], Any]
 
 
 @cache

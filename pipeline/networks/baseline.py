@@ -6,11 +6,11 @@ from pipeline.core.sections import ConvNetParams
 from pipeline.networks import Network
 
 
-def build(params: ConvNetParams, classes: int) -> Any:
+def build(params: ConvNetParams, classes: int, image_size: int) -> Any:
     """Build conv blocks: batch norm, convolution, max-pool, batch norm, ReLU, DropBlock."""
     from pipeline.networks.shared import blocks
 
-    inputs, x = blocks.normalised_input()
+    inputs, x = blocks.normalised_input(image_size)
     for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
         x = blocks.batch_norm(x, params, f"block{i}_in_norm")
         x = blocks.convolution(x, filters, kernel, params, f"block{i}_conv")

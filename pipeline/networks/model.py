@@ -13,11 +13,11 @@ class ModelParams(ConvNetParams):
     image_relu: bool
 
 
-def build(params: ModelParams, classes: int) -> Any:
+def build(params: ModelParams, classes: int, image_size: int) -> Any:
     """Build residual blocks, each followed by DropBlock and max-pool."""
     from pipeline.networks.shared import blocks
 
-    inputs, x = blocks.normalised_input()
+    inputs, x = blocks.normalised_input(image_size)
     for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
         x = blocks.residual_block(
             x,

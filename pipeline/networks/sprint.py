@@ -30,7 +30,7 @@ class SprintParams(ConvNetParams):
     conv_keep_end: KeepProbability = 1.0
 
 
-def build(params: SprintParams, classes: int) -> Any:
+def build(params: SprintParams, classes: int, image_size: int) -> Any:
     """Build a stem, stages that halve the maps (one residual block each), and a global average."""
     from keras import layers
 
@@ -42,7 +42,7 @@ def build(params: SprintParams, classes: int) -> Any:
     def normed(x: Any, name: str) -> Any:
         return activated(blocks.batch_norm(x, params, f"{name}_norm"), name)
 
-    inputs, x = blocks.normalised_input()
+    inputs, x = blocks.normalised_input(image_size)
     x = normed(blocks.convolution(x, params.stem_filters, 3, params, "stem_conv"), "stem")
     for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
         x = blocks.convolution(x, filters, kernel, params, f"stage{i}_conv")

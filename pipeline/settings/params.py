@@ -20,6 +20,7 @@ from pipeline.core.sections import (
     TrainParams,
     rule,
 )
+from pipeline.data.sources import source_names
 from pipeline.networks import display_name, find_network, network_names
 from pipeline.settings.messages import Problem, explain
 from pipeline.settings.trainings import Training
@@ -49,6 +50,30 @@ class Params(Section):
                 )
         if len({display_name(name) for name in chosen}) < len(chosen):
             raise rule("train.networks: two networks have the same display name")
+        return self
+
+    @model_validator(mode="after")
+    def _source_is_there(self) -> "Params":
+        source, known = self.data.source, source_names()
+        if source not in known:
+            raise rule(f"data.source: {source!r} is not a source; known: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_images(self) -> "Params":
+        side, augment = self.data.image_size, self.augment
+        half = (side - 1) // 2
+        most = {
+            "augment.crop_pixels": (augment.crop_pixels, half),
+            "augment.translate_pixels": (augment.translate_pixels, half),
+            "augment.dropout_min_cells": (augment.dropout_min_cells, side),
+        }
+        for name, recipe in self.networks.items():
+            if recipe.small_image_share:
+                most[f"{name}.small_image_size"] = (recipe.small_image_size, side)
+        for key, (value, limit) in most.items():
+            if value > limit:
+                raise rule(f"{key} = {value}: at most {limit} with data.image_size: {side}")
         return self
 
     @model_validator(mode="after")

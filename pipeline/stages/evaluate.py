@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import log_softmax
 
 from pipeline.core.files import PREPARED, hash_file, work_folder
-from pipeline.core.records import SPLIT_NAMES, SPLITS, Prepared, Split
+from pipeline.core.records import SPLIT_NAMES, SPLITS, Images, Prepared, Split
 from pipeline.core.sections import EvaluateParams
 from pipeline.data.duplicates import mark_duplicates
 from pipeline.evaluation import outputs
@@ -136,20 +136,16 @@ def predict_splits(model: keras.Model, asked: Evaluation) -> Predictions:
     flipped = [split for split in asked.splits if split != "train"] if asked.settings.flip else []
     return Predictions(
         {split: _predict(model, prepared[split], size) for split in asked.splits},
-        {split: _predict(model, mirror(prepared[split]), size) for split in flipped},
+        {split: _predict(model, prepared[split], size, mirrored=True) for split in flipped},
     )
 
 
-def _predict(model: keras.Model, records: np.ndarray, batch_size: int) -> np.ndarray:
-    logits = model.predict(make_eval_dataset(records, batch_size), verbose=0)
+def _predict(
+    model: keras.Model, images: Images, batch_size: int, mirrored: bool = False
+) -> np.ndarray:
+    dataset = make_eval_dataset(images, batch_size, mirrored=mirrored)
+    logits = model.predict(dataset, verbose=0)
     return log_softmax(logits.astype(np.float64), axis=1).astype(np.float32)
-
-
-def mirror(records: np.ndarray) -> np.ndarray:
-    """Return the records with their images flipped left to right."""
-    mirrored = records.copy()
-    mirrored["image"] = records["image"][:, :, ::-1]
-    return mirrored
 
 
 def score_splits(predictions: Predictions, asked: Evaluation) -> dict[Split, outputs.Scores]:

@@ -7,9 +7,9 @@ import numpy as np
 from pipeline.core.files import PREPARED
 from pipeline.core.records import Dataset, Split, save_prepared
 from pipeline.core.sections import DataParams
-from pipeline.data.datasets import load_dataset
 from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
 from pipeline.data.sharpen import sharpen
+from pipeline.data.sources import load_dataset
 from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import DIGEST_SHOWN
@@ -40,9 +40,6 @@ def prepare_data(params: DataParams, folder: Path) -> str:
     else:
         train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
     splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test}
-    if params.sharpen:
-        for records in splits.values():
-            records["image"] = sharpen(records["image"])
     metadata = {
         # Where the data came from says nothing about its content, which the digest identifies.
         "params": params.model_dump(exclude={"path", "url"} | unused(params)),
@@ -51,7 +48,12 @@ def prepare_data(params: DataParams, folder: Path) -> str:
         "superclass_of": superclass_of(dataset),
         "duplicates": count_duplicates(splits),
     }
-    return save_prepared(folder, splits, metadata, folds)
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        pixels = dataset.images[rows]
+        return sharpen(pixels) if params.sharpen else pixels
+
+    return save_prepared(folder, splits, read, metadata, folds)
 
 
 def unused(params: DataParams) -> set[str]:
@@ -72,8 +74,8 @@ def superclass_of(dataset: Dataset) -> list[int]:
 
 def number_duplicates(dataset: Dataset, correlation: float | None) -> None:
     """Number the groups of duplicates over training and test images, in place."""
-    both = np.concatenate([dataset.train["image"], dataset.test["image"]])
-    groups = find_duplicate_groups(both, correlation)
+    rows = np.concatenate([dataset.train["row"], dataset.test["row"]])
+    groups = find_duplicate_groups(dataset.images, correlation, rows)
     dataset.train["group"], dataset.test["group"] = np.split(groups, [len(dataset.train)])
 
 

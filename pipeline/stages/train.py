@@ -129,8 +129,9 @@ def start_or_resume(setup: Setup, folder: Path) -> tuple[keras.Model, list[Histo
         path, rows = saved
         print(f"resuming after epoch {len(rows)}, from {path}", flush=True)
         return load_network(path / "last.keras", compiled=True), rows
-    train, classes = setup.params.train, len(setup.prepared.class_names)
-    return new_model(setup.training.network, setup.recipe, train, classes), []
+    train, prepared = setup.params.train, setup.prepared
+    classes, size = len(prepared.class_names), prepared.image_size
+    return new_model(setup.training.network, setup.recipe, train, classes, size), []
 
 
 def run_epochs(

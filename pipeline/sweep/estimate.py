@@ -57,17 +57,18 @@ def _count_all(points: Sequence[Point]) -> dict[str, float]:
 def _count(network: str, point: Point, params: Params) -> float:
     assert point.data is not None
     try:
-        recipe = params.network(network)
-        return estimate(network, recipe, point.data.images, point.data.classes).pflop
+        recipe, data = params.network(network), point.data
+        return estimate(network, recipe, data.images, data.classes, data.image_size).pflop
     except Exception:  # the training itself will report the error
         return 0.0
 
 
-def estimate(network: str, recipe: Recipe, images: int, classes: int) -> Cost:
+def estimate(network: str, recipe: Recipe, images: int, classes: int, side: int) -> Cost:
     """Return what all epochs of a training take.
 
     Args:
         images: the number of training images.
+        side: of the images, in pixels.
 
     Raises:
         UserError: the network cannot be built, or the images do not fill a batch.
@@ -77,8 +78,8 @@ def estimate(network: str, recipe: Recipe, images: int, classes: int) -> Cost:
     from pipeline.training.schedules import image_size
 
     check_batch_size(network, recipe, images)
-    model = build_model(network, recipe, classes)
+    model = build_model(network, recipe, classes, side)
     seen = images // recipe.batch_size * recipe.batch_size
-    sizes = Counter(image_size(recipe, epoch) for epoch in range(recipe.epochs))
+    sizes = Counter(image_size(recipe, epoch, side) for epoch in range(recipe.epochs))
     pflop = sum(training_pflop(model, epochs * seen, size) for size, epochs in sizes.items())
     return Cost(pflop, trainable_parameters(model))

@@ -62,8 +62,8 @@ class Head:
             if self.remote and not dry_run and self.remote.missing(stages):
                 self._run(clone, "the data cannot be pushed", "push", "prepare")
             found = load_metadata(clone / PREPARED)
-        images = found["images"]["train"]
-        return Data(stages, found["digest"], images, len(found["class_names"]))
+        images, size = found["images"]["train"], found["params"]["image_size"]
+        return Data(stages, found["digest"], images, len(found["class_names"]), size)
 
     def find_cached(self, point: Point, tasks: list[Task]) -> dict[str, Record]:
         """Return the results of an experiment that DVC's cache has."""

@@ -22,12 +22,14 @@ class Data(NamedTuple):
         digest: the digest of their content.
         images: the number of training images.
         classes: the number of classes.
+        image_size: the side of the images in pixels.
     """
 
     stages: Stages
     digest: str
     images: int
     classes: int
+    image_size: int
 
 
 class Task(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.core.sections import Recipe
 
 REPORT = "report/report.html"  # among a run's artifacts
-TAKES = "Input: (n, 32, 32, 3) uint8 pixels, 0..255. Output: the probability of each class."
+TAKES = "Input: (n, height, width, 3) uint8 pixels, 0..255. Output: the probability of each class."
 
 
 def report_link(experiment_id: str, run_id: str) -> str:
@@ -16,7 +16,8 @@ def report_link(experiment_id: str, run_id: str) -> str:
 def describe_data(metadata: dict[str, Any]) -> str:
     """Describe the prepared data in one line, from their metadata."""
     counts = ", ".join(f"{count:,} {split}" for split, count in metadata["images"].items() if count)
-    return f"{metadata['params']['source']}, {len(metadata['class_names'])} classes ({counts})"
+    classes, side = len(metadata["class_names"]), metadata["params"]["image_size"]
+    return f"{metadata['params']['source']}, {classes} classes, {side}x{side} pixels ({counts})"
 
 
 def describe_recipe(data: str, recipe: Recipe, parameters: int) -> str:

@@ -20,7 +20,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.core.errors import first_line, warn
-from pipeline.core.records import SPLIT_NAMES
+from pipeline.core.records import SPLIT_NAMES, Images
 from pipeline.tracking.store import REQUEST_ERRORS, find_runs
 from pipeline.tracking.views import NOTE
 
@@ -106,16 +106,16 @@ class TrackedRun:
         """Save a matplotlib figure into the run's artifacts."""
         self._client.log_figure(self.run_id, figure, name)
 
-    def log_dataset(self, source: str, split: str, digest: str, records: np.ndarray) -> None:
+    def log_dataset(self, source: str, split: str, digest: str, images: Images) -> None:
         """Record the split that this run used, identified by the data's digest.
 
         Args:
             split: train, val or test.
-            records: the split's images and labels; their number and shape are recorded.
+            images: the split's; their number and shape are recorded, no pixels are read.
         """
         used = mlflow.data.from_numpy(
-            features=records["image"],
-            targets=records["label"],
+            features=np.broadcast_to(np.uint8(0), images.shape),
+            targets=images["label"],
             source=CodeDatasetSource({"source": source}),
             name=dataset_name(source, split),
             digest=dataset_digest(digest),

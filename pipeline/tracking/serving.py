@@ -21,29 +21,29 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.core.records import IMAGE_SHAPE
-
 WANTED = (
     "give inputs: a list of images, each {} x {} x {} integers from 0 to 255, not scaled to 0..1"
-).format(*IMAGE_SHAPE)
+)
 INVOCATIONS = "/invocations"
 HOSTS = ["127.0.0.1", "localhost"]  # a page of another name that leads here is refused
 MOST_BYTES = 8_000_000  # of a request
 MOST_IMAGES = 256  # of a request
 MOST_REQUESTS = 8  # under way, waiting ones included
 BATCH = 32  # images, classified at once
+Shape = tuple[int, ...]
 
 
 class BadImages(MlflowException):
     """The request contains no valid images; answered with HTTP status 400 and one sentence."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, wanted: Shape) -> None:
         super().__init__(reason, error_code=INVALID_PARAMETER_VALUE)
-        self.reason = reason
+        self.reason, self.wanted = reason, wanted
 
     def serialize_as_json(self) -> str:
         """Return the answer's body; MLflow's own would repeat the images."""
-        return json.dumps({"error_code": self.error_code, "message": f"{self.reason}; {WANTED}"})
+        said = f"{self.reason}; {WANTED.format(*self.wanted)}"
+        return json.dumps({"error_code": self.error_code, "message": said})
 
     def response(self) -> Response:
         """Return the answer."""
@@ -69,7 +69,7 @@ class Classifier:
         Raises:
             BadImages: see check_images.
         """
-        images = check_images(inputs)
+        images = check_images(inputs, self._model.input_shape[1:])
         # For a single image, `predict` takes ten times as long.
         batches = [
             self._model.predict_on_batch(images[i : i + BATCH])
@@ -78,8 +78,11 @@ class Classifier:
         return pd.DataFrame(np.concatenate(batches).astype(float), columns=self._class_names)
 
 
-def check_images(inputs: Any) -> np.ndarray:
-    """Convert a JSON input to (n, 32, 32, 3) uint8 pixels.
+def check_images(inputs: Any, wanted: Shape) -> np.ndarray:
+    """Convert a JSON input to uint8 images.
+
+    Args:
+        wanted: the shape of an image.
 
     Raises:
         BadImages: the shape is wrong, there are too many, or a value is not an integer from 0 to
@@ -87,16 +90,18 @@ def check_images(inputs: Any) -> np.ndarray:
     """
     images = np.asarray(inputs)
     if images.dtype.kind not in "iuf":
-        raise BadImages("inputs are not numbers")
-    if images.shape[1:] != IMAGE_SHAPE or not len(images):
-        raise BadImages(f"the shape is {list(images.shape)}, not [n, {str(list(IMAGE_SHAPE))[1:]}")
+        raise BadImages("inputs are not numbers", wanted)
+    if images.shape[1:] != wanted or not len(images):
+        shape = f"the shape is {list(images.shape)}, not [n, {str(list(wanted))[1:]}"
+        raise BadImages(shape, wanted)
     if len(images) > MOST_IMAGES:
-        raise BadImages(f"{len(images)} images are more than {MOST_IMAGES}")
+        raise BadImages(f"{len(images)} images are more than {MOST_IMAGES}", wanted)
     wrong = (images != np.round(images)) | (images < 0) | (images > 255)
     if wrong.any():
         n, y, x, channel = np.argwhere(wrong)[0]
         value = images[n, y, x, channel]
-        raise BadImages(f"image {n} has {value:g} at row {y}, column {x}, channel {channel}")
+        place = f"row {y}, column {x}, channel {channel}"
+        raise BadImages(f"image {n} has {value:g} at {place}", wanted)
     return images.astype(np.uint8)
 
 
@@ -115,7 +120,8 @@ class Admission:
             busy = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "busy; try again"}
             return await JSONResponse(busy, 503, {"Retry-After": "1"})(scope, receive, send)
         if not Headers(scope=scope).get("content-type", "").startswith("application/json"):
-            refused = BadImages("the header Content-Type is not application/json")
+            wanted = scope["app"].state.wanted
+            refused = BadImages("the header Content-Type is not application/json", wanted)
             return await refused.response()(scope, receive, send)
         self._under_way += 1
         try:
@@ -134,14 +140,15 @@ async def only_numbers(request: Request, call_next: RequestResponseEndpoint) -> 
     except ClientDisconnect:
         return Response(status_code=400)
     if b"true" in body or b"false" in body:
-        return BadImages("true and false are not numbers").response()
+        return BadImages("true and false are not numbers", request.app.state.wanted).response()
     async with request.app.state.one_at_a_time:
         return await call_next(request)
 
 
-async def not_json(_: Request, error: Exception) -> Response:
+async def not_json(request: Request, error: Exception) -> Response:
     """Answer what Python cannot parse: lists nested too deeply, or a number of many digits."""
-    return BadImages(f"the request is not JSON as wanted ({type(error).__name__})").response()
+    reason = f"the request is not JSON as wanted ({type(error).__name__})"
+    return BadImages(reason, request.app.state.wanted).response()
 
 
 def scoring_app(model: Any, class_names: list[str]) -> FastAPI:
@@ -154,6 +161,7 @@ def scoring_app(model: Any, class_names: list[str]) -> FastAPI:
     app = scoring_server.init(Classifier(model, class_names))
     app.router.routes[:] = [r for r in app.routes if isinstance(r, APIRoute)]  # no /docs
     app.state.one_at_a_time = asyncio.Semaphore(1)
+    app.state.wanted = model.input_shape[1:]
     app.add_exception_handler(RecursionError, not_json)
     app.add_exception_handler(ValueError, not_json)
     app.user_middleware += [  # inside MLflow's own, which ends requests that take too long

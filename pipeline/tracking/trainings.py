@@ -38,8 +38,8 @@ def log_settings(
     run.log_params({**settings, **data, **training_tags(training), **versions(), **measured})
     source = prepared.metadata["params"]["source"]
     for split in ("train", "val"):
-        if len(records := prepared[split]):
-            run.log_dataset(source, split, prepared.digest, records)
+        if len(images := prepared[split]):
+            run.log_dataset(source, split, prepared.digest, images)
     run.log_files([file for file in (Path(LOCK_FILE), PARAMS_FILE) if file.exists()])
     recipe = params.recipe(training)
     said = describe_recipe(describe_data(prepared.metadata), recipe, facts["parameters"])

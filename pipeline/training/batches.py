@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.core.records import IMAGE_SIZE, Prepared, Split
+from pipeline.core.records import Images, Prepared, Split
 from pipeline.core.sections import AugmentParams
 from pipeline.training.augment import augment_batch
 
@@ -14,13 +14,13 @@ FLIPS = 1  # second part of the flips' seed, which makes them independent of oth
 
 
 def make_train_dataset(
-    records: np.ndarray,
+    images: Images,
     batch_size: int,
     augment: AugmentParams,
     seed: int,
     first_epoch: int = 0,
     reshuffle: bool = True,
-    size: int = IMAGE_SIZE,
+    size: int | None = None,
 ) -> tf.data.Dataset:
     """Make an endless dataset of augmented (images, labels) batches from `first_epoch` on.
 
@@ -29,24 +29,23 @@ def make_train_dataset(
     reshuffle, different images are left out each epoch.
 
     Args:
-        records: (n,) records with at least batch_size images.
-        reshuffle: use a new order each epoch; otherwise the order of the records, so that batches
-            hold the same images in all epochs, as in the tutorial.
-        size: side of the images in pixels, at most 32.
+        images: at least batch_size of them; each batch is read when it is needed.
+        reshuffle: use a new order each epoch; otherwise the order of the images, so that batches
+            hold the same ones in all epochs, as in the tutorial.
+        size: shrink the images to this side in pixels; None: leave them as they are.
 
     Returns:
         Batches of float32 (batch_size, size, size, 3), 0..255, and int32 (batch_size,).
     """
-    steps = len(records) // batch_size
+    steps = len(images) // batch_size
     with tf.device("CPU:0"):
-        images = tf.constant(records["image"])
-        labels = tf.constant(records["label"], tf.int32)
-        flipped_first = first_flips(len(records), seed)
+        labels = tf.constant(images["label"], tf.int32)
+        flipped_first = first_flips(len(images), seed)
 
     @tf.autograph.experimental.do_not_convert
     def epoch_batches(epoch: Any) -> tf.data.Dataset:
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.range(len(records))
+        order = tf.range(len(images))
         if reshuffle:
             order = tf.random.experimental.stateless_shuffle(order, order_seed)
         batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
@@ -58,7 +57,7 @@ def make_train_dataset(
         flips = None
         if augment.alternate_flips:
             flips = tf.gather(flipped_first, indices) ^ (epoch % 2 == 1)
-        batch = augment_batch(tf.gather(images, indices), augment, batch_seed, flips)
+        batch = augment_batch(_read(images, indices, batch_size), augment, batch_seed, flips)
         return resize(batch, size), tf.gather(labels, indices)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
@@ -66,6 +65,16 @@ def make_train_dataset(
     workers = os.cpu_count() or 1
     dataset = batches.map(load_batch, num_parallel_calls=workers, deterministic=True)
     return without_autotuning(dataset.prefetch(workers))
+
+
+def _read(images: Images, indices: Any, count: int | None) -> Any:
+    """Read the uint8 pixels of images as a tensor, in the tf.data graph.
+
+    Args:
+        count: of the indices, if it is always the same.
+    """
+    pixels = tf.numpy_function(images.read, [indices], tf.uint8, stateful=False)
+    return tf.ensure_shape(pixels, (count, *images.shape[1:]))
 
 
 def first_flips(images: int, seed: int) -> Any:
@@ -77,18 +86,19 @@ def first_flips(images: int, seed: int) -> Any:
     return tf.random.stateless_uniform((images,), (seed, FLIPS)) < 0.5
 
 
-def resize(images: Any, size: int) -> Any:
-    """Shrink float32 (n, 32, 32, 3) images to `size` x `size` pixels, antialiased.
+def resize(images: Any, size: int | None) -> Any:
+    """Shrink float32 (n, side, side, 3) images to `size` x `size` pixels, antialiased.
 
     Uses the weights of tf.image.resize in two matrix products, which take a sixth of its time.
     """
-    if size == IMAGE_SIZE:
+    side, channels = images.shape[2:]
+    if size in (None, side):
         return images
-    lines = tf.eye(IMAGE_SIZE)[..., tf.newaxis]
-    weights = tf.image.resize(lines, (size, IMAGE_SIZE), antialias=True)[..., 0]
-    images = tf.matmul(weights, tf.reshape(images, (-1, IMAGE_SIZE, IMAGE_SIZE * 3)))
-    images = tf.matmul(weights, tf.reshape(images, (-1, IMAGE_SIZE, 3)))
-    return tf.reshape(images, (-1, size, size, 3))
+    lines = tf.eye(side)[..., tf.newaxis]
+    weights = tf.image.resize(lines, (size, side), antialias=True)[..., 0]
+    images = tf.matmul(weights, tf.reshape(images, (-1, side, side * channels)))
+    images = tf.matmul(weights, tf.reshape(images, (-1, side, channels)))
+    return tf.reshape(images, (-1, size, size, channels))
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -103,22 +113,27 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def make_eval_dataset(
-    records: np.ndarray, batch_size: int, size: int = IMAGE_SIZE
+    images: Images, batch_size: int, size: int | None = None, mirrored: bool = False
 ) -> tf.data.Dataset:
     """Make a dataset of all (images, labels) in order: float32 images 0..255, int32 labels.
 
     Args:
-        size: side of the images in pixels, at most 32.
+        size: as in make_train_dataset.
+        mirrored: flip each image left to right.
     """
-    arrays = (records["image"], records["label"].astype(np.int32))
-    dataset = tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
-    dataset = dataset.map(lambda image, label: (resize(tf.cast(image, tf.float32), size), label))
+    labels = images["label"].astype(np.int32)
+
+    def load_batch(indices: Any) -> tuple[Any, Any]:
+        batch = resize(tf.cast(_read(images, indices, None), tf.float32), size)
+        return batch[:, :, ::-1] if mirrored else batch, tf.gather(labels, indices)
+
+    dataset = tf.data.Dataset.range(len(images)).batch(batch_size).map(load_batch)
     return without_autotuning(dataset.prefetch(2))
 
 
-def clean_sample(prepared: Prepared, watched: Split) -> np.ndarray:
-    """Return as many training records as there are watched records, the same in each epoch.
+def clean_sample(prepared: Prepared, watched: Split) -> Images:
+    """Return as many training images as there are watched ones, the same in each epoch.
 
     Scored without augmentation and dropout, they show the generalisation gap.
     """
-    return prepared["train"][: len(prepared[watched])]
+    return prepared["train"].first(len(prepared[watched]))

@@ -25,8 +25,10 @@ def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> ker
     return model
 
 
-def new_model(network: str, params: Recipe, train: TrainParams, classes: int) -> keras.Model:
+def new_model(
+    network: str, params: Recipe, train: TrainParams, classes: int, image_size: int
+) -> keras.Model:
     """Build, check and compile an untrained network, given the name of its file in networks/."""
-    model = build_model(network, params, classes)
+    model = build_model(network, params, classes, image_size)
     check_first_batch(network, model)
     return compile_model(model, params, train)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.core.errors import UserError
-from pipeline.core.records import IMAGE_SIZE, Prepared, Split
+from pipeline.core.records import Images, Prepared, Split
 from pipeline.core.sections import AugmentParams, Recipe
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import at_size, training_pflop
@@ -85,8 +85,11 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Count the compute of an epoch at this image size."""
-        size = schedules.image_size(self._recipe, len(self._rows))
+        size = self._image_size(len(self._rows))
         self._pflop = training_pflop(self.model, self._images, size)
+
+    def _image_size(self, epoch: int) -> int:
+        return schedules.image_size(self._recipe, epoch, self.model.input_shape[1])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
@@ -115,7 +118,7 @@ class EpochRecorder(keras.callbacks.Callback):
                 **row,
                 "learning_rate": schedules.learning_rate(self._recipe, epoch),
                 "keep_prob": self._recipe.keep_prob(epoch),
-                "image_size": schedules.image_size(self._recipe, epoch),
+                "image_size": self._image_size(epoch),
                 "pflop": self._pflop + (self._rows[-1]["pflop"] if self._rows else 0.0),
                 "images_per_second": self._images / (self._trained - self._start),
                 "seconds": seconds,
@@ -170,14 +173,14 @@ def check_batch_size(network: str, params: Recipe, images: int) -> None:
 
 def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
     """Raise a UserError if the small images do not fit the network's weights."""
-    size = params.small_image_size
-    if schedules.image_size(params, 0) == IMAGE_SIZE:
+    size, full = params.small_image_size, model.input_shape[1]
+    if schedules.image_size(params, 0, full) == full:
         return
     shapes = [weight.shape for weight in model.weights]
     if [weight.shape for weight in at_size(model, size).weights] != shapes:
         raise UserError(
             f"{network}.small_image_size = {size}: the network's last maps would be smaller than "
-            f"with {IMAGE_SIZE} pixels, which its dense layers need; increase small_image_size "
+            f"with {full} pixels, which its dense layers need; increase small_image_size "
             f"or use no small images ({network}.small_image_share: 0.0)"
         )
 
@@ -228,7 +231,8 @@ class Trainer:
         model.optimizer.learning_rate = RateTable(schedules.all_rates(self.recipe, self.steps))
         model.steps_per_execution = steps_at_once(self.steps)
         model.input_spec = ANY_SIZE
-        sizes = [schedules.image_size(self.recipe, epoch) for epoch in range(self.recipe.epochs)]
+        full, epochs = self.prepared.image_size, range(self.recipe.epochs)
+        sizes = [schedules.image_size(self.recipe, epoch, full) for epoch in epochs]
         while not has_ended(rows, self.recipe, self.watched):
             size = sizes[len(rows)]
             last_epoch = len(rows) + sizes[len(rows) :].count(size)
@@ -246,10 +250,10 @@ class Trainer:
         after_epoch: EpochHook,
         verbose: int,
     ) -> None:
-        records, batch_size = self.prepared["train"], self.recipe.batch_size
+        images, batch_size = self.prepared["train"], self.recipe.batch_size
         model.fit(
             make_train_dataset(
-                records, batch_size, self.augment, self.seed, len(rows), self.reshuffle, size
+                images, batch_size, self.augment, self.seed, len(rows), self.reshuffle, size
             ),
             validation_data=self._scored(self.watched and self.prepared[self.watched], size),
             initial_epoch=len(rows),
@@ -271,7 +275,7 @@ class Trainer:
             verbose=verbose,
         )
 
-    def _scored(self, records: np.ndarray | None, size: int) -> tf.data.Dataset | None:
-        if records is None:
+    def _scored(self, images: Images | None, size: int) -> tf.data.Dataset | None:
+        if images is None:
             return None
-        return make_eval_dataset(records, SCORED_AT_ONCE, size)
+        return make_eval_dataset(images, SCORED_AT_ONCE, size)

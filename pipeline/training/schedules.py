@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from pipeline.core.records import IMAGE_SIZE
 from pipeline.core.sections import Recipe
 
 FIRST_SHARE = 0.04  # of the learning rate, from which it rises (as in PyTorch's OneCycleLR)
@@ -48,10 +47,14 @@ def all_rates(params: Recipe, steps: int) -> list[float]:
     ]
 
 
-def image_size(params: Recipe, epoch: int) -> int:
-    """Return the side of the images in pixels: small in the first epochs, never in the last one."""
+def image_size(params: Recipe, epoch: int, full: int) -> int:
+    """Return the side of the images in pixels: small in the first epochs, never in the last one.
+
+    Args:
+        full: the side of the prepared images.
+    """
     small = min(round(params.small_image_share * params.epochs), params.epochs - 1)
-    return params.small_image_size if epoch < small else IMAGE_SIZE
+    return params.small_image_size if epoch < small else full
 
 
 def should_stop(losses: Sequence[float], rising: int | None) -> bool:

@@ -7,7 +7,7 @@ from pipeline.commands.match import nearest
 from tests.conftest import TINY, checked, quick_values, with_values
 from tests.made_up_results import write_results
 
-SIZE = 90, 10  # the training images and the classes that write_results leaves
+SIZE = 90, 10, 32  # training images, classes and pixels that write_results leaves
 
 
 def test_a_width_is_found_from_below_and_from_above():

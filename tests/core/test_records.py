@@ -2,34 +2,57 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.records import Prepared, save_prepared
-from pipeline.data.datasets import load_digits
+from pipeline.core.records import Images, Prepared, make_records, save_prepared
+from pipeline.data.sources import digits
 
 
 def test_prepared_splits_come_back_as_they_were_saved(tmp_path):
-    records = load_digits().train
+    dataset = digits.load()
+    records = dataset.train
     splits = {"train": records[:50], "val": records[50:70], "test": records[70:75]}
-    digest = save_prepared(tmp_path, splits, {"params": {"source": "digits"}, "class_names": []})
+    metadata = {"params": {"image_size": 32}, "class_names": []}
+    digest = save_prepared(tmp_path, splits, lambda rows: dataset.images[rows], metadata)
     prepared = Prepared(tmp_path)
     for name, expected in splits.items():
-        np.testing.assert_array_equal(prepared[name], expected)
+        np.testing.assert_array_equal(prepared[name]["image"], dataset.images[expected["row"]])
+        for field in ("label", "superclass", "group"):
+            np.testing.assert_array_equal(prepared[name][field], expected[field])
     assert prepared.metadata["digest"] == digest
 
 
+def test_some_images_of_a_split_are_read_alone_and_in_the_order_asked_for(tmp_path):
+    dataset = digits.load()
+    split = Images(dataset.images, dataset.test)
+    asked = np.array([7, 2, 300])
+    expected = dataset.images[dataset.test["row"][asked]]
+    np.testing.assert_array_equal(split.read(asked), expected)
+    np.testing.assert_array_equal(split.first(8).read(asked[:2]), expected[:2])
+    assert (split.shape, split.first(8).shape) == ((360, 32, 32, 3), (8, 32, 32, 3))
+
+
+@pytest.mark.parametrize(("classes", "bits"), [(2, 8), (256, 8), (257, 16)])
+def test_labels_have_room_for_all_classes(classes, bits):
+    records = make_records(np.arange(classes), classes)
+    assert (records["label"] == np.arange(classes)).all()
+    assert records["label"].dtype == records["superclass"].dtype == f"uint{bits}"
+
+
 def test_the_digest_tells_content_and_splits_apart(tmp_path):
-    records = load_digits().train[:30].copy()
+    dataset = digits.load()
+    records, images = dataset.train[:30], dataset.images.copy()
 
     def digest(train, val):
-        return save_prepared(tmp_path, {"train": train, "val": val, "test": records[:0]}, {})
+        splits = {"train": train, "val": val, "test": records[:0]}
+        return save_prepared(tmp_path, splits, lambda rows: images[rows], {})
 
     first = digest(records[:20], records[20:])
     assert digest(records[:20], records[20:]) == first
     assert digest(records[:21], records[21:]) != first
-    records["image"][3, 0, 0, 0] ^= 1
+    images[records["row"][3], 0, 0, 0] ^= 1
     assert digest(records[:20], records[20:]) != first
 
 
-@pytest.mark.parametrize("content", [None, "{", "[1]"])
+@pytest.mark.parametrize("content", [None, "{", "[1]", "{}"])
 def test_missing_or_damaged_prepared_data_says_how_to_make_it(tmp_path, content):
     if content:
         (tmp_path / "metadata.json").write_text(content)

@@ -3,13 +3,14 @@ import http.server
 import itertools
 import threading
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.data import cifar100, download
-from pipeline.data.datasets import load_dataset
+from pipeline.data import download
+from pipeline.data.sources import cifar100, load_dataset
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -207,12 +208,12 @@ def test_without_a_path_cifar100_is_downloaded_once(
     with tarfile.open(workspace / "served.tar.gz", "w:gz") as archive:
         archive.add(cifar100_folder, "cifar-100-binary")
     content = (workspace / "served.tar.gz").read_bytes()
-    monkeypatch.setattr(cifar100, "ARCHIVE_BYTES", len(content))
-    monkeypatch.setattr(cifar100, "ARCHIVE_MD5", hashlib.md5(content).hexdigest())
+    served = {"archive_bytes": len(content), "archive_md5": hashlib.md5(content).hexdigest()}
+    monkeypatch.setattr(cifar100, "CIFAR100", replace(cifar100.CIFAR100, **served))
     server.answer(serve(content))
     changed = params.data.model_copy(update={"source": "cifar100", "url": server.url})
     downloaded, again = load_dataset(changed), load_dataset(changed)
     local = load_dataset(changed.model_copy(update={"path": str(cifar100_folder)}))
-    np.testing.assert_array_equal(downloaded.train, local.train)
+    np.testing.assert_array_equal(downloaded.images, local.images)
     np.testing.assert_array_equal(again.test, local.test)
     assert len(server.ranges) == 1

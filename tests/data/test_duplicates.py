@@ -2,14 +2,17 @@ import numpy as np
 import pytest
 
 from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
-from tests.conftest import CIFAR100, needs_cifar100
+from pipeline.data.sources import load_dataset
+from tests.conftest import CIFAR100, checked, needs_cifar100
 
 
-def random_images(count, seed=0):
+def random_images(count, seed=0, side=32):
     """Pictures with structure at each scale, none like another."""
     rng = np.random.default_rng(seed)
-    coarse = np.kron(rng.uniform(0, 160, (count, 4, 4, 3)), np.ones((1, 8, 8, 1)))
-    return (coarse + rng.uniform(0, 95, (count, 32, 32, 3))).astype(np.uint8)
+    cell = -(-side // 4)
+    coarse = np.kron(rng.uniform(0, 160, (count, 4, 4, 3)), np.ones((1, cell, cell, 1)))
+    coarse = coarse[:, :side, :side]
+    return (coarse + rng.uniform(0, 95, (count, side, side, 3))).astype(np.uint8)
 
 
 def groups_of(images, correlation):
@@ -34,6 +37,17 @@ def test_noise_brightness_and_contrast_make_near_duplicates():
     images[21] = images[6] * 0.6 + 40
     assert groups_of(images, 0.7) == {frozenset({5, 20}), frozenset({6, 21})}
     assert groups_of(images, None) == set()
+
+
+@pytest.mark.parametrize("side", [16, 49, 64])
+def test_images_of_any_size_are_compared_and_only_the_rows_that_are_asked_for(side):
+    images = random_images(9, side=side)
+    images[[1, 8]] = images[4]
+    images[3] = np.clip(images[6] * 0.7 + 30, 0, 255)
+    rows = np.array([8, 6, 0, 3, 4])
+    for correlation, groups in ((None, [0, 1, 2, 3, 0]), (0.7, [0, 1, 2, 1, 0])):
+        numbers = find_duplicate_groups(images, correlation, rows)
+        np.testing.assert_array_equal(numbers[:, None] == numbers, np.equal.outer(groups, groups))
 
 
 def test_the_same_colours_with_other_details_are_no_duplicates():
@@ -75,11 +89,10 @@ def test_marks_tell_repeats_of_training_images_from_twins_in_the_test_set():
 @needs_cifar100
 def test_the_duplicates_of_cifar100_mostly_have_the_same_class():
     """Two random images do in 1 % of the cases; ciFAIR's list of 891 is the known upper end."""
-    from pipeline.data.cifar100 import load_cifar100
-
-    data = load_cifar100(CIFAR100, "", CIFAR100)
+    source = {"data.source": "cifar100", "data.path": str(CIFAR100.resolve())}
+    data = load_dataset(checked(**source).data)
     both = np.concatenate([data.train, data.test])
-    groups = find_duplicate_groups(both["image"], 0.7)
+    groups = find_duplicate_groups(data.images, 0.7)
     of_training, within_test = mark_duplicates(groups[50_000:], groups[:50_000])
     assert 250 < of_training.sum() < 891
     assert 50 < within_test.sum() < 150

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.data.datasets import load_digits
+from pipeline.data.sources import digits as source
 from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
 
 
@@ -12,7 +12,7 @@ def keys(records):
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_digits()
+    return source.load()
 
 
 def test_the_split_is_disjoint_complete_and_stratified(digits):

@@ -75,14 +75,14 @@ class MixerParams(Recipe):
     blocks: Count
 
 
-def build(params: MixerParams, classes: int) -> Any:
+def build(params: MixerParams, classes: int, image_size: int) -> Any:
     """Mix the patches of each channel, then the channels of each patch."""
     from keras import Model, layers
 
     from pipeline.networks.shared import blocks
 
-    inputs, x = blocks.normalised_input()
-    side, patch = 32 // params.patch, params.patch
+    inputs, x = blocks.normalised_input(image_size)
+    side, patch = image_size // params.patch, params.patch
     x = layers.Permute((1, 3, 2, 4))(layers.Reshape((side, patch, side, 3 * patch))(x))
     x = layers.Dense(params.channels)(layers.Reshape((side**2, 3 * patch**2))(x))
     for _ in range(params.blocks):

@@ -37,7 +37,9 @@ def make_model(params, contender, **changes):
     """A network as if trained for a while: no norm is the identity."""
     keras.utils.set_random_seed(1)
     network, changes = contender.split()[0], changes | CHANGES.get(contender, {})
-    model = build_model(network, params.network(network).model_copy(update=changes), classes=100)
+    model = build_model(
+        network, params.network(network).model_copy(update=changes), classes=100, image_size=32
+    )
     rng = np.random.default_rng(2)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

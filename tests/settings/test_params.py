@@ -69,12 +69,39 @@ def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(key, value, s
         ("model.cooldown", 0.9, "model: warmup and cooldown together must not be above 1"),
         ("recipe.cooldown", 0.9, "recipe: warmup and cooldown together must not be above 1"),
         ("augment.dropout_grid_min", 0.5, "augment: dropout_grid_min must not be above"),
+        (
+            "data.source",
+            "digit",
+            "data.source: 'digit' is not a source; known: cifar10, ",
+        ),
+        (
+            "augment.crop_pixels",
+            16,
+            "augment.crop_pixels = 16: at most 15 with data.",
+        ),
+        (
+            "augment.translate_pixels",
+            40,
+            "augment.translate_pixels = 40: at most 15 with",
+        ),
+        (
+            "augment.dropout_min_cells",
+            33,
+            "augment.dropout_min_cells = 33: at most 32 with",
+        ),
     ],
 )
 def test_what_breaks_a_rule_over_several_keys_is_refused(key, value, shown):
     message = error_after(**{key: value})
     assert f"  {shown}" in message
     assert message.count("\n") == 1
+
+
+def test_small_images_are_at_most_as_large_as_the_images():
+    small = {"recipe.small_image_share": 0.5, "recipe.small_image_size": 33}
+    assert "baseline.small_image_size = 33: at most 32 with data.im" in error_after(**small)
+    assert checked(**small, **{"data.image_size": 64}).data.image_size == 64
+    assert checked(**{**small, "recipe.small_image_share": 0.0})
 
 
 @pytest.mark.parametrize(("key", "value"), [("conv_keep_end", 1.0), ("optimizer", "adam")])
@@ -95,7 +122,7 @@ def test_of_the_shared_keys_a_network_has_those_of_its_type_only(monkeypatch):
     from pipeline.core.sections import Recipe
     from pipeline.networks import Network, find_network
 
-    plain = Network("plain", Recipe, lambda params, classes: None)
+    plain = Network("plain", Recipe, lambda *_: None)
     monkeypatch.setattr(
         "pipeline.settings.params.find_network",
         lambda name: plain if name == "sprint" else find_network(name),

@@ -127,6 +127,10 @@ def test_an_override_is_read_as_yaml():
         presets.parse_override("data.path")
 
 
+# Keys that those versions did not have, with their defaults.
+ADDED = {"data": {"path": None, "test_fraction": 0.2, "image_size": 32, "fit": "crop"}}
+
+
 @pytest.mark.parametrize("name", EARLIER)
 def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
     shutil.copyfile(REPOSITORY / "tests/settings" / EARLIER[name], "params.yaml")
@@ -140,7 +144,7 @@ def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
         assert vars(params.network(network)) == old[network]
     new = read_yaml(PARAMS_FILE)
     for section in ("data", "augment", "train", "evaluate"):
-        assert new[section] == {"path": None, **old[section]} if section == "data" else old[section]
+        assert new[section] == {**ADDED.get(section, {}), **old[section]}
     assert invoke("upgrade") == (0, "no change\n")
 
 

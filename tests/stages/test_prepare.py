@@ -25,7 +25,7 @@ def test_prepare_sharpens_every_split_and_only_when_told(workspace, params):
 def test_the_same_params_give_the_same_bytes(workspace, params):
     prepare_data(params.data, workspace / "one")
     prepare_data(params.data, workspace / "two")
-    for file in ("records.npy", "metadata.json"):
+    for file in ("images.npy", "records.npy", "metadata.json"):
         assert (workspace / "one" / file).read_bytes() == (workspace / "two" / file).read_bytes()
 
 
@@ -80,18 +80,21 @@ def test_the_metadata_count_the_duplicates(workspace, params, cifar100_folder):
     }  # fmt: skip
 
 
+def images_of(split):
+    return {image.tobytes() for image in split["image"]}
+
+
 def test_each_seed_can_have_validation_images_of_its_own(workspace, params):
     prepare_data(params.data.model_copy(update={"split_by_seed": True}), workspace / "by_seed")
     seeds = [Prepared(workspace / "by_seed", seed) for seed in (0, 1, 10)]
-    val = [{record.tobytes() for record in prepared["val"]} for prepared in seeds]
+    val = [images_of(prepared["val"]) for prepared in seeds]
     assert not val[0] & val[1]  # folds: another seed, other images
     assert val[0] == val[2]  # ten folds, so that seed 10 has those of seed 0
     for prepared, held_out in zip(seeds, val, strict=True):
-        train = {record.tobytes() for record in prepared["train"]}
-        assert not train & held_out
+        assert not images_of(prepared["train"]) & held_out
         sizes = prepared.metadata["images"]
         assert (len(prepared["train"]), len(prepared["val"])) == (sizes["train"], sizes["val"])
-        np.testing.assert_array_equal(prepared["test"], seeds[0]["test"])
+        np.testing.assert_array_equal(prepared["test"].records, seeds[0]["test"].records)
 
 
 def test_without_the_option_the_prepared_data_are_those_of_before(workspace, params):

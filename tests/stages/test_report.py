@@ -172,7 +172,7 @@ def test_trainings_of_different_precision_are_not_compared(workspace, params):
     write_results(workspace, seeds=[0])
     file = workspace / "outputs/evaluation/model-dropblock-0/metrics.json"
     file.write_text(file.read_text().replace("float32", "mixed_bfloat16"))
-    with pytest.raises(UserError, match=r"differ in train.precision.*bfloat16.*set train.precision"):
+    with pytest.raises(UserError, match=r"in train.precision.*bfloat16.*set train.precision"):
         report(workspace, params)
 
 

@@ -7,7 +7,8 @@ from tests.conftest import TINY, checked, quick_values, with_values
 
 def point(images, **changes):
     changes = {**TINY, "train.networks": ["model"], **changes}
-    return Point("x", (), with_values(quick_values(), changes), Data({}, str(images), images, 10))
+    data = Data({}, str(images), images, 10, 32)
+    return Point("x", (), with_values(quick_values(), changes), data)
 
 
 @pytest.mark.slow
@@ -26,7 +27,7 @@ def test_compute_is_that_of_every_epoch_at_its_image_size():
         "baseline.hidden_units": [], "baseline.epochs": 3, "baseline.batch_size": 30,
         "baseline.small_image_share": 0.6, "baseline.small_image_size": 20,
     }  # fmt: skip
-    found = estimate("baseline", checked(**changes).network("baseline"), 100, 10)
+    found = estimate("baseline", checked(**changes).network("baseline"), 100, 10, 32)
     forward = {side: 2 * side**2 * 9 * 3 * 4 + 2 * (side // 2) ** 2 * 4 * 10 for side in (20, 32)}
     seen = 90  # a last batch of 10 images is left out
     assert found.pflop * 1e15 == pytest.approx(3 * seen * (2 * forward[20] + forward[32]))

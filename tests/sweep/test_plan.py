@@ -54,7 +54,7 @@ def test_other_data_are_other_trainings_the_same_data_are_not(project):
     points = plan(project, "data.limit=100,150")
     assert len({point.data_key for point in points}) == 2
     assert len(list_tasks(points)) == 4
-    data = Data({}, "digest", 90, 10)
+    data = Data({}, "digest", 90, 10, 32)
     assert len(list_tasks([replace(point, data=data) for point in points])) == 2
 
 

@@ -4,11 +4,11 @@ from pipeline.tracking import descriptions
 from tests.conftest import checked
 
 METADATA = {
-    "params": {"source": "digits"},
+    "params": {"source": "digits", "image_size": 32},
     "class_names": list("0123456789"),
     "images": {"train": 1294, "val": 143, "test": 0},
 }
-DATA = "digits, 10 classes (1,294 train, 143 val)"
+DATA = "digits, 10 classes, 32x32 pixels (1,294 train, 143 val)"
 
 
 def test_the_data_are_said_in_a_line():

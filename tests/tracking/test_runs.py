@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.core.records import RECORD
+from pipeline.core.records import Images, make_records
 from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.runs import TRAINING, TrackedRun, find_training_runs
 from tests.small_model import log_small_model
@@ -84,7 +84,8 @@ def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, m
 
 def test_each_split_of_the_data_is_named_with_its_digest_and_its_size(store):
     with tracked_run("one", {}) as run:
-        run.log_dataset("digits", "val", "f00d" * 16, np.zeros(3, RECORD))
+        pixels = np.zeros((5, 32, 32, 3), np.uint8)
+        run.log_dataset("digits", "val", "f00d" * 16, Images(pixels, make_records(np.arange(3), 3)))
     (logged,) = store.get_run(run.run_id).inputs.dataset_inputs
     assert (logged.dataset.name, logged.dataset.digest) == ("digits validation", "f00d" * 4)
     assert json.loads(logged.dataset.profile)["features_shape"] == [3, 32, 32, 3]

@@ -36,7 +36,10 @@ def test_an_epoch_shows_each_image_at_most_once_in_a_new_order(prepared, tiny_pa
 def test_labels_stay_with_their_images(prepared, tiny_params):
     off = tiny_params.augment.model_copy(update={"max_operations": 0})
     plain = tiny_params.model_copy(update={"augment": off})
-    label_of = {r["image"].tobytes(): r["label"] for r in prepared["train"]}
+    train = prepared["train"]
+    label_of = {
+        image.tobytes(): label for image, label in zip(train["image"], train["label"], strict=True)
+    }
     for images, labels in batches(prepared["train"], plain, 0, 0, 5):
         expected = [label_of[image.astype(np.uint8).tobytes()] for image in images]
         assert list(labels) == expected
@@ -68,7 +71,7 @@ def test_training_batches_are_augmented_and_evaluation_batches_are_not(prepared,
 def test_the_clean_sample_is_as_large_as_the_watched_split_and_always_the_same(prepared):
     sample = clean_sample(prepared, "val")
     assert len(sample) == len(prepared["val"])
-    np.testing.assert_array_equal(sample, prepared["train"][: len(sample)])
+    np.testing.assert_array_equal(sample["image"], prepared["train"]["image"][: len(sample)])
 
 
 def test_without_reshuffling_the_batches_of_all_epochs_hold_the_same_images(prepared, tiny_params):
@@ -94,7 +97,7 @@ def test_half_of_the_images_are_flipped_first_and_each_seed_flips_others():
 def test_alternating_flips_show_each_image_one_way_and_then_the_other(prepared, tiny_params):
     still = {"policy": "translate", "alternate_flips": True, "translate_pixels": 0}
     augment = tiny_params.augment.model_copy(update=still)
-    records = prepared["train"][:64]
+    records = prepared["train"].first(64)
     for epoch in (0, 1, 2):
         dataset = make_train_dataset(records, 64, augment, 5, epoch, reshuffle=False)
         images = np.asarray(next(iter(dataset))[0])

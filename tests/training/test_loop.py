@@ -18,7 +18,7 @@ def train(prepared, params, epochs, saved=None, network="model", rows=()):
     if saved:
         model, rows = keras.saving.load_model(saved[0]), list(saved[1])
     else:
-        model, rows = new_model(network, recipe, params.train, 10), list(rows)
+        model, rows = new_model(network, recipe, params.train, 10, 32), list(rows)
     trainer(prepared, recipe, params, seed=3).fit(model, rows, lambda *_: None, verbose=0)
     return model, rows
 
@@ -70,7 +70,7 @@ def test_all_parts_of_a_recipe_are_resumed_exactly(prepared, tiny_params, tmp_pa
         model.save(saved[len(rows)][0])
 
     configure_backend(params.train, seed=3)
-    whole, whole_rows = new_model("model", recipe, params.train, 10), []
+    whole, whole_rows = new_model("model", recipe, params.train, 10, 32), []
     trainer(prepared, recipe, params, 3).fit(whole, whole_rows, save, verbose=0)
     assert [row["image_size"] for row in whole_rows] == [31, 31, 32, 32]
 
@@ -87,7 +87,7 @@ def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params)
     update = {"optimizer": "sgd", "weight_average": 0.7, "epochs": 1}
     recipe = tiny_params.network("model").model_copy(update=update)
     configure_backend(tiny_params.train, seed=3)
-    model = new_model("model", recipe, tiny_params.train, 10)
+    model = new_model("model", recipe, tiny_params.train, 10, 32)
     seen = []
 
     class Spy(keras.callbacks.Callback):
@@ -109,7 +109,7 @@ def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params)
 
 def test_without_a_watched_split_only_training_is_scored(prepared, tiny_params):
     recipe = tiny_params.network("model").model_copy(update={"epochs": 2})
-    model, rows = new_model("model", recipe, tiny_params.train, 10), []
+    model, rows = new_model("model", recipe, tiny_params.train, 10, 32), []
     trainer(prepared, recipe, tiny_params, watched=None).fit(model, rows, lambda *_: None, 0)
     assert len(rows) == 2
     assert not [key for key in rows[0] if key.startswith(("val", "test", "clean"))]
@@ -118,7 +118,7 @@ def test_without_a_watched_split_only_training_is_scored(prepared, tiny_params):
 
 def test_the_loss_recorded_is_without_smoothing(prepared, tiny_params):
     recipe = tiny_params.network("model").model_copy(update={"epochs": 1, "label_smoothing": 0.5})
-    model, rows = new_model("model", recipe, tiny_params.train, 10), []
+    model, rows = new_model("model", recipe, tiny_params.train, 10, 32), []
     trainer(prepared, recipe, tiny_params).fit(model, rows, lambda *_: None, verbose=0)
     logits = model.predict(prepared["val"]["image"].astype(np.float32), verbose=0).astype(float)
     log_probabilities = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
@@ -156,7 +156,7 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
             seen.append((float(self.model.optimizer.learning_rate), float(drop.keep_prob)))
 
     recipe = tiny_params.network("model").model_copy(update={"epochs": 2, "schedule": "one_cycle"})
-    model = new_model("model", recipe, tiny_params.train, 10)
+    model = new_model("model", recipe, tiny_params.train, 10, 32)
     plain_fit = model.fit
     model.fit = lambda *a, callbacks, **k: plain_fit(*a, callbacks=[*callbacks, Spy()], **k)
     trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
@@ -195,7 +195,7 @@ def seeds_of_dropout(model, recipe, seed, epoch):
 
 
 def test_each_layer_epoch_and_seed_has_masks_of_its_own_and_always_the_same(tiny_params):
-    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10)
+    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10, 32)
     drawn = {
         (seed, epoch): seeds_of_dropout(model, tiny_params.network("model"), seed, epoch)
         for seed in (0, 1)
@@ -244,7 +244,7 @@ def test_training_stops_after_rising_losses(prepared, tiny_params, monkeypatch):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, tiny_params):
     recipe = tiny_params.network("model")
-    model = new_model("model", recipe, tiny_params.train, 10)
+    model = new_model("model", recipe, tiny_params.train, 10, 32)
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
     with pytest.raises(loop.DivergedError, match="nan in epoch 1, by step 1; try a lower"):
@@ -279,7 +279,7 @@ def test_a_batch_larger_than_the_training_set_is_refused(tiny_params):
 
 
 def test_small_images_that_do_not_fit_are_refused(tiny_params):
-    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10)
+    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10, 32)
     update = {"small_image_share": 0.5, "small_image_size": 20, "epochs": 2}
     small = tiny_params.network("model").model_copy(update=update)
     with pytest.raises(UserError, match=r"model.small_image_size = 20: .* take larger"):

@@ -75,5 +75,5 @@ def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, t
 def test_images_are_small_first_and_full_at_the_end(published, share, epochs, small):
     update = {"small_image_share": share, "small_image_size": 24, "epochs": epochs}
     recipe = published.network("model").model_copy(update=update)
-    sizes = [schedules.image_size(recipe, epoch) for epoch in range(epochs)]
+    sizes = [schedules.image_size(recipe, epoch, 32) for epoch in range(epochs)]
     assert sizes == [24] * small + [32] * (epochs - small)

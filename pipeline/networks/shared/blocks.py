@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from pipeline.core.recipe import scaled
-from pipeline.core.records import IMAGE_SHAPE
+from pipeline.core.records import CHANNELS
 from pipeline.core.sections import ConvNetParams
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
@@ -17,9 +17,9 @@ from pipeline.networks.shared.dropblock import DropBlock2D
 Tensor = Any
 
 
-def normalised_input() -> tuple[Tensor, Tensor]:
+def normalised_input(image_size: int) -> tuple[Tensor, Tensor]:
     """Return the network's input (pixels 0..255), and the input scaled to -1..1."""
-    inputs = layers.Input(IMAGE_SHAPE, name="image")
+    inputs = layers.Input((image_size, image_size, CHANNELS), name="image")
     return inputs, layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(inputs)
 
 

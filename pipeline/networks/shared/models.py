@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers
 
 from pipeline.core.errors import UserError, first_line
-from pipeline.core.records import IMAGE_SHAPE, IMAGE_SIZE
+from pipeline.core.records import CHANNELS
 from pipeline.core.sections import Recipe
 from pipeline.networks import FOLDER, code_errors, find_network
 
@@ -20,39 +20,41 @@ from pipeline.networks import FOLDER, code_errors, find_network
 from pipeline.networks.shared import batch_norm, dropblock  # noqa: F401
 
 
-def build_model(network: str, recipe: Recipe, classes: int) -> keras.Model:
+def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> keras.Model:
     """Build an untrained network.
 
     Args:
         network: the name of a file of networks/, like `model`.
         recipe: its resolved recipe.
+        image_size: the side of the images in pixels.
 
     Returns:
-        A model that takes (batch, 32, 32, 3) prepared pixels 0..255 and returns (batch, classes)
-        float32 logits.
+        A model that takes (batch, side, side, 3) prepared pixels 0..255 and returns (batch,
+        classes) float32 logits.
 
     Raises:
         UserError: the network's file has an error, or it builds something else.
 
     >>> from pipeline.settings.params import load_params
-    >>> build_model("model", load_params().network("model"), classes=10).output_shape
+    >>> build_model("model", load_params().network("model"), 10, image_size=32).output_shape
     (None, 10)
     """
     with code_errors(network):
-        model = find_network(network).build(recipe, classes)
-    if wrong := _breach(model, classes):
+        model = find_network(network).build(recipe, classes, image_size)
+    shape = (image_size, image_size, CHANNELS)
+    if wrong := _breach(model, classes, shape):
         raise UserError(
             f"{FOLDER / network}.py: build must return a keras.Model that takes images of shape "
-            f"{IMAGE_SHAPE} and returns (batch, {classes}) float32 logits; {wrong}"
+            f"{shape} and returns (batch, {classes}) float32 logits; {wrong}"
         )
     return model
 
 
-def _breach(model: Any, classes: int) -> str | None:
+def _breach(model: Any, classes: int, shape: tuple[int, ...]) -> str | None:
     """Say how the object that a builder returned breaks the contract; None if it does not."""
     if not isinstance(model, keras.Model):
         return f"it returned {type(model).__name__}"
-    if tuple(model.input_shape[1:]) != IMAGE_SHAPE:
+    if tuple(model.input_shape[1:]) != shape:
         return f"it takes images of shape {tuple(model.input_shape[1:])}"
     if tuple(model.output_shape) != (None, classes):
         return f"it returns {tuple(model.output_shape)}"
@@ -68,7 +70,8 @@ def check_first_batch(network: str, model: keras.Model) -> None:
         UserError: the outputs are not finite, or are probabilities, with which training (cross
             entropy of logits) would not fail but learn badly.
     """
-    pixels = np.random.default_rng(0).integers(0, 256, (8, *IMAGE_SHAPE)).astype(np.float32)
+    shape = (8, *model.input_shape[1:])
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     with code_errors(network):
         outputs = np.asarray(model(pixels, training=False), np.float64)
     if not np.isfinite(outputs).all():
@@ -101,7 +104,7 @@ def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
 
 def at_size(model: keras.Model, size: int) -> keras.Model:
     """Return an untrained copy of a network for images of `size` x `size` pixels."""
-    image = layers.Input((size, size, IMAGE_SHAPE[2]))
+    image = layers.Input((size, size, CHANNELS))
     return keras.models.clone_model(model, input_tensors=image)
 
 
@@ -131,16 +134,18 @@ def _without_traces(config: Any) -> Any:
     return [_without_traces(value) for value in config] if isinstance(config, list) else config
 
 
-def count_flops(model: keras.Model, size: int = IMAGE_SIZE) -> int:
+def count_flops(model: keras.Model, size: int | None = None) -> int:
     """Count the floating-point operations of one image's forward pass.
 
     Counts convolutions and dense layers only; a multiply-add counts as two operations.
 
     Args:
-        size: side of the image in pixels.
+        size: side of the image in pixels; None: the one that the network was built for.
     """
     flops = 0
-    for layer in (model if size == IMAGE_SIZE else at_size(model, size)).layers:
+    if size is not None and size != model.input_shape[1]:
+        model = at_size(model, size)
+    for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             height, width, _ = layer.output.shape[1:]
             flops += 2 * math.prod(layer.kernel.shape) * height * width
@@ -149,11 +154,11 @@ def count_flops(model: keras.Model, size: int = IMAGE_SIZE) -> int:
     return flops
 
 
-def training_pflop(model: keras.Model, images: int, size: int = IMAGE_SIZE) -> float:
+def training_pflop(model: keras.Model, images: int, size: int | None = None) -> float:
     """Return the compute of training on `images` images, in 1e15 floating-point operations.
 
     Args:
-        size: side of the images in pixels.
+        size: as in count_flops.
 
     It is three times the forward pass, because the backward pass costs twice as much as the forward
     pass (Kaplan et al., arXiv 2001.08361).

@@ -87,7 +87,7 @@ def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
 def flat(outputs, shape=(32, 32, 3), **options):
     """A builder of one dense layer."""
 
-    def build(params, classes):
+    def build(params, classes, image_size):
         image = keras.Input(shape)
         x = keras.layers.Dense(outputs, **options)(keras.layers.Flatten()(image))
         return keras.Model(image, x)
@@ -95,16 +95,16 @@ def flat(outputs, shape=(32, 32, 3), **options):
     return build
 
 
-def unfinished(params, classes):
+def unfinished(params, classes, image_size):
     raise ZeroDivisionError("in the midst of it")
 
 
 BREACHES = {
-    "no model": (lambda params, classes: None, "it returned NoneType"),
+    "no model": (lambda params, classes, image_size: None, "it returned NoneType"),
     "other images": (flat(10, (28, 28, 3)), r"it takes images of shape \(28, 28, 3\)"),
     "other classes": (flat(7), r"it gives \(None, 7\)"),
     "maps in place of logits": (
-        lambda params, classes: keras.Sequential(
+        lambda params, classes, image_size: keras.Sequential(
             [keras.Input((32, 32, 3)), keras.layers.Dense(10)]
         ),
         r"it gives \(None, 32, 32, 10\)",
@@ -124,7 +124,7 @@ def test_a_builder_that_breaks_its_contract_is_refused_in_one_line(params, monke
     build, message = BREACHES[case]
     monkeypatch.setattr(resnet, "NETWORK", dataclasses.replace(resnet.NETWORK, build=build))
     with pytest.raises(UserError, match=message) as caught:
-        new_model("model", params.network("model"), params.train, 10)
+        new_model("model", params.network("model"), params.train, 10, 32)
     assert f"{resnet.__file__}: " in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -132,10 +132,10 @@ def test_a_builder_that_breaks_its_contract_is_refused_in_one_line(params, monke
 def test_logits_above_zero_are_no_softmax(params, monkeypatch):
     build = flat(10, bias_initializer="ones", kernel_initializer="zeros")
     monkeypatch.setattr(resnet, "NETWORK", dataclasses.replace(resnet.NETWORK, build=build))
-    assert new_model("model", params.network("model"), params.train, 10).count_params()
+    assert new_model("model", params.network("model"), params.train, 10, 32).count_params()
 
 
 @pytest.mark.parametrize("network", network_names())
 def test_each_network_keeps_its_contract(params, network):
     if network in params.networks:  # a user's own network needs a section
-        new_model(network, params.network(network), params.train, 10)
+        new_model(network, params.network(network), params.train, 10, 32)

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.commands.images import load_image
 from pipeline.core.errors import UserError
+from pipeline.data import pictures
+
+
+def load_image(file, side=32, fit="crop"):
+    return pictures.load_image(file, side, fit)
+
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
@@ -13,7 +18,7 @@ def picture(size=(32, 32), colour=RED, mode="RGB"):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (500, 300), (7, 90), (1, 1)])
-@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
 def test_any_size_becomes_32x32(tmp_path, size, name):
     picture(size).save(tmp_path / name)
     pixels = load_image(tmp_path / name)
@@ -67,6 +72,39 @@ def test_a_wide_picture_keeps_its_middle(tmp_path):
     assert load_image(tmp_path / "a.png")[16, 2:30, 0].min() > 150
 
 
+def test_a_wide_picture_is_padded_with_black_or_stretched(tmp_path):
+    wide = np.full((10, 30, 3), BLUE, np.uint8)
+    wide[:, 10:20] = RED
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    padded = load_image(tmp_path / "a.png", 48, "pad")
+    assert padded.shape == (48, 48, 3)
+    assert (padded[:15] == 0).all() and (padded[-15:] == 0).all()
+    assert tuple(padded[24, 24]) == RED and tuple(padded[24, 2]) == BLUE
+    stretched = load_image(tmp_path / "a.png", 48, "stretch")
+    assert all(tuple(stretched[y, 24]) == RED and tuple(stretched[y, 2]) == BLUE for y in (0, 47))
+
+
+def test_a_large_jpeg_looks_the_same_though_it_is_decoded_small(tmp_path):
+    """Against Pillow's decoding at full size."""
+    y, x = np.mgrid[:600, :600] / 600
+    smooth = np.stack([x, y, x * y], axis=2) * 255
+    Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
+    with Image.open(tmp_path / "a.jpg") as image:
+        expected = np.asarray(image.resize((32, 32), Image.Resampling.LANCZOS), int)
+    assert np.abs(load_image(tmp_path / "a.jpg") - expected).max() <= 3
+
+
+def test_arrays_are_fitted_like_files(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 20, 28, 3), np.uint8)
+    for fit in ("crop", "pad", "stretch"):
+        fitted = pictures.fit_images(images, 16, fit)
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / "a.png")
+            np.testing.assert_array_equal(fitted[number], load_image(tmp_path / "a.png", 16, fit))
+    assert pictures.fit_images(fitted, 16, "crop") is fitted
+
+
 def save_animation(file):
     frames = [picture(colour=c) for c in (RED, BLUE)]
     frames[0].save(file, save_all=True, append_images=frames[1:])
@@ -83,9 +121,9 @@ def save_truncated(file):
     [
         (lambda f: None, "a.png cannot be read .*No such file"),
         (lambda f: f.mkdir(), "cannot be read"),
-        (lambda f: f.write_bytes(b""), "is not a PNG or JPEG image"),
-        (lambda f: f.write_text("hello"), "is not a PNG or JPEG image"),
-        (lambda f: picture().save(f, format="GIF"), "is not a PNG or JPEG image"),
+        (lambda f: f.write_bytes(b""), "is not a PNG, JPEG or WebP image"),
+        (lambda f: f.write_text("hello"), "is not a PNG, JPEG or WebP image"),
+        (lambda f: picture().save(f, format="GIF"), "is not a PNG, JPEG or WebP image"),
         (save_animation, "is animated"),
         (save_truncated, "cannot be read"),
     ],

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.data.cifar100 import load_cifar100
-from tests.conftest import CIFAR100, needs_cifar100, poke, truncate
+from pipeline.data.sources import cifar100
+from tests.conftest import CIFAR100, checked, needs_cifar100, poke, truncate
 
 
 def load(path):
-    return load_cifar100(path, "http://127.0.0.1:9/never-asked", path.parent)
+    places = {"data.path": str(path.resolve()), "data.url": "http://127.0.0.1:9/never-asked"}
+    return cifar100.load(checked(**places).data)
 
 
 def test_cifar100_binary_records_become_images_and_labels(cifar100_folder):
@@ -23,7 +24,7 @@ def test_cifar100_binary_records_become_images_and_labels(cifar100_folder):
     for channel in range(3):
         for row, column in [(0, 0), (0, 31), (31, 0), (13, 22)]:
             byte = raw[7, 2 + 1024 * channel + 32 * row + column]
-            assert record["image"][row, column, channel] == byte
+            assert dataset.images[record["row"], row, column, channel] == byte
     assert dataset.class_names[3] == "class03"
     assert dataset.superclass_names[3] == "super03"
 
@@ -53,7 +54,7 @@ def python_files(cifar100_folder):
     dataset = load(cifar100_folder)
     files = {
         name: {
-            b"data": records["image"].transpose(0, 3, 1, 2).reshape(len(records), -1).copy(),
+            b"data": dataset.images[records["row"]].transpose(0, 3, 1, 2).reshape(len(records), -1),
             b"fine_labels": records["label"].tolist(),
             b"coarse_labels": records["superclass"].tolist(),
             b"filenames": [b"some_name.png"] * len(records),
@@ -75,6 +76,7 @@ def write_python_layout(folder, files, protocol=2):
 
 
 def assert_same(one, other):
+    np.testing.assert_array_equal(one.images, other.images)
     np.testing.assert_array_equal(one.train, other.train)
     np.testing.assert_array_equal(one.test, other.test)
     assert one.class_names == other.class_names
@@ -156,7 +158,7 @@ def changed(key, value, file="train"):
         (changed(b"fine_label_names", [b"x"], "meta"), "fine_label_names is not a list of 100"),
         (changed(b"coarse_label_names", 7, "meta"), "coarse_label_names is not a list of 20"),
         (lambda files: files["test"].pop(b"data"), "test: no entry data; this is not a file"),
-        (lambda files: files.update(meta=[1]), "meta: no entry fine_label_names"),
+        (lambda files: files.update(meta=[1]), "meta: no entry coarse_label_names"),
         (lambda files: files.pop("test"), "test not found; copy CIFAR-100 again"),
     ],
 )

@@ -1,0 +1,55 @@
+"""Where images come from. Each file here is one source, found by its name (`data.source`).
+
+A source's file defines `load`, which takes section `data` and returns a Dataset.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
+from pipeline.core.records import Dataset
+from pipeline.core.sections import DataParams
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def source_names() -> tuple[str, ...]:
+    """Return the names of all sources, which are the names of the files in this folder."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(FOLDER)])))
+
+
+def load_dataset(params: DataParams) -> Dataset:
+    """Load the data set that section `data` names, its images of side data.image_size.
+
+    Raises:
+        UserError: files are missing, damaged, or cannot be downloaded.
+    """
+    from pipeline.data.pictures import fit_images  # late: to check a name takes no Pillow
+
+    found: Dataset = importlib.import_module(f"{__name__}.{params.source}").load(params)
+    return replace(found, images=fit_images(found.images, params.image_size, params.fit))
+
+
+def needed_path(params: DataParams, what: str) -> Path:
+    """Return data.path.
+
+    Args:
+        what: the source needs there, for the error message.
+
+    Raises:
+        UserError: it is null.
+    """
+    path = data_path(params)
+    if path is None:
+        raise UserError(f"data.path = null: data.source: {params.source} needs {what}")
+    return path
+
+
+def data_path(params: DataParams) -> Path | None:
+    """Return data.path; a relative one starts at the main repository, also in a --temp run."""
+    return project_root() / Path(params.path).expanduser() if params.path else None
