@@ -1,0 +1,153 @@
+"""Your own pictures: a folder of class folders.
+
+Below data.path there are the folders of the classes, or `train` and `test` with the same class
+folders in each. Without `train` and `test`, data.test_fraction of each class becomes the test set.
+"""
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
+from pipeline.core.records import CHANNELS, CHUNK, Dataset, make_records
+from pipeline.core.sections import DataParams
+from pipeline.data.duplicates import find_duplicate_groups
+from pipeline.data.pictures import load_image
+from pipeline.data.sources import needed_path
+from pipeline.data.splits import split_off
+
+PARTS = ("train", "test")
+SHOWN = 3  # broken pictures that are named
+
+
+class Picture(NamedTuple):
+    """A picture's file and the name of its class."""
+
+    file: Path
+    name: str
+
+
+def load(params: DataParams) -> Dataset:
+    """Load all pictures, read in threads into a file that is mapped into memory.
+
+    Raises:
+        UserError: there are no class folders, `train` and `test` have different ones, or a picture
+            cannot be read.
+    """
+    path = needed_path(params, "a folder with a folder of pictures per class")
+    parts = [_find_pictures(folder) for folder in _parts(path)]
+    classes = [sorted({picture.name for picture in part}) for part in parts]
+    names = classes[0]
+    if different := sorted(set(names).symmetric_difference(classes[-1])):
+        raise UserError(
+            f"data.path = {path}: only train or only test has the classes {', '.join(different)}; "
+            "give both the same folders"
+        )
+    if len(names) < 2:
+        raise UserError(f"data.path = {path}: there is only one class, {names[0]}; give two")
+    pictures = [picture for part in parts for picture in part]
+    images = _decode(pictures, path, params)
+    number = {name: label for label, name in enumerate(names)}
+    records = make_records(np.array([number[p.name] for p in pictures]), len(names))
+    if len(parts) == 2:
+        train, test = np.split(records, [len(parts[0])])
+    else:
+        records["group"] = find_duplicate_groups(images, params.duplicate_correlation)
+        train, test = split_off("data.test_fraction", records, params.test_fraction, params.seed)
+    return Dataset(images, train, test, names, names)
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the folders of train and test, or the folder itself if it has the classes."""
+    if not path.is_dir():
+        raise UserError(
+            f"data.path = {path}: not a folder; give one with a folder of pictures per class"
+        )
+    entries = _entries(path)
+    if not {entry.name for entry in entries}.issuperset(PARTS):
+        return [path]
+    if others := [entry.name for entry in entries if entry.name not in PARTS]:
+        raise UserError(
+            f"data.path = {path}: has {', '.join(others[:SHOWN])} next to train and test; move it "
+            "away, or its pictures into train (validation images are taken from there)"
+        )
+    return [path / part for part in PARTS]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, without hidden files."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _find_pictures(folder: Path) -> list[Picture]:
+    """Return the pictures of all class folders, sorted by their names, then by class.
+
+    So the names alone decide the order, and a data set keeps its order if it is written out as
+    numbered pictures.
+    """
+    found = []
+    for entry in _entries(folder):
+        if not entry.is_dir():
+            raise UserError(f"{entry} is in no class folder; move it into one, or away")
+        _check_name(entry)
+        files = _entries(entry)
+        if not files:
+            raise UserError(f"{entry} has no pictures; add some, or remove the folder")
+        found += [Picture(file, entry.name) for file in files]
+    if not found:
+        raise UserError(f"{folder} has no class folders; make one per class, with its pictures")
+    return sorted(found, key=lambda picture: (picture.file.name, picture.name))
+
+
+def _check_name(folder: Path) -> None:
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{folder.name!r}: the class name is not UTF-8; rename the folder"
+        ) from None
+
+
+def _decode(pictures: list[Picture], path: Path, params: DataParams) -> np.ndarray:
+    """Return (n, side, side, 3) uint8 images, mapped from a file without a name.
+
+    So they may be larger than memory; the file is gone when this process ends.
+    """
+
+    def read(picture: Picture) -> np.ndarray | UserError:
+        try:
+            return load_image(picture.file, params.image_size, params.fit)
+        except UserError as error:
+            return error
+
+    broken: list[UserError] = []
+    scratch = project_root() / "data"
+    scratch.mkdir(exist_ok=True)
+    file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 (the map needs it)
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(pictures), desc="reading pictures", unit="") as bar,
+    ):
+        for start in range(0, len(pictures), CHUNK):
+            for image in pool.map(read, pictures[start : start + CHUNK]):
+                if isinstance(image, UserError):
+                    broken.append(image)
+                else:
+                    file.write(image.data)
+                bar.update()
+    if broken:
+        named = "; ".join(str(error) for error in broken[:SHOWN])
+        more = ", ..." if len(broken) > SHOWN else ""
+        raise UserError(
+            f"data.path = {path}: {len(broken):,} of {len(pictures):,} pictures cannot be used: "
+            f"{named}{more}; repair them, or move them out of the folder"
+        )
+    file.flush()
+    side = params.image_size
+    return np.memmap(file, np.uint8, "r", shape=(len(pictures), side, side, CHANNELS))
