@@ -105,7 +105,11 @@ def _prepared_size(values: dict[str, Any]) -> tuple[int, int, int]:
             f"{PREPARED} holds other data than section data of {PARAMS_FILE} describes; run "
             "`dvc repro prepare`"
         )
-    return metadata["images"]["train"], len(metadata["class_names"]), metadata["params"]["image_size"]
+    return (
+        metadata["images"]["train"],
+        len(metadata["class_names"]),
+        metadata["params"]["image_size"],
+    )
 
 
 def _changed(values: dict[str, Any], network: str, key: str, number: float) -> dict[str, Any]:

@@ -4,43 +4,60 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import top_k_accuracy_score
+from sklearn.metrics import recall_score, top_k_accuracy_score
 
 from pipeline.evaluation.outputs import Scores
 
+UNEQUAL = 1.2  # times the images of the smallest class
 CALIBRATION_BINS = 15  # as Guo et al., arXiv 1706.04599
 
 
 def score(
-    log_probabilities: np.ndarray, labels: np.ndarray, superclass_of: np.ndarray, top_k: int
+    log_probabilities: np.ndarray,
+    labels: np.ndarray,
+    superclass_of: np.ndarray,
+    top_k: int,
+    balanced: bool = False,
 ) -> Scores:
     """Score (n, classes) log-probabilities against (n,) labels.
 
     Args:
         superclass_of: the superclass of each class.
+        balanced: add balanced_accuracy, the mean over the classes of each one's accuracy.
 
     Returns:
-        loss (mean cross entropy in nats) and, from 0 to 1, accuracy, top_k_accuracy,
-        superclass_accuracy (whether the most likely class has the right superclass),
-        calibration_error.
+        loss (mean cross entropy in nats) and, from 0 to 1, accuracy, top_k_accuracy if there are
+        more than top_k classes, superclass_accuracy (whether the most likely class has the right
+        superclass), calibration_error.
     """
     predicted = log_probabilities.argmax(axis=1)
     picked = log_probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    some = {}
+    if balanced:
+        present = np.unique(labels)
+        recall = recall_score(labels, predicted, labels=present, average="macro")
+        some["balanced_accuracy"] = float(recall)
+    if top_k < log_probabilities.shape[1]:
+        some["top_k_accuracy"] = top_k_accuracy(log_probabilities, labels, top_k)
     return {
         "loss": float(-picked.mean()),
         "accuracy": float((predicted == labels).mean()),
-        "top_k_accuracy": top_k_accuracy(log_probabilities, labels, top_k),
+        **some,
         "superclass_accuracy": float((superclass_of[predicted] == superclass_of[labels]).mean()),
         "calibration_error": calibration_error(calibration_table(log_probabilities, labels)),
     }
 
 
+def has_unequal_classes(labels: np.ndarray) -> bool:
+    """Whether the largest class has over 1.2 times the images of the smallest that has any."""
+    counts = np.bincount(labels)
+    return bool(counts.max() > UNEQUAL * counts[counts > 0].min())
+
+
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Return the share of images whose label is among the k highest of (n, classes) scores."""
-    classes = scores.shape[1]
-    if k >= classes:
-        return 1.0
-    return float(top_k_accuracy_score(labels, scores, k=k, labels=np.arange(classes)))
+    classes = np.arange(scores.shape[1])
+    return float(top_k_accuracy_score(labels, scores, k=k, labels=classes))
 
 
 def calibration_table(log_probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:

@@ -5,7 +5,9 @@ import numpy as np
 from pipeline.reporting.results import Key, Results
 
 ONE_CLASS = 0.95  # share of the scored images that are predicted as one class
-ABOVE_CHANCE = 1.5  # times the accuracy of guessing; below it a training has learned nothing
+# A training has learned nothing if it is better than guessing by less than half of that accuracy,
+# and by less than five points.
+ABOVE_CHANCE, POINTS = 1.5, 0.05
 
 
 def answers_one_class(results: Results) -> list[tuple[Key, str]]:
@@ -19,11 +21,17 @@ def answers_one_class(results: Results) -> list[tuple[Key, str]]:
 
 
 def never_left_start(results: Results) -> list[Key]:
-    """Return the trainings whose training accuracy never rose much above chance."""
-    chance = 1 / len(results.metadata["class_names"])
+    """Return the trainings whose training accuracy never rose much above that of guessing."""
+    chance = accuracy_of_guessing(results)
+    least = min(ABOVE_CHANCE * chance, chance + POINTS)
     score = "clean_train_accuracy" if results.watched else "train_accuracy"
     best = results.history.groupby(["network", "variant", "seed"])[score].max()
-    return [key for key, accuracy in best.items() if accuracy < ABOVE_CHANCE * chance]
+    return [key for key, accuracy in best.items() if accuracy < least]
+
+
+def accuracy_of_guessing(results: Results) -> float:
+    """Return the share of the most frequent class."""
+    return float(np.bincount(results.test.labels).max() / len(results.test.labels))
 
 
 def describe_flags(results: Results) -> list[str]:
@@ -34,8 +42,8 @@ def describe_flags(results: Results) -> list[str]:
         for key, name in answers_one_class(results)
     ]
     return said + [
-        f"{_name(key)}: learned nothing; its training accuracy never reached "
-        f"{ABOVE_CHANCE:g} times that of guessing. Try another learning_rate or more epochs."
+        f"{_name(key)}: learned nothing; its training accuracy stayed close to that of guessing "
+        f"({100 * accuracy_of_guessing(results):.0f} %). Try another learning_rate or more epochs."
         for key in never_left_start(results)
     ]
 

@@ -18,7 +18,7 @@ from pipeline.core.sections import EvaluateParams
 from pipeline.data.duplicates import mark_duplicates
 from pipeline.evaluation import outputs
 from pipeline.evaluation.masks import measure_drop_blocks
-from pipeline.evaluation.scores import score
+from pipeline.evaluation.scores import has_unequal_classes, score
 from pipeline.networks.shared.models import load_network
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import Facts, Training, load_facts, load_history
@@ -154,9 +154,10 @@ def score_splits(predictions: Predictions, asked: Evaluation) -> dict[Split, out
     `flip_accuracy` uses the mean of the probabilities of an image and its mirror image.
     """
     prepared = asked.prepared
-    superclass_of = np.array(prepared.metadata["superclass_of"])
+    superclass_of, top_k = np.array(prepared.metadata["superclass_of"]), asked.settings.top_k
+    balanced = has_unequal_classes(prepared["train"]["label"])
     scores = {
-        split: score(values, prepared[split]["label"], superclass_of, asked.settings.top_k)
+        split: score(values, prepared[split]["label"], superclass_of, top_k, balanced)
         for split, values in predictions.plain.items()
     }
     for split, mirrored in predictions.flipped.items():

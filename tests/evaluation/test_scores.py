@@ -13,6 +13,7 @@ def test_scores_equal_hand_computed_ones():
     assert found["loss"] == pytest.approx(-np.log([0.7, 0.3, 0.4]).mean())
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["top_k_accuracy"] == pytest.approx(1.0)
+    assert "balanced_accuracy" not in found
     assert found["superclass_accuracy"] == pytest.approx(2 / 3)  # 1 and 2 share a superclass
     # Three bins of one image each: |1 - 0.7|, |0 - 0.6| and |0 - 0.5|.
     assert found["calibration_error"] == pytest.approx((0.3 + 0.6 + 0.5) / 3)
@@ -24,7 +25,21 @@ def test_extreme_logits_do_not_overflow():
     assert (found["loss"], found["accuracy"]) == (1e4, 0.0)
 
 
-@pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.5), (3, 1.0), (9, 1.0)])
+def test_balanced_accuracy_is_the_mean_of_the_classes_with_images():
+    predicted, labels = np.array([0, 0, 0, 2, 1, 3]), np.array([0, 0, 0, 0, 1, 1])
+    values = log_softmax(5.0 * np.eye(4)[predicted], axis=1)
+    found = scores.score(values, labels, np.arange(4), top_k=4, balanced=True)
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert "top_k_accuracy" not in found  # of four classes
+
+
+def test_classes_are_unequal_from_a_fifth_more_images():
+    assert not scores.has_unequal_classes(np.repeat([0, 1, 3], [10, 12, 11]))
+    assert scores.has_unequal_classes(np.repeat([0, 1, 3], [10, 13, 11]))
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.5), (3, 1.0)])
 def test_top_k_counts_labels_among_the_k_highest(k, expected):
     logits = np.array([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]])
     assert scores.top_k_accuracy(logits, np.array([0, 2]), k) == expected

@@ -33,5 +33,5 @@ def test_a_network_that_answers_one_class_is_named_with_the_class():
 
 
 def test_a_training_that_never_had_more_right_than_guessing_never_left_its_start():
-    (said,) = flags({"baseline": [0.4, 0.8], "resnet": [0.33, 0.49]}, np.arange(60) % 3)
+    (said,) = flags({"baseline": [0.4, 0.8], "resnet": [0.33, 0.38]}, np.arange(60) % 3)
     assert said.startswith("resnet, dropblock, seed 0: learned nothing; ")

@@ -11,6 +11,7 @@ from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
 
 ROWS: Rows = {
     "test accuracy, %": ("best_test_accuracy", "{:.1f}".format, 100),
+    "test balanced accuracy, %": ("best_test_balanced_accuracy", "{:.1f}".format, 100),
     "test accuracy with mirror images, %": ("best_test_flip_accuracy", "{:.1f}".format, 100),
     "validation accuracy, %": ("best_val_accuracy", "{:.1f}".format, 100),
     "test loss, nats": ("best_test_loss", "{:.3f}".format, 1),

@@ -13,6 +13,7 @@ ABOUT = "All scores, sizes and times."
 SPLITS = ("train", "val", "test")
 SCORES = {
     "accuracy": ("accuracy, %", "{:.1f}".format, 100),
+    "balanced_accuracy": ("balanced accuracy, %", "{:.1f}".format, 100),
     "loss": ("loss", "{:.3f}".format, 1),
     "top_k_accuracy": ("top-{top_k} accuracy, %", "{:.1f}".format, 100),
     "superclass_accuracy": ("superclass accuracy, %", "{:.1f}".format, 100),
@@ -27,6 +28,10 @@ NOTE = (
 )
 # Notes on scores that not every run has.
 SCORE_NOTES = {
+    "balanced_accuracy": (
+        "The classes have unequal numbers of images: balanced accuracy is the mean of the "
+        "classes' accuracies, in which each class counts the same."
+    ),
     "superclass_accuracy": "The predicted superclass is that of the most likely class.",
     "flip_accuracy": (
         "With mirror images: the probabilities of an image and its mirror image are averaged (two "
