@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from benchmarks import torch_networks
 from benchmarks.measure import save
 from benchmarks.steps import make_batch
-from pipeline.core.records import Prepared, make_records
+from pipeline.core.records import Images, Prepared, make_records
 from pipeline.core.sections import Recipe, TrainParams
 from pipeline.networks.shared.models import training_pflop
 from pipeline.settings.params import Params, check_params
@@ -35,7 +35,7 @@ from pipeline.training import loop
 from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend, has_gpu, resolve_precision
 
-CLASSES = 100
+CLASSES, SIDE = 100, 32  # of the random images
 FULL_SIZE = {"small_image_share": 0.0, "stop_after_rising": None}
 REMEDIES: dict[str, dict[str, Any]] = {
     "project": {},
@@ -51,13 +51,11 @@ def epochs_of(
 ) -> tuple[list[float], float]:
     """Train; return images/s of each epoch but the first, and an image's operations in GFLOP."""
     configure_backend(train, 0)
-    model = new_model(network, recipe, train, CLASSES)
+    model = new_model(network, recipe, train, CLASSES, SIDE)
     images, labels = make_batch(steps * recipe.batch_size)
-    records = make_records(images.astype(np.uint8), labels, labels)
+    data = Images(images.astype(np.uint8), make_records(labels, CLASSES))
     rows: list[dict[str, float]] = []
-    trainer = loop.Trainer(
-        cast("Prepared", {"train": records}), recipe, params.augment, 0, True, None
-    )
+    trainer = loop.Trainer(cast("Prepared", {"train": data}), recipe, params.augment, 0, True, None)
     trainer.fit(model, rows, lambda *_: None, verbose=0)
     gflop = 1e6 * training_pflop(model, 1)
     keras.backend.clear_session()
