@@ -174,10 +174,14 @@ def check() -> None:
 
     Run it first: DVC's error for a malformed list does not name the key.
     """
-    from pipeline.settings.params import PARAMS_FILE, load_params
+    from pipeline.data.sources import most_training_images
+    from pipeline.settings.params import PARAMS_FILE, check_batch_size, load_params
     from pipeline.versioning.repository import check_repository
 
-    titles = ", ".join(training.title for training in load_params().trainings)
+    params = load_params()
+    for network in params.train.networks:
+        check_batch_size(network, params.network(network), most_training_images(params.data))
+    titles = ", ".join(training.title for training in params.trainings)
     check_repository()
     print(f"{PARAMS_FILE} is valid; its trainings are {titles}")
 

@@ -160,6 +160,14 @@ BAD_INPUT = {
         True, lambda w: set_params(w, data__limit=120, model__batch_size=200),
         "train model-dropblock-0", "model.batch_size = 200",
     ),
+    "a batch larger than the data can be": (
+        False, lambda w: set_params(w, recipe__batch_size=2000), "check",
+        "baseline.batch_size = 2000: there are only 1437",
+    ),
+    "a batch larger than the limit": (
+        False, lambda w: set_params(w, data__limit=99, model__batch_size=100), "check",
+        "model.batch_size = 100: there are only 99",
+    ),
     "nothing trained": (True, lambda w: None, "evaluate model-dropblock-0", "cannot be read"),
     "no results": (True, lambda w: None, "report", "is empty; run `dvc repro`"),
     "damaged results": (False, damage_metrics, "report", "metrics.json cannot be read"),

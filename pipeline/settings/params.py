@@ -153,6 +153,20 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
+def check_batch_size(network: str, recipe: Recipe, images: float) -> None:
+    """Raise a UserError if the training images do not fill even one batch.
+
+    Args:
+        images: their number, or the most that there can be.
+    """
+    if recipe.batch_size > images:
+        raise UserError(
+            f"{network}.batch_size = {recipe.batch_size}: there are only {images} training images; "
+            f"set a smaller {network}.batch_size or {RECIPE}.batch_size, or use more images "
+            "(data.limit, data.validation_fraction)"
+        )
+
+
 def known_keys() -> dict[str, list[str]]:
     """Return the keys that each section of params.yaml may have."""
     networks = {name: list(find_network(name).params.model_fields) for name in network_names()}

@@ -25,7 +25,7 @@ from pipeline.networks.shared.models import (
     trainable_parameters,
 )
 from pipeline.settings.identity import identity, versions
-from pipeline.settings.params import Params
+from pipeline.settings.params import Params, check_batch_size
 from pipeline.settings.trainings import Facts, HistoryRow, Training, save_facts, save_history
 from pipeline.tracking.context import context_tags
 from pipeline.tracking.lifecycle import tracked_run
@@ -85,7 +85,7 @@ def train(params: Params, training: Training) -> str:
             finite, another process runs the same training, or MLflow's store cannot be used.
     """
     setup = Setup(params, training, Prepared(PREPARED, training.seed))
-    loop.check_batch_size(training.network, setup.recipe, len(setup.prepared["train"]))
+    check_batch_size(training.network, setup.recipe, len(setup.prepared["train"]))
     with (
         checkpoint.training_folder(work_folder(), setup.identity) as folder,
         one_device(work_folder()),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pipeline.core.sections import Recipe
 from pipeline.settings.identity import setting_of
-from pipeline.settings.params import Params, check_params
+from pipeline.settings.params import Params, check_batch_size, check_params
 from pipeline.sweep.plan import Point
 
 
@@ -74,7 +74,6 @@ def estimate(network: str, recipe: Recipe, images: int, classes: int, side: int)
         UserError: the network cannot be built, or the images do not fill a batch.
     """
     from pipeline.networks.shared.models import build_model, trainable_parameters, training_pflop
-    from pipeline.training.loop import check_batch_size
     from pipeline.training.schedules import image_size
 
     check_batch_size(network, recipe, images)

@@ -58,6 +58,22 @@ class AverageWeights(keras.callbacks.SwapEMAWeights):
         self._ema_weights_in_model = resumed
 
 
+class ProgressBar(keras.callbacks.ProgbarLogger):
+    """Keras' progress bar without `loss`, which is cross_entropy plus the effect of smoothing."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the steps done and the scores so far."""
+        super().on_train_batch_end(batch, _without_loss(logs))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the scores of the epoch."""
+        super().on_epoch_end(epoch, _without_loss(logs))
+
+
+def _without_loss(logs: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (logs or {}).items() if key not in ("loss", "val_loss")}
+
+
 class DivergedError(UserError):
     """The loss is no longer a finite number."""
 
@@ -162,15 +178,6 @@ def is_best(rows: list[HistoryRow], watched: Split | None) -> bool:
     return best_row(rows, watched) is rows[-1]
 
 
-def check_batch_size(network: str, params: Recipe, images: int) -> None:
-    """Raise a UserError if the images do not fill even one batch."""
-    if params.batch_size > images:
-        raise UserError(
-            f"{network}.batch_size = {params.batch_size}: there are only {images} training images; "
-            "use a smaller batch or more images (data.limit, data.validation_fraction)"
-        )
-
-
 def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
     """Raise a UserError if the small images do not fit the network's weights."""
     size, full = params.small_image_size, model.input_shape[1]
@@ -260,6 +267,7 @@ class Trainer:
             epochs=last_epoch,
             steps_per_epoch=self.steps,
             callbacks=[
+                *([ProgressBar()] if verbose else []),
                 DropoutSetter(self.recipe, self.seed),
                 *([AverageWeights(resumed=bool(rows))] if self.recipe.weight_average else []),
                 EpochRecorder(

@@ -273,9 +273,16 @@ def test_where_the_test_set_is_watched_the_last_epoch_is_kept():
     assert loop.is_best(rows, "test")
 
 
-def test_a_batch_larger_than_the_training_set_is_refused(tiny_params):
-    with pytest.raises(UserError, match=r"model.batch_size = 50: there are only 49 training"):
-        loop.check_batch_size("model", tiny_params.network("model"), 49)
+def test_the_progress_bar_shows_each_score_once(capsys):
+    bar = loop.ProgressBar()
+    bar.set_params({"verbose": 1, "epochs": 1, "steps": 1})
+    bar.on_epoch_begin(0)
+    bar.on_train_batch_end(0, {"loss": 3.5, "cross_entropy": 2.5, "accuracy": 0.5})
+    bar.on_epoch_end(0, {"val_loss": 3.25, "val_cross_entropy": 2.25})
+    said = capsys.readouterr().out
+    shown = ("cross_entropy: 2.5", "accuracy: 0.5", "val_cross_entropy: 2.25")
+    assert all(score in said for score in shown)
+    assert "3.5" not in said and "3.25" not in said
 
 
 def test_small_images_that_do_not_fit_are_refused(tiny_params):

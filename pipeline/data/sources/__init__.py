@@ -1,9 +1,11 @@
 """Where images come from. Each file here is one source, found by its name (`data.source`).
 
-A source's file defines `load`, which takes section `data` and returns a Dataset.
+A source's file defines `load`, which takes section `data` and returns a Dataset; if their number is
+known beforehand, also TRAINING_IMAGES.
 """
 
 import importlib
+import math
 import pkgutil
 from dataclasses import replace
 from functools import cache
@@ -33,6 +35,12 @@ def load_dataset(params: DataParams) -> Dataset:
 
     found: Dataset = importlib.import_module(f"{__name__}.{params.source}").load(params)
     return replace(found, images=fit_images(found.images, params.image_size, params.fit))
+
+
+def most_training_images(params: DataParams) -> float:
+    """Return the most training images that there can be: data.limit, or what the source has."""
+    source = importlib.import_module(f"{__name__}.{params.source}")
+    return min(params.limit or math.inf, getattr(source, "TRAINING_IMAGES", math.inf))
 
 
 def needed_path(params: DataParams, what: str) -> Path:

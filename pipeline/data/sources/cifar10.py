@@ -17,6 +17,7 @@ CIFAR10 = Cifar(
     meta="batches.meta",
     labels=(Labels("class", 10, "labels", "label_names", "batches.meta.txt"),),
 )
+TRAINING_IMAGES = CIFAR10.train_images
 
 
 def load(params: DataParams) -> Dataset:

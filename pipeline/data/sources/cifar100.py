@@ -20,6 +20,7 @@ CIFAR100 = Cifar(
         Labels("class", 100, "fine_labels", "fine_label_names", "fine_label_names.txt"),
     ),
 )
+TRAINING_IMAGES = CIFAR100.train_images
 
 
 def load(params: DataParams) -> Dataset:

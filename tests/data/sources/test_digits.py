@@ -1,13 +1,13 @@
 import numpy as np
 from sklearn.datasets import load_digits as sklearn_digits
 
-from pipeline.data.sources.digits import load
+from pipeline.data.sources.digits import TRAINING_IMAGES, load
 
 
 def test_digits_are_32x32_grey_images_in_three_channels():
     digits = load()
     images = digits.images
-    assert (len(digits.train), len(digits.test)) == (1437, 360)
+    assert (len(digits.train), len(digits.test)) == (TRAINING_IMAGES, 360)
     assert images.shape[1:] == (32, 32, 3)
     assert (images[..., 0] == images[..., 2]).all()
     assert (images.min(), images.max()) == (0, 255)
