@@ -74,6 +74,14 @@ def checked(**changes):
     return check_params(with_values(quick_values(), changes))
 
 
+def run_name(network="model", **changes):
+    """Return the name of a training of make_project's params with other values."""
+    from pipeline.settings.names import training_name
+    from pipeline.settings.trainings import Training
+
+    return training_name(checked(**{**TINY, **changes}), Training(network, "dropblock", 0))
+
+
 @pytest.fixture
 def tiny_params():
     return checked(**TINY)

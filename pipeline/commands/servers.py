@@ -61,7 +61,7 @@ def open_ui(port: int | None) -> None:
     fill_store()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     uri = store_uri()
-    view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
+    view = f"workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey={VIEW}"
     page = f"/#/experiments/{experiment.experiment_id}/runs?{view}"
     if uri.startswith(("http://", "https://")):
         address = masked(uri).rstrip("/") + page

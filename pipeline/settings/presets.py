@@ -87,7 +87,10 @@ def save_preset(name: str, values: dict[str, Any], comment: str) -> Path:
 
 def preset_values(name: str) -> dict[str, Any]:
     """Return all values of a preset by section: the default's, updated with its differences."""
-    return parse_yaml(preset_text(name, {}), FOLDER / f"{name}.yaml")
+    values = read_yaml(FOLDER / f"{DEFAULT}.yaml")
+    for section, own in read_yaml(FOLDER / f"{name}.yaml").items():
+        values[section] = {**values.get(section, {}), **(own or {})}
+    return values
 
 
 def preset_text(name: str, present: dict[str, Any]) -> str:

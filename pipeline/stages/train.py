@@ -25,6 +25,7 @@ from pipeline.networks.shared.models import (
     trainable_parameters,
 )
 from pipeline.settings.identity import identity, versions
+from pipeline.settings.names import training_name
 from pipeline.settings.params import Params, check_batch_size
 from pipeline.settings.trainings import Facts, HistoryRow, Training, save_facts, save_history
 from pipeline.tracking.context import context_tags
@@ -58,10 +59,8 @@ class Setup:
 
     @property
     def name(self) -> str:
-        """The run's display name, like `resnet, 5x5 blocks, keep 1 to 0.95, seed 0`."""
-        skipless = "" if getattr(self.recipe, "skip_connections", True) else ", no skip connections"
-        network, seed = self.training.display_name, self.training.seed
-        return f"{network}{skipless}, {self.recipe.dropblock}, seed {seed}"
+        """The run's display name, like `resnet, quick, drop_block_size=7, seed 0`."""
+        return training_name(self.params, self.training)
 
     @property
     def watched(self) -> Split | None:
@@ -94,7 +93,7 @@ def train(params: Params, training: Training) -> str:
         model, rows = start_or_resume(setup, folder)
         loop.check_image_size(training.network, setup.recipe, model)
         facts = collect_facts(setup, model)
-        tags = start_tags(training, setup.identity)
+        tags = start_tags(params, training, setup.identity)
         with tracked_run(setup.name, tags, rows) as run, explain_lack_of_memory(setup):
             size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
             print(f"{setup.name}: {size}, MLflow run {run.run_id}", flush=True)

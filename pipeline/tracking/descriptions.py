@@ -52,7 +52,7 @@ def _schedule(recipe: Recipe) -> str:
 
 
 def describe_version(row: dict[str, Any], data: str) -> str:
-    """Describe a registered version: what it is, its training data and its accuracy.
+    """Describe a registered version in plain text, as MLflow's list of versions shows no Markdown.
 
     Args:
         row: the training's metrics: name, parameters, best_test_accuracy, best_val_accuracy.
@@ -61,7 +61,7 @@ def describe_version(row: dict[str, Any], data: str) -> str:
     validation, test = (f"{100 * row[f'best_{s}_accuracy']:.1f} %" for s in ("val", "test"))
     scores = f"{validation} on the validation images (used to choose it), {test} on the test images"
     return (
-        f"**{row['name']}**, {row['parameters']:,} parameters, trained on {data}: accuracy "
+        f"{row['name']}, {row['parameters']:,} parameters, trained on {data}: accuracy "
         f"{scores}. {TAKES}"
     )
 

@@ -15,7 +15,7 @@ from pipeline.core.secrets import masked
 from pipeline.settings.trainings import HistoryRow
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
-from pipeline.tracking.runs import LOSS, TRAINING, TrackedRun, find_training_runs
+from pipeline.tracking.runs import LOSS, TRAINING, TrackedRun, find_training_runs, rounded
 from pipeline.tracking.store import (
     REQUEST_ERRORS,
     find_runs,
@@ -85,7 +85,7 @@ def _open_run(
 
 def _run_of(client: MlflowClient, identity: str, rows: Sequence[HistoryRow]) -> str | None:
     """Return the ended run with the most of these epochs and no other losses, if there is one."""
-    losses = {int(row["epoch"]): row[LOSS] for row in rows}
+    losses = {int(row["epoch"]): rounded(row[LOSS]) for row in rows}
     shared = {}
     for run in find_training_runs(identity):
         points = client.get_metric_history(run.info.run_id, LOSS)

@@ -32,6 +32,7 @@ SCORES = "scores"  # tag: hash of the evaluation, set once the run has all of it
 CONTEXT = "mlflow.data.context"  # tag of a data set: what it was used for
 # Columns of the history that measure the machine's speed; the UI lists them as system metrics.
 SYSTEM = {name: f"system/{name}" for name in ("seconds", "images_per_second", "peak_memory_mb")}
+DIGITS = 4  # of metrics, significant; the UI shows all it gets, and the files keep the exact values
 NO_STEP = -1  # MLflow copies a run's metrics at this step to a logged model; here there are none
 
 
@@ -59,7 +60,7 @@ class TrackedRun:
         for row in missing:
             step = int(row["epoch"])
             values = {SYSTEM.get(k, k): v for k, v in row.items() if k != "epoch"}
-            metrics = [Metric(k, v, _now(), step) for k, v in values.items()]
+            metrics = [Metric(k, rounded(v), _now(), step) for k, v in sorted(values.items())]
             try:
                 self._client.log_batch(self.run_id, metrics=metrics)
             except REQUEST_ERRORS as error:
@@ -78,8 +79,8 @@ class TrackedRun:
     def log_scores(self, scores: dict[str, float]) -> None:
         """Log values that the run does not have yet or has with another value."""
         present = self._client.get_run(self.run_id).data.metrics
-        new = {k: float(v) for k, v in scores.items() if present.get(k) != float(v)}
-        metrics = [Metric(k, v, _now(), 0) for k, v in new.items()]
+        new = {k: rounded(v) for k, v in scores.items() if present.get(k) != rounded(v)}
+        metrics = [Metric(k, v, _now(), 0) for k, v in sorted(new.items())]
         self._client.log_batch(self.run_id, metrics=metrics)
 
     def log_params(self, params: dict[str, Any]) -> None:
@@ -186,6 +187,15 @@ class TrackedRun:
     def set_tags(self, tags: dict[str, str]) -> None:
         """Set tags."""
         self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+
+def rounded(value: float) -> float:
+    """Round a metric as it is shown in MLflow.
+
+    >>> rounded(0.96666666)
+    0.9667
+    """
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _now() -> int:

@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from pipeline.core.files import hash_file
 from pipeline.core.records import Prepared
 from pipeline.settings.identity import settings_of, versions
+from pipeline.settings.names import setting_name
 from pipeline.settings.params import PARAMS_FILE, Params
 from pipeline.settings.trainings import Facts, Training
 from pipeline.tracking.context import context_tags, process_tags, source_name, training_tags
@@ -14,15 +15,16 @@ from pipeline.tracking.descriptions import describe_data, describe_recipe, repor
 from pipeline.tracking.lifecycle import END_REASON, end_as_killed
 from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, find_training_runs
 from pipeline.tracking.store import EXPERIMENT
-from pipeline.tracking.views import NOTE
+from pipeline.tracking.views import NOTE, SETTING
 
 EXPERIMENTS = "dvc.experiments"  # tag: the names of the DVC experiments that contain the result
 
 
-def start_tags(training: Training, identity: str) -> dict[str, str]:
+def start_tags(params: Params, training: Training, identity: str) -> dict[str, str]:
     """Return the tags that distinguish a training's run from others."""
     return {
         **training_tags(training),
+        SETTING: setting_name(params, training),
         TRAINING: identity,
         "mlflow.source.name": source_name(training),
     }
@@ -58,7 +60,8 @@ def finished_run(
     runs = find_training_runs(facts["training"])
     own = next((run for run in runs if run.data.tags.get(HISTORY) == history), None)
     if own is None:
-        started = {**start_tags(training, facts["training"]), **context_tags(), **process_tags()}
+        started = start_tags(params, training, facts["training"])
+        started |= {**context_tags(), **process_tags()}
         own = client.create_run(
             client.get_experiment_by_name(EXPERIMENT).experiment_id,
             run_name=facts["name"],

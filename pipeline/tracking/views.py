@@ -1,4 +1,4 @@
-"""A saved view of the runs in MLflow's UI: which columns it lists and which charts come first.
+"""A saved view of the runs in MLflow's UI: its columns, its charts, and means over seeds.
 
 Saved in the same form as by the UI's menu "Views": a tag of the experiment (MLflow 3.17).
 """
@@ -13,6 +13,7 @@ from pipeline.tracking.store import EXPERIMENT, open_store
 VIEW = "comparison"  # in the page's address: viewStateShareKey=comparison
 NAME = "Comparison"
 NOTE = "mlflow.note.content"  # the description of an experiment, a run or a model, in Markdown
+SETTING = "setting"  # tag of a run: what its seeds share; the charts draw their mean
 _TAG = f"mlflow.sharedViewState.{VIEW}"
 _SAVED = 1_750_000_000_000  # milliseconds since 1970; a fixed time, so that the tag stays the same
 
@@ -20,23 +21,25 @@ COLUMNS = (
     "metrics.`test_accuracy`",
     "metrics.`test_loss`",
     "metrics.`training_epochs`",
-    "metrics.`pflop`",
     "metrics.`training_minutes`",
 )
-# Title, type, metrics. The first section draws a training's two curves in one chart.
-SECTIONS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
+# Title, type, metric, scale. A metric each: MLflow's legends have room for two lines, and it titles
+# charts of several metrics by the metrics' names.
+SECTIONS: dict[str, list[tuple[str, str, str, str]]] = {
     "Learning curves": [
-        ("Accuracy: training and validation", "LINE", ("clean_train_accuracy", "val_accuracy")),
-        ("Loss: training and validation", "LINE", ("clean_train_loss", "val_loss")),
+        ("Validation accuracy", "LINE", "val_accuracy", "linear"),
+        ("Training accuracy, images as they are", "LINE", "clean_train_accuracy", "linear"),
+        ("Validation loss", "LINE", "val_loss", "log"),
+        ("Training loss, images as they are", "LINE", "clean_train_loss", "log"),
     ],
     "Scores on the test set": [
-        ("Test accuracy", "BAR", ("test_accuracy",)),
-        ("Test loss", "BAR", ("test_loss",)),
-        ("Compute, PFLOP", "LINE", ("pflop",)),
+        ("Test accuracy", "BAR", "test_accuracy", "linear"),
+        ("Test loss", "BAR", "test_loss", "linear"),
+        ("Compute, PFLOP", "LINE", "pflop", "linear"),
     ],
     "Schedules": [
-        ("Learning rate", "LINE", ("learning_rate",)),
-        ("Keep probability", "LINE", ("keep_prob",)),
+        ("Learning rate", "LINE", "learning_rate", "linear"),
+        ("Keep probability", "LINE", "keep_prob", "linear"),
     ],
 }
 
@@ -64,10 +67,15 @@ def _state() -> dict[str, Any]:
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
         "selectedColumns": list(COLUMNS),
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": SETTING}],
+        },
+        "runListHidden": True,  # next to the charts; their legends name the groups
         "isAccordionReordered": True,  # keep this order of the sections; do not sort them by name
         "compareRunSections": [
             {"uuid": name, "name": name, "display": True, "isReordered": True, "deleted": False,
-             "isGenerated": False}
+             "isGenerated": False, "columns": 2}
             for name in SECTIONS
         ],
         "compareRunCharts": [
@@ -76,21 +84,21 @@ def _state() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _charts(section: str, charts: list[tuple[str, str, tuple[str, ...]]]) -> list[dict[str, Any]]:
+def _charts(section: str, charts: list[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
     return [
         {
             "uuid": f"{section} {number}",
             "type": kind,
             "displayName": title,
-            "metricKey": metrics[0],
-            "selectedMetricKeys": list(metrics),
+            "metricKey": metric,
+            "selectedMetricKeys": [metric],
             "metricSectionId": section,
             "runsCountToCompare": 10,
             "isGenerated": False,
             "deleted": False,
             "xAxisKey": "step",
             "xAxisScaleType": "linear",
-            "scaleType": "linear",
+            "scaleType": scale,
             "yAxisKey": "metric",
             "yAxisExpressions": [],
             "selectedXAxisMetricKey": "",
@@ -100,5 +108,5 @@ def _charts(section: str, charts: list[tuple[str, str, tuple[str, ...]]]) -> lis
             "useGlobalXaxisKey": True,
             "useGlobalLineSmoothing": True,
         }
-        for number, (title, kind, metrics) in enumerate(charts)
+        for number, (title, kind, metric, scale) in enumerate(charts)
     ]

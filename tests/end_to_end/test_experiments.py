@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 
 from pipeline.commands.servers import free_port
-from tests.conftest import copy_project, runs_of, start_python, stop, wait_until_up
+from tests.conftest import copy_project, run_name, runs_of, start_python, stop, wait_until_up
 
 pytestmark = pytest.mark.slow
-BASELINE = "baseline, single units, keep 0.95, seed 0"
-RESNET = "resnet, {} blocks, keep 1 to 0.99, seed 0"
+BLOCK = "model.drop_block_size"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def lookup(project, *name):
 def test_all_runs_are_finished_in_the_main_repositorys_store(project):
     _, runs = store(project)
     names = sorted(run.info.run_name for run in runs.values())
-    assert names == [BASELINE, *(RESNET.format(f"{b}x{b}") for b in (3, 5, 7))]
+    assert names == sorted([run_name("baseline"), *(run_name(**{BLOCK: b}) for b in (3, 5, 7))])
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert not list((project.folder / ".dvc/tmp/exps").rglob("mlflow.db"))
 
@@ -76,7 +75,7 @@ def test_the_lookup_goes_both_ways_also_for_cached_stages(project):
     _, runs = store(project)
     found = lookup(project)
     temp = lookup(project, "temp-7")
-    assert runs[temp["temp-7", "resnet"]].info.run_name == RESNET.format("7x7")
+    assert runs[temp["temp-7", "resnet"]].info.run_name == run_name(**{BLOCK: 7})
     baselines = {run_id for (_, network), run_id in found.items() if network == "baseline"}
     assert len(baselines) == 1  # one training, listed five times
     back = lookup(project, temp["temp-7", "resnet"][:12])

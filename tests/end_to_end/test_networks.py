@@ -118,7 +118,7 @@ def test_a_mixer_without_convolutions_takes_ten_lines_of_params(project):
     assert stages_run(done.stdout) == [
         f"train@{training}", f"evaluate@{training}", "report", "publish",
     ]  # fmt: skip
-    assert "no DropBlock, seed 0: trained for 2 epochs" in done.stdout
+    assert "seed 0: trained for 2 epochs" in done.stdout
     summary = json.loads((project.folder / "reports/comparison.json").read_text())
     assert set(summary["differences"]) == {"mixer"}
     (run,) = [run for run in runs_of(project)[1] if run.data.tags["network"] == "mixer"]

@@ -4,16 +4,16 @@ import json
 import shutil
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from pipeline.core.files import hash_file
-from tests.conftest import TINY, copy_project, project_in, runs_of, stages_run
+from tests.conftest import TINY, copy_project, project_in, run_name, runs_of, stages_run
 from tests.store_contents import everything
 
 pytestmark = pytest.mark.slow
-RESNET = "resnet, {} blocks, keep 1 to 0.99, seed 0"
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,8 @@ def test_both_networks_are_trained_evaluated_and_reported(project):
 def test_each_training_has_one_finished_run_with_everything(project):
     client, runs = runs_of(project)
     by_name = {run.info.run_name: run for run in runs}
-    baseline = "baseline, single units, keep 0.95, seed 0"
-    assert set(by_name) == {baseline, RESNET.format("5x5")}
-    run = by_name[RESNET.format("5x5")]
+    assert set(by_name) == {run_name("baseline"), run_name()}
+    run = by_name[run_name()]
     run_id = run.info.run_id
     assert run.info.status == "FINISHED"
     facts = json.loads((project.folder / "outputs/facts/model-dropblock-0.json").read_text())
@@ -56,13 +55,13 @@ def test_each_training_has_one_finished_run_with_everything(project):
             "tensorflow", "seed"} <= set(run.data.params)  # fmt: skip
     history = pd.read_csv(project.folder / "outputs/history/model-dropblock-0.csv")
     points = client.get_metric_history(run_id, "val_accuracy")
-    assert [(m.step, m.value) for m in points] == list(
-        zip(history["epoch"], history["val_accuracy"], strict=True)
-    )
+    assert [m.step for m in points] == list(history["epoch"])
+    np.testing.assert_allclose([m.value for m in points], history["val_accuracy"], rtol=5e-4)
     saved = json.loads(
         (project.folder / "outputs/evaluation/model-dropblock-0/metrics.json").read_text()
     )
-    assert run.data.metrics["test_accuracy"] == saved["scores"]["best"]["test"]["accuracy"]
+    exact = saved["scores"]["best"]["test"]["accuracy"]
+    assert run.data.metrics["test_accuracy"] == pytest.approx(exact, rel=5e-4)
     assert {i.dataset.name for i in run.inputs.dataset_inputs} == {
         "digits train", "digits validation", "digits test",
     }  # fmt: skip

@@ -18,6 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
+from pipeline.tracking.runs import rounded
 from tests.conftest import (
     TINY,
     environment_of_a_user,
@@ -80,7 +81,7 @@ def assert_the_same(folder, expected):
     weights, history, points = results_of(folder)
     assert weights == expected[0]
     pd.testing.assert_frame_equal(history, expected[1], check_exact=True)
-    finished = [list(zip(history["epoch"], history["val_loss"], strict=True))]
+    finished = [list(zip(history["epoch"], map(rounded, history["val_loss"]), strict=True))]
     # A training that was killed before its first checkpoint starts again, in a new run.
     cut_off = [[] for _ in points["KILLED"]]
     assert points == {"FINISHED": finished, "KILLED": cut_off}

@@ -37,22 +37,6 @@ def folders(workspace):
     return [path for path in (workspace / ".training").iterdir() if path.is_dir()]
 
 
-@pytest.mark.parametrize(
-    ("variant", "changes", "name"),
-    [
-        ("dropblock", {}, "resnet, 5x5 blocks, keep 1 to 0.99, seed 0"),
-        ("nodrop", {}, "resnet, no DropBlock, seed 0"),
-        ("unitdrop", {}, "resnet, single units, keep 0.85, seed 0"),
-        ("dropblock", {"model.conv_keep_step": 0.0}, "resnet, no DropBlock, seed 0"),
-        ("dropblock", {"model.skip_connections": False},
-         "resnet, no skip connections, 5x5 blocks, keep 1 to 0.99, seed 0"),
-    ],
-)  # fmt: skip
-def test_a_run_is_named_for_people(setup, variant, changes, name):
-    asked = replace(changed(setup, **changes), training=TRAINED._replace(variant=variant))
-    assert asked.name == name
-
-
 def test_a_training_takes_the_split_of_its_seed(setup, monkeypatch):
     asked = changed(setup, **{"data.split_by_seed": True})
     prepare(asked.params)

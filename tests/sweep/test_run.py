@@ -11,7 +11,14 @@ import psutil
 import pytest
 
 from pipeline.tracking.trainings import EXPERIMENTS
-from tests.conftest import environment_of_a_user, make_project, obey_ctrl_c, project_in, runs_of
+from tests.conftest import (
+    environment_of_a_user,
+    make_project,
+    obey_ctrl_c,
+    project_in,
+    run_name,
+    runs_of,
+)
 from tests.sweep.compared import comparison
 
 pytestmark = pytest.mark.slow
@@ -64,9 +71,9 @@ def assert_one_finished_run_each(project, names, killed=False):
         assert {a.path for a in client.list_artifacts(run.info.run_id)} >= {"figures"}
 
 
-BASELINE = "baseline, single units, keep 0.95, seed 0"
-RESNET = "resnet, {}, keep 1 to 0.99, seed 0"
-NAMES = [BASELINE, *(RESNET.format(blocks) for blocks in ("single units", "3x3 blocks"))]
+EXACT = {"train.deterministic": True}
+BASELINE, RESNET = run_name("baseline", **EXACT), run_name(**EXACT)
+NAMES = [BASELINE, *(run_name(**EXACT, **{"model.drop_block_size": size}) for size in (1, 3))]
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +168,7 @@ def test_two_sweeps_at_once_train_and_record_each_once(start, tmp_path):
     assert [each.returncode for each in sweeps] == [0, 0], said
     assert not any("not recorded" in each for each in said)
     assert list(experiments(project)) == ["sweep"]
-    assert_one_finished_run_each(project, [BASELINE, RESNET.format("5x5 blocks")])
+    assert_one_finished_run_each(project, [BASELINE, RESNET])
 
 
 def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
@@ -169,7 +176,8 @@ def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
     project.run("dvc", "repro", "evaluate@baseline-dropblock-0")
     said = sweep(project, "-S", "model.drop_block_size=3").stdout
     assert "distinct trainings: 2, already done: 1, to run: 1" in said
-    assert_one_finished_run_each(project, [BASELINE, NAMES[2]])
+    names = [run_name("baseline"), run_name(**{"model.drop_block_size": 3})]
+    assert_one_finished_run_each(project, names)
     assert list(experiments(project)) == ["sweep"]
 
 
@@ -214,4 +222,4 @@ def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start
     assert "Traceback" not in done.stderr
     assert list(experiments(project)) == ["batch_size-50"]
     # The training is refused before it opens a run.
-    assert_one_finished_run_each(project, [BASELINE, RESNET.format("5x5 blocks")])
+    assert_one_finished_run_each(project, [BASELINE, RESNET])

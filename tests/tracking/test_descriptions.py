@@ -47,11 +47,11 @@ def test_a_schedule_is_said_in_words(changes, says):
 
 def test_a_version_says_what_it_is_on_what_and_how_good():
     row = {
-        "name": "resnet block=5 seed=0", "parameters": 1200,
+        "name": "resnet, quick, seed 0", "parameters": 1200,
         "best_val_accuracy": 0.5, "best_test_accuracy": 0.4321,
     }  # fmt: skip
     said = descriptions.describe_version(row, DATA)
-    assert said.startswith(f"**resnet block=5 seed=0**, 1,200 parameters, trained on {DATA}: ")
+    assert said.startswith(f"resnet, quick, seed 0, 1,200 parameters, trained on {DATA}: ")
     assert "50.0 % on the validation images" in said
     assert "43.2 % on the test images" in said
 

@@ -20,7 +20,7 @@ def tags_of(client, run_id):
     return client.get_run(run_id).data.tags
 
 
-ROWS = [{"epoch": 1, "train_loss": 2.5}, {"epoch": 2, "train_loss": 1.5}]
+ROWS = [{"epoch": 1, "train_loss": 2.5}, {"epoch": 2, "train_loss": 4 / 3}]
 TAGS = {TRAINING: "abc-0"}
 
 

@@ -27,7 +27,7 @@ def test_a_run_that_ends_well_is_finished_and_has_its_metrics(store):
         run.log_params({"width": 2.0})  # present ones stay
     ended = store.get_run(run.run_id)
     assert ended.info.status == "FINISHED"
-    assert points(store, run.run_id, "train_loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert points(store, run.run_id, "train_loss") == [(1, 1.0), (2, 0.5), (3, 0.3333)]
     assert ended.data.metrics["test_accuracy"] == 0.5
     assert ended.data.params["width"] == "1.0"
     assert len(ended.data.params) == 151

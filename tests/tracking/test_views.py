@@ -22,7 +22,16 @@ def test_the_view_is_saved_once_in_the_form_of_the_uis_own(store):
     assert tags(store) == before
 
 
-def test_it_begins_with_training_and_validation_in_one_chart(store):
+def test_it_draws_the_mean_of_a_settings_seeds(store):
+    views.save_view(store)
+    state = json.loads(json.loads(tags(store)[TAG])["state"])
+    assert state["groupBy"] == {
+        "aggregateFunction": "average",
+        "groupByKeys": [{"mode": "tag", "groupByData": "setting"}],
+    }
+
+
+def test_it_begins_with_the_learning_curves(store):
     views.save_view(store)
     state = json.loads(json.loads(tags(store)[TAG])["state"])
     sections = [section["uuid"] for section in state["compareRunSections"]]
@@ -30,7 +39,7 @@ def test_it_begins_with_training_and_validation_in_one_chart(store):
     first = state["compareRunCharts"][0]
     assert first["metricSectionId"] == sections[0]
     assert first["type"] == "LINE"
-    assert first["selectedMetricKeys"] == ["clean_train_accuracy", "val_accuracy"]
+    assert first["selectedMetricKeys"] == ["val_accuracy"]
     assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == set(sections)
 
 

@@ -1,0 +1,69 @@
+import pytest
+
+from pipeline.settings.names import setting_name, training_name
+from pipeline.settings.params import check_params
+from pipeline.settings.presets import preset_names, preset_values
+from pipeline.settings.trainings import Training
+from tests.conftest import TINY, checked
+
+RESNET = Training("model", "dropblock", 3)
+
+
+def name(variant="dropblock", **changes):
+    return setting_name(checked(**changes), RESNET._replace(variant=variant))
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_training_is_named_by_its_network_its_preset_and_its_seed(preset):
+    params = check_params(preset_values(preset))
+    assert training_name(params, RESNET) == f"resnet, {preset}, seed 3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model.drop_block_size": 7}, "drop_block_size=7"),
+        ({"recipe.learning_rate": 0.04, "model.batch_norm": False},
+         "learning_rate=0.04, batch_norm=false"),
+        ({"model.filters": [64, 64, 64, 64]}, "filters=[64,64,64,64]"),
+        ({"augment.policy": "translate"}, "augment.policy=translate"),
+        ({"train.watch": "none", "data.validation_fraction": 0.0},
+         "train.watch=none, data.validation_fraction=0.0"),
+        ({"model.conv_keep_step": 0.0}, "no DropBlock"),
+    ],
+)  # fmt: skip
+def test_what_differs_from_the_preset_is_in_the_name(changes, said):
+    assert name(**changes) == f"resnet, quick, {said}"
+
+
+def test_a_variant_says_its_dropblock():
+    assert name("nodrop", **{"recipe.epochs": 5}) == "resnet, quick, no DropBlock, epochs=5"
+    assert name("unitdrop") == "resnet, quick, single units, keep 0.85"
+
+
+def test_what_does_not_decide_the_result_is_not_in_the_name():
+    assert name(**{"data.path": "/elsewhere", "baseline.width": 1.0}) == "resnet, quick"
+
+
+def test_the_nearest_preset_is_the_one_with_the_fewest_differences():
+    values = preset_values("laptop")
+    values["recipe"]["epochs"] = 11
+    assert setting_name(check_params(values), RESNET) == "resnet, laptop, epochs=11"
+
+
+def test_of_many_differences_the_last_are_a_number_and_a_hash():
+    many = {**TINY, "recipe.momentum": 0.8, "recipe.warmup": 0.1, "model.drop_block_size": 3}
+    listed = (
+        "resnet, quick, epochs=2, momentum=0.{}, warmup=0.1, drop_block_size=3, width=0.03, "
+        "augment.crop_pixels=2, 1 more ("
+    )
+    one, other = name(**many), name(**{**many, "recipe.momentum": 0.7})
+    assert one.startswith(listed.format(8)) and other.startswith(listed.format(7))
+    third = name(**{**many, "data.limit": 300})
+    assert third.startswith(listed.format(8)) and third != one
+
+
+def test_a_network_that_no_preset_has_is_named_by_what_differs_from_its_own_defaults():
+    params = checked(**{"sprint.stem_filters": 16, "sprint.epochs": 3})
+    said = setting_name(params, Training("sprint", "dropblock", 0))
+    assert said == "sprint, quick, epochs=3, stem_filters=16"
