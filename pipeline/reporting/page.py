@@ -1,5 +1,8 @@
 """Write the report as Markdown and as one HTML page with embedded figures."""
 
+import base64
+import html
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +10,11 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 from markdown_it import MarkdownIt
+from PIL import Image
 
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.headline import headline, title, verdicts, warnings
-from pipeline.reporting.section import Drawing, Part, Section
+from pipeline.reporting.section import Drawing, Gallery, Part, Section
 from pipeline.reporting.sections import (
     calibration,
     classes,
@@ -18,6 +22,7 @@ from pipeline.reporting.sections import (
     dropblock,
     duplicates,
     generalisation,
+    images,
     learning,
     likeness,
     overview,
@@ -28,6 +33,7 @@ from pipeline.reporting.sections import (
 from pipeline.reporting.svg import embed
 
 TEMPLATES = Path(__file__).parent / "templates"
+LARGEST = 96  # pixels per side of an image of the data; larger ones are shrunk
 SECTIONS = (
     difference,
     planning,
@@ -37,6 +43,7 @@ SECTIONS = (
     generalisation,
     calibration,
     classes,
+    images,
     dropblock,
     duplicates,
     protocol,
@@ -86,6 +93,14 @@ def make_page(findings: Findings) -> Page:
     )
 
 
+def make_images_page(findings: Findings) -> Page:
+    """Return the page with the test images alone, or with a sentence if they were not scored."""
+    parts: list[Part] = ["The test images were not scored."]
+    if findings.results.scored == "test":
+        parts = images.galleries(findings)
+    return Page(images.TITLE, images.ABOUT, [], [], parts, [])
+
+
 def write_page(page: Page, folder: Path) -> None:
     """Write the page into a folder, as report.md with figures/ and as one file, report.html."""
     figures = folder / "figures"
@@ -115,6 +130,19 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def show(gallery: Gallery) -> str:
+    """Render images of the data with what stands under them."""
+    shown = []
+    for pixels, lines in gallery.pictures:
+        image, file = Image.fromarray(pixels), io.BytesIO()
+        image.thumbnail((LARGEST, LARGEST))
+        image.save(file, "PNG")
+        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+        said = "<br>".join(map(html.escape, lines))
+        shown.append(f'<figure><img src="{source}" alt=""><figcaption>{said}</figcaption></figure>')
+    return f'<div class="gallery">{"".join(shown)}</div>'
+
+
 def anchor(title: str) -> str:
     """Return the anchor that GitHub gives a heading: `is-it-real` for `Is it real?`.
 
@@ -125,9 +153,11 @@ def anchor(title: str) -> str:
 
 
 def as_html(part: Part) -> str:
-    """Render a part of a section in HTML: a figure inline, everything else through Markdown."""
+    """Render a part of a section in HTML: pictures inline, everything else through Markdown."""
     if isinstance(part, Drawing):
         return embed(part)
+    if isinstance(part, Gallery):
+        return show(part)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(part))
     return re.sub(r"<table>.*?</table>", r'<div class="table">\g<0></div>', body, flags=re.DOTALL)
 
@@ -136,6 +166,8 @@ def as_markdown(part: Part) -> str:
     """Render a part of a section in Markdown."""
     if isinstance(part, Drawing):
         return f"![{part.alt}](figures/{part.name}.svg)"
+    if isinstance(part, Gallery):
+        return "(The pictures are in images.html.)"
     if isinstance(part, pd.DataFrame):
         return markdown_table(part)
     return part

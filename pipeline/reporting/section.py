@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -49,8 +50,22 @@ class Drawing:
         return file.getvalue()
 
 
-# A paragraph in Markdown, a table with its index, or a figure.
-Part: TypeAlias = str | pd.DataFrame | Drawing
+class Picture(NamedTuple):
+    """An image of the data, (height, width, 3) uint8, and what stands under it, in lines."""
+
+    pixels: np.ndarray
+    lines: list[str]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images of the data in a row; only the HTML shows them."""
+
+    pictures: list[Picture]
+
+
+# A paragraph in Markdown, a table with its index, a figure, or images of the data.
+Part: TypeAlias = str | pd.DataFrame | Drawing | Gallery
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,11 @@
 from pipeline.core.files import COMPARISON, METRICS, PREDICTIONS, REPORTS, write_json
 from pipeline.reporting.audit import answers_of, save_answers
 from pipeline.reporting.findings import Findings, find, summarise
-from pipeline.reporting.page import make_page, write_page
+from pipeline.reporting.page import make_images_page, make_page, render_html, write_page
 from pipeline.settings.params import Params
+
+# Apart from the report, so that it can be published without images that must not be.
+IMAGES = REPORTS / "images.html"
 
 
 def report(params: Params) -> str:
@@ -19,6 +22,7 @@ def report(params: Params) -> str:
     save_answers(PREDICTIONS, answers_of(findings.everything))
     write_json(METRICS, collect_metrics(findings))
     write_page(page, REPORTS)
+    IMAGES.write_text(render_html(make_images_page(findings)))
     return page.headline
 
 

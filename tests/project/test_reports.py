@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from pipeline.core.files import read_yaml
+from pipeline.reporting.sections.images import FREE
 from tests.conftest import REPOSITORY
 from tests.recomputed import assert_contrasts_follow, evidence, interval_of
 
@@ -70,6 +72,15 @@ def test_reports_with_their_evidence_are_committed():
     assert PUBLISHED
     for folder in PUBLISHED:
         assert (folder / "predictions.npz").stat().st_size <= 2**20
+
+
+def test_no_images_are_published_whose_licence_does_not_allow_it():
+    folders = [file.parent for file in (REPOSITORY / "reports").glob("*/report.html")]
+    sources = {folder: read_yaml(folder / "params.yaml")["data"]["source"] for folder in folders}
+    assert set(FREE) < set(sources.values())
+    for folder, source in sources.items():
+        assert source in FREE or not (folder / "images.html").exists()
+        assert source in FREE or 'class="gallery"' not in (folder / "report.html").read_text()
 
 
 @EACH_REPORT

@@ -57,7 +57,7 @@ def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
         assert re.search(rf"^\| {row}", markdown, re.MULTILINE)
     for part in (
         "Both networks", "Is the difference real?", "How fast they learn", "Generalisation",
-        "Calibration", "DropBlock", "Duplicates", "Protocol",
+        "Calibration", "Test images", "DropBlock", "Duplicates", "Protocol",
     ):  # fmt: skip
         assert f"\n## {part}\n" in markdown
     assert "published" not in markdown.lower()  # only where the data is CIFAR-100
@@ -139,6 +139,18 @@ def test_on_cifar100_the_published_figures_stand_beside_this_runs(workspace, par
     assert re.search(rf"this run: resnet.*\| *{100 * accuracy.iloc[0]:.1f} \|", markdown)
 
 
+def test_images_that_must_not_be_published_are_only_in_a_file_of_their_own(workspace, params):
+    write_results(workspace, seeds=[0])
+    report(workspace, params)
+    pages = [workspace / f"reports/{name}.html" for name in ("report", "images")]
+    assert ['<div class="gallery">' in page.read_text() for page in pages] == [True, True]
+    file = workspace / "data/prepared/metadata.json"
+    file.write_text(file.read_text().replace('"digits"', '"cifar100"'))
+    report(workspace, params)
+    assert ['<div class="gallery">' in page.read_text() for page in pages] == [False, True]
+    assert '<a href="images.html">' in pages[0].read_text()
+
+
 def test_test_images_that_were_watched_are_flagged(workspace, params):
     write_results(workspace, seeds=[0], watched="test")
     _, markdown = report(workspace, params)
@@ -172,7 +184,7 @@ def test_trainings_of_different_precision_are_not_compared(workspace, params):
     write_results(workspace, seeds=[0])
     file = workspace / "outputs/evaluation/model-dropblock-0/metrics.json"
     file.write_text(file.read_text().replace("float32", "mixed_bfloat16"))
-    with pytest.raises(UserError, match=r"in train.precision.*bfloat16.*set train.precision"):
+    with pytest.raises(UserError, match=r"differ in train.precision.*bfloat16.*set"):
         report(workspace, params)
 
 

@@ -1,0 +1,86 @@
+"""Test images that tell the networks apart, and those that none of them gets right."""
+
+import numpy as np
+
+from pipeline.core.files import PREPARED
+from pipeline.core.records import Prepared
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.results import Results
+from pipeline.reporting.section import Gallery, Part, Picture, Section
+
+TITLE = "Test images"
+ABOUT = "The images on which the networks differ most, and those that none gets right."
+
+SHOWN = 7  # images in each row
+FREE = ("digits",)  # sources whose licence allows their images to be published
+NOTE = (
+    "Each network's answer and confidence are of its probabilities, averaged over its seeds. The "
+    "images are shown as prepared."
+)
+ELSEWHERE = (
+    "The images are in [images.html](images.html). They are not part of this page, and published "
+    "reports leave them out: the licence of source {source} is not known to allow it."
+)
+
+
+def make(findings: Findings) -> Section:
+    """Show the images; if they must not be published, only say where they are."""
+    source = findings.results.metadata["params"]["source"]
+    if source in FREE:
+        return Section(TITLE, ABOUT, galleries(findings))
+    return Section(TITLE, ABOUT, [ELSEWHERE.format(source=source)])
+
+
+def galleries(findings: Findings) -> list[Part]:
+    """Return a row of images for each network that is ahead on them, and one of the hardest."""
+    results = findings.results
+    images = Prepared(PREPARED)["test"]["image"]
+    parts: list[Part] = [NOTE]
+    for name in findings.comparisons:
+        for better, worse in ((name, results.reference), (results.reference, name)):
+            chosen = told_apart(results, better, worse)[:SHOWN]
+            parts += [f"### The {better} is surer of the true class than the {worse}"]
+            parts += _row(results, images, chosen, [better, worse])
+    parts += ["### All trainings are wrong"]
+    return [*parts, *_row(results, images, never_right(results)[:SHOWN], results.names)]
+
+
+def told_apart(results: Results, better: str, worse: str) -> np.ndarray:
+    """Return the images to whose class one network gives more probability, most first."""
+    lead = _of_true_class(results, better) - _of_true_class(results, worse)
+    order = np.argsort(-lead, kind="stable")
+    return order[lead[order] > 0]
+
+
+def never_right(results: Results) -> np.ndarray:
+    """Return the images that every training gets wrong, that of least probability first."""
+    hits = np.concatenate([results.hits(name, results.seeds(name)) for name in results.names])
+    wrong = np.flatnonzero(~hits.any(axis=0))
+    likely = np.mean([_of_true_class(results, name) for name in results.names], axis=0)
+    return wrong[np.argsort(likely[wrong], kind="stable")]
+
+
+def _of_true_class(results: Results, name: str) -> np.ndarray:
+    labels = results.test.labels
+    return _probabilities(results, name)[np.arange(len(labels)), labels]
+
+
+def _probabilities(results: Results, name: str) -> np.ndarray:
+    """Return a network's probabilities of the classes, (n, classes), as means over its seeds."""
+    return np.mean([np.exp(values) for values in results.predictions_of(name).values()], axis=0)
+
+
+def _row(results: Results, images: np.ndarray, chosen: np.ndarray, names: list[str]) -> list[Part]:
+    """Return images with their label and what the networks say; "None." if there are none."""
+    if not len(chosen):
+        return ["None."]
+    classes = results.metadata["class_names"]
+    probabilities = {name: _probabilities(results, name) for name in names}
+    pictures = []
+    for i in chosen:
+        lines = [f"label: {classes[results.test.labels[i]]}"]
+        for name, values in probabilities.items():
+            answer = values[i].argmax()
+            lines.append(f"{name}: {classes[answer]}, {100 * values[i, answer]:.0f} %")
+        pictures.append(Picture(images[i], lines))
+    return [Gallery(pictures)]
