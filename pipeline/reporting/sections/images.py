@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.core.files import PREPARED
-from pipeline.core.records import Prepared
+from pipeline.core.records import Images, Prepared
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Gallery, Part, Picture, Section
@@ -34,7 +34,7 @@ def make(findings: Findings) -> Section:
 def galleries(findings: Findings) -> list[Part]:
     """Return a row of images for each network that is ahead on them, and one of the hardest."""
     results = findings.results
-    images = Prepared(PREPARED)["test"]["image"]
+    images = Prepared(PREPARED)["test"]
     parts: list[Part] = [NOTE]
     for name in findings.comparisons:
         for better, worse in ((name, results.reference), (results.reference, name)):
@@ -70,17 +70,17 @@ def _probabilities(results: Results, name: str) -> np.ndarray:
     return np.mean([np.exp(values) for values in results.predictions_of(name).values()], axis=0)
 
 
-def _row(results: Results, images: np.ndarray, chosen: np.ndarray, names: list[str]) -> list[Part]:
+def _row(results: Results, images: Images, chosen: np.ndarray, names: list[str]) -> list[Part]:
     """Return images with their label and what the networks say; "None." if there are none."""
     if not len(chosen):
         return ["None."]
     classes = results.metadata["class_names"]
     probabilities = {name: _probabilities(results, name) for name in names}
     pictures = []
-    for i in chosen:
+    for i, pixels in zip(chosen, images.read(chosen), strict=True):
         lines = [f"label: {classes[results.test.labels[i]]}"]
         for name, values in probabilities.items():
             answer = values[i].argmax()
             lines.append(f"{name}: {classes[answer]}, {100 * values[i, answer]:.0f} %")
-        pictures.append(Picture(images[i], lines))
+        pictures.append(Picture(pixels, lines))
     return [Gallery(pictures)]
