@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.reporting.formats import escape
 from pipeline.reporting.results import Key, Results
 
 ONE_CLASS = 0.95  # share of the scored images that are predicted as one class
@@ -16,7 +17,7 @@ def answers_one_class(results: Results) -> list[tuple[Key, str]]:
     for key, values in results.predictions.items():
         counts = np.bincount(values.argmax(axis=1), minlength=len(names))
         if counts.max() >= ONE_CLASS * counts.sum():
-            found.append((key, names[int(counts.argmax())]))
+            found.append((key, escape(names[int(counts.argmax())])))
     return found
 
 

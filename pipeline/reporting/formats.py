@@ -1,5 +1,6 @@
 """Format numbers for the report: means with spread, intervals, p-values, lists of seeds."""
 
+import re
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -110,6 +111,14 @@ def by_size(value: str) -> tuple[float, str]:
         return (0.0 if value == "off" else float(value)), value
     except ValueError:
         return float("inf"), value
+
+
+def escape(text: str) -> str:
+    """Escape what would end a table cell or start HTML, a link, a picture, emphasis or code.
+
+    A `<` before a space is harmless.
+    """
+    return re.sub(r"[\\|`*\[]|<(?! )", r"\\\g<0>", text)
 
 
 def counted(count: int, what: str) -> str:

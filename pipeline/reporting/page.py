@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import escape
 from pipeline.reporting.headline import headline, title, verdicts, warnings
 from pipeline.reporting.section import Drawing, Gallery, Part, Section
 from pipeline.reporting.sections import (
@@ -181,8 +182,3 @@ def markdown_table(table: pd.DataFrame) -> str:
     numbers = text.apply(lambda column: column.str.match(r"(< )?[-+]?\d").any())
     alignment = ["right" if right else "left" for right in numbers]
     return text.to_markdown(index=False, disable_numparse=True, colalign=alignment)
-
-
-def escape(text: str) -> str:
-    """Escape what would end a table cell or start HTML; a `<` before a space is harmless."""
-    return re.sub(r"[\\|]|<(?! )", r"\\\g<0>", text)

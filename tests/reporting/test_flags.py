@@ -32,6 +32,13 @@ def test_a_network_that_answers_one_class_is_named_with_the_class():
     assert flags(learnt, np.arange(60) % 2) == []
 
 
+def test_a_class_named_like_a_picture_loads_none():
+    answers = {("baseline", "dropblock", 0): predicting(np.zeros(60, int))}
+    results = results_of(answers, np.arange(60) % 3, history({"baseline": [0.4, 0.8]}))
+    results.metadata["class_names"] = ["![x](http://y)", "b", "c"]
+    assert "one class, !\\[x](http://y), for" in describe_flags(results)[0]
+
+
 def test_a_training_that_never_had_more_right_than_guessing_never_left_its_start():
     (said,) = flags({"baseline": [0.4, 0.8], "resnet": [0.33, 0.38]}, np.arange(60) % 3)
     assert said.startswith("resnet, dropblock, seed 0: learned nothing; ")

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.reporting.page import (
     Page,
+    as_html,
     as_markdown,
     markdown_table,
     render_html,
@@ -30,6 +31,17 @@ def test_an_empty_table_is_nothing():
 def test_names_cannot_end_a_cell_or_become_html():
     table = pd.DataFrame({"class": ["<b>x|y"], "n": [1]}).set_index("class")
     assert "\\<b>x\\|y" in markdown_table(table)
+
+
+PICTURE = "![x](http://attacker.example/x.png)"
+
+
+@pytest.mark.parametrize("name", [PICTURE, f"a\\{PICTURE}", "`a`", "**a**", "[a](http://b)"])
+def test_markdown_in_a_name_is_text(name):
+    """In report.md as in report.html; no browser fetches anything."""
+    html = as_html(pd.DataFrame({"class": [name], "n": [1]}).set_index("class"))
+    (cell,) = re.findall(r"<td[^>]*>([^1]*?)</td>", html, re.DOTALL)
+    assert cell == name
 
 
 def test_a_figure_is_linked_with_what_it_shows():

@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import tarfile
 
@@ -134,7 +135,7 @@ def test_a_member_far_too_large_is_not_read_into_memory(tmp_path):
     member = tarfile.TarInfo("cifar-100-python/train")
     member.size = 10**12
     (tmp_path / "bomb.tar").write_bytes(member.tobuf() + bytes(1024))
-    with pytest.raises(UserError, match="has 1,000,000,000,000 bytes, more than any file of CIFAR"):
+    with pytest.raises(UserError, match="more than 400,000,000 bytes in all"):
         load(tmp_path / "bomb.tar")
 
 
@@ -185,6 +186,23 @@ def test_a_path_that_is_no_cifar100_is_refused(tmp_path, make, message):
     make(tmp_path / "path")
     with pytest.raises(UserError, match=message):
         load(tmp_path / "path")
+
+
+def test_an_archive_whose_files_are_too_large_in_all_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.data.cifar.LARGEST_ARCHIVE", 3_000)
+    with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as archive:
+        for _ in range(4):
+            member = tarfile.TarInfo("readme")
+            member.size = 1_000
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(UserError, match="more than 3,000 bytes in all"):
+        load(tmp_path / "bomb.tar.gz")
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        load(tmp_path / "pipe")
 
 
 def test_a_truncated_archive_is_refused(cifar100_folder, tmp_path):
