@@ -89,6 +89,7 @@ def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
         "images_per_second": 60.0, "training_seconds": 4.5, "peak_memory_mb": 900.0,
         "tensorflow": "2", "keras": "3", "precision": "float32", "devices": ["CPU"],
         "git_commit": "abcdef0123456789", "git_dirty": "false",
+        "ended": "2026-11-28T10:00:00+00:00",
         "machine": {"processor": "p", "cores": 2, "memory_gb": 8, "system": "s", "python": "3"},
         "drop_blocks": [{"layer": "block1_dropblock", "map": "8x8", "channels": 4,
                          "block_size": 3, "to_drop": 0.1, "expected": 0.09, "measured": 0.1}],

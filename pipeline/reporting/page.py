@@ -64,6 +64,7 @@ class Page:
         warnings: what makes the results incomplete, not comparable or useless.
         overview: one figure and one table.
         sections: everything else.
+        run: what was compared and when, in a line.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Page:
     warnings: list[str]
     overview: list[Part]
     sections: list[Section]
+    run: str = ""
 
     @property
     def drawings(self) -> list[Drawing]:
@@ -91,6 +93,7 @@ def make_page(findings: Findings) -> Page:
         warnings(findings.results),
         overview.make(findings),
         [section for section in made if section is not None],
+        protocol.describe_run(findings.results, findings.params),
     )
 
 

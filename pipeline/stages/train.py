@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
@@ -205,10 +206,11 @@ def collect_facts(setup: Setup, model: keras.Model) -> Facts:
 
 def write_outputs(setup: Setup, folder: Path, rows: list[HistoryRow], facts: Facts) -> None:
     """Write history, facts and weights to the outputs that dvc.yaml declares."""
-    training = setup.training
+    training, newest = setup.training, checkpoint.newest_checkpoint(folder)
+    # Not the time now: if the outputs are written again, they stay the same.
+    ended = datetime.fromtimestamp(newest.stat().st_mtime, UTC).isoformat(timespec="seconds")
     save_history(training, rows)
-    save_facts(training, {**facts, "pflop": rows[-1]["pflop"]})
-    newest = checkpoint.newest_checkpoint(folder)
+    save_facts(training, {**facts, "pflop": rows[-1]["pflop"], "ended": ended})
     training.models_folder.mkdir(parents=True, exist_ok=True)
     for name in checkpoint.WEIGHTS:
         copy_network(newest / name, training.models_folder / name)

@@ -1,6 +1,8 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -61,6 +63,8 @@ def test_a_training_leaves_weights_history_and_facts(setup, store):
     assert facts["digest"] == setup.prepared.digest
     assert (facts["name"], facts["training"]) == (setup.name, setup.identity)
     assert facts["parameters"] > 1000 and facts["pflop"] > 0
+    last = max(Path(".training").rglob("epoch-*"))
+    assert datetime.fromisoformat(facts["ended"]).timestamp() == int(last.stat().st_mtime)
     assert {"last.keras", "best.keras"} == {file.name for file in TRAINED.models_folder.iterdir()}
     assert len(TRAINED.history_file.read_text().splitlines()) == 1 + setup.recipe.epochs
     (tracked,) = store.search_runs(["1"])

@@ -3,14 +3,18 @@
 import json
 from typing import Any
 
+import pandas as pd
+
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import describe_seeds, listed
+from pipeline.reporting.formats import counted, describe_seeds, listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Section
 from pipeline.settings.params import Params
+from pipeline.settings.presets import nearest_preset
 from pipeline.settings.trainings import DIGEST_SHOWN
 
+NAMED = 4  # changed params that the page's top lists
 ABOUT = "How the data were split, how the epoch was chosen, and on which machine and code."
 
 TEST_STOPPED = (
@@ -42,6 +46,30 @@ SPLIT_BY_SEED = (
 )
 
 
+def describe_run(results: Results, params: Params) -> str:
+    """Say what this run is in a line: data, preset and what differs from it, date, commit.
+
+    Not the experiment's name: DVC gives it after the run, or to another run with these results.
+    """
+    preset, differing = nearest_preset(params)
+    changes = [f"{key} {_in_yaml(value)}" for key, value in differing.items()]
+    if len(changes) > NAMED:
+        changes = [counted(len(changes), "other param")]
+    said = [
+        f"Data: {results.metadata['params']['source']}",
+        f"params: preset {preset}" + (f" with {listed(changes)}" if changes else ""),
+        *dates(results),
+        f"commit {', '.join(commit.split()[0] for commit in commits(results))}",
+    ]
+    return "; ".join(said) + "."
+
+
+def dates(results: Results) -> list[str]:
+    """Say on which days (UTC) the trainings ended; nothing if earlier versions trained them."""
+    ended = results.metrics.get("ended", pd.Series(dtype=str)).dropna().str[:10]
+    return [f"trained {' to '.join(sorted({ended.min(), ended.max()}))}"] if len(ended) else []
+
+
 def make(findings: Findings) -> Section:
     """List the protocol."""
     lines = [*protocol(findings.results, findings.params), differences(findings.params)]
@@ -64,7 +92,8 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"{machine['python']}; precision {first['precision']}.",
         f"Hardware: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"{machine['system']}; devices: {', '.join(first['devices'])}.",
-        f"Trained at git commit {', '.join(commits(results))}.",
+        f"Trained at git commit {', '.join(commits(results))}. `python -m pipeline lookup` names "
+        "the experiments that have these trainings.",
     ]
 
 

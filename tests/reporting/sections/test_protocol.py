@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 from pipeline.reporting.results import load_results
 from pipeline.reporting.sections.protocol import (
     commits,
+    dates,
+    describe_run,
     describe_watching,
     differences,
     protocol,
@@ -58,3 +62,26 @@ def test_only_what_is_trained_is_compared_with_the_tutorial(params, published):
     data = published.data.model_copy(update={"validation_fraction": 0.0})
     exact = with_train(published.model_copy(update={"data": data}), watch="test")
     assert differences(exact) == "All params have the tutorial's values."
+
+
+def test_a_run_is_named_by_its_preset_and_what_differs(workspace, params):
+    write_results(workspace, seeds=[0])
+    results = load_results(params)
+    assert describe_run(results, params) == (
+        "Data: digits; params: preset quick; trained 2026-11-28; commit abcdef0123."
+    )
+    changed = checked(**{"model.drop_block_size": 7, "evaluate.flip": True, "data.path": "/data"})
+    assert "preset quick with evaluate.flip true and model.drop_block_size 7;" in describe_run(
+        results, changed
+    )
+    many = checked(**{f"augment.{key}": 1 for key in ("crop_pixels", "translate_pixels")},
+                   **{f"recipe.{key}": 0.5 for key in ("momentum", "label_smoothing")})  # fmt: skip
+    assert "preset quick with 6 other params;" in describe_run(results, many)
+
+
+def test_trainings_of_several_days_have_the_first_and_the_last(workspace, params):
+    write_results(workspace, seeds=[0])
+    results = load_results(params)
+    results.metrics["ended"] = ["2026-11-30T01:00:00+00:00", "2026-11-28T23:00:00+00:00"]
+    assert dates(results) == ["trained 2026-11-28 to 2026-11-30"]
+    assert dates(replace(results, metrics=results.metrics.drop(columns="ended"))) == []
