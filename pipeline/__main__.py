@@ -276,7 +276,7 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to print."
 )
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
-    """Classify PNG or JPEG pictures of any size.
+    """Classify PNG, JPEG or WebP pictures of any size.
 
     \b
     python -m pipeline predict cat.png dog.jpg
@@ -294,9 +294,10 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 def serve(model: str, port: int | None) -> None:
     """Serve a network on 127.0.0.1.
 
-    POST /invocations takes {"inputs": [image, ...]}, each image 32x32x3 whole numbers 0..255, and
-    answers {"predictions": [{class: probability, ...}, ...]}. A request has at most 256 images and
-    8 MB; while 8 requests are under way, others get status 503 at once.
+    POST /invocations takes {"inputs": [image, ...]}, each image as many rows and columns as
+    data.image_size says, with three whole numbers 0..255 each, and answers {"predictions":
+    [{class: probability, ...}, ...]}. A request has at most 256 images and 8 MB; while 8 requests
+    are under way, others get status 503 at once.
     """
     from pipeline.commands.servers import serve
 

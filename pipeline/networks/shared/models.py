@@ -137,7 +137,8 @@ def _without_traces(config: Any) -> Any:
 def count_flops(model: keras.Model, size: int | None = None) -> int:
     """Count the floating-point operations of one image's forward pass.
 
-    Counts convolutions and dense layers only; a multiply-add counts as two operations.
+    Counts convolutions (also depthwise) and dense layers only; a multiply-add counts as two
+    operations.
 
     Args:
         size: side of the image in pixels; None: the one that the network was built for.
@@ -146,11 +147,9 @@ def count_flops(model: keras.Model, size: int | None = None) -> int:
     if size is not None and size != model.input_shape[1]:
         model = at_size(model, size)
     for layer in model.layers:
-        if isinstance(layer, layers.Conv2D):
-            height, width, _ = layer.output.shape[1:]
-            flops += 2 * math.prod(layer.kernel.shape) * height * width
-        elif isinstance(layer, layers.Dense):
-            flops += 2 * math.prod(layer.kernel.shape)
+        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
+            places = math.prod(layer.output.shape[1:-1])  # that the kernel is applied at
+            flops += 2 * math.prod(layer.kernel.shape) * places
     return flops
 
 

@@ -1,9 +1,12 @@
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.data.sources import load_dataset
-from tests.conftest import checked
+from tests.conftest import REPOSITORY, checked
 
 
 @pytest.fixture
@@ -66,6 +69,18 @@ def test_colour_images_of_another_size_are_resized_and_classes_named(arrays, loa
 def test_other_arrays_are_refused(arrays, load, changes, message):
     with pytest.raises(UserError, match=message):
         load({**arrays, **changes})
+
+
+def test_the_guides_lines_store_what_keras_loads(workspace, arrays):
+    guide = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    (lines,) = re.findall(r"```python\n(\(x_train.*?)```", guide, re.DOTALL)
+    assert len(lines.splitlines()) == 2
+    parts = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    loader = SimpleNamespace(load_data=lambda: parts)
+    datasets = SimpleNamespace(datasets=SimpleNamespace(fashion_mnist=loader))
+    exec(lines, {"keras": datasets, "np": np})
+    dataset = load_dataset(checked(**{"data.source": "npz", "data.path": "mine.npz"}).data)
+    assert (len(dataset.train), len(dataset.test)) == (30, 6)
 
 
 def test_a_missing_array_a_missing_path_and_another_file_are_refused(arrays, load, workspace):

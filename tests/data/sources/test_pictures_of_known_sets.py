@@ -10,7 +10,7 @@ from pipeline.core.records import Prepared
 from pipeline.data.sources import load_dataset
 from pipeline.data.splits import limit_dataset
 from pipeline.stages.prepare import prepare_data
-from tests.conftest import CIFAR100, checked, needs_cifar100
+from tests.conftest import CIFAR100, TINY, checked, needs_cifar100
 
 DIGITS = {"data.source": "digits", "data.limit": 300}
 SETS = {
@@ -53,3 +53,25 @@ def test_pixels_splits_labels_and_duplicates_are_the_same(both, workspace):
         assert own.digest == pictures.digest
     counts = [json.dumps(each.metadata["duplicates"]) for each in both]
     assert counts[0] == counts[1]
+
+
+def weights_after(prepared):
+    """A tiny baseline's weights after an epoch."""
+    import keras
+
+    from pipeline.training.compiling import new_model
+    from pipeline.training.loop import Trainer
+
+    params = checked(**TINY, **{"baseline.epochs": 1})
+    recipe, classes = params.network("baseline"), len(prepared.class_names)
+    keras.utils.set_random_seed(0)
+    model = new_model("baseline", recipe, params.train, classes, prepared.image_size)
+    trainer = Trainer(prepared, recipe, params.augment, 0, reshuffle=True, watched="val")
+    trainer.fit(model, [], lambda *_: None, verbose=0)
+    return model.get_weights()
+
+
+def test_the_weights_are_the_same(both):
+    own, pictures = map(weights_after, both)
+    for one, other in zip(own, pictures, strict=True):
+        np.testing.assert_array_equal(one, other)

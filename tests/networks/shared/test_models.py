@@ -26,6 +26,18 @@ def test_flops_count_each_multiply_add_as_two(build):
     assert count_flops(model) == expected
 
 
+def test_flops_count_a_kernel_at_each_place_where_it_is_applied():
+    image = keras.Input((12, 12, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same")(image)
+    x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+    x = keras.layers.Dense(5)(keras.layers.Reshape((36, 4))(x))
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    expected = 36 * 9 * 3 * 4 + 36 * 9 * 4 + 36 * 4 * 5 + 36 * 5 * 2
+    assert count_flops(model) == 2 * expected
+    doubled = 4 * (36 * 9 * 3 * 4 + 36 * 9 * 4)
+    assert count_flops(keras.Sequential(model.layers[:3]), 24) == 2 * doubled
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
