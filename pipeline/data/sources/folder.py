@@ -5,6 +5,7 @@ folders in each. Without `train` and `test`, data.test_fraction of each class be
 """
 
 import os
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +53,7 @@ def load(params: DataParams) -> Dataset:
     if len(names) < 2:
         raise UserError(f"data.path = {path}: there is only one class, {names[0]}; give two")
     pictures = [picture for part in parts for picture in part]
+    print(f"{path}: {len(pictures):,} pictures of {len(names)} classes", flush=True)
     images = _decode(pictures, path, params)
     number = {name: label for label, name in enumerate(names)}
     records = make_records(np.array([number[p.name] for p in pictures]), len(names))
@@ -130,9 +132,10 @@ def _decode(pictures: list[Picture], path: Path, params: DataParams) -> np.ndarr
     scratch = project_root() / "data"
     scratch.mkdir(exist_ok=True)
     file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 (the map needs it)
+    count, seconds = len(pictures), 0.2 if sys.stderr.isatty() else 10.0  # between two updates
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(pictures), desc="reading pictures", unit="") as bar,
+        tqdm(total=count, desc="pictures", unit="", mininterval=seconds) as bar,
     ):
         for start in range(0, len(pictures), CHUNK):
             for image in pool.map(read, pictures[start : start + CHUNK]):
