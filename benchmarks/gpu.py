@@ -36,7 +36,7 @@ from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend, has_gpu, resolve_precision
 
 CLASSES, SIDE = 100, 32  # of the random images
-FULL_SIZE = {"small_image_share": 0.0, "stop_after_rising": None}
+FULL_SIZE = {"image_sizes": [], "stop_after_rising": None}
 REMEDIES: dict[str, dict[str, Any]] = {
     "project": {},
     "one step a call": {},

@@ -1,5 +1,6 @@
 """The sections of params.yaml as types: their keys, types and ranges."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -9,6 +10,7 @@ from pipeline.core.recipe import Variant, keep_prob
 from pipeline.core.words import describe_dropblock
 
 SMALLEST, LARGEST = 16, 224  # side of an image in pixels
+SMALLEST_SHRUNK = 8  # side of the first epochs' images
 WIDEST = 16.0  # times the tutorial's filters and hidden units
 MOST_EPOCHS = 100_000
 MOST_VARIED = 0.5  # share of the images; beyond, all seeds would have the same validation images
@@ -46,6 +48,27 @@ def _without_password(url: str | None) -> str | None:
     if scheme not in ("http", "https") or not host or "@" in host:
         raise rule("give an http or https address without user or password (MLflow keeps it)")
     return url
+
+
+def _sizes_rise(sizes: list[Any]) -> list[Any]:
+    if not all(map(_is_size, sizes)) or any(
+        before >= after
+        for neighbours in pairwise(sizes)
+        for before, after in zip(*neighbours, strict=True)
+    ):
+        raise rule(
+            "give pairs [share of the epochs until which it is used, side in pixels], like "
+            "[[0.2, 20], [0.5, 24]]; both must rise, shares are between 0 and 1, sides at least "
+            f"{SMALLEST_SHRUNK}"
+        )
+    return sizes
+
+
+def _is_size(pair: Any) -> bool:
+    if not isinstance(pair, list) or [type(value) for value in pair] != [float, int]:
+        return False
+    share, side = pair
+    return 0 < share < 1 and side >= SMALLEST_SHRUNK
 
 
 Distinct = AfterValidator(_without_repeats)
@@ -140,8 +163,7 @@ class Recipe(Section):
 
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
-    small_image_share: Share
-    small_image_size: Annotated[int, Field(ge=8, le=LARGEST)]
+    image_sizes: Annotated[list[Any], AfterValidator(_sizes_rise)]  # [share, side] pairs
     optimizer: Literal["adam", "sgd", "muon"]
     learning_rate: Rate
     muon_learning_rate: Rate

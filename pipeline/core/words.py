@@ -73,6 +73,5 @@ _UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
     (_chosen("schedule", "one_cycle", "linear"), ("learning_rate_decay",)),
     (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
     (_chosen("schedule", "one_cycle"), ("cooldown",)),
-    (_chosen("small_image_share", 0.0), ("small_image_size",)),
     (lambda recipe: describe_dropblock(recipe) == NO_DROPBLOCK, DROP_KEYS),
 ]

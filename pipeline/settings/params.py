@@ -69,8 +69,8 @@ class Params(Section):
             "augment.dropout_min_cells": (augment.dropout_min_cells, side),
         }
         for name, recipe in self.networks.items():
-            if recipe.small_image_share:
-                most[f"{name}.small_image_size"] = (recipe.small_image_size, side)
+            if recipe.image_sizes:
+                most[f"{name}.image_sizes"] = (recipe.image_sizes[-1][1], side)
         for key, (value, limit) in most.items():
             if value > limit:
                 raise rule(f"{key} = {value}: at most {limit} with data.image_size: {side}")

@@ -21,6 +21,7 @@ from pipeline.settings.params import PARAMS_FILE, RECIPE, Params, check_params, 
 
 FOLDER = Path(__file__).parents[2] / "presets"
 DEFAULT = "quick"
+_ONE_SIZE = ("small_image_share", "small_image_size")  # of an earlier version
 
 
 def preset_names() -> list[str]:
@@ -147,6 +148,7 @@ def convert(values: dict[str, Any], defaults: dict[str, Any]) -> tuple[dict[str,
     wrong = [section for section, keys in values.items() if not isinstance(keys, dict)]
     if wrong:
         raise UserError(f"{PARAMS_FILE}: {wrong[0]} must be a section with keys")
+    _join_image_sizes(values)
     networks = {name: resolve(values, name) for name in network_names() if name in values}
     chosen = values.get("train", {}).get("networks")
     order = chosen if isinstance(chosen, list) else []
@@ -172,6 +174,21 @@ def convert(values: dict[str, Any], defaults: dict[str, Any]) -> tuple[dict[str,
         elif name and section not in (RECIPE, *networks):
             found[key] = value
     return found, gone
+
+
+def _join_image_sizes(values: dict[str, Any]) -> None:
+    """Replace small_image_share and small_image_size, one size at first, by image_sizes."""
+    shared = values.get(RECIPE, {})
+    for section in values.keys() & {RECIPE, *network_names()}:
+        own = values[section]
+        share, side = ({**shared, **own}.get(key) for key in _ONE_SIZE)
+        joined: dict[str, Any] = {}
+        for key, value in own.items():
+            if key in _ONE_SIZE:
+                joined["image_sizes"] = [[share, side]] if share else []
+            else:
+                joined[key] = value
+        values[section] = joined
 
 
 def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -180,15 +180,16 @@ def is_best(rows: list[HistoryRow], watched: Split | None) -> bool:
 
 def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
     """Raise a UserError if the small images do not fit the network's weights."""
-    size, full = params.small_image_size, model.input_shape[1]
-    if schedules.image_size(params, 0, full) == full:
+    full = model.input_shape[1]
+    smallest = schedules.image_size(params, 0, full)
+    if smallest == full:
         return
     shapes = [weight.shape for weight in model.weights]
-    if [weight.shape for weight in at_size(model, size).weights] != shapes:
+    if [weight.shape for weight in at_size(model, smallest).weights] != shapes:
         raise UserError(
-            f"{network}.small_image_size = {size}: the network's last maps would be smaller than "
-            f"with {full} pixels, which its dense layers need; increase small_image_size "
-            f"or use no small images ({network}.small_image_share: 0.0)"
+            f"{network}.image_sizes = {params.image_sizes}: with {smallest} pixels the network's "
+            f"last maps would be smaller than with {full}, which its dense layers need; use larger "
+            f"sides, or full images throughout ({network}.image_sizes: [])"
         )
 
 

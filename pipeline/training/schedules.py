@@ -48,13 +48,15 @@ def all_rates(params: Recipe, steps: int) -> list[float]:
 
 
 def image_size(params: Recipe, epoch: int, full: int) -> int:
-    """Return the side of the images in pixels: small in the first epochs, never in the last one.
+    """Return the side of the images in pixels: as in image_sizes, full in the last epoch.
 
     Args:
         full: the side of the prepared images.
     """
-    small = min(round(params.small_image_share * params.epochs), params.epochs - 1)
-    return params.small_image_size if epoch < small else full
+    for share, side in params.image_sizes:
+        if epoch < min(round(share * params.epochs), params.epochs - 1):
+            return int(side)
+    return full
 
 
 def should_stop(losses: Sequence[float], rising: int | None) -> bool:

@@ -46,15 +46,14 @@ MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay"}
 @pytest.mark.parametrize(
     ("choices", "unread"),
     [
-        ({}, {"learning_rate_decay", "small_image_size"}),
-        ({"optimizer": "adam"}, {"learning_rate_decay", "small_image_size", *MUON, "momentum",
+        ({}, {"learning_rate_decay"}),
+        ({"optimizer": "adam"}, {"learning_rate_decay", *MUON, "momentum",
                                  "offset_rate_factor"}),
-        ({"optimizer": "sgd"}, {"learning_rate_decay", "small_image_size", *MUON}),
-        ({"schedule": "exponential"}, {"warmup", "cooldown", "small_image_size"}),
-        ({"schedule": "one_cycle"}, {"learning_rate_decay", "cooldown", "small_image_size"}),
-        ({"small_image_share": 0.5}, {"learning_rate_decay"}),
+        ({"optimizer": "sgd"}, {"learning_rate_decay", *MUON}),
+        ({"schedule": "exponential"}, {"warmup", "cooldown"}),
+        ({"schedule": "one_cycle"}, {"learning_rate_decay", "cooldown"}),
         ({"conv_keep_step": 0.0, "conv_keep_end": 1.0},
-         {"learning_rate_decay", "small_image_size", *DROP_KEYS}),
+         {"learning_rate_decay", *DROP_KEYS}),
     ],
 )  # fmt: skip
 def test_keys_that_the_other_choices_make_meaningless_are_left_out(choices, unread):

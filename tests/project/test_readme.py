@@ -72,8 +72,9 @@ def test_the_table_follows_from_the_committed_figures():
         model = build_model(section, recipe, 100, 32)
         assert parameters == f"{trainable_parameters(model) / 1e6:.2f} M"
         # 45,000 images per epoch, in whole batches; the first epochs at 20 pixels.
-        seen, small = 45_000 // 128 * 128, round(recipe.small_image_share * recipe.epochs)
-        flops = small * count_flops(model, 20) + (recipe.epochs - small) * count_flops(model)
+        seen, ((share, side),) = 45_000 // 128 * 128, recipe.image_sizes
+        small = round(share * recipe.epochs)
+        flops = small * count_flops(model, side) + (recipe.epochs - small) * count_flops(model)
         assert float(pflop) == pytest.approx(3 * seen * flops / 1e15, abs=5e-4)
 
 

@@ -50,6 +50,11 @@ def without(*keys):
         ("train.jit_compile", "no", "= 'no': input should be a valid boolean"),
         ("data.validation_fraction", 1.0, "= 1.0: input should be less than 1"),
         ("augment.flip_probability", -0.1, "= -0.1: "),
+        ("recipe.image_sizes", [0.5, 20], ": give pairs [share of the epochs until which"),
+        ("recipe.image_sizes", [[0.5, 7]], "sides at least 8"),
+        ("recipe.image_sizes", [[1.0, 20]], ": give pairs"),
+        ("recipe.image_sizes", [[0.5, 20], [0.4, 24]], "both must rise"),
+        ("recipe.image_sizes", [[0.4, 24], [0.5, 20]], "both must rise"),
         ("data.url", "https://me:secret@host/a", ": give an http or https address without user"),
     ],
 )
@@ -98,10 +103,10 @@ def test_what_breaks_a_rule_over_several_keys_is_refused(key, value, shown):
 
 
 def test_small_images_are_at_most_as_large_as_the_images():
-    small = {"recipe.small_image_share": 0.5, "recipe.small_image_size": 33}
-    assert "baseline.small_image_size = 33: at most 32 with data.im" in error_after(**small)
+    small = {"recipe.image_sizes": [[0.2, 20], [0.5, 33]]}
+    assert "baseline.image_sizes = 33: at most 32 with data.im" in error_after(**small)
     assert checked(**small, **{"data.image_size": 64}).data.image_size == 64
-    assert checked(**{**small, "recipe.small_image_share": 0.0})
+    assert checked(**{"recipe.image_sizes": [[0.5, 32]]})
 
 
 @pytest.mark.parametrize(("key", "value"), [("conv_keep_end", 1.0), ("optimizer", "adam")])

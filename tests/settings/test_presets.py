@@ -149,6 +149,8 @@ def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
     assert "removed, no longer known: report.accuracy_levels" in said
     params = load_params()
     for network in ("baseline", "model", "sprint"):
+        share, size = (old[network].pop(f"small_image_{name}") for name in ("share", "size"))
+        old[network]["image_sizes"] = [[share, size]] if share else []
         assert vars(params.network(network)) == old[network]
     new = read_yaml(PARAMS_FILE)
     for section in ("data", "augment", "train", "evaluate"):
@@ -165,6 +167,19 @@ def test_an_upgrade_of_networks_that_agree_is_not_held_back_by_the_defaults(work
         presets.YAML().dump(old, file)
     assert invoke("upgrade")[0] == 0
     assert load_params().network("baseline").epochs == 5
+
+
+def test_an_upgrade_joins_a_size_of_ones_own_with_the_shared_share(project, invoke):
+    values = parse_yaml(TEXT, PARAMS_FILE)
+    del values["recipe"]["image_sizes"]
+    values["recipe"] |= {"small_image_share": 0.5, "small_image_size": 20}
+    values["model"]["small_image_size"] = 24
+    with PARAMS_FILE.open("w") as file:
+        presets.YAML().dump(values, file)
+    assert invoke("upgrade")[0] == 0
+    params = load_params()
+    assert params.network("baseline").image_sizes == [[0.5, 20]]
+    assert params.network("model").image_sizes == [[0.5, 24]]
 
 
 def test_an_upgrade_leaves_a_file_of_today_as_it_is(project, invoke):

@@ -25,7 +25,7 @@ def test_compute_is_that_of_every_epoch_at_its_image_size():
     changes = {
         "baseline.width": 1.0, "baseline.filters": [4], "baseline.kernel_sizes": [3],
         "baseline.hidden_units": [], "baseline.epochs": 3, "baseline.batch_size": 30,
-        "baseline.small_image_share": 0.6, "baseline.small_image_size": 20,
+        "baseline.image_sizes": [[0.6, 20]],
     }  # fmt: skip
     found = estimate("baseline", checked(**changes).network("baseline"), 100, 10, 32)
     forward = {side: 2 * side**2 * 9 * 3 * 4 + 2 * (side // 2) ** 2 * 4 * 10 for side in (20, 32)}

@@ -51,8 +51,8 @@ EVERYTHING = {
     "schedule": "one_cycle",
     "label_smoothing": 0.1,
     "weight_average": 0.9,
-    "small_image_share": 0.5,
-    "small_image_size": 31,
+    "image_sizes": [[0.25, 30], [0.5, 31]],
+    "pool_stride": 4,  # after which maps of 30 to 32 pixels have the same size
     "epochs": 4,
 }
 
@@ -72,9 +72,9 @@ def test_all_parts_of_a_recipe_are_resumed_exactly(prepared, tiny_params, tmp_pa
     configure_backend(params.train, seed=3)
     whole, whole_rows = new_model("model", recipe, params.train, 10, 32), []
     trainer(prepared, recipe, params, 3).fit(whole, whole_rows, save, verbose=0)
-    assert [row["image_size"] for row in whole_rows] == [31, 31, 32, 32]
+    assert [row["image_size"] for row in whole_rows] == [30, 31, 32, 32]
 
-    for cut in (1, 2, 3):  # at 2 the images grow
+    for cut in (1, 2, 3):  # at 1 and 2 the images grow
         resumed, rows = keras.saving.load_model(saved[cut][0]), list(saved[cut][1])
         trainer(prepared, recipe, params, 3).fit(resumed, rows, lambda *_: None, verbose=0)
         assert without_times(rows) == without_times(whole_rows)
@@ -287,9 +287,10 @@ def test_the_progress_bar_shows_each_score_once(capsys):
 
 def test_small_images_that_do_not_fit_are_refused(tiny_params):
     model = new_model("model", tiny_params.network("model"), tiny_params.train, 10, 32)
-    update = {"small_image_share": 0.5, "small_image_size": 20, "epochs": 2}
-    small = tiny_params.network("model").model_copy(update=update)
-    with pytest.raises(UserError, match=r"model.small_image_size = 20: .* take larger"):
+    recipe = tiny_params.network("model").model_copy(update={"epochs": 4})
+    small = recipe.model_copy(update={"image_sizes": [[0.2, 20], [0.5, 31]]})
+    with pytest.raises(UserError, match=r"model.image_sizes = \[\[0.2, 20\].*: with 20 pixels"):
         loop.check_image_size("model", small, model)
-    loop.check_image_size("model", small.model_copy(update={"small_image_size": 31}), model)
-    loop.check_image_size("model", small.model_copy(update={"small_image_share": 0.0}), model)
+    for sizes in ([], [[0.5, 31]]):
+        fits = recipe.model_copy(update={"image_sizes": sizes})
+        loop.check_image_size("model", fits, model)

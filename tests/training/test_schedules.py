@@ -70,10 +70,17 @@ def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, t
 
 
 @pytest.mark.parametrize(
-    ("share", "epochs", "small"), [(0.0, 5, 0), (0.5, 5, 2), (0.6, 10, 6), (0.99, 3, 2)]
+    ("sizes", "epochs", "expected"),
+    [
+        ([], 2, [32, 32]),
+        ([[0.5, 24]], 5, [24, 24, 32, 32, 32]),
+        ([[0.6, 20]], 10, [20] * 6 + [32] * 4),
+        ([[0.99, 24]], 3, [24, 24, 32]),
+        ([[0.15, 20], [0.5, 24]], 8, [20, 24, 24, 24, 32, 32, 32, 32]),
+        ([[0.5, 20], [0.6, 24]], 2, [20, 32]),
+    ],
 )
-def test_images_are_small_first_and_full_at_the_end(published, share, epochs, small):
-    update = {"small_image_share": share, "small_image_size": 24, "epochs": epochs}
+def test_images_grow_and_are_full_at_the_end(published, sizes, epochs, expected):
+    update = {"image_sizes": sizes, "epochs": epochs}
     recipe = published.network("model").model_copy(update=update)
-    sizes = [schedules.image_size(recipe, epoch, 32) for epoch in range(epochs)]
-    assert sizes == [24] * small + [32] * (epochs - small)
+    assert [schedules.image_size(recipe, epoch, 32) for epoch in range(epochs)] == expected
