@@ -172,6 +172,7 @@ class Recipe(Section):
     offset_rate_factor: Annotated[float, Field(gt=0, le=1000)]
     weight_decay: Probability
     muon_weight_decay: Probability
+    muon_rescale: bool
     schedule: Literal["exponential", "one_cycle", "linear"]
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)]
     warmup: Share

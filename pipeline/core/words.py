@@ -66,7 +66,7 @@ def _chosen(key: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
 _UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
     (
         _chosen("optimizer", "adam", "sgd"),
-        ("muon_learning_rate", "muon_momentum", "muon_weight_decay"),
+        ("muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescale"),
     ),
     (_chosen("optimizer", "adam"), ("momentum", "offset_rate_factor")),
     (_chosen("optimizer", "sgd", "muon"), ADAM),

@@ -92,6 +92,8 @@ class Muon(SGD):
         kernel_factor: multiplies the learning rate for convolutions.
         kernel_momentum: Nesterov momentum for convolutions.
         kernel_decay: decoupled weight decay for convolutions.
+        kernel_rescale: whether to scale a convolution's kernel to norm sqrt(filters) before each
+            step, so that a step turns it by the same angle however long it is trained.
         **kwargs: arguments of SGD, for all other variables.
     """
 
@@ -100,11 +102,12 @@ class Muon(SGD):
         kernel_factor: float = 1.0,
         kernel_momentum: float = 0.95,
         kernel_decay: float = 0.0,
+        kernel_rescale: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.kernel_factor, self.kernel_momentum = kernel_factor, kernel_momentum
-        self.kernel_decay = kernel_decay
+        self.kernel_decay, self.kernel_rescale = kernel_decay, kernel_rescale
 
     def build(self, variables: list[Variable]) -> None:
         """Create the velocities; those of convolutions are needed even if SGD's momentum is 0."""
@@ -117,6 +120,9 @@ class Muon(SGD):
         if not _is_convolution(variable):
             super().update_step(gradient, variable, learning_rate)
             return
+        if self.kernel_rescale:
+            length = ops.norm(ops.reshape(variable, (-1,)))
+            self.assign(variable, variable * (variable.shape[-1] ** 0.5 / length))
         velocity = self.momentums[self._get_variable_index(variable)]
         self.assign(velocity, self.kernel_momentum * velocity + gradient)
         step = orthogonalise(gradient + self.kernel_momentum * velocity)
@@ -128,7 +134,7 @@ class Muon(SGD):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments, for saving."""
-        names = ("kernel_factor", "kernel_momentum", "kernel_decay")
+        names = ("kernel_factor", "kernel_momentum", "kernel_decay", "kernel_rescale")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -198,5 +204,6 @@ def make_optimizer(params: Recipe, train: TrainParams) -> keras.optimizers.Optim
         kernel_factor=factor,
         kernel_momentum=params.muon_momentum,
         kernel_decay=params.muon_weight_decay,
+        kernel_rescale=params.muon_rescale,
         **common,
     )

@@ -40,7 +40,7 @@ def test_a_recipe_without_dropblock_says_so():
     assert describe_dropblock({"epochs": 6}) == NO_DROPBLOCK
 
 
-MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay"}
+MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescale"}
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
     params = load_params()
     for network in ("baseline", "model", "sprint"):
         share, size = (old[network].pop(f"small_image_{name}") for name in ("share", "size"))
-        old[network]["image_sizes"] = [[share, size]] if share else []
+        old[network] |= {"image_sizes": [[share, size]] if share else [], "muon_rescale": False}
         assert vars(params.network(network)) == old[network]
     new = read_yaml(PARAMS_FILE)
     for section in ("data", "augment", "train", "evaluate"):

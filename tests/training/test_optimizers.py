@@ -94,18 +94,22 @@ def test_sgd_decays_kernels_alone_and_moves_offsets_by_their_own_rate(tiny_param
         np.testing.assert_allclose(after[name], expected, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
-    tiny_params, momentum
+    tiny_params, momentum, rescale
 ):
     recipe = recipe_of(
         tiny_params, optimizer="muon", learning_rate=0.1, muon_learning_rate=0.05,
         momentum=momentum, muon_momentum=0.8, weight_decay=0.2, muon_weight_decay=0.4,
+        muon_rescale=rescale,
     )  # fmt: skip
     before, after, gradients = steps_of(tiny_params, recipe)
     kernel, velocity = before["conv/kernel"], 0.0
     for gradient in gradients:
         velocity = 0.8 * velocity + gradient["conv/kernel"]
+        if rescale:  # to norm 2, as the convolution has four filters
+            kernel = kernel * 2 / np.linalg.norm(kernel)
         step = newton_schulz((gradient["conv/kernel"] + 0.8 * velocity).reshape(-1, 4))
         kernel = kernel - 0.05 * (step.reshape(kernel.shape) + 0.4 * kernel)
     np.testing.assert_allclose(after["conv/kernel"], kernel, atol=1e-5)
@@ -138,7 +142,7 @@ def test_an_optimizer_goes_on_after_saving_as_if_it_had_not_been_saved(
     tiny_params, tmp_path, name, kind
 ):
     """Also what is left out of the weight decay, which Keras' own exclusion forgets."""
-    recipe = recipe_of(tiny_params, optimizer=name, weight_decay=0.1)
+    recipe = recipe_of(tiny_params, optimizer=name, weight_decay=0.1, muon_rescale=True)
     model = compile_model(small_model(), recipe, tiny_params.train)
     x = RNG.normal(size=(8, 8, 8, 3)).astype(np.float32)
     y = RNG.integers(0, 5, 8)
