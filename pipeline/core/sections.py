@@ -219,21 +219,26 @@ class DropBlockParams(Recipe):
         return self
 
 
-class ConvNetParams(DropBlockParams):
-    """A network of convolutional blocks and hidden layers, like both of the tutorial's."""
+class LayerParams(Recipe):
+    """The recipe of a network whose layers have a width, an initializer and batch norms."""
 
     width: Width
+    batch_norm: bool
+    batch_norm_momentum: Share
+    batch_norm_epsilon: Annotated[float, Field(gt=0, le=1)]
+    initializer: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "dirac"]
+
+
+class ConvNetParams(LayerParams, DropBlockParams):
+    """A network of convolutional blocks and hidden layers, like both of the tutorial's."""
+
     filters: Annotated[list[Count], Field(min_length=1)]
     kernel_sizes: Annotated[list[Count], Field(min_length=1)]
     pool_size: Count
     pool_stride: Count
     hidden_units: list[Count]
     dense_keep: KeepProbability
-    batch_norm: bool
-    batch_norm_momentum: Share
-    batch_norm_epsilon: Annotated[float, Field(gt=0, le=1)]
     logits_norm: bool
-    initializer: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
 
     @model_validator(mode="after")
     def _blocks_match(self) -> "ConvNetParams":

@@ -10,9 +10,10 @@ from keras import layers
 
 from pipeline.core.recipe import scaled
 from pipeline.core.records import CHANNELS
-from pipeline.core.sections import ConvNetParams
+from pipeline.core.sections import ConvNetParams, LayerParams
 from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
+from pipeline.networks.shared.initializers import Dirac
 
 Tensor = Any
 
@@ -64,7 +65,7 @@ def relu(x: Tensor, name: str) -> Tensor:
     return layers.ReLU(name=name)(x)
 
 
-def batch_norm(x: Tensor, params: ConvNetParams, name: str, **kwargs: Any) -> Tensor:
+def batch_norm(x: Tensor, params: LayerParams, name: str, **kwargs: Any) -> Tensor:
     """Normalise over the batch, with scale and offset; do nothing if batch_norm is off."""
     if not params.batch_norm:
         return x
@@ -73,14 +74,19 @@ def batch_norm(x: Tensor, params: ConvNetParams, name: str, **kwargs: Any) -> Te
     )(x)
 
 
-def convolution(x: Tensor, filters: int, kernel: int, params: ConvNetParams, name: str) -> Tensor:
+def initializer(params: LayerParams) -> str | Dirac:
+    """Return what Keras takes as the initializer of a kernel."""
+    return Dirac() if params.initializer == "dirac" else params.initializer
+
+
+def convolution(x: Tensor, filters: int, kernel: int, params: LayerParams, name: str) -> Tensor:
     """Convolve with stride 1 and SAME padding; with a bias only if there is no batch norm."""
     return layers.Conv2D(
         scaled(filters, params.width),
         kernel,
         padding="same",
         use_bias=not params.batch_norm,
-        kernel_initializer=params.initializer,
+        kernel_initializer=initializer(params),
         name=name,
     )(x)
 
@@ -115,7 +121,7 @@ def _dense(x: Tensor, units: int, params: ConvNetParams, name: str, *, use_bias:
     return layers.Dense(
         units,
         use_bias=use_bias,
-        kernel_initializer=params.initializer,
+        kernel_initializer=initializer(params),
         name=name,
     )(x)
 

@@ -16,8 +16,8 @@ from pipeline.core.records import CHANNELS
 from pipeline.core.sections import Recipe
 from pipeline.networks import FOLDER, code_errors, find_network
 
-# Importing these registers their layers with Keras, so that files with such layers can be loaded.
-from pipeline.networks.shared import batch_norm, dropblock  # noqa: F401
+# Importing these registers their classes with Keras, so that files that have them can be loaded.
+from pipeline.networks.shared import batch_norm, dropblock, initializers  # noqa: F401
 
 
 def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> keras.Model:
