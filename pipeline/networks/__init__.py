@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.sections import Recipe
 
@@ -26,11 +28,14 @@ class Network:
         build: makes an untrained Keras model from a recipe, the number of classes and the side of
             the images. The model takes (batch, side, side, 3) prepared pixels 0..255 and returns
             (batch, classes) float32 logits, not probabilities.
+        adapt: sets weights from the data before the first step, given the untrained model and
+            (n, side, side, 3) uint8 training images; equal images must give equal weights.
     """
 
     display_name: str
     params: type[Recipe]
     build: Callable[[Any, int, int], Any]
+    adapt: Callable[[Any, np.ndarray], None] | None = None
 
 
 @cache

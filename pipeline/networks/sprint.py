@@ -1,60 +1,108 @@
-"""A small residual network for little compute: few layers, wide only where the maps are small.
+"""A small residual network for little compute: narrow where the maps are large, wide where small.
 
-It follows the residual networks of CIFAR speed records (reports/recipe/published.csv).
+Its parts follow the networks of CIFAR speed records (reports/recipe/published.csv): a stem that
+whitens small patches of the image (Jordan, arXiv 2404.00498), identity initialisation with
+`initializer: dirac`, and logits that are scaled down.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_validator
 
-from pipeline.core.sections import ConvNetParams, Count, KeepProbability, Probability, Width
+from pipeline.core.sections import Count, LayerParams, Width, rule
 from pipeline.networks import Network
 
+PATCH = 2  # side of the patches that the stem whitens, in pixels
+MOST_PIXELS = 2**21  # from which it learns the patches
+SMALLEST_VARIANCE = 5e-4  # added to the variance of each direction before dividing by its root
 
-class SprintParams(ConvNetParams):
-    """The network's recipe, with defaults for its shape."""
+
+class SprintParams(LayerParams):
+    """The network's recipe, with defaults for its shape. All lists have one entry per stage."""
 
     width: Width = 1.0
-    stem_filters: Count = 32  # of the first convolution, 3x3
-    activation: Literal["relu", "gelu"] = "gelu"
-    filters: list[Count] = Field([96, 192, 384])  # one per stage; each stage halves the feature map
-    kernel_sizes: list[Count] = Field([3, 3, 3])
-    pool_size: Count = 2
-    pool_stride: Count = 2
-    hidden_units: list[Count] = Field([])
-    logits_norm: bool = False
-    drop_block_size: Count = 3
-    drop_block_oversize: Literal["skip", "clamp"] = "skip"
-    conv_keep_start: KeepProbability = 1.0
-    conv_keep_step: Probability = 0.0
-    conv_keep_end: KeepProbability = 1.0
+    filters: list[Count] = Field([64, 256, 768])
+    kernel_sizes: list[Count] = Field([3, 3, 2])  # of each stage's first convolution
+    branch_filters: list[Count] = Field([64, 192, 512])  # between the branch's two convolutions
+    branch_kernel_sizes: list[list[Count]] = Field([[1, 1], [3, 1], [3, 3]])  # of these two
+    logits_scale: Annotated[float, Field(gt=0, le=10)] = 0.14
+
+    @model_validator(mode="after")
+    def _stages_match(self) -> "SprintParams":
+        pairs = self.branch_kernel_sizes
+        lengths = {len(values) for values in (self.filters, self.kernel_sizes, self.branch_filters)}
+        if lengths != {len(pairs)} or any(len(pair) != 2 for pair in pairs):
+            raise rule(
+                "filters, kernel_sizes, branch_filters and branch_kernel_sizes need the same "
+                "number of entries, one per stage, and branch_kernel_sizes needs pairs"
+            )
+        return self
 
 
 def build(params: SprintParams, classes: int, image_size: int) -> Any:
-    """Build a stem, stages that halve the maps (one residual block each), and a global average."""
-    from keras import layers
+    """Build the stem, stages that halve the maps, and logits of the maps' maximum plus mean."""
+    from keras import Model, layers
 
     from pipeline.networks.shared import blocks
 
-    def activated(x: Any, name: str) -> Any:
-        return layers.Activation(params.activation, name=f"{name}_{params.activation}")(x)
-
     def normed(x: Any, name: str) -> Any:
-        return activated(blocks.batch_norm(x, params, f"{name}_norm"), name)
+        x = blocks.batch_norm(x, params, f"{name}_norm")
+        return layers.Activation("silu", name=f"{name}_silu")(x)
 
     inputs, x = blocks.normalised_input(image_size)
-    x = normed(blocks.convolution(x, params.stem_filters, 3, params, "stem_conv"), "stem")
-    for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
+    directions = PATCH * PATCH * inputs.shape[-1]
+    x = layers.Conv2D(2 * directions, PATCH, trainable=False, name="stem_conv")(x)
+    x = layers.Activation("silu", name="stem_silu")(x)
+    shape = (params.filters, params.kernel_sizes, params.branch_filters, params.branch_kernel_sizes)
+    for i, (filters, kernel, inner, (first, second)) in enumerate(zip(*shape, strict=True), 1):
         x = blocks.convolution(x, filters, kernel, params, f"stage{i}_conv")
-        x = normed(blocks.max_pool(x, params, f"stage{i}_pool"), f"stage{i}")
-        branch = blocks.convolution(x, filters, kernel, params, f"stage{i}_branch1_conv")
+        x = normed(layers.MaxPooling2D(name=f"stage{i}_pool")(x), f"stage{i}")
+        branch = blocks.convolution(x, inner, first, params, f"stage{i}_branch1_conv")
         branch = normed(branch, f"stage{i}_branch1")
-        branch = blocks.convolution(branch, filters, kernel, params, f"stage{i}_branch2_conv")
-        branch = blocks.batch_norm(branch, params, f"stage{i}_branch2_norm")
-        x = activated(layers.Add(name=f"stage{i}_add")([x, branch]), f"stage{i}_out")
-        x = blocks.drop_block(x, params, f"stage{i}_dropblock")
-    x = layers.GlobalAveragePooling2D(name="mean")(x)
-    return blocks.classifier(inputs, x, params, classes, name=NETWORK.display_name)
+        branch = blocks.convolution(branch, filters, second, params, f"stage{i}_branch2_conv")
+        branch = normed(branch, f"stage{i}_branch2")
+        x = layers.Add(name=f"stage{i}_add")([x, branch])
+    x = layers.Add(name="features")(
+        [layers.GlobalMaxPooling2D(name="max")(x), layers.GlobalAveragePooling2D(name="mean")(x)]
+    )
+    x = layers.Dense(classes, use_bias=False, name="logits_dense")(x)
+    logits = layers.Rescaling(params.logits_scale, dtype="float32", name="logits")(x)
+    return Model(inputs, logits, name=NETWORK.display_name)
 
 
-NETWORK = Network("sprint", SprintParams, build)
+def adapt(model: Any, images: np.ndarray) -> None:
+    """Set the stem's weights from (n, h, w, 3) training images 0..255."""
+    images = images[: MOST_PIXELS // images[0, :, :, 0].size]
+    pixels = np.asarray(model.get_layer("normalise")(images.astype(np.float32)))
+    model.get_layer("stem_conv").set_weights(whitening(pixels))
+
+
+def whitening(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernel and bias of a convolution whose outputs on patches are uncorrelated.
+
+    Each channel is normalised to mean 0 and variance 1. The filters are the directions of the
+    patches' covariance, divided by the deviation along them, and the negatives of these filters,
+    so that an activation cuts off neither half.
+
+    Args:
+        pixels: (n, h, w, c).
+
+    Returns:
+        The (side, side, c, 2 * side * side * c) kernel and the bias for pixels as given.
+    """
+    mean, deviation = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
+    normal = (pixels - mean) / deviation
+    height, width, channels = normal.shape[1:]
+    shifts = [(i, j) for i in range(PATCH) for j in range(PATCH)]
+    patches = np.concatenate(
+        [normal[:, i : height - PATCH + 1 + i, j : width - PATCH + 1 + j] for i, j in shifts], -1
+    )
+    variances, directions = np.linalg.eigh(np.cov(patches.reshape(-1, patches.shape[-1]).T))
+    half = directions / np.sqrt(variances + SMALLEST_VARIANCE)
+    filters = np.concatenate([half, -half], axis=1).reshape(PATCH, PATCH, channels, -1)
+    kernel = filters / deviation[:, np.newaxis]
+    return kernel, -np.einsum("ijcf,c->f", kernel, mean)
+
+
+NETWORK = Network("sprint", SprintParams, build, adapt)

@@ -130,8 +130,8 @@ def start_or_resume(setup: Setup, folder: Path) -> tuple[keras.Model, list[Histo
         print(f"resuming after epoch {len(rows)}, from {path}", flush=True)
         return load_network(path / "last.keras", compiled=True), rows
     train, prepared = setup.params.train, setup.prepared
-    classes, size = len(prepared.class_names), prepared.image_size
-    return new_model(setup.training.network, setup.recipe, train, classes, size), []
+    classes, size, images = len(prepared.class_names), prepared.image_size, prepared["train"]
+    return new_model(setup.training.network, setup.recipe, train, classes, size, images), []
 
 
 def run_epochs(

@@ -2,8 +2,9 @@
 
 import keras
 
+from pipeline.core.records import Images
 from pipeline.core.sections import Recipe, TrainParams
-from pipeline.networks.shared.models import build_model, check_first_batch
+from pipeline.networks.shared.models import adapt_model, build_model, check_first_batch
 from pipeline.training.losses import make_loss
 from pipeline.training.optimizers import make_optimizer
 
@@ -26,9 +27,20 @@ def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> ker
 
 
 def new_model(
-    network: str, params: Recipe, train: TrainParams, classes: int, image_size: int
+    network: str,
+    params: Recipe,
+    train: TrainParams,
+    classes: int,
+    image_size: int,
+    images: Images | None = None,
 ) -> keras.Model:
-    """Build, check and compile an untrained network, given the name of its file in networks/."""
+    """Build, check and compile an untrained network, given the name of its file in networks/.
+
+    Args:
+        images: training images, for networks that set weights from them.
+    """
     model = build_model(network, params, classes, image_size)
+    if images is not None:
+        adapt_model(network, model, images)
     check_first_batch(network, model)
     return compile_model(model, params, train)

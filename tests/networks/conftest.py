@@ -8,7 +8,7 @@ from tests.conftest import checked
 @pytest.fixture
 def params():
     """Those of the quick preset, which has no section sprint, with one."""
-    return checked(**{"sprint.width": 0.125, "sprint.conv_keep_end": 0.8})
+    return checked(**{"sprint.width": 0.125})
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ NETWORKS = {
 CHANGES = {
     "model": {"image_relu": True},
     "model without the image's ReLU": {"image_relu": False},
-    "sprint": {"activation": "gelu", "logits_norm": True},
+    "sprint": {"logits_scale": 1.0},
 }
 
 
@@ -86,9 +86,8 @@ def training_mode(model, section, count):
             ones = np.ones((count, layer.output.shape[1]), layer.compute_dtype)
             dropped = keras.random.dropout(ones, layer.rate, seed=copy_of(layer.seed_generator))
             kept.append(np.asarray(dropped) > 0)
-    return reference.Training(
-        section.drop_block_size, section.conv_keep_start, section.dense_keep, noise, kept
-    )
+    block = getattr(section, "drop_block_size", None)
+    return reference.Training(block, section.conv_keep_start, section.dense_keep, noise, kept)
 
 
 SIZES = [

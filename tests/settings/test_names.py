@@ -63,7 +63,7 @@ def test_of_many_differences_the_last_are_a_number_and_a_hash():
     assert third.startswith(listed.format(8)) and third != one
 
 
-def test_a_network_that_no_preset_has_is_named_by_what_differs_from_its_own_defaults():
-    params = checked(**{"sprint.stem_filters": 16, "sprint.epochs": 3})
+def test_a_network_that_its_preset_lacks_is_named_by_what_differs_from_its_own_defaults():
+    params = checked(**{"sprint.logits_scale": 0.2, "sprint.epochs": 3})
     said = setting_name(params, Training("sprint", "dropblock", 0))
-    assert said == "sprint, quick, epochs=3, stem_filters=16"
+    assert said == "sprint, quick, epochs=3, logits_scale=0.2"

@@ -142,7 +142,7 @@ def test_the_defaults_of_a_networks_file_hold_where_params_have_none():
     values = {**quick_values(), "sprint": {}}
     values["train"]["networks"] = ["sprint"]
     recipe = check_params(values).network("sprint")
-    assert (recipe.width, recipe.filters, recipe.activation) == (1.0, [96, 192, 384], "gelu")
+    assert (recipe.width, recipe.filters, recipe.logits_scale) == (1.0, [64, 256, 768], 0.14)
     assert recipe.learning_rate == values["recipe"]["learning_rate"]
     assert check_params({**values, "sprint": None}).network("sprint") == recipe
     assert check_params({**values, "sprint": {"width": 0.5}}).network("sprint").width == 0.5

@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import hash_file
+from pipeline.networks import model
 from pipeline.settings.trainings import Training, load_facts
 from pipeline.stages import train as stage
 from pipeline.stages.prepare import prepare
@@ -175,6 +177,20 @@ def test_a_store_that_is_away_at_the_end_costs_a_warning(setup, monkeypatch, cap
     run(setup)
     assert "503 Service Unavailable); `publish` will recreate the run" in capsys.readouterr().err
     assert TRAINED.facts_file.exists()
+
+
+def test_a_new_network_adapts_to_the_training_images_and_a_resumed_one_has_done_so(
+    setup, monkeypatch, tmp_path
+):
+    given = []
+    network = replace(model.NETWORK, adapt=lambda _, images: given.append(images))
+    monkeypatch.setattr(model, "NETWORK", network)
+    built, _ = stage.start_or_resume(setup, tmp_path)
+    built.optimizer.build(built.trainable_variables)
+    checkpoint.save_checkpoint(tmp_path, built, [{"epoch": 1}], best=True)
+    stage.start_or_resume(setup, tmp_path)
+    (images,) = given
+    np.testing.assert_array_equal(images, setup.prepared["train"]["image"])
 
 
 def test_a_batch_larger_than_the_data_is_refused(setup):

@@ -12,12 +12,14 @@ import numpy as np
 from keras import layers
 
 from pipeline.core.errors import UserError, first_line
-from pipeline.core.records import CHANNELS
+from pipeline.core.records import CHANNELS, Images
 from pipeline.core.sections import Recipe
 from pipeline.networks import FOLDER, code_errors, find_network
 
 # Importing these registers their classes with Keras, so that files that have them can be loaded.
 from pipeline.networks.shared import batch_norm, dropblock, initializers  # noqa: F401
+
+ADAPTED_ON = 2000  # training images
 
 
 def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> keras.Model:
@@ -48,6 +50,13 @@ def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> 
             f"{shape} and returns (batch, {classes}) float32 logits; {wrong}"
         )
     return model
+
+
+def adapt_model(network: str, model: keras.Model, images: Images) -> None:
+    """Let an untrained network set weights from the first training images, if it does so."""
+    with code_errors(network):
+        if adapt := find_network(network).adapt:
+            adapt(model, images.first(ADAPTED_ON)["image"])
 
 
 def _breach(model: Any, classes: int, shape: tuple[int, ...]) -> str | None:
