@@ -278,6 +278,9 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
     """Classify PNG, JPEG or WebP pictures of any size.
 
+    Says how they are made to fit the network, whether it is unsure, and whether brightness,
+    contrast or colour of a picture are outside the range of all validation images.
+
     \b
     python -m pipeline predict cat.png dog.jpg
     python -m pipeline predict --model resnet-dropblock-0 cat.png
@@ -286,6 +289,19 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
     from pipeline.commands.predict import predict
 
     print(predict(list(pictures), model, top))
+
+
+@cli.command()
+@click.argument("file", type=Here())
+@click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
+def export(file: Path, model: str) -> None:
+    """Write a network to FILE.tflite, for TensorFlow Lite (LiteRT), and its classes to FILE.txt.
+
+    The model takes images of whole pixels 0..255, as `serve` does, and returns probabilities.
+    """
+    from pipeline.commands.export import export
+
+    print(export(file, model))
 
 
 @cli.command()
@@ -298,6 +314,10 @@ def serve(model: str, port: int | None) -> None:
     data.image_size says, with three whole numbers 0..255 each, and answers {"predictions":
     [{class: probability, ...}, ...]}. A request has at most 256 images and 8 MB; while 8 requests
     are under way, others get status 503 at once.
+
+    \b
+    echo '{"inputs": [...]}' |
+      curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d @-
     """
     from pipeline.commands.servers import serve
 

@@ -45,7 +45,7 @@ def said(workspace, invoke):
 
 COMMANDS = [
     "prepare", "train", "evaluate", "report", "publish", "preset", "upgrade", "check", "compare",
-    "match", "sweep", "tune", "predict", "serve", "ui", "lookup", "verify", "doctor",
+    "match", "sweep", "tune", "predict", "export", "serve", "ui", "lookup", "verify", "doctor",
 ]  # fmt: skip
 HELP = """
 import sys
@@ -173,7 +173,7 @@ BAD_INPUT = {
     "damaged results": (False, damage_metrics, "report", "metrics.json cannot be read"),
     "a picture that is none": (
         True, lambda w: (w / "a.png").write_text("hello"), "predict a.png",
-        "a.png is not a PNG or JPEG image",
+        "a.png is not a PNG, JPEG or WebP image",
     ),
     "an override that is none": (
         False, lambda w: (w / "presets").symlink_to(REPOSITORY / "presets"), "preset quick width",
@@ -235,11 +235,10 @@ def test_it_works_in_the_folders_inside_the_project(workspace, invoke, monkeypat
     set_params(workspace)
     (workspace / "dvc.yaml").write_text("stages: {}\n")
     (workspace / "inside").mkdir()
-    (workspace / "inside/a.png").write_text("no picture")
     monkeypatch.chdir(workspace / "inside")
-    code, text = invoke("predict", "a.png")
+    code, text = invoke("export", "a.onnx")
     assert code == 2
-    assert f"{workspace / 'inside/a.png'} is not a PNG or JPEG image" in text
+    assert f"{workspace / 'inside/a.onnx'} does not end with .tflite" in text
 
 
 class Malicious:
@@ -287,5 +286,9 @@ def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke,
         Image.new(mode, (50, 40)).save(workspace / name)
     code, text = invoke("predict", "--model", "model-dropblock-0", "--top", 3, "a.jpg", "b.png")
     assert code == 0
-    assert [line for line in text.splitlines() if "%" not in line] == ["a.jpg", "b.png"]
+    fitted, *others = [line for line in text.splitlines() if "%" not in line]
+    assert fitted == "Each picture was cropped to its central square and resized to 32x32 pixels."
+    pictures = [line for line in others if not line.startswith(" ")]
+    assert pictures == ["a.jpg", "b.png"]
+    assert text.count("  unlike the data: brightness 255, there ") == 1  # of the white picture
     assert text.count("%") == 6

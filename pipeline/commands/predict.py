@@ -1,4 +1,4 @@
-"""Classify pictures with a trained network: the most probable classes."""
+"""Classify pictures with a trained network: the most probable classes, and when to doubt them."""
 
 import json
 from pathlib import Path
@@ -8,26 +8,78 @@ import numpy as np
 
 from pipeline.core.files import PREPARED
 from pipeline.core.loading import load_keras
-from pipeline.core.records import load_metadata
+from pipeline.core.records import Prepared, load_metadata
 from pipeline.data.pictures import load_image
+from pipeline.data.sharpen import sharpen
 from pipeline.settings.trainings import Training
+
+FITTED = {
+    "crop": "cropped to its central square",
+    "pad": "padded with black to a square",
+    "stretch": "stretched to a square",
+}
+UNSURE = 0.5  # a calibrated network is more often wrong than right below this probability
+TRAITS = ("brightness", "contrast", "colour")
+COMPARED = 5_000  # images of the data, at most
+TOLERANCE = 0.5  # of a trait: what rounding pixels can change
 
 
 def predict(files: list[Path], name: str, top: int) -> str:
     """Return the `top` most probable classes of each picture, one per line.
 
+    Lines below them say if the network is unsure, and in what a picture is unlike the data.
+
     Raises:
         UserError: a picture cannot be read, or there is no such network.
     """
-    data = load_metadata(PREPARED)["params"]
-    images = np.stack([load_image(file, data["image_size"], data["fit"]) for file in files])
+    prepared = Prepared(PREPARED)
+    data, side = prepared.metadata["params"], prepared.image_size
+    images = np.stack([load_image(file, side, data["fit"]) for file in files])
     model, names = load_classifier(name)
-    lines = []
-    for file, row in zip(files, model.predict(images, verbose=0), strict=True):
+    known = prepared["val"] or prepared["train"]
+    doubts = doubt(sharpen(images) if data["sharpen"] else images, known.first(COMPARED)["image"])
+    lines = [f"Each picture was {FITTED[data['fit']]} and resized to {side}x{side} pixels."]
+    rows = model.predict(images, verbose=0)
+    for file, row, doubted in zip(files, rows, doubts, strict=True):
         lines.append(str(file))
         classes = top_classes(row, names, top)
         lines += [f"  {100 * probability:5.1f} %  {label}" for label, probability in classes]
+        if row.max() < UNSURE:
+            lines.append("  unsure: no class is more probable than all others together")
+        lines += [f"  unlike the data: {trait}" for trait in doubted]
     return "\n".join(lines)
+
+
+def doubt(images: np.ndarray, known: np.ndarray) -> list[list[str]]:
+    """Say in what each image is outside the range of all images known: a trait and its range.
+
+    A new image of the same kind as n known ones is outside for a trait with a chance of at most
+    2 / (n + 1).
+
+    Args:
+        images, known: (n, side, side, 3) uint8 pixels, prepared in the same way.
+    """
+    found, usual = traits(images), traits(known)
+    low, high = usual.min(axis=0), usual.max(axis=0)
+    outside = (found < low - TOLERANCE) | (found > high + TOLERANCE)
+    return [
+        [f"{TRAITS[i]} {values[i]:.0f}, there {low[i]:.0f} to {high[i]:.0f}"
+         for i in np.flatnonzero(wrong)]
+        for values, wrong in zip(found, outside, strict=True)
+    ]  # fmt: skip
+
+
+def traits(images: np.ndarray) -> np.ndarray:
+    """Return (n, 3) traits of uint8 images, in units of a pixel's value.
+
+    Brightness is the mean, contrast the standard deviation, and colour the mean difference between
+    a pixel's largest and smallest channel.
+    """
+    colour = images.max(axis=3).astype(np.float32) - images.min(axis=3)
+    every = (1, 2, 3)
+    return np.stack(
+        [images.mean(axis=every), images.std(axis=every), colour.mean(axis=(1, 2))], axis=1
+    )
 
 
 def load_classifier(name: str) -> tuple[Any, list[str]]:

@@ -1,10 +1,13 @@
 import json
 
 import numpy as np
+import pytest
+from PIL import Image, ImageChops, ImageStat
 
-from pipeline.commands.predict import load_classifier, top_classes
+from pipeline.commands.predict import doubt, top_classes, traits
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import TRAINING
+from tests.conftest import REPOSITORY
 from tests.made_up_results import DIGEST, write_results
 from tests.small_model import log_small_model
 
@@ -20,6 +23,40 @@ def test_a_network_of_the_registry_comes_with_the_class_names_of_its_version(wor
     names = [f"name {i}" for i in range(2)]
     tags = {TRAINING: "identity-0", "class_names": json.dumps(names)}
     Registry("digits", DIGEST).register(log_small_model(), "champion", tags, "")
-    model, found = load_classifier("champion")
-    assert found == names
-    assert model.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)
+    of_readme = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    found = {"images": np.zeros((1, 4), np.uint8)}
+    exec(of_readme, found)
+    assert found["names"] == names
+    assert found["probabilities"].shape == (1, 2)
+
+
+def grey(*values):
+    """Return images of one value each, with a pixel that differs."""
+    images = np.repeat(np.array(values, np.uint8), 16 * 3).reshape(-1, 4, 4, 3)
+    images[:, 0, 0] = 0
+    return images
+
+
+def test_an_image_like_the_others_is_not_doubted():
+    assert doubt(grey(60, 100), grey(50, 80, 110)) == [[], []]
+
+
+def test_an_image_outside_the_range_of_all_others_is_doubted_by_its_traits():
+    coloured = grey(100)
+    coloured[..., 2] = 10
+    brightness = f"brightness {240 * 15 / 16:.0f}, there {50 * 15 / 16:.0f} to {110 * 15 / 16:.0f}"
+    bright, unusual = doubt(np.concatenate([grey(240), coloured]), grey(50, 80, 110))
+    assert bright[0] == brightness and bright[1].startswith("contrast ")
+    assert unusual[-1] == "colour 85, there 0 to 0"
+
+
+def test_traits_are_those_of_pillow():
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    brightness, contrast, colour = traits(image[np.newaxis])[0]
+    of_all = ImageStat.Stat(Image.fromarray(image.reshape(8, 24)))
+    assert (brightness, contrast) == pytest.approx((of_all.mean[0], of_all.stddev[0]))
+    red, green, blue = Image.fromarray(image).split()
+    largest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    smallest = ImageChops.darker(ImageChops.darker(red, green), blue)
+    difference = ImageStat.Stat(ImageChops.subtract(largest, smallest))
+    assert colour == pytest.approx(difference.mean[0])
