@@ -1,10 +1,13 @@
 """A training's name for people: its network, the nearest preset, what differs from it, its seed."""
 
 import json
+import math
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pipeline.core.recipe import DROP_KEYS, resolve
+from pipeline.data.sources import training_images
 from pipeline.networks import find_network
 from pipeline.settings.identity import digest, settings_of
 from pipeline.settings.params import Params
@@ -12,7 +15,7 @@ from pipeline.settings.presets import DEFAULT, preset_names, preset_values
 from pipeline.settings.trainings import Training
 
 LISTED = 6  # differences that a name lists; of the others it gives the number and a hash
-PLACES = ("path", "url")  # keys of section data that say where the images are, not which
+PLACES = ("path", "url")  # keys of section data that say where a published data set is
 
 
 def training_name(params: Params, training: Training) -> str:
@@ -49,7 +52,10 @@ def _compare(
 
 def _deciding(values: dict[str, Any], training: Training) -> dict[str, Any]:
     """Return the params that decide a training's result, those of its data included."""
-    data = {f"data.{key}": v for key, v in values["data"].items() if key not in PLACES}
+    given = values["data"]
+    data = {f"data.{key}": value for key, value in given.items() if key not in PLACES}
+    if given["path"] and math.isinf(training_images(given["source"])):  # your own images
+        data["data.path"] = Path(given["path"]).name
     return {**settings_of(values, training), **data}
 
 

@@ -29,6 +29,8 @@ def test_a_training_is_named_by_its_network_its_preset_and_its_seed(preset):
         ({"augment.policy": "translate"}, "augment.policy=translate"),
         ({"train.watch": "none", "data.validation_fraction": 0.0},
          "train.watch=none, data.validation_fraction=0.0"),
+        ({"data.source": "folder", "data.path": "/my/flowers"},
+         "data.source=folder, data.path=flowers"),
         ({"model.conv_keep_step": 0.0}, "no DropBlock"),
     ],
 )  # fmt: skip

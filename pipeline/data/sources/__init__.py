@@ -39,8 +39,13 @@ def load_dataset(params: DataParams) -> Dataset:
 
 def most_training_images(params: DataParams) -> float:
     """Return the most training images that there can be: data.limit, or what the source has."""
-    source = importlib.import_module(f"{__name__}.{params.source}")
-    return min(params.limit or math.inf, getattr(source, "TRAINING_IMAGES", math.inf))
+    return min(params.limit or math.inf, training_images(params.source))
+
+
+def training_images(source: str) -> float:
+    """Return how many training images a source always has; infinity if it loads your own."""
+    module = importlib.import_module(f"{__name__}.{source}")
+    return getattr(module, "TRAINING_IMAGES", math.inf)
 
 
 def needed_path(params: DataParams, what: str) -> Path:
