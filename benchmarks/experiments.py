@@ -91,7 +91,7 @@ def make_answers(number: int) -> dict[str, Answers]:
     for network in ("baseline", "resnet"):
         for seed in SEEDS:
             predicted = rng.integers(0, CLASSES, IMAGES)
-            answers = Answers(predicted, rng.random(IMAGES) < 0.6)
+            answers = Answers.without_scores(predicted, rng.random(IMAGES) < 0.6)
             found[f"{THIS_RUN}/{network}/dropblock/{seed}"] = answers
     return found
 

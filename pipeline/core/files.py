@@ -17,6 +17,7 @@ REPORTS = Path("reports")
 COMPARISON = REPORTS / "comparison.json"
 METRICS = REPORTS / "metrics.json"
 PREDICTIONS = REPORTS / "predictions.npz"
+HISTORY = REPORTS / "history.csv"
 # Set when a sweep gives each training a GPU; a training then fails if it finds none.
 NEEDS_GPU = "PIPELINE_NEEDS_GPU"
 

@@ -1,6 +1,6 @@
 """Stage `report`: compare the networks in reports/report.md and reports/report.html."""
 
-from pipeline.core.files import COMPARISON, METRICS, PREDICTIONS, REPORTS, write_json
+from pipeline.core.files import COMPARISON, HISTORY, METRICS, PREDICTIONS, REPORTS, write_json
 from pipeline.reporting.audit import answers_of, save_answers
 from pipeline.reporting.findings import Findings, find, summarise
 from pipeline.reporting.page import make_images_page, make_page, render_html, write_page
@@ -20,6 +20,7 @@ def report(params: Params) -> str:
     page = make_page(findings)
     write_json(COMPARISON, {"headline": page.headline, **summarise(findings)})
     save_answers(PREDICTIONS, answers_of(findings.everything))
+    findings.everything.history.to_csv(HISTORY, index=False)
     write_json(METRICS, collect_metrics(findings))
     write_page(page, REPORTS)
     IMAGES.write_text(render_html(make_images_page(findings)))
