@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from pipeline.core.errors import UserError, run_command
-from pipeline.core.files import project_folder
+from pipeline.core.files import OUTPUTS, PREPARED, REPORTS, project_folder
 from pipeline.core.loading import load_keras
 from pipeline.core.recipe import VARIANTS
 from pipeline.networks import network_names
@@ -26,6 +26,14 @@ PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").g
 
 PORT = click.IntRange(1, 65535)
 PORT_HELP = "The port; default: {}, or any free one if that is in use."
+# What a stage reads of earlier ones.
+READ = {
+    "prepare": (),
+    "train": (PREPARED,),
+    "evaluate": (PREPARED,),
+    "report": (PREPARED, OUTPUTS),
+    "publish": (PREPARED, OUTPUTS, REPORTS),
+}
 STAGE = re.compile(r"^([^@]*:)?(train|evaluate)@")  # in DVC_STAGE, with dvc.yaml's path or without
 CPUS = click.option(
     "--cpus-per-training",
@@ -95,6 +103,10 @@ def run_stage(name: str, *training: Training) -> None:
     from pipeline.settings.params import load_params
 
     params = load_params()
+    if "DVC_STAGE" not in os.environ:  # else DVC has just checked them
+        from pipeline.versioning.experiments import check_outputs
+
+        check_outputs(*READ[name])
     if training:  # only train and evaluate need Keras; loaded after all cheap checks
         load_keras()
     stage = getattr(importlib.import_module(f"pipeline.stages.{name}"), name)
@@ -355,7 +367,9 @@ def verify(folder: Path | None) -> int:
     other seeds explain; exits with 1 if so. A false alarm for any network has a chance of 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
+    from pipeline.versioning.experiments import check_outputs
 
+    check_outputs(REPORTS)
     table, published = verify(folder)
     print(f"{table.to_markdown(index=False)}\n\npublished in {published}")
     return int(table["verdict"].eq(DISAGREES).any())

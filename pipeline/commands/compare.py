@@ -10,7 +10,7 @@ from pipeline.reporting.audit import Answers, read_answers, save_answers
 from pipeline.reporting.contrasts import Contrasts, Result, contrast, describe_contrasts
 from pipeline.reporting.experiments import make_page
 from pipeline.reporting.page import write_page
-from pipeline.versioning.experiments import Experiment, list_experiments
+from pipeline.versioning.experiments import Experiment, check_outputs, list_experiments
 
 FOLDER = REPORTS / "experiments"
 NEEDED = ("digest", "scored", "settings", "sections", "accuracy", "images", "reference")
@@ -26,6 +26,7 @@ def compare(reference: str | None, x: str) -> str:
     Raises:
         UserError: there are no results on this data, or no such experiment.
     """
+    check_outputs(PREPARED)
     experiments = list_experiments()
     results = select(experiments, digest_of_data(experiments))
     if not results:

@@ -13,13 +13,14 @@ import uvicorn
 from pipeline.commands.doctor import experiments_not_in_store
 from pipeline.commands.predict import load_classifier
 from pipeline.core.errors import UserError, warn
+from pipeline.core.files import OUTPUTS, PREPARED, REPORTS
 from pipeline.core.secrets import masked
 from pipeline.settings.params import load_params
 from pipeline.stages.publish import publish
 from pipeline.tracking.serving import scoring_app
 from pipeline.tracking.store import EXPERIMENT, open_store, store_uri
 from pipeline.tracking.views import VIEW, save_view
-from pipeline.versioning.experiments import WORKSPACE
+from pipeline.versioning.experiments import WORKSPACE, check_outputs
 
 HOST = "127.0.0.1"
 UI_PORT, SERVE_PORT = 5000, 5001  # defaults
@@ -80,6 +81,7 @@ def fill_store() -> None:
     """Publish the workspace's results if the store lacks them, for example after `dvc pull`."""
     try:
         if WORKSPACE in experiments_not_in_store():
+            check_outputs(PREPARED, OUTPUTS, REPORTS)
             print(publish(load_params()))
     except UserError as error:
         warn(f"this folder's results cannot be published: {error}")

@@ -6,7 +6,7 @@ import mlflow
 from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_or_none, open_store, store_errors
 
@@ -79,5 +79,17 @@ class Registry:
 
 
 def load_model(uri: str) -> Any:
-    """Load a logged Keras model, in Keras' safe mode."""
-    return mlflow.keras.load_model(uri, load_model_kwargs={"safe_mode": True})
+    """Load a logged Keras model, in Keras' safe mode.
+
+    Raises:
+        UserError: its files are gone or damaged.
+    """
+    try:
+        return mlflow.keras.load_model(uri, load_model_kwargs={"safe_mode": True})
+    except MemoryError:
+        raise
+    except Exception as error:  # MLflow, zipfile, zlib, HDF5 and Keras each have their own
+        raise UserError(
+            f"{uri} cannot be loaded ({first_line(error)}); `python -m pipeline doctor` says what "
+            "MLflow's store lacks"
+        ) from None

@@ -16,7 +16,8 @@ from typing import Any
 import filelock
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import hash_file
+from pipeline.core.files import hash_file, read_json
+from pipeline.settings.identity import digest
 
 KEPT = 2  # checkpoints: the newest, and the previous one in case the newest is damaged
 WEIGHTS = ("last.keras", "best.keras")
@@ -67,7 +68,7 @@ def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best
     model.save(partial / "last.keras")
     best_so_far = partial / "last.keras" if best else previous / "best.keras"
     shutil.copyfile(best_so_far, partial / "best.keras")
-    state = {"rows": rows, "sha256": {name: hash_file(partial / name) for name in WEIGHTS}}
+    state = {"rows": rows, "hashes": _hashes(partial, rows)}
     (partial / "state.json").write_text(json.dumps(state))
     for path in (*partial.iterdir(), partial):
         _flush(path)
@@ -83,14 +84,18 @@ def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
     """Return the newest undamaged checkpoint and its history; remove damaged ones."""
     for checkpoint in reversed(_checkpoints(folder)):
         try:
-            state = json.loads((checkpoint / "state.json").read_text())
-            if all(hash_file(checkpoint / name) == state["sha256"][name] for name in WEIGHTS):
+            state = read_json(checkpoint / "state.json", "rows", "hashes")
+            if state["hashes"] == _hashes(checkpoint, state["rows"]):
                 return checkpoint, state["rows"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, UserError):
             pass
         print(f"warning: {checkpoint} is damaged and is removed", flush=True)
         shutil.rmtree(checkpoint)
     return None
+
+
+def _hashes(checkpoint: Path, rows: list[dict[str, float]]) -> dict[str, str]:
+    return {"rows": digest(rows), **{name: hash_file(checkpoint / name) for name in WEIGHTS}}
 
 
 def newest_checkpoint(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import project_root
+from pipeline.core.files import hash_file, project_root
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.repository import (
     LOCK,
@@ -43,14 +43,57 @@ class Experiment(NamedTuple):
     hashes: dict[str, str]
 
     def read(self, path: Path) -> bytes | None:
-        """Return an output's content; None if it does not exist or no local cache has it."""
+        """Return an output's content; None if it does not exist or no local cache has it.
+
+        Raises:
+            UserError: the workspace's file has been changed.
+        """
+        md5 = self.hashes.get(str(path))
         if self.name == WORKSPACE:
             file = project_root() / path
+            if md5 and file.is_file() and hash_file(file, "md5") != md5:
+                raise changed([str(path)])
             return file.read_bytes() if file.exists() else None
-        if not (md5 := self.hashes.get(str(path))):
+        if not md5:
             return None
         file = cache_folder() / "files" / "md5" / md5[:2] / md5[2:]
         return file.read_bytes() if file.exists() else None
+
+
+def check_outputs(*folders: Path) -> None:
+    """Check that the workspace's outputs in these folders are those that dvc.lock records.
+
+    For what reads them outside of `dvc repro`, which checks them itself.
+
+    Raises:
+        UserError: a file has been changed, or this is not a DVC repository.
+    """
+    root = project_root()
+    if not folders or not (root / LOCK).exists():
+        return
+    try:
+        with Repo(str(root)) as repo:
+            found = repo.data_status(granular=True)["uncommitted"].get("modified", [])
+    except DvcException as error:
+        raise unreadable(error) from None
+    files = [root / name for name in found if not name.endswith("/")]
+    asked = [(root / folder).resolve() for folder in folders]
+    if mine := [f for f in files if any(f.resolve().is_relative_to(folder) for folder in asked)]:
+        raise changed([str(file.relative_to(root)) for file in sorted(mine)])
+
+
+def changed(files: list[str]) -> UserError:
+    """Return the error for outputs that are not those that dvc.lock records."""
+    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    return UserError(
+        f"{files[0]}{more}: changed since `dvc repro` wrote it; `dvc repro` makes it again, or "
+        "restores it from the cache"
+    )
+
+
+def unreadable(error: DvcException) -> UserError:
+    """Return the error for a repository that DVC cannot read."""
+    return UserError(f"DVC's repository cannot be read: {error}")
 
 
 def list_experiments() -> list[Experiment]:
@@ -132,7 +175,7 @@ def cache_folder() -> Path:
         with Repo(str(project_root())) as repo:
             return Path(repo.cache.local.path).parents[1]
     except DvcException as error:
-        raise UserError(f"DVC's repository cannot be read: {error}") from None
+        raise unreadable(error) from None
 
 
 def is_recorded(root: Path, ref: str) -> bool:

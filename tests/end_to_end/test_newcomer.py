@@ -175,3 +175,33 @@ def test_a_wrong_training_is_named_and_no_shell_runs_it(finished_project, tmp_pa
         assert done.returncode
         assert message in done.stderr
     assert not (project.folder / "RUN").exists()
+
+
+CHANGED = [
+    "data/prepared/metadata.json",
+    "outputs/evaluation/model-dropblock-0/metrics.json",
+    "outputs/facts/model-dropblock-0.json",
+    "outputs/history/model-dropblock-0.csv",
+    "reports/comparison.json",
+]
+
+
+def test_changed_results_are_refused_until_repro_restores_them(finished_project, tmp_path):
+    project = copy_project(finished_project, tmp_path / "copy")
+    files = [project.folder / file for file in CHANGED]
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content + b"\n")
+    for command, said in [
+        ("train model-dropblock-0", f"{CHANGED[0]}: changed since"),
+        ("report", f"{CHANGED[0]} and 3 more files: changed since"),
+        ("publish", f"{CHANGED[0]} and 4 more files: changed since"),
+        ("compare", f"{CHANGED[0]}: changed since"),
+        ("lookup", f"{CHANGED[2]}: changed since"),
+        ("verify", f"{CHANGED[4]}: changed since"),
+    ]:
+        done = project.run("python", "-m", "pipeline", *command.split(), check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        assert said in done.stderr
+    project.run("dvc", "repro")
+    assert [file.read_bytes() for file in files] == contents

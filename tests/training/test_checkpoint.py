@@ -53,6 +53,20 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, capsy
     assert "epoch-00002 is damaged and is removed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("state", ["[]", "{}", '{"rows": [], "hashes": 7}'])
+def test_a_state_that_is_not_one_counts_as_damaged(tmp_path, state):
+    save(tmp_path, True, True)
+    (tmp_path / "epoch-00002/state.json").write_text(state)
+    assert checkpoint.load_checkpoint(tmp_path)[0].name == "epoch-00001"
+
+
+def test_an_epoch_that_was_changed_counts_as_damage(tmp_path):
+    save(tmp_path, True, True)
+    state = tmp_path / "epoch-00002/state.json"
+    state.write_text(state.read_text().replace('"epoch": 2', '"epoch": 3'))
+    assert checkpoint.load_checkpoint(tmp_path)[0].name == "epoch-00001"
+
+
 def test_a_save_cut_off_midway_counts_for_nothing(tmp_path):
     save(tmp_path, True)
     partial = tmp_path / "partial-00002"

@@ -78,6 +78,14 @@ def test_names_with_a_slash_are_whole(results, commit):
     assert list_experiments()[-1].name == "a/b"
 
 
+def test_a_changed_result_of_the_workspace_is_refused(results, workspace):
+    results(5, "five")
+    (found,) = list_experiments()
+    (workspace / OUT).write_text("six")
+    with pytest.raises(UserError, match=r"reports/comparison.json: changed since `dvc repro`"):
+        found.read(OUT)
+
+
 def test_without_git_there_is_the_workspace(results):
     results(5, "five")
     (found,) = list_experiments()

@@ -105,7 +105,9 @@ def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
         raise UserError(f"{path}: only .keras files can be loaded")
     try:
         return keras.saving.load_model(path, safe_mode=True, compile=compiled)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile, zlib, JSON, HDF5 and Keras each have their own
         raise UserError(
             f"{path} cannot be loaded ({first_line(error)}); run `dvc repro` to train"
         ) from None

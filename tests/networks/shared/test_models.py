@@ -66,6 +66,18 @@ def test_a_file_that_was_cut_off_is_refused(build, tmp_path):
         load_network(file)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
+def test_a_file_with_wrong_bytes_gets_one_message(build, tmp_path, share):
+    file = tmp_path / "model.keras"
+    build("model", width=0.03).save(file)
+    content = bytearray(file.read_bytes())
+    place = int(share * len(content))
+    content[place : place + 300] = bytes(300)
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"model.keras cannot be loaded .* run `dvc repro` to"):
+        load_network(file)
+
+
 def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
     build, params, tmp_path, monkeypatch
 ):
