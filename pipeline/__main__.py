@@ -182,12 +182,13 @@ def upgrade() -> None:
 
 @cli.command()
 def check() -> None:
-    """Check params.yaml and the repository; list all wrong keys and values at once.
+    """Check params.yaml, the repository and MLflow's store; list all wrong keys and values at once.
 
     Run it first: DVC's error for a malformed list does not name the key.
     """
     from pipeline.data.sources import most_training_images
     from pipeline.settings.params import PARAMS_FILE, check_batch_size, load_params
+    from pipeline.tracking.database import check_database, store_uri
     from pipeline.versioning.repository import check_repository
 
     params = load_params()
@@ -195,6 +196,7 @@ def check() -> None:
         check_batch_size(network, params.network(network), most_training_images(params.data))
     titles = ", ".join(training.title for training in params.trainings)
     check_repository()
+    check_database(store_uri())
     print(f"{PARAMS_FILE} is valid; its trainings are {titles}")
 
 

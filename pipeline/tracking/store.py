@@ -1,7 +1,6 @@
 """Open MLflow's store: one store for normal, --temp, queued and cluster runs."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +22,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from pipeline.core.errors import UserError, first_line
+from pipeline.core.errors import UserError
 from pipeline.core.files import project_root, work_folder
+from pipeline.tracking.database import check_database, store_problem, store_uri
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
@@ -44,25 +44,6 @@ _ABSENT = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PA
 REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
 
-def store_uri() -> str:
-    """Return MLFLOW_TRACKING_URI; by default mlflow.db in the main repository.
-
-    A relative sqlite path is relative to the main repository.
-
-    Raises:
-        UserError: the URI names a file store, which MLflow no longer supports.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    if uri.startswith("sqlite:///"):
-        return f"sqlite:///{project_root() / uri.removeprefix('sqlite:///')}"
-    if "://" not in uri or uri.startswith("file:"):
-        raise UserError(
-            f"MLFLOW_TRACKING_URI = {uri} is a folder of files, which MLflow 3 no longer writes; "
-            "unset it, or convert the folder with `mlflow migrate-filestore`"
-        )
-    return uri
-
-
 def open_store() -> MlflowClient:
     """Connect to the store; create its database and experiment if they do not exist yet.
 
@@ -72,6 +53,7 @@ def open_store() -> MlflowClient:
         UserError: the store cannot be reached or has another version's tables.
     """
     uri = store_uri()
+    check_database(uri)
     mlflow.set_tracking_uri(uri)
     try:
         with filelock.FileLock(work_folder() / "store.lock"), _database_lock(uri):
@@ -169,14 +151,3 @@ def find_runs(filter_string: str = "") -> list[Run]:
     return mlflow.search_runs(
         experiment_names=[EXPERIMENT], filter_string=filter_string, output_format="list"
     )
-
-
-def store_problem(uri: str, error: BaseException) -> str:
-    """Say why the store cannot be used, and how to fix it."""
-    if "schema" in str(error):
-        way_out = f"back it up and run `mlflow db upgrade {uri}`"
-    elif uri.startswith("sqlite:"):
-        way_out = "check that the folder is writable, or move the damaged file away"
-    else:
-        way_out = "start the server, or correct or unset MLFLOW_TRACKING_URI"
-    return f"MLflow's store {uri} cannot be used ({first_line(error)}); {way_out}"

@@ -15,7 +15,7 @@ from pipeline.tracking import store
 from pipeline.tracking.registry import Registry, load_model
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_or_none, open_store, store_errors
-from tests.conftest import start_python
+from tests.conftest import quick_params, start_python
 from tests.small_model import log_small_model
 from tests.store_contents import everything
 
@@ -209,3 +209,20 @@ def test_a_database_outside_of_the_project_stays_as_it_is(workspace, monkeypatch
     (other / ".dvc").mkdir(parents=True)
     monkeypatch.chdir(other)
     assert store.open_store().get_experiment("1").artifact_location == location
+
+
+def test_a_damaged_database_is_named_before_mlflow_tries_it_for_two_minutes(
+    workspace, empty_store, invoke, monkeypatch
+):
+    """By `check` too, which runs first of all stages."""
+    shutil.copyfile(empty_store, "mlflow.db")
+    Path("params.yaml").write_text(quick_params())
+    Path(".dvc/config").write_text("[core]\n    no_scm = true\n")
+    assert invoke("check")[0] == 0
+    with Path("mlflow.db").open("r+b") as file:
+        file.write(b"damaged" * 20)
+    monkeypatch.setattr(store, "MlflowClient", None)
+    with pytest.raises(UserError, match=r"mlflow.db cannot be used .*move the damaged file away"):
+        open_store()
+    code, said = invoke("check")
+    assert code == 2 and "mlflow.db cannot be used" in said

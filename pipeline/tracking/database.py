@@ -1,0 +1,57 @@
+"""Where MLflow's store is, and whether its file can be read. Does not import MLflow."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from pipeline.core.errors import UserError, first_line
+from pipeline.core.files import project_root
+
+
+def store_uri() -> str:
+    """Return MLFLOW_TRACKING_URI; by default mlflow.db in the main repository.
+
+    A relative sqlite path is relative to the main repository.
+
+    Raises:
+        UserError: the URI names a file store, which MLflow no longer supports.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{project_root() / uri.removeprefix('sqlite:///')}"
+    if "://" not in uri or uri.startswith("file:"):
+        raise UserError(
+            f"MLFLOW_TRACKING_URI = {uri} is a folder of files, which MLflow 3 no longer writes; "
+            "unset it, or convert the folder with `mlflow migrate-filestore`"
+        )
+    return uri
+
+
+def check_database(uri: str) -> None:
+    """Check that a local database is one; MLflow would try to open it again for two minutes.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:") or not file.exists():
+        return
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:  # locked or not readable: MLflow says so, or waits
+        pass
+    except sqlite3.DatabaseError as error:
+        raise UserError(store_problem(uri, error)) from None
+
+
+def store_problem(uri: str, error: BaseException) -> str:
+    """Say why the store cannot be used, and how to fix it."""
+    if "schema" in str(error):
+        way_out = f"back it up and run `mlflow db upgrade {uri}`"
+    elif uri.startswith("sqlite:"):
+        way_out = "check that the folder is writable, or move the damaged file away"
+    else:
+        way_out = "start the server, or correct or unset MLFLOW_TRACKING_URI"
+    return f"MLflow's store {uri} cannot be used ({first_line(error)}); {way_out}"
