@@ -19,6 +19,7 @@ def write_results(
     scored: str = "test",
     variants=("dropblock",),
     networks=("baseline", "model"),
+    classes=10,
 ):
     """Write what `prepare`, `train` and `evaluate` leave, with random figures.
 
@@ -26,19 +27,19 @@ def write_results(
     """
     rng = np.random.default_rng(0)
     digest = DIGEST
-    labels = np.repeat(np.arange(10), 6).astype(np.uint8)
+    labels = np.repeat(np.arange(classes), 60 // classes).astype(np.uint8)
     images = {"train": 90, "val": 10 if watched == "val" else 0, "test": len(labels)}
-    names = [f"c{i}" for i in range(10)]
+    names = [f"c{i}" for i in range(classes)]
     metadata = {
         "params": {"source": "digits", "sharpen": True, "duplicate_correlation": None, "seed": 0,
                    "image_size": 32, "fit": "crop"},
-        "class_names": names, "superclass_names": names, "superclass_of": list(range(10)),
+        "class_names": names, "superclass_names": names, "superclass_of": list(range(classes)),
         "images": images, "digest": digest,
         "duplicates": {"within_training": 4, "test_of_training": 1, "within_test": 2},
     }  # fmt: skip
     write_json(folder / "data/prepared/metadata.json", metadata)
     np.save(folder / "data/prepared/records.npy", np.zeros(sum(images.values()), record_type(10)))
-    np.save(folder / "data/prepared/images.npy", np.zeros((0, 32, 32, 3), np.uint8))
+    np.save(folder / "data/prepared/images.npy", np.zeros((1, 32, 32, 3), np.uint8))
     # Test image 0 repeats a training image, image 8 repeats image 7.
     groups = np.where(np.arange(60) == 8, 7, np.arange(60)).astype(np.int32)
     for network, variant, seed in itertools.product(networks, variants, seeds):
@@ -51,7 +52,7 @@ def write_results(
         write_json(folder / "outputs/facts" / f"{label}.json", facts)
         np.savez(
             evaluation / "predictions.npz",
-            log_probabilities=np.log(rng.dirichlet(np.ones(10) / 3, 60)).astype(np.float32),
+            log_probabilities=np.log(rng.dirichlet(np.ones(classes) / 3, 60)).astype(np.float32),
             labels=labels, superclasses=labels, groups=groups, of_training=np.arange(60) == 0,
         )  # fmt: skip
         np.savez(evaluation / "masks.npz", block1_dropblock=np.ones((8, 8, 4), np.float32))

@@ -13,6 +13,8 @@ from pipeline.core.records import SPLIT_NAMES
 from pipeline.core.words import describe_blocks
 from pipeline.networks import display_name, network_names
 
+LARGEST_SIDE = 14.0  # inches, of a confusion matrix; with more classes only some are named
+
 mpl.use("agg")
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
 
@@ -36,7 +38,7 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
         matrices: the superclass_confusion of each network, by name.
     """
     order = next(iter(matrices.values())).index
-    side = max(4.5, 0.36 * len(order))
+    side = min(max(4.5, 0.36 * len(order)), LARGEST_SIDE)
     labels = 0.09 * max(map(len, order))  # inches that the longest name needs, on both axes
     figure, axes = plt.subplots(
         1,

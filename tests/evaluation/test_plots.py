@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 
 from pipeline.evaluation import plots
 
@@ -27,3 +28,11 @@ def test_what_a_layer_drops_is_said_in_words():
     titles = [axis.get_title() for axis in plots.plot_masks({"resnet": (rows, masks)}).axes]
     assert titles[0].endswith("single units, 10.0 % dropped")
     assert titles[1].endswith("nothing dropped: block too large")
+
+
+def test_the_confusion_of_hundreds_of_classes_is_a_figure_of_usual_size():
+    names = [f"class {number}" for number in range(300)]
+    shares = pd.DataFrame(100 * np.eye(300), index=names, columns=names)
+    width, height = plots.plot_confusion({"one": shares, "other": shares}).get_size_inches()
+    assert width < 31
+    assert height < 17

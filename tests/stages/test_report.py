@@ -45,6 +45,14 @@ def remove(workspace, label):
 
 
 @draws_figures
+def test_two_classes_are_enough(workspace, params):
+    write_results(workspace, seeds=[0, 1], classes=2)
+    _, markdown = report(workspace, params)
+    assert "superclass" not in markdown
+    assert {"confusion", "calibration"} <= set(re.findall(r"\(figures/([^)]+).svg\)", markdown))
+
+
+@draws_figures
 def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
     write_results(workspace, seeds=[0])
     headline, markdown = report(workspace, params)

@@ -37,8 +37,9 @@ def make(findings: Findings) -> Section:
         name: superclass_confusion(*predicted_classes(results, name), results.metadata)
         for name in results.names
     }
-    figure, alt = plot_confusion(matrices), "Confusion of superclasses"
-    parts.append(Drawing("confusion", figure, alt, on_white=True))
+    coarse = results.metadata["superclass_names"] != results.metadata["class_names"]
+    alt = f"Confusion of {'superclasses' if coarse else 'classes'}"
+    parts.append(Drawing("confusion", plot_confusion(matrices), alt, on_white=True))
     for name in results.names:
         table = confusions(results, name, CONFUSED_PAIRS)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
