@@ -91,8 +91,8 @@ def whitening(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The (side, side, c, 2 * side * side * c) kernel and the bias for pixels as given.
     """
-    mean, deviation = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
-    normal = (pixels - mean) / deviation
+    mean, deviation = (moment((0, 1, 2), np.float64) for moment in (pixels.mean, pixels.std))
+    normal = ((pixels - mean) / deviation).astype(np.float32)
     height, width, channels = normal.shape[1:]
     shifts = [(i, j) for i in range(PATCH) for j in range(PATCH)]
     patches = np.concatenate(
