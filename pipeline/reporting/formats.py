@@ -73,16 +73,6 @@ def between(found: Interval, form: str = "+.1f", sign: int = 1) -> str:
     return f"{low:{form}} to {high:{form}}"
 
 
-def interval_note(seeds: int) -> str:
-    """Say what the intervals of a table or figure cover."""
-    if seeds == 1:
-        return (
-            "The 95 % intervals are over the test images, for the networks of this one seed: they "
-            "do not show how much another seed would change."
-        )
-    return f"The 95 % intervals are Student's t over {seeds} seeds, on these test images."
-
-
 def describe_seeds(results: Results) -> str:
     """Say over which seeds the tables' numbers are computed."""
     seeds = {name: ", ".join(map(str, results.seeds(name))) for name in results.names}

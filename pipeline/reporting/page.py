@@ -29,6 +29,7 @@ from pipeline.reporting.sections import (
     overview,
     planning,
     protocol,
+    statistics,
     summary,
 )
 from pipeline.reporting.svg import embed
@@ -47,6 +48,7 @@ SECTIONS = (
     images,
     dropblock,
     duplicates,
+    statistics,
     protocol,
 )
 # If the test images were not scored: the sections that help to choose a recipe.

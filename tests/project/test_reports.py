@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from pipeline.core.files import read_yaml
-from pipeline.reporting.sections.difference import PROMISE
 from pipeline.reporting.sections.images import FREE
+from pipeline.reporting.sections.statistics import COLLAPSES
 from tests.conftest import REPOSITORY
 from tests.recomputed import assert_contrasts_follow, evidence, interval_of
 
@@ -54,7 +54,7 @@ def test_six_seeds_do_not_show_rare_collapses_as_the_report_warns(coverage):
         these = six.loc[[spread]].query("about == 'these images'").set_index("what")["share"]
         assert these["coverage, t over seeds"] == pytest.approx(covered, abs=0.006)
         assert these["p below 0.05 under the null"] == pytest.approx(rejected, abs=0.006)
-        assert f"{100 * covered:.0f} %" in PROMISE and f"{100 * rejected:.0f} %" in PROMISE
+        assert f"{100 * covered:.0f} %" in COLLAPSES and f"{100 * rejected:.0f} %" in COLLAPSES
 
 
 def test_about_new_images_the_seeds_alone_promise_too_much_as_the_report_warns(coverage):

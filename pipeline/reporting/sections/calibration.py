@@ -14,9 +14,9 @@ from pipeline.reporting.section import Drawing, Section
 ABOUT = "Whether the networks' confidence matches their accuracy (90 % sure: right in 90 %)."
 
 ERRORS_NOTE = (
-    "In brackets: the 95 % interval, over the seeds or, with a single seed, over the test images. "
-    "The figure pools the answers of all seeds. The table of all scores has the mean of the seeds' "
-    "own calibration errors, which is never smaller, because chance adds to each of them."
+    "In brackets: the 95 % interval. The figure pools the answers of all seeds. The table of all "
+    "scores has the mean of the seeds' own calibration errors, which is never smaller, because "
+    "chance adds to each of them."
 )
 
 

@@ -13,40 +13,15 @@ from pipeline.reporting.section import Part, Section
 
 ABOUT = "The difference between the networks for each seed, with intervals and p-values."
 
-NOTE = (
-    "McNemar's test compares the two *fitted models* of one seed on the same images; it does not "
-    "show how much another seed would change."
-)
-PROMISE = (
-    "*Other seeds, these test images*: the interval is Student's t over the seeds' differences, "
-    "the p-value is from flips of their signs. In simulations with this code "
-    "(`benchmarks/coverage`) where the seeds vary symmetrically, the interval contains the true "
-    "difference in 93 to 97 % of cases with 2 to 10 seeds, and p is below 0.05 in at most 5 % of "
-    "cases without a difference. If a third of the seeds collapse, the interval contains it in "
-    "only 68 % of cases with 3 seeds and 90 % with 6, and p is below 0.05 in 9 %. So look at each "
-    "seed's difference above. **Few seeds do not show rare collapses**: if one seed in ten loses 7 "
-    "times the spread of the others, the interval contains the true difference in 85 % of cases "
-    "with 6 seeds, and if it loses 20 times the spread, in 48 %; p is then below 0.05 in 10 % and "
-    "47 % of cases without a difference. *Other seeds and other test images*: the variance of the "
-    "images is added to that of the seeds; this interval contains the true difference in at least "
-    "94 % of cases, with the same exception for collapsing seeds. {images}"
-)
 IMAGES_DOMINATE = (
     "Here most of the uncertainty comes from the images: **for other images, the first interval is "
     "too narrow and the p-value too small**; use the second interval."
 )
 IMAGES_COVERED = (
     "Here most of the uncertainty comes from the images, but with so few seeds Student's t is so "
-    "wide that its interval covers other images too. The p-value is for these images only."
+    "wide that its interval covers other images too."
 )
-SEEDS_DOMINATE = (
-    "Here most of the uncertainty comes from the seeds. The p-value is for these test images only; "
-    "none is given for others."
-)
-ONE_SEED = (
-    "A single seed says nothing about others: the interval is Student's t over the test images, "
-    "for these two fitted models only."
-)
+SEEDS_DOMINATE = "Here most of the uncertainty comes from the seeds."
 
 
 def make(findings: Findings) -> Section | None:
@@ -58,16 +33,16 @@ def make(findings: Findings) -> Section | None:
     for name in findings.comparisons:
         if len(findings.comparisons) > 1:
             parts.append(f"### {name[0].upper()}{name[1:]} against {results.reference}")
-        parts += [seeds_table(results, name), NOTE, *questions(findings.comparisons[name])]
+        parts += [seeds_table(results, name), *questions(findings.comparisons[name])]
     return Section("Is the difference real?", ABOUT, parts)
 
 
 def questions(comparison: Comparison) -> list[Part]:
-    """Answer for other seeds and for other images, and say how reliable each answer is."""
+    """Answer for other seeds and for other images, and say which of them matter more."""
     new_images = comparison.new_images
     if new_images is None:
         rows = {"other test images, these two models": _answer(comparison.difference, "")}
-        return [pd.DataFrame(rows).T.rename_axis("about"), ONE_SEED]
+        return [pd.DataFrame(rows).T.rename_axis("about")]
     p_value = format_p(comparison.p_value)
     rows = {
         "other seeds, these test images": _answer(comparison.difference, p_value),
@@ -79,7 +54,7 @@ def questions(comparison: Comparison) -> list[Part]:
         images = IMAGES_COVERED
     else:
         images = IMAGES_DOMINATE
-    return [pd.DataFrame(rows).T.rename_axis("about"), PROMISE.format(images=images)]
+    return [pd.DataFrame(rows).T.rename_axis("about"), images]
 
 
 def _answer(found: Interval, p_value: str) -> dict[str, str]:

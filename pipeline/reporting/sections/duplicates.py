@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import in_points, interval_note
+from pipeline.reporting.formats import in_points
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -24,8 +24,8 @@ def make(findings: Findings) -> Section:
     results = findings.results
     parts: list[Part] = [describe_duplicates(results.metadata)]
     compared = list(findings.comparisons)
-    if compared and (seeds := results.paired_seeds(*compared)):
-        parts += [duplicates_table(results, compared), f"{NOTE} {interval_note(len(seeds))}"]
+    if compared and results.paired_seeds(*compared):
+        parts += [duplicates_table(results, compared), NOTE]
     return Section("Duplicates", ABOUT, parts)
 
 

@@ -5,12 +5,7 @@ import pandas as pd
 from pipeline.core.recipe import Variant
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import (
-    accuracy_with_interval,
-    cost,
-    in_points,
-    interval_note,
-)
+from pipeline.reporting.formats import accuracy_with_interval, cost, in_points
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -66,12 +61,9 @@ def ablation(findings: Findings) -> list[Part]:
         counts = {1: "the network", 2: "both networks"}
         return [NO_TABLE.format(all=counts.get(len(everything.networks), "all networks"))]
     title = "### The architecture, and what DropBlock adds"
-    seeds = min(len(everything.of(v).paired_seeds(*everything.networks))
-                for v in everything.variants)  # fmt: skip
-    note = interval_note(seeds)
-    if len(everything.networks) > 1:
-        note = f"{TABLE_NOTE.format(reference=everything.reference)} {note}"
-    return [title, ablation_table(everything), note]
+    several = len(everything.networks) > 1
+    note = [TABLE_NOTE.format(reference=everything.reference)] if several else []
+    return [title, ablation_table(everything), *note]
 
 
 def ablation_table(results: Results) -> pd.DataFrame:

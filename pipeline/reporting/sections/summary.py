@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import Rows, describe_seeds, flop, side_by_side
+from pipeline.reporting.formats import Rows, flop, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -54,7 +54,7 @@ def make(findings: Findings) -> Section:
     scores = scores_of(results)
     table = summary_table(results, scores, findings.params.evaluate.top_k)
     notes = [NOTE, *(note for key, note in SCORE_NOTES.items() if key in scores)]
-    parts: list[Part] = [table, f"{describe_seeds(results)} {' '.join(notes)}"]
+    parts: list[Part] = [table, " ".join(notes)]
     if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
         parts += ["### Comparison with the published figures", published, PUBLISHED_NOTE]
