@@ -17,29 +17,30 @@ SETTING = "setting"  # tag of a run: what its seeds share; the charts draw their
 _TAG = f"mlflow.sharedViewState.{VIEW}"
 _SAVED = 1_750_000_000_000  # milliseconds since 1970; a fixed time, so that the tag stays the same
 
+RUN_NAME = "tags.`mlflow.runName`"  # a column
 COLUMNS = (
     "metrics.`test_accuracy`",
     "metrics.`test_loss`",
     "metrics.`training_epochs`",
+    "metrics.`pflop`",
     "metrics.`training_minutes`",
 )
-# Title, type, metric, scale. A metric each: MLflow's legends have room for two lines, and it titles
-# charts of several metrics by the metrics' names.
-SECTIONS: dict[str, list[tuple[str, str, str, str]]] = {
+# Metric, type, scale. One metric per chart, as MLflow's legends have room for two lines.
+SECTIONS: dict[str, list[tuple[str, str, str]]] = {
     "Learning curves": [
-        ("Validation accuracy", "LINE", "val_accuracy", "linear"),
-        ("Training accuracy, images as they are", "LINE", "clean_train_accuracy", "linear"),
-        ("Validation loss", "LINE", "val_loss", "log"),
-        ("Training loss, images as they are", "LINE", "clean_train_loss", "log"),
+        ("val_accuracy", "LINE", "linear"),
+        ("clean_train_accuracy", "LINE", "linear"),
+        ("val_loss", "LINE", "log"),
+        ("clean_train_loss", "LINE", "log"),
     ],
     "Scores on the test set": [
-        ("Test accuracy", "BAR", "test_accuracy", "linear"),
-        ("Test loss", "BAR", "test_loss", "linear"),
-        ("Compute, PFLOP", "LINE", "pflop", "linear"),
+        ("test_accuracy", "BAR", "linear"),
+        ("test_loss", "BAR", "linear"),
+        ("pflop", "LINE", "linear"),
     ],
     "Schedules": [
-        ("Learning rate", "LINE", "learning_rate", "linear"),
-        ("Keep probability", "LINE", "keep_prob", "linear"),
+        ("learning_rate", "LINE", "linear"),
+        ("keep_prob", "LINE", "linear"),
     ],
 }
 
@@ -67,6 +68,7 @@ def _state() -> dict[str, Any]:
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
         "selectedColumns": list(COLUMNS),
+        "columnOrder": [RUN_NAME, *COLUMNS],  # without it, MLflow sorts them by name
         "groupBy": {
             "aggregateFunction": "average",
             "groupByKeys": [{"mode": "tag", "groupByData": SETTING}],
@@ -84,12 +86,11 @@ def _state() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _charts(section: str, charts: list[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
+def _charts(section: str, charts: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
     return [
         {
             "uuid": f"{section} {number}",
             "type": kind,
-            "displayName": title,
             "metricKey": metric,
             "selectedMetricKeys": [metric],
             "metricSectionId": section,
@@ -108,5 +109,5 @@ def _charts(section: str, charts: list[tuple[str, str, str, str]]) -> list[dict[
             "useGlobalXaxisKey": True,
             "useGlobalLineSmoothing": True,
         }
-        for number, (title, kind, metric, scale) in enumerate(charts)
+        for number, (metric, kind, scale) in enumerate(charts)
     ]

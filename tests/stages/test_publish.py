@@ -222,7 +222,7 @@ def test_a_real_training_is_published_into_the_run_that_it_streamed_to(setup, st
     assert [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")] == [1, 2]
     assert not [name for name in run.data.metrics if "/" in name and not name.startswith("system/")]
     shown = {column.split("`")[1] for column in COLUMNS if column.startswith("metrics.")}
-    shown |= {metric for charts in SECTIONS.values() for _, _, metric, _ in charts}
+    shown |= {metric for charts in SECTIONS.values() for metric, _, _ in charts}
     assert shown <= set(run.data.metrics)
     model = TrackedRun(store, run).find_model()
     assert model.name == run.info.run_name.replace(".", "-")
