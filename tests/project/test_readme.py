@@ -21,6 +21,7 @@ DOCUMENTS = [
     "docs/glossary.md",
     "docs/install.md",
     "reports/cifar100/README.md",
+    "reports/confirm/README.md",
     "reports/digits/README.md",
 ]
 # The table's name of a setting in the report: its network, and what is changed.

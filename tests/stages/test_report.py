@@ -3,6 +3,7 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -124,6 +125,17 @@ def test_the_comparison_file_holds_what_the_report_says(workspace, params):
     assert comparison["settings"] == {
         "baseline": "baseline-dropblock-identity", "resnet": "model-dropblock-identity",
     }  # fmt: skip
+
+
+def test_all_epochs_of_all_trainings_are_one_table(workspace, params):
+    both = ("dropblock", "nodrop")
+    write_results(workspace, seeds=[0], variants=both)
+    report(workspace, with_train(params, variants=list(both)))
+    history = pd.read_csv(workspace / "reports/history.csv")
+    assert len(history) == 4 * 3  # two networks, two variants, three epochs
+    one = history.query("network == 'resnet' and variant == 'nodrop'")
+    written = pd.read_csv(workspace / "outputs/history/model-nodrop-0.csv")
+    assert one["watched_loss"].tolist() == pytest.approx(written["val_loss"].tolist())
 
 
 def test_an_experiments_answers_are_its_own(workspace, params):
