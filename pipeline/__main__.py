@@ -381,8 +381,8 @@ def verify(folder: Path | None) -> int:
 def doctor() -> int:
     """Find and repair what dead processes or a lost MLflow store left behind.
 
-    Closes runs that a dead process left RUNNING; reports a second store and results that MLflow
-    does not have. Exits with 1 if something is left for you to do.
+    Closes runs and tasks of DVC's queue that a dead process left running; reports a second store
+    and results that MLflow does not have. Exits with 1 if something is left for you to do.
     """
     from pipeline.commands.doctor import examine
 

@@ -14,11 +14,12 @@ from pipeline.tracking.store import (
     store_uri,
 )
 from pipeline.versioning.experiments import COMMIT, WORKSPACE, list_experiments
+from pipeline.versioning.queue import fail_dead_tasks
 
 
 @store_errors()
 def examine() -> tuple[list[str], list[str]]:
-    """Close dead runs, and look for what only the user can repair.
+    """Close dead runs and the queue's dead tasks, and look for what only the user can repair.
 
     Returns:
         What was repaired, and what is left for the user: one sentence each.
@@ -29,6 +30,10 @@ def examine() -> tuple[list[str], list[str]]:
     client = open_store()
     mended = [
         f"closed run {run_id}, left RUNNING by a dead process" for run_id in close_dead_runs(client)
+    ]
+    mended += [
+        f"marked {name} of DVC's queue as failed, whose worker died; queue it again"
+        for name in fail_dead_tasks()
     ]
     return mended, other_stores() + describe_lacking(experiments_not_in_store())
 
