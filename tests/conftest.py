@@ -312,7 +312,7 @@ def project_in(folder: Path, environment: dict[str, str] | None = None) -> Simpl
 
 def make_project(folder: Path) -> SimpleNamespace:
     """Copy the project into a git and DVC repository of its own, with tiny params, committed."""
-    for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", ".dvc/plots",
+    for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", "tune.yaml",
                  ".gitignore", ".dvcignore", "dvc.yaml", "params.yaml", "requirements.lock",
                  "pyproject.toml"):  # fmt: skip
         source, target = REPOSITORY / name, folder / name

@@ -76,7 +76,7 @@ def test_a_training_of_other_data_is_refused(setup):
     train(setup.params, setup.training)
     facts = setup.training.facts_file
     facts.write_text(facts.read_text().replace(setup.prepared.digest, "f00d" * 16))
-    with pytest.raises(UserError, match="trained on data f00df00df00d, data/prepared holds "):
+    with pytest.raises(UserError, match="trained on data f00df00df00d, but data/prepared holds "):
         evaluate(setup.params, setup.training)
 
 

@@ -64,7 +64,7 @@ def runs(store):
 
 def test_an_empty_store_is_filled_and_then_left_as_it_is(results, store, params):
     said = publish(params)
-    assert "is champion of digits-d1d1d1d1: validation accuracy" in said
+    assert "is champion of digits-d1d1d1d1 with validation accuracy" in said
     assert said.endswith("; kept as experiment repro-f00d123")
     before = everything(results)
     assert publish(params) == said.removesuffix("; kept as experiment repro-f00d123")

@@ -211,6 +211,7 @@ def test_no_operations_means_unchanged_pixels(augment_only):
         AugmentParams,
         max_operations=st.integers(0, 3),
         crop_pixels=st.integers(0, 15),
+        translate_pixels=st.integers(0, 15),
         flip_probability=st.floats(0, 1),
         dropout_fraction=st.floats(0, 1),
         dropout_grid_min=st.floats(0.01, 0.3),

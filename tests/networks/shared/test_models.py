@@ -126,14 +126,14 @@ def unfinished(params, classes, image_size):
 BREACHES = {
     "no model": (lambda params, classes, image_size: None, "it returned NoneType"),
     "other images": (flat(10, (28, 28, 3)), r"it takes images of shape \(28, 28, 3\)"),
-    "other classes": (flat(7), r"it gives \(None, 7\)"),
+    "other classes": (flat(7), r"it returns \(None, 7\)"),
     "maps in place of logits": (
         lambda params, classes, image_size: keras.Sequential(
             [keras.Input((32, 32, 3)), keras.layers.Dense(10)]
         ),
-        r"it gives \(None, 32, 32, 10\)",
+        r"it returns \(None, 32, 32, 10\)",
     ),
-    "16-bit outputs": (flat(10, dtype="mixed_float16"), "it gives float16: end it with"),
+    "16-bit outputs": (flat(10, dtype="mixed_float16"), "it returns float16: end it with"),
     "a softmax": (flat(10, activation="softmax"), "ends in a softmax; return logits"),
     "numbers that are none": (
         flat(10, kernel_initializer=keras.initializers.Constant(np.nan)),
