@@ -47,6 +47,7 @@ def _readings(drawing: Drawing) -> str:
     for reading, place, start, end in zip(drawing.readings, places, edges, edges[1:], strict=False):
         wide = LETTER * max(map(len, reading.lines)) + 2 * GAP
         x = place - wide - GAP if place > (left + right) / 2 else place + GAP
+        x = max(0, min(x, width - wide))  # inside the figure, if it fits
         lines = "".join(
             f'<tspan x="{x + GAP:.1f}" dy="{LINE}">{html.escape(line)}</tspan>'
             for line in reading.lines

@@ -44,3 +44,11 @@ def test_each_reading_has_the_strip_of_the_plot_that_is_nearest_to_it(figure):
         "epoch 1", "epoch &lt;2&gt;", "epoch 10",
     ]  # fmt: skip
     assert "epoch 10" not in Drawing("a", figure, "A", readings=readings).svg
+
+
+@pytest.mark.parametrize("place", [4.9, 5.1])
+def test_a_long_reading_stays_inside_the_figure(figure, place):
+    inline = embed(Drawing("a", figure, "A", readings=[Reading(place, ["x" * 60])]))
+    (box,) = re.findall(r'/><rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', inline)
+    x, width = map(float, box)
+    assert x >= 0 and x + width <= 5 * 72 + 0.1
