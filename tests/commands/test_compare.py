@@ -17,6 +17,7 @@ from tests.made_up_results import DIGEST, write_json
 from tests.recomputed import assert_contrasts_follow, evidence
 
 IMAGES, SEEDS = 300, range(6)
+METADATA = {"digest": DIGEST, "params": {"image_size": 32}}
 
 
 def answers_of(share, key):
@@ -82,7 +83,7 @@ def known(workspace, monkeypatch):
 
     monkeypatch.setattr(module, "list_experiments", listed)
     monkeypatch.setattr(Experiment, "read", lambda self, path: contents[self.name].get(path))
-    write_json(workspace / "data/prepared/metadata.json", {"digest": DIGEST})
+    write_json(workspace / "data/prepared/metadata.json", METADATA)
     return found
 
 
@@ -209,7 +210,7 @@ def test_results_come_from_dvcs_cache_by_the_hash_in_the_lock(workspace, invoke)
     cache_folder.cache_clear()
     git(workspace, "init", "-q")
     (workspace / ".gitignore").write_text("reports\ndata\n")
-    write_json(workspace / "data/prepared/metadata.json", {"digest": DIGEST})
+    write_json(workspace / "data/prepared/metadata.json", METADATA)
     user = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     git(workspace, *user, "commit", "-q", "--allow-empty", "-m", "start")
     head = git(workspace, "rev-parse", "HEAD")
