@@ -84,4 +84,5 @@ def conclude(values: dict[str, Any], trials: list[Trial], tuned: dict[str, Tuned
     file = save_preset(PRESET, chosen, COMMENT.format(trials=len(trials), scores=scores))
     text = f"Best validation accuracy of {len(trials)} trials each: {'; '.join(said)}."
     write_page(make_page(list(tuned.values()), trials, text), FOLDER)
-    return f"{text}\n{file}\n{FOLDER / 'report.html'}"
+    way_on = f"`python -m pipeline preset {PRESET}` sets params.yaml to them"
+    return f"{text}\nwritten to {file.parent.name}/{file.name}; {way_on}\n{FOLDER / 'report.html'}"
