@@ -63,7 +63,7 @@ def doubt(images: np.ndarray, known: np.ndarray) -> list[list[str]]:
     low, high = usual.min(axis=0), usual.max(axis=0)
     outside = (found < low - TOLERANCE) | (found > high + TOLERANCE)
     return [
-        [f"{TRAITS[i]} {values[i]:.0f}, there {low[i]:.0f} to {high[i]:.0f}"
+        [f"{TRAITS[i]} {values[i]:.0f} (in the data {low[i]:.0f} to {high[i]:.0f})"
          for i in np.flatnonzero(wrong)]
         for values, wrong in zip(found, outside, strict=True)
     ]  # fmt: skip

@@ -44,10 +44,11 @@ def test_an_image_like_the_others_is_not_doubted():
 def test_an_image_outside_the_range_of_all_others_is_doubted_by_its_traits():
     coloured = grey(100)
     coloured[..., 2] = 10
-    brightness = f"brightness {240 * 15 / 16:.0f}, there {50 * 15 / 16:.0f} to {110 * 15 / 16:.0f}"
-    bright, unusual = doubt(np.concatenate([grey(240), coloured]), grey(50, 80, 110))
-    assert bright[0] == brightness and bright[1].startswith("contrast ")
-    assert unusual[-1] == "colour 85, there 0 to 0"
+    bright, low, high = (value * 15 / 16 for value in (240, 50, 110))
+    first, unusual = doubt(np.concatenate([grey(240), coloured]), grey(50, 80, 110))
+    assert first[0] == f"brightness {bright:.0f} (in the data {low:.0f} to {high:.0f})"
+    assert first[1].startswith("contrast ")
+    assert unusual[-1] == "colour 85 (in the data 0 to 0)"
 
 
 def test_traits_are_those_of_pillow():
