@@ -6,7 +6,7 @@ from pipeline.commands.lookup import identities
 from pipeline.core.files import project_root
 from pipeline.core.secrets import masked
 from pipeline.tracking.lifecycle import close_dead_runs
-from pipeline.tracking.runs import TRAINING
+from pipeline.tracking.runs import TRAINING, without_files
 from pipeline.tracking.store import (
     find_runs,
     open_store,
@@ -35,7 +35,8 @@ def examine() -> tuple[list[str], list[str]]:
         f"marked {name} of DVC's queue as failed, whose worker died; queue it again"
         for name in fail_dead_tasks()
     ]
-    return mended, other_stores() + describe_lacking(experiments_not_in_store())
+    lacking = describe_lacking(experiments_not_in_store())
+    return mended, other_stores() + lacking + describe_lost(without_files(client))
 
 
 def experiments_not_in_store() -> list[str]:
@@ -53,6 +54,17 @@ def describe_lacking(lacking: list[str]) -> list[str]:
         f"the results of {name} are not in MLflow; run `{_way_to(name)}`, then `python -m pipeline "
         "publish`"
         for name in lacking
+    ]
+
+
+def describe_lost(lost: list[str]) -> list[str]:
+    """Say what to do about runs and models whose files are gone."""
+    if not lost:
+        return []
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return [
+        f"the files of {lost[0]}{more} are gone from mlartifacts/; copy them back, or move "
+        "mlflow.db away and fill a new store with `python -m pipeline publish`"
     ]
 
 

@@ -6,7 +6,7 @@ the run already has is not written again, so that an interrupted command can be 
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Metric, Param, Run, RunTag
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from pipeline.core.errors import first_line, warn
 from pipeline.core.records import SPLIT_NAMES, Images
-from pipeline.tracking.store import REQUEST_ERRORS, find_runs
+from pipeline.tracking.store import EXPERIMENT, REQUEST_ERRORS, find_runs
 from pipeline.tracking.views import NOTE
 
 LOCK_FILE = "requirements.lock"
@@ -39,6 +41,31 @@ NO_STEP = -1  # MLflow copies a run's metrics at this step to a logged model; he
 def find_training_runs(identity: str) -> list[Run]:
     """Return a training's runs in the open store, newest first."""
     return find_runs(f"tags.`{TRAINING}` = '{identity}'")
+
+
+def without_files(client: MlflowClient) -> list[str]:
+    """Return the complete runs and models of a local store whose files are gone, in words."""
+    complete = [run for run in find_runs() if SCORES in run.data.tags]
+    places = {f"run {run.info.run_id}": (run.info.artifact_uri, "") for run in complete}
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    for model in search_all_models(client, experiment.experiment_id):
+        if model.status == "READY":
+            places[f"model {model.model_id}"] = (model.artifact_location, "MLmodel")
+    return [
+        name
+        for name, (uri, file) in places.items()
+        if is_local_uri(uri) and not Path(local_file_uri_to_path(uri), file).exists()
+    ]
+
+
+def search_all_models(client: MlflowClient, experiment_id: str) -> Iterator[LoggedModel]:
+    """Yield an experiment's logged models, page by page."""
+    token = None
+    while True:
+        page = client.search_logged_models([experiment_id], page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 class TrackedRun:

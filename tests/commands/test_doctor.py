@@ -1,11 +1,14 @@
+import shutil
+
 import pytest
 
 from pipeline.commands import doctor
 from pipeline.settings.trainings import Training
 from pipeline.tracking.context import process_tags
 from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.runs import TRAINING
+from pipeline.tracking.runs import SCORES, TRAINING
 from pipeline.versioning.experiments import Experiment
+from tests.small_model import log_small_model
 
 RESNET = Training("model", "dropblock", 0)
 
@@ -64,6 +67,20 @@ def test_a_run_left_running_by_a_dead_process_is_closed(results, store):
     assert doctor.examine()[0] == [f"closed run {run.info.run_id}, left RUNNING by a dead process"]
     assert store.get_run(run.info.run_id).info.status == "KILLED"
     assert doctor.examine() == ([], [])
+
+
+def test_runs_and_models_whose_files_are_gone_are_named(results, store, workspace):
+    with tracked_run("published", {TRAINING: "published-0"}) as run:
+        run.log_files([workspace / "requirements.lock"])
+        run.set_tags({SCORES: "f00d"})
+    model = log_small_model()
+    assert doctor.examine()[1] == []
+    (workspace / f"mlartifacts/models/{model.model_id}/artifacts/MLmodel").unlink()
+    (said,) = doctor.examine()[1]
+    assert said.startswith(f"the files of model {model.model_id} are gone from mlartifacts/; ")
+    shutil.rmtree(workspace / "mlartifacts")
+    (said,) = doctor.examine()[1]
+    assert said.startswith(f"the files of run {run.run_id} and 1 more are gone from mlartifacts/; ")
 
 
 def test_other_stores_are_named(results, workspace, monkeypatch):
