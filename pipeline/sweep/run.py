@@ -157,10 +157,12 @@ def finish(head: Head, points: Sequence[Point], known: Known) -> list[str]:
         if point.name not in lacking:
             try:
                 head.record(point, known)
-                print(f"recorded {point.name}", flush=True)
             except UserError as error:
-                print(error, file=sys.stderr)
-                lacking.append(point.name)
+                if not head.is_recorded(point):  # else another sweep was faster
+                    print(error, file=sys.stderr)
+                    lacking.append(point.name)
+                    continue
+            print(f"recorded {point.name}", flush=True)
     if lacking:
         names = ", ".join(lacking)
         print(f"not recorded: {names}; repeat the command to retry what failed", file=sys.stderr)
