@@ -45,7 +45,8 @@ def test_a_run_is_made_with_all_settings_where_there_is_none(find, store):
     assert [i.dataset.name for i in run.inputs.dataset_inputs] == [
         "digits train", "digits validation",
     ]  # fmt: skip
-    assert run.data.tags["mlflow.note.content"].startswith("- Data: digits, 10 classes (90 train")
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("- Data: digits, 10 classes, 32x32 pixels (90 train")
     assert find().run_id == made.run_id
 
 
