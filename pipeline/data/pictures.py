@@ -12,7 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.core.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-DRAFT = 2  # times the wanted side: the least that a JPEG is decoded at
+DRAFT = 2  # times the wanted side: the least that a picture is shrunk to before anything else
+REDUCIBLE = ("L", "LA", "RGB", "RGBA")  # modes that can be shrunk by a whole factor
 # load_image refuses such pictures itself; catching the warning does not work in threads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -36,8 +37,7 @@ def load_image(file: Path, side: int, fit: str) -> np.ndarray:
                 raise Image.DecompressionBombError
             # A JPEG is decoded at a half, quarter or eighth of its size, if that is enough.
             image.draft(None, (DRAFT * side, DRAFT * side))
-            image.load()
-            return fit_image(_upright(image), side, fit)
+            return fit_image(_upright(_shrunk(image, DRAFT * side)), side, fit)
     except UnidentifiedImageError:
         raise UserError(f"{file} is not a PNG, JPEG or WebP image") from None
     except Image.DecompressionBombError:
@@ -46,6 +46,20 @@ def load_image(file: Path, side: int, fit: str) -> np.ndarray:
     except (OSError, SyntaxError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{file} cannot be read ({reason})") from None
+
+
+def _shrunk(image: Image.Image, least: int) -> Image.Image:
+    """Shrink a large picture by a whole factor, so that what follows takes little memory.
+
+    Args:
+        least: the smallest side that may be left, in pixels.
+    """
+    factor = min(image.size) // least
+    if factor < 2 or image.mode not in REDUCIBLE:
+        return image
+    reduced = image.reduce(factor)
+    reduced.info = image.info  # the EXIF data and a transparent colour
+    return reduced
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -84,14 +84,15 @@ def test_a_wide_picture_is_padded_with_black_or_stretched(tmp_path):
     assert all(tuple(stretched[y, 24]) == RED and tuple(stretched[y, 2]) == BLUE for y in (0, 47))
 
 
-def test_a_large_jpeg_looks_the_same_though_it_is_decoded_small(tmp_path):
-    """Against Pillow's decoding at full size."""
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_large_picture_looks_the_same_though_it_is_shrunk_first(tmp_path, name):
+    """Against Pillow's resizing of the full size."""
     y, x = np.mgrid[:600, :600] / 600
     smooth = np.stack([x, y, x * y], axis=2) * 255
-    Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
-    with Image.open(tmp_path / "a.jpg") as image:
+    Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / name, quality=95)
+    with Image.open(tmp_path / name) as image:
         expected = np.asarray(image.resize((32, 32), Image.Resampling.LANCZOS), int)
-    assert np.abs(load_image(tmp_path / "a.jpg") - expected).max() <= 3
+    assert np.abs(load_image(tmp_path / name) - expected).max() <= 3
 
 
 def test_arrays_are_fitted_like_files(tmp_path):
