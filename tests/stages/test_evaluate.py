@@ -105,7 +105,8 @@ def test_a_stage_loads_no_more_than_it_needs(workspace, command, loaded):
     (workspace / "params.yaml").write_text(quick_params())
     done = subprocess.run(
         [sys.executable, "-c", RUN, *command], cwd=workspace, capture_output=True, text=True,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/bin", "CUDA_VISIBLE_DEVICES": "-1"},
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/bin", "CUDA_VISIBLE_DEVICES": "-1",
+             "DVC_STAGE": "as DVC runs it"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == loaded
