@@ -92,9 +92,9 @@ class InOrder(click.Group):
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Compare image classifiers with DropBlock.
+    """Train image classifiers and compare them.
 
-    `make run` or `dvc repro` runs the stages of dvc.yaml in order; the other commands are for you.
+    `make run` or `dvc repro` runs the stages of dvc.yaml in order; run the other commands by hand.
     """
 
 
@@ -142,16 +142,16 @@ def evaluate(training: Training) -> None:
 
 @cli.command()
 def report() -> None:
-    """Stage: compare the networks in reports/report.html."""
+    """Stage: compare the networks; writes reports/report.html."""
     run_stage("report")
 
 
 @cli.command()
 def publish() -> None:
-    """Stage: make MLflow's store agree with the results.
+    """Stage: record the results in MLflow's store.
 
     Afterwards each training has one finished run with curves, scores, model and report. The best
-    training by validation accuracy becomes champion if it beats the present champion on the same
+    training by validation accuracy becomes champion if it beats the current champion on the same
     data. This also fills an empty store, for example after `dvc pull` in a fresh clone.
     """
     run_stage("publish")
@@ -202,12 +202,12 @@ def check() -> None:
 
 @cli.command()
 @click.option(
-    "--reference", metavar="NAME", help="The experiment to compare with; default: this run."
+    "--reference", metavar="NAME", help="The experiment to compare with; default: the current run."
 )
 @click.option("--x", metavar="KEY", default="drop_block_size", show_default=True,
               help="The param to plot accuracy against.")  # fmt: skip
 def compare(reference: str | None, x: str) -> None:
-    """Compare all experiments on the prepared data, in reports/experiments/report.html."""
+    """Compare all experiments on the prepared data; write reports/experiments/report.html."""
     from pipeline.commands.compare import compare
 
     print(compare(reference, x))
@@ -218,7 +218,7 @@ def compare(reference: str | None, x: str) -> None:
 @click.option("--to", type=click.Choice(network_names()), required=True,
               help="The network whose compute to match.")  # fmt: skip
 @click.option("--by", "key", metavar="KEY", default="width", show_default=True,
-              help="The number of NETWORK to change, like epochs.")  # fmt: skip
+              help="The numeric key of NETWORK to change, like epochs.")  # fmt: skip
 def match(network: str, to: str, key: str) -> None:
     """Find the width at which a network's training takes as much compute as another's.
 
@@ -287,12 +287,12 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 @click.argument("pictures", type=Here(), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to print."
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many to print."
 )
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
     """Classify PNG, JPEG or WebP pictures of any size.
 
-    Says how they are made to fit the network, whether it is unsure, and whether brightness,
+    Says how they were made to fit, whether the network is unsure, and whether brightness,
     contrast or colour of a picture are outside the range of all validation images.
 
     \b
@@ -311,7 +311,7 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 def export(file: Path, model: str) -> None:
     """Write a network to FILE.tflite, for TensorFlow Lite (LiteRT), and its classes to FILE.txt.
 
-    The model takes images of whole pixels 0..255, as `serve` does, and returns probabilities.
+    The model takes whole numbers 0..255 as pixels, like `serve`, and returns probabilities.
     """
     from pipeline.commands.export import export
 
@@ -324,8 +324,8 @@ def export(file: Path, model: str) -> None:
 def serve(model: str, port: int | None) -> None:
     """Serve a network on 127.0.0.1.
 
-    POST /invocations takes {"inputs": [image, ...]}, each image as many rows and columns as
-    data.image_size says, with three whole numbers 0..255 each, and answers {"predictions":
+    POST /invocations takes {"inputs": [image, ...]}, where each image is data.image_size
+    rows of data.image_size pixels of three whole numbers 0..255, and answers {"predictions":
     [{class: probability, ...}, ...]}. A request has at most 256 images and 8 MB; while 8 requests
     are under way, others get status 503 at once.
 
@@ -364,9 +364,9 @@ def lookup(name: str | None) -> None:
 def verify(folder: Path | None) -> int:
     """Compare the last run with the published results of the same params and data.
 
-    FOLDER is a published report's, like reports/cifar100; default: the one with the same params
+    FOLDER holds a published report, like reports/cifar100; default: the one with the same params
     and data. Says for each network whether its accuracy differs from the published one by more than
-    other seeds explain; exits with 1 if so. A false alarm for any network has a chance of 5 %.
+    other seeds explain; exits with 1 if so. The chance of any false alarm is 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
     from pipeline.versioning.experiments import check_outputs

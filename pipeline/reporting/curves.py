@@ -59,7 +59,7 @@ def draw_curves(results: Results, score: str, x: str) -> list[Drawing]:
         _cut_peaks(axis, results.history)
     axis.legend(fontsize="x-small")
     name = score if x == EPOCH else f"{score}_by_compute"
-    alt = f"{score.capitalize()} on {listed(list(images.values()))} images against {x}"
+    alt = f"{score.capitalize()} against {x}; images: {listed(list(images.values()))}"
     return [Drawing(name, figure, alt, readings=readings(tables, x))]
 
 

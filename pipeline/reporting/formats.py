@@ -129,7 +129,8 @@ def cost(results: Results, name: str) -> str:
     ratio = mine / other
     return (
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "
-        f"{ratio['flops']:.1f} times the FLOPs, and trains on {mine['images_per_second']:,.0f} "
+        f"{ratio['flops']:.1f} times the FLOPs per image, "
+        f"and trains on {mine['images_per_second']:,.0f} "
         f"images per second, not {other['images_per_second']:,.0f}{_uneven_speed(results)}"
     )
 

@@ -66,7 +66,7 @@ def _intervals(comparison: Comparison, sign: int) -> str:
     """Format the interval and what it covers; add the interval for new images if it says more."""
     within = f"95 % interval {between(comparison.difference, '.1f', sign)}"
     if comparison.seeds == 1:
-        return f"{within} for other test images, but only these two models"
+        return f"{within} for these two models on other test images"
     said = f"{within} for other seeds on these test images"
     if comparison.new_images and comparison.images_dominate:
         elsewhere = between(comparison.new_images, ".1f", sign)
@@ -81,7 +81,7 @@ def _certainty(comparison: Comparison) -> str:
     over = f"p = {comparison.p_value:.2g} over " if seeds > 1 else "over "
     over += "1 seed" if seeds == 1 else f"{seeds} paired seeds"
     if seeds == 1:
-        return f"{over}: too few seeds to say more"
+        return f"{over}: too few seeds for a verdict"
     if not comparison.enough_seeds:
         return (
             f"{over}: too few seeds for a verdict, and the interval over {seeds} seeds is valid "
@@ -134,7 +134,8 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
         least = 2 / 2**seeds
         reason = (
             f"with {counted(seeds, 'paired seed')} the two-sided p-value of sign "
-            f"flips cannot fall below {min(1.0, least):.3g}; to reach 0.05 takes {SEEDS_NEEDED}"
+            f"flips cannot fall below {min(1.0, least):.3g}; "
+            f"to reach 0.05 takes {SEEDS_NEEDED} seeds"
         )
         return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)
     if comparison.significant:
@@ -194,7 +195,7 @@ def _only_images(seeds: int) -> str:
         return ""
     return (
         " The interval above is for these two fitted models: it covers the choice of test images, "
-        "not how much another seed would change."
+        "not how much the result changes with the seed."
     )
 
 

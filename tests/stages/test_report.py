@@ -70,7 +70,7 @@ def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
     ):  # fmt: skip
         assert f"\n## {part}\n" in markdown
     assert "published" not in markdown.lower()  # only where the data is CIFAR-100
-    assert "Different from the tutorial" in markdown
+    assert "Params that differ from the tutorial" in markdown
     assert not re.search(r"\{\{|\{%|None\b|nan\b", markdown)
 
 

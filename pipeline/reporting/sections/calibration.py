@@ -11,12 +11,13 @@ from pipeline.reporting.formats import between
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
-ABOUT = "Whether the networks' confidence matches their accuracy (90 % sure: right in 90 %)."
+ABOUT = "Whether the networks' confidence matches their accuracy (if 90 % sure, are 90 % right?)."
 
 ERRORS_NOTE = (
     "In brackets: the 95 % interval. The figure pools the answers of all seeds. The table of all "
-    "scores has the mean of the seeds' own calibration errors, which is never smaller, because "
-    "chance adds to each of them."
+    "scores has the mean of the seeds' own calibration errors, which is never smaller than "
+    "the pooled one, because "
+    "chance inflates each of them."
 )
 
 

@@ -7,11 +7,11 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
-ABOUT = "What share of the feature maps DropBlock drops in fact."
+ABOUT = "What share of the feature maps DropBlock actually drops."
 
 NOTE = (
-    "Shares dropped at the keep probability of the last epoch. *Measured* is over masks for 64 "
-    "samples, drawn by the trained networks' layers; *expected* is less than 1 - keep where blocks "
+    "Shares dropped at the keep probability of the last epoch. *Measured*: in masks for 64 "
+    "samples that the trained networks' layers drew; *expected* is less than 1 - keep where blocks "
     "overlap. If the block is larger than the map, nothing is dropped (`drop_block_oversize: "
     "skip`, as in the tutorial) or the block is shrunk to the map's size (`clamp`)."
 )

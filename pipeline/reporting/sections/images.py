@@ -9,12 +9,12 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Gallery, Part, Picture, Section
 
 TITLE = "Test images"
-ABOUT = "The images on which the networks differ most, and those that none gets right."
+ABOUT = "The images on which the networks differ most, and those that no training gets right."
 
 SHOWN = 7  # images in each row
 FREE = ("digits",)  # sources whose licence allows their images to be published
 NOTE = (
-    "Each network's answer and confidence are of its probabilities, averaged over its seeds. The "
+    "Each network's answer and confidence are from its probabilities, averaged over its seeds. The "
     "images are shown as prepared."
 )
 ELSEWHERE = (
@@ -41,7 +41,7 @@ def galleries(findings: Findings) -> list[Part]:
             chosen = told_apart(results, better, worse)[:SHOWN]
             parts += [f"### The {better} is surer of the true class than the {worse}"]
             parts += _row(results, images, chosen, [better, worse])
-    parts += ["### All trainings are wrong"]
+    parts += ["### Wrong in every training"]
     return [*parts, *_row(results, images, never_right(results)[:SHOWN], results.names)]
 
 

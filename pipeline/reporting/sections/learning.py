@@ -78,8 +78,8 @@ def _levels(results: Results, levels: list[float]) -> list[Part]:
         return ["No training reached an accuracy of 10 %."]
     watched = SPLIT_NAMES[results.watched]
     return [
-        f"Epochs and seconds until the {watched} accuracy first reached each level, as means over "
-        "the seeds that reached it with their range:",
+        f"Epochs and seconds until the {watched} accuracy first reached each level (mean and range "
+        "over the seeds that reached it):",
         table,
         f"{LEVELS_NOTE.format(watched=watched)} {describe_tracing(results)}".strip(),
     ]

@@ -47,7 +47,8 @@ def unequal(findings: Findings) -> list[str]:
     said = [f"{name}: {recipe.dropblock}" for name, recipe in pairs]
     costs = [cost(results, name) for name in findings.comparisons]
     return [
-        f"The headline compares whole recipes, not only the architectures ({'; '.join(said)}). "
+        f"The headline compares whole recipes, not only the architectures "
+        f"(DropBlock: {'; '.join(said)}). "
         f"They differ in cost too: {'; '.join(costs)}. Section *Like with like* gives "
         "comparisons with other factors held equal."
     ]

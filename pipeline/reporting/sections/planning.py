@@ -8,7 +8,7 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
-ABOUT = "The smallest difference that a number of seeds would show."
+ABOUT = "The smallest difference that each number of seeds can detect."
 
 PLANNED = range(3, 21)
 NOTE = (

@@ -152,4 +152,4 @@ def differences(params: Params) -> str:
     named = ", ".join(
         f"{key} {_in_yaml(value)} ({_in_yaml(theirs)})" for key, value, theirs in found
     )
-    return f"Different from the tutorial (its values in brackets): {named}."
+    return f"Params that differ from the tutorial's (in brackets): {named}."

@@ -8,7 +8,7 @@ ABOUT = "What the intervals and p-values of all sections mean, and how reliable 
 
 ONE_SEED = (
     "With a single seed, the 95 % intervals are Student's t over the test images, for these fitted "
-    "models only: they do not show how much another seed would change."
+    "models only: they do not show how much results change with the seed."
 )
 SEEDS = (
     "The 95 % intervals are Student's t over the seeds (of a difference: over the seeds' "
@@ -19,7 +19,7 @@ P_VALUES = (
 )
 MCNEMAR = (
     "*McNemar p* compares the two *fitted models* of one seed on the same images; it does not show "
-    "how much another seed would change."
+    "how much results change with the seed."
 )
 NEW_IMAGES = (
     "*Other seeds and other test images*: the variance of the images is added to that of the "
