@@ -32,11 +32,11 @@ import sys, time
 from pathlib import Path
 from pipeline.training.machine import peak_memory
 from pipeline.settings.params import load_params
-from pipeline.stages.prepare import prepare
+from pipeline.stages.prepare import prepare_data
 start = time.perf_counter()
 data = load_params().data.model_copy(
     update={"source": "cifar100", "path": sys.argv[1], "duplicate_correlation": 0.7})
-prepare(data, Path(sys.argv[2]))
+prepare_data(data, Path(sys.argv[2]))
 print(time.perf_counter() - start, peak_memory())
 """
 

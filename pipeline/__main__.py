@@ -273,7 +273,7 @@ def sweep(
 def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
     """Tune the networks with equal budgets: the same trials of the same spaces for each.
 
-    tune.yaml declares the number of trials and the spaces. The trials are quasi-random, run as a
+    tune.yaml declares the number of trials and the spaces. The trials are random points, run as a
     sweep, and scored on validation images only. Writes reports/tuning/report.html, with the best
     accuracy to expect after each number of trials, and the best values as preset `tuned`.
     After Ctrl-C or a failure, the same command continues.

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import absl.logging
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -20,6 +21,8 @@ from mlflow import MlflowClient
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+# Uvicorn's set-up of logging closes all handlers; absl's would close what pytest captures.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 REPOSITORY = Path(__file__).parents[1]

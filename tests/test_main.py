@@ -5,6 +5,7 @@ Bad input gives exit code 2, one message with a fix and no traceback; earlier re
 
 import dataclasses
 import io
+import json
 import os
 import pickle
 import re
@@ -282,6 +283,10 @@ def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke,
     folder = workspace / "outputs/models/model-dropblock-0"
     folder.mkdir(parents=True)
     build_model("model", tiny_params.network("model"), 10, 32).save(folder / "best.keras")
+    digest = json.loads((workspace / "data/prepared/metadata.json").read_text())["digest"]
+    facts = {"digest": digest, "training": "", "watched": "val", "name": ""}
+    (workspace / "outputs/facts").mkdir()
+    (workspace / "outputs/facts/model-dropblock-0.json").write_text(json.dumps(facts))
     for mode, name in [("CMYK", "a.jpg"), ("L", "b.png")]:
         Image.new(mode, (50, 40)).save(workspace / name)
     code, text = invoke("predict", "--model", "model-dropblock-0", "--top", 3, "a.jpg", "b.png")

@@ -1,5 +1,6 @@
 """Find the width, or another number, at which one network's training costs as much as another's."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,8 +39,13 @@ def match(network: str, to: str, key: str) -> str:
     costs: dict[float, Cost] = {}
 
     def pflop(number: float) -> float:
-        recipes[number] = _recipe(_changed(values, network, key, number), network)
-        costs[number] = estimate(network, recipes[number], *size)
+        try:
+            recipe = _recipe(_changed(values, network, key, number), network)
+        except UserError:
+            if number == start:
+                raise
+            return math.copysign(math.inf, number - start)  # beyond the key's range
+        recipes[number], costs[number] = recipe, estimate(network, recipe, *size)
         return costs[number].pflop
 
     target = _recipe(values, to)
@@ -99,8 +105,9 @@ def _prepared_size(values: dict[str, Any]) -> tuple[int, int, int]:
     Raises:
         UserError: the data that params.yaml describes are not prepared.
     """
-    metadata = load_metadata(PREPARED)
-    if any(values["data"].get(key) != value for key, value in metadata["params"].items()):
+    metadata, data = load_metadata(PREPARED), check_params(values).data.model_dump()
+    there = {"split_by_seed": False, **metadata["params"]}
+    if any(data.get(key) != value for key, value in there.items()):
         raise UserError(
             f"{PREPARED} holds other data than section data of {PARAMS_FILE} describes; run "
             "`dvc repro prepare`"

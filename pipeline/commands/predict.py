@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.files import PREPARED
 from pipeline.core.loading import load_keras
-from pipeline.core.records import Prepared, load_metadata
+from pipeline.core.records import CHUNK, Images, Prepared, load_metadata
 from pipeline.data.pictures import load_image
 from pipeline.data.sharpen import sharpen
 from pipeline.settings.trainings import Training
@@ -37,7 +37,7 @@ def predict(files: list[Path], name: str, top: int) -> str:
     images = np.stack([load_image(file, side, data["fit"]) for file in files])
     model, names = load_classifier(name)
     known = prepared["val"] or prepared["train"]
-    doubts = doubt(sharpen(images) if data["sharpen"] else images, known.first(COMPARED)["image"])
+    doubts = doubt(sharpen(images) if data["sharpen"] else images, traits_of(known.first(COMPARED)))
     lines = [f"Each picture was {FITTED[data['fit']]} and resized to {side}x{side} pixels."]
     rows = model.predict(images, verbose=0)
     for file, row, doubted in zip(files, rows, doubts, strict=True):
@@ -50,16 +50,17 @@ def predict(files: list[Path], name: str, top: int) -> str:
     return "\n".join(lines)
 
 
-def doubt(images: np.ndarray, known: np.ndarray) -> list[list[str]]:
+def doubt(images: np.ndarray, usual: np.ndarray) -> list[list[str]]:
     """Say in what each image is outside the range of all images known: a trait and its range.
 
     A new image of the same kind as n known ones is outside for a trait with a chance of at most
     2 / (n + 1).
 
     Args:
-        images, known: (n, side, side, 3) uint8 pixels, prepared in the same way.
+        images: (n, side, side, 3) uint8 pixels, prepared like the known ones.
+        usual: (m, 3) traits of the known images.
     """
-    found, usual = traits(images), traits(known)
+    found = traits(images)
     low, high = usual.min(axis=0), usual.max(axis=0)
     outside = (found < low - TOLERANCE) | (found > high + TOLERANCE)
     return [
@@ -67,6 +68,12 @@ def doubt(images: np.ndarray, known: np.ndarray) -> list[list[str]]:
          for i in np.flatnonzero(wrong)]
         for values, wrong in zip(found, outside, strict=True)
     ]  # fmt: skip
+
+
+def traits_of(images: Images) -> np.ndarray:
+    """Return the (n, 3) traits of images on disk, a few of which are read at a time."""
+    starts = range(0, len(images), CHUNK)
+    return np.concatenate([traits(images.read(slice(i, i + CHUNK))) for i in starts])
 
 
 def traits(images: np.ndarray) -> np.ndarray:
@@ -106,7 +113,9 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
 def _load_trained(training: Training, metadata: dict[str, Any]) -> tuple[Any, list[str]]:
     from pipeline.evaluation.export import export_model
     from pipeline.networks.shared.models import load_network
+    from pipeline.settings.trainings import load_facts
 
+    load_facts(training, metadata["digest"])  # or classes and sharpening may be of other data
     model = load_network(training.models_folder / "best.keras")
     return export_model(model, metadata["params"]["sharpen"]), metadata["class_names"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.errors import UserError
 from pipeline.core.files import METRICS, REPORTS, read_yaml
 from pipeline.networks import display_name
 from pipeline.reporting.page import write_page
@@ -46,7 +47,7 @@ def tune(cpus: int, dry_run: bool, cluster: str | None) -> int:
     swept = sweep([chosen for many in asked.values() for chosen in many], cpus, dry_run, cluster)
     if dry_run:
         return 0
-    scores = read_scores()
+    scores = read_scores(set(swept.names.values()))
     tuned = {
         network: Tuned(display_name(network), _of_trials(many, swept.names, scores))
         for network, many in asked.items()
@@ -55,14 +56,15 @@ def tune(cpus: int, dry_run: bool, cluster: str | None) -> int:
     return 1 if swept.lacking else 0
 
 
-def read_scores() -> dict[str, float]:
-    """Return the validation accuracy of each experiment with a single network, by name."""
+def read_scores(names: set[str]) -> dict[str, float]:
+    """Return the validation accuracy of each of these experiments of one network, by name."""
     found = {}
     for experiment in list_experiments():
-        metrics = json.loads(experiment.read(METRICS) or b"{}")
-        accuracies = [each["val_accuracy"] for each in metrics.values() if "val_accuracy" in each]
-        if len(accuracies) == 1:
-            found[experiment.name] = accuracies[0]
+        if experiment.name in names:
+            metrics = json.loads(experiment.read(METRICS) or b"{}")
+            for each in metrics.values():
+                if "val_accuracy" in each:
+                    found[experiment.name] = each["val_accuracy"]
     return found
 
 
@@ -76,6 +78,8 @@ def conclude(values: dict[str, Any], trials: list[Trial], tuned: dict[str, Tuned
     """Write report and preset; return each network's best trial, in words."""
     chosen, said = dict(values), []
     for network, found in tuned.items():
+        if not found.scores.any():
+            raise UserError(f"no trial of the {found.network} has a result; repeat the command")
         best = trials[found.best]
         chosen[network] = {**(values[network] or {}), **best}
         score = f"{found.network} {100 * found.scores[found.best]:.1f} %"

@@ -42,8 +42,8 @@ def split_off(
     except ValueError as error:
         advice = "smaller" if fraction > 0.5 else "larger"
         raise UserError(
-            f"{key} = {fraction}: {len(records)} training images cannot be split ({error}); use a "
-            f"{advice} fraction, a larger data.limit, or 0"
+            f"{key} = {fraction}: {len(records)} images cannot be split ({error}); use a {advice} "
+            "fraction, or more images per class"
         ) from None
     return exchange_duplicates(key, train, others)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import recall_score, top_k_accuracy_score
+from sklearn.metrics import recall_score
 
 from pipeline.evaluation.outputs import Scores
 
@@ -56,8 +56,8 @@ def has_unequal_classes(labels: np.ndarray) -> bool:
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Return the share of images whose label is among the k highest of (n, classes) scores."""
-    classes = np.arange(scores.shape[1])
-    return float(top_k_accuracy_score(labels, scores, k=k, labels=classes))
+    truth = np.take_along_axis(scores, labels[:, np.newaxis].astype(int), axis=1)
+    return float(((scores > truth).sum(axis=1) < k).mean())
 
 
 def calibration_table(log_probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:

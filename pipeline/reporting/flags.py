@@ -5,26 +5,28 @@ import numpy as np
 from pipeline.reporting.formats import escape
 from pipeline.reporting.results import Key, Results
 
-ONE_CLASS = 0.95  # share of the scored images that are predicted as one class
+ONE_CLASS = 0.95  # share of the other classes' images that are predicted as one class
 # A training has learned nothing if it is better than guessing by less than half of that accuracy,
-# and by less than five points.
-ABOVE_CHANCE, POINTS = 1.5, 0.05
+# by less than five points, and by less than half of what is possible.
+SHARE_OF_CHANCE, POINTS, SHARE_OF_POSSIBLE = 0.5, 0.05, 0.5
 
 
 def answers_one_class(results: Results) -> list[tuple[Key, str]]:
     """Return the trainings that predict one class for nearly all scored images, and that class."""
-    names, found = results.metadata["class_names"], []
+    names, labels, found = results.metadata["class_names"], results.test.labels, []
     for key, values in results.predictions.items():
-        counts = np.bincount(values.argmax(axis=1), minlength=len(names))
-        if counts.max() >= ONE_CLASS * counts.sum():
-            found.append((key, escape(names[int(counts.argmax())])))
+        predicted = values.argmax(axis=1)
+        most = int(np.bincount(predicted).argmax())
+        others = predicted[labels != most]  # of a class with most images, many are no fault
+        if len(others) and (others == most).mean() >= ONE_CLASS:
+            found.append((key, escape(names[most])))
     return found
 
 
 def never_left_start(results: Results) -> list[Key]:
     """Return the trainings whose training accuracy never rose much above that of guessing."""
     chance = accuracy_of_guessing(results)
-    least = min(ABOVE_CHANCE * chance, chance + POINTS)
+    least = chance + min(SHARE_OF_CHANCE * chance, POINTS, SHARE_OF_POSSIBLE * (1 - chance))
     score = "clean_train_accuracy" if results.watched else "train_accuracy"
     best = results.history.groupby(["network", "variant", "seed"])[score].max()
     return [key for key, accuracy in best.items() if accuracy < least]

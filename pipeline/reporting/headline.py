@@ -199,9 +199,10 @@ def _only_images(seeds: int) -> str:
     )
 
 
-def warnings(results: Results) -> list[str]:
-    """List what makes the results incomplete or not comparable."""
-    said = describe_flags(results)
+def warnings(findings: Findings) -> list[str]:
+    """List what makes the results incomplete or not comparable, of all variants."""
+    results, everything = findings.results, findings.everything
+    said = describe_flags(everything)
     if results.missing:
         said.append(f"No results for {', '.join(results.missing)}; run `dvc repro`.")
     if absent := [name for name in results.networks if name not in results.names]:
@@ -210,9 +211,9 @@ def warnings(results: Results) -> list[str]:
     for name in results.names:
         if name != results.reference and results.reference in results.names:
             said += _unpaired(results, name)
-    if results.diverged:
+    if everything.diverged:
         trainings = "; ".join(
-            f"{name} {variant} seed {seed}" for name, variant, seed in results.diverged
+            f"{name} {variant} seed {seed}" for name, variant, seed in everything.diverged
         )
         said.append(
             f"The losses or predictions of {trainings} contain NaN or infinity, so these networks "

@@ -92,7 +92,7 @@ def make_page(findings: Findings) -> Page:
         title(findings.results),
         headline(findings),
         [*verdicts(findings), *likeness.unequal(findings)],
-        warnings(findings.results),
+        warnings(findings),
         overview.make(findings),
         [section for section in made if section is not None],
         protocol.describe_run(findings.results, findings.params),

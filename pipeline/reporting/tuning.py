@@ -18,9 +18,9 @@ from pipeline.reporting.section import Drawing, Section
 CURVE_NOTE = (
     "*Expected*: the mean of the best validation accuracy of k trials drawn from these, without "
     "replacement (Dodge et al. 2019, in the unbiased form of Tang et al. 2020). *95 % interval*: "
-    "of the median best of k trials, by order statistics, which assumes nothing about the scores. "
-    "It is open where so few trials give no bound. The accuracy of the best trial is too "
-    "optimistic, because the trial was chosen by it."
+    "of the median best of k trials, by order statistics, which assumes only that the trials are "
+    "independent. It is open where so few trials give no bound. The accuracy of the best trial is "
+    "too optimistic, because the trial was chosen by it."
 )
 TRIALS_ABOUT = "Each trial's values and validation accuracy, in percent, in the order drawn."
 FAILED = "failed"

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
-from scipy.stats import qmc
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_yaml
@@ -67,17 +66,17 @@ def load_tuning(file: Path = FILE) -> Tuning:
 
 
 def draw_trials(tuning: Tuning) -> list[Trial]:
-    """Return the trials: quasi-random points (a scrambled Halton sequence), always the same.
+    """Return the trials: independent random points, always the same.
 
     A list of choices is divided into equal shares.
     """
-    sequence = qmc.Halton(len(tuning.spaces), scramble=True, rng=0)
+    points = np.random.default_rng(0).random((tuning.trials, len(tuning.spaces)))
     return [
         {
             key: space.at(share) if isinstance(space, Range) else space[int(share * len(space))]
             for (key, space), share in zip(tuning.spaces.items(), point, strict=True)
         }
-        for point in np.asarray(sequence.random(tuning.trials)).tolist()
+        for point in points.tolist()
     ]
 
 

@@ -38,14 +38,14 @@ def grey(*values):
 
 
 def test_an_image_like_the_others_is_not_doubted():
-    assert doubt(grey(60, 100), grey(50, 80, 110)) == [[], []]
+    assert doubt(grey(60, 100), traits(grey(50, 80, 110))) == [[], []]
 
 
 def test_an_image_outside_the_range_of_all_others_is_doubted_by_its_traits():
     coloured = grey(100)
     coloured[..., 2] = 10
     bright, low, high = (value * 15 / 16 for value in (240, 50, 110))
-    first, unusual = doubt(np.concatenate([grey(240), coloured]), grey(50, 80, 110))
+    first, unusual = doubt(np.concatenate([grey(240), coloured]), traits(grey(50, 80, 110)))
     assert first[0] == f"brightness {bright:.0f} (in the data {low:.0f} to {high:.0f})"
     assert first[1].startswith("contrast ")
     assert unusual[-1] == "colour 85 (in the data 0 to 0)"

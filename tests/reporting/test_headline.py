@@ -31,7 +31,7 @@ def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
     ("comparison", "says", "claims"),
     [
         (made_up(0.05, 1, 1.0), "the resnet is ahead by 5.0 points (95 % interval 4.0 to 6.0 for "
-         "for these two models on other test images), over 1 seed: too few seeds",
+         "these two models on other test images), over 1 seed: too few seeds",
          "**Not enough evidence about the"),
         (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval 4.0 to 6.0 ",
          "for these two fitted models"),

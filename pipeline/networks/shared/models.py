@@ -114,9 +114,18 @@ def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
 
 
 def at_size(model: keras.Model, size: int) -> keras.Model:
-    """Return an untrained copy of a network for images of `size` x `size` pixels."""
+    """Return an untrained copy of a network for images of `size` x `size` pixels.
+
+    Raises:
+        UserError: its layers would leave nothing of such small images.
+    """
     image = layers.Input((size, size, CHANNELS))
-    return keras.models.clone_model(model, input_tensors=image)
+    try:
+        return keras.models.clone_model(model, input_tensors=image)
+    except ValueError as error:
+        raise UserError(
+            f"images of {size} pixels are too small for the {model.name} ({first_line(error)})"
+        ) from None
 
 
 def copy_network(source: Path, target: Path) -> None:
