@@ -105,6 +105,11 @@ class Results:
         """The mean training time in seconds, by network."""
         return self.metrics.groupby("network")["training_seconds"].mean()
 
+    @property
+    def pflop(self) -> pd.Series:
+        """The mean compute of a training in PFLOP, by network."""
+        return self.metrics.groupby("network")["pflop"].mean()
+
     def paired_seeds(self, *names: str) -> list[int]:
         """The seeds for which the reference and all of these networks have results."""
         return sorted(set.intersection(*(set(self.seeds(n)) for n in (self.reference, *names))))

@@ -30,7 +30,7 @@ def setting_name(params: Params, training: Training) -> str:
         (_compare(name, own, training) for name in sorted(preset_names(), key=DEFAULT.__ne__)),
         key=lambda compared: len(compared[1]) + compared[2],
     )
-    said = [f"{key}={_as_typed(value)}" for key, value in changes.items()]
+    said = [f"{key}={as_override(value)}" for key, value in changes.items()]
     if len(said) > LISTED:
         others = dict(list(changes.items())[LISTED:])
         said[LISTED:] = [f"{len(others)} more ({digest(others)[:4]})"]
@@ -74,6 +74,12 @@ def _presets() -> dict[str, dict[str, Any]]:
     return {name: preset_values(name) for name in preset_names()}
 
 
-def _as_typed(value: Any) -> str:
-    """Write a value as `dvc exp run -S` takes it."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+def as_override(value: Any) -> str:
+    """Write a value as `dvc exp run -S` takes it.
+
+    >>> as_override([[0.5, 20], True]), as_override(["model"])
+    ('[[0.5,20],true]', '[model]')
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(as_override, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,5 @@
 """The trials of a tuning: the same points of the same spaces for each network, from tune.yaml."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_yaml
 from pipeline.core.recipe import Variant
 from pipeline.core.sections import Distinct, Section, Seed, rule
+from pipeline.settings.names import as_override
 from pipeline.versioning.overrides import Overrides
 
 FILE = Path("tune.yaml")
@@ -82,13 +82,7 @@ def draw_trials(tuning: Tuning) -> list[Trial]:
 
 def overrides_of(trial: Trial, network: str, variant: Variant, seeds: list[int]) -> Overrides:
     """Return the overrides that train one network as a trial and score validation images only."""
-    values = (f"++{network}.{key}={_in_hydra(value)}" for key, value in trial.items())
+    values = (f"++{network}.{key}={as_override(value)}" for key, value in trial.items())
     run = {"networks": [network], "variants": [variant], "seeds": seeds}
-    chosen = (f"train.{key}={_in_hydra(value)}" for key, value in run.items())
+    chosen = (f"train.{key}={as_override(value)}" for key, value in run.items())
     return (*chosen, "evaluate.test=false", *values)
-
-
-def _in_hydra(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(map(_in_hydra, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
