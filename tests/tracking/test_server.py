@@ -62,7 +62,7 @@ def test_a_server_that_stays_away_costs_nothing_that_is_not_sent_later(server, c
         assert not run.log_history(ROWS)
         run.log_end("f00d")
     said = capsys.readouterr().err
-    assert "`publish` will recreate the run" in said and "stays open" in said
+    assert "`publish` will recreate the run" in said and "stays RUNNING until" in said
     server.start()
     client = MlflowClient(server.uri)
     later = TrackedRun(client, client.get_run(run.run_id))

@@ -134,7 +134,7 @@ def test_other_folders_are_refused(workspace):
     with pytest.raises(UserError, match=r"data.path = null: data.source: folder needs a folder"):
         load_dataset(checked(**{"data.source": "folder"}).data)
     write(workspace / "few", ["a", "b"], 2)
-    with pytest.raises(UserError, match=r"data.test_fraction = 0.2: 4 training images cannot be"):
+    with pytest.raises(UserError, match=r"data.test_fraction = 0.2: 4 images cannot be"):
         load("few")
 
 
