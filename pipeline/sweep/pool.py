@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
@@ -16,6 +16,8 @@ from pipeline.versioning.repository import Stages
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # the same priority as in `dvc repro`
+# If a process of Ray's own is killed, Ray would print pages of its state.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -119,4 +121,5 @@ def _outcome(reference: ray.ObjectRef) -> Record | TrainingFailedError:
     except ray.exceptions.RayTaskError as error:
         return TrainingFailedError(str(error.cause))
     except ray.exceptions.RayError as error:
-        return TrainingFailedError(f"its process or machine was lost too many times: {error}")
+        said = f"Ray lost its process or machine: {first_line(error)}"
+        return TrainingFailedError(said)

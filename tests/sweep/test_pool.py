@@ -104,27 +104,41 @@ import pathlib, pickle, sys
 from pipeline.sweep.pool import pool, train_all
 asked, place = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
 with pool(1, cluster=False):
-    for _ in train_all(asked, place, 1, print):
-        pass
+    for _, outcome in train_all(asked, place, 1, print):
+        print(outcome)
 """
+
+
+def start_driver(work, folder):
+    """Start a sweep of two trainings in a process of its own; return it once both train."""
+    asked = [(task, {}) for task in tasks(0, 1)]
+    (folder / "asked").write_bytes(pickle.dumps((asked, work.place)))
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(folder / "asked")], cwd=REPOSITORY,
+        env={**os.environ, "RAY_ADDRESS": "", "PYTHONPATH": str(REPOSITORY)},
+        start_new_session=True, preexec_fn=obey_ctrl_c,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    wait_for(lambda: len(work.started()) == 2, 600)
+    return sweep
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_training_outlives_the_sweep(work, tmp_path, how):
-    asked = [(task, {}) for task in tasks(0, 1)]
-    (tmp_path / "asked").write_bytes(pickle.dumps((asked, work.place)))
-    sweep = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(tmp_path / "asked")], cwd=REPOSITORY,
-        env={**os.environ, "RAY_ADDRESS": "", "PYTHONPATH": str(REPOSITORY)},
-        start_new_session=True, preexec_fn=obey_ctrl_c, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wait_for(lambda: len(work.started()) == 2, 600)
+    with start_driver(work, tmp_path) as sweep:
         sweep.send_signal(how)
-        sweep.wait(120)
-    finally:
-        sweep.kill()
     if how != signal.SIGINT:  # at which it waits itself
         wait_for(lambda: not any(map(psutil.pid_exists, work.started())))
     assert not any(map(psutil.pid_exists, work.started()))
     assert sorted(work.ended()) == sorted(work.started())
+
+
+def test_if_ray_itself_is_killed_each_training_says_so_in_one_line(work, tmp_path):
+    with start_driver(work, tmp_path) as sweep:
+        (raylet,) = (p for p in psutil.Process(sweep.pid).children() if p.name() == "raylet")
+        raylet.kill()
+        said = sweep.stdout.read().splitlines()
+    assert not any(map(psutil.pid_exists, work.started()))
+    lost = [line for line in said if line.startswith("Ray lost its process or machine: ")]
+    assert len(lost) == 2
+    assert not any("raylet" in line for line in said if line not in lost)
