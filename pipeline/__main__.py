@@ -222,7 +222,7 @@ def compare(reference: str | None, x: str) -> None:
 def match(network: str, to: str, key: str) -> None:
     """Find the width at which a network's training takes as much compute as another's.
 
-    Counts the operations of the whole training by the recipes in params.yaml, on the prepared data.
+    Counts the operations of whole trainings with the recipes in params.yaml and the prepared data.
     Prints the cost of both trainings and the `-S` override that makes them equal within 2 %.
 
     \b
@@ -287,13 +287,13 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 @click.argument("pictures", type=Here(), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many to print."
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to print."
 )
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
     """Classify PNG, JPEG or WebP pictures of any size.
 
-    Says how they were made to fit, whether the network is unsure, and whether brightness,
-    contrast or colour of a picture are outside the range of all validation images.
+    Says how they were made to fit, whether the network is unsure, and whether a
+    picture's brightness, contrast or colour is outside the range of the validation images.
 
     \b
     python -m pipeline predict cat.png dog.jpg
@@ -366,7 +366,7 @@ def verify(folder: Path | None) -> int:
 
     FOLDER holds a published report, like reports/cifar100; default: the one with the same params
     and data. Says for each network whether its accuracy differs from the published one by more than
-    other seeds explain; exits with 1 if so. The chance of any false alarm is 5 %.
+    seed variation; exits with 1 if so. The chance of any false alarm is 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
     from pipeline.versioning.experiments import check_outputs
@@ -381,8 +381,8 @@ def verify(folder: Path | None) -> int:
 def doctor() -> int:
     """Find and repair what dead processes or a lost MLflow store left behind.
 
-    Closes runs and tasks of DVC's queue that a dead process left running; reports a second store
-    and results that MLflow does not have. Exits with 1 if something is left for you to do.
+    Closes runs and tasks of DVC's queue that a dead process left running; reports a second MLflow
+    store, and results missing from it. Exits with 1 if something is left for you to do.
     """
     from pipeline.commands.doctor import examine
 

@@ -131,7 +131,7 @@ def cost(results: Results, name: str) -> str:
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "
         f"{ratio['flops']:.1f} times the FLOPs per image, "
         f"and trains on {mine['images_per_second']:,.0f} "
-        f"images per second, not {other['images_per_second']:,.0f}{_uneven_speed(results)}"
+        f"images/s, against {other['images_per_second']:,.0f}{_uneven_speed(results)}"
     )
 
 

@@ -46,7 +46,7 @@ def test_a_network_is_said_to_cost_so_many_times_the_reference(workspace, params
     write_results(workspace, seeds=[0])
     said = cost(load_results(params), "resnet")
     assert "1.0 times the parameters" in said
-    assert "trains on 60 images per second, not 60" in said
+    assert "trains on 60 images/s, against 60" in said
 
 
 def test_an_interval_is_turned_with_the_sign_of_what_it_is_of():

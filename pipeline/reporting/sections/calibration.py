@@ -11,7 +11,7 @@ from pipeline.reporting.formats import between
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
-ABOUT = "Whether the networks' confidence matches their accuracy (if 90 % sure, are 90 % right?)."
+ABOUT = "Whether confidence matches accuracy: of the answers given at 90 %, are 90 % right?"
 
 ERRORS_NOTE = (
     "In brackets: the 95 % interval. The figure pools the answers of all seeds. The table of all "

@@ -10,8 +10,8 @@ from pipeline.reporting.section import Drawing, Part, Section
 ABOUT = "What share of the feature maps DropBlock actually drops."
 
 NOTE = (
-    "Shares dropped at the keep probability of the last epoch. *Measured*: in masks for 64 "
-    "samples that the trained networks' layers drew; *expected* is less than 1 - keep where blocks "
+    "Shares dropped at the keep probability of the last epoch. *Measured*: in masks that the "
+    "trained networks' layers drew for 64 samples; *expected* is less than 1 - keep where blocks "
     "overlap. If the block is larger than the map, nothing is dropped (`drop_block_oversize: "
     "skip`, as in the tutorial) or the block is shrunk to the map's size (`clamp`)."
 )

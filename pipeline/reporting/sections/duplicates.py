@@ -45,8 +45,8 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
     )
     kept = ", all of them kept in the training split" if found["within_training"] else ""
     return (
-        f"{found['within_training']:,} training and validation images have a duplicate among "
-        f"themselves{kept}; {found['test_of_training']:,} test images repeat a training or "
+        f"{found['within_training']:,} training and validation images duplicate another "
+        f"one{kept}; {found['test_of_training']:,} test images repeat a training or "
         f"validation image, and {found['within_test']:,} have a duplicate in the test set. "
         f"The rule: {rule}.{known}"
     )

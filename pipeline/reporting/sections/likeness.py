@@ -44,7 +44,7 @@ def unequal(findings: Findings) -> list[str]:
     variant = findings.everything.variants[0]
     recipes = [params.network(network, variant) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
-    said = [f"{name}: {recipe.dropblock}" for name, recipe in pairs]
+    said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
     costs = [cost(results, name) for name in findings.comparisons]
     return [
         f"The headline compares whole recipes, not only the architectures "

@@ -15,7 +15,7 @@ from pipeline.settings.presets import nearest_preset
 from pipeline.settings.trainings import DIGEST_SHOWN
 
 NAMED = 4  # changed params that the page's top lists
-ABOUT = "How the data were split, how the epoch was chosen, and on which machine and code."
+ABOUT = "How the data were split, how the epoch was chosen, and the machine and code used."
 
 TEST_STOPPED = (
     "**The test images were scored after each epoch and decided when to stop, and the last epoch's "

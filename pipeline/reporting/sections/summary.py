@@ -21,7 +21,7 @@ SCORES = {
     "calibration_error": ("calibration error, points", "{:.1f}".format, 100),
 }
 NOTE = (
-    "Accuracy is in percent, loss is the mean cross entropy in nats. Both are for kept weights, "
+    "Accuracy is in percent, loss is the mean cross entropy in nats. Both use the kept weights, "
     "without augmentation and dropout. *Last weights* are those after the last epoch. Only "
     "trainable parameters are counted. A multiply-add counts as two operations; training costs "
     "three forward passes per image seen (1 GFLOP = 10^9 operations)."
