@@ -43,10 +43,13 @@ class Dataset:
     """A data set as it comes from its source.
 
     Attributes:
-        images: (n, side, side, 3) uint8, of training and test; may be mapped from a file.
+        images: of training and test, (n, height, width, 3) uint8, or (n,) the files of pictures;
+            load_dataset makes them squares of side data.image_size, perhaps mapped from a file.
         train, test: records, see record_type; `prepare` fills in the groups.
         class_names: the name of each label.
         superclass_names: the name of each superclass; if a source has none, the classes.
+        drawn_test: the test set is a random share of your images, from which `prepare` takes out
+            duplicates of training images.
     """
 
     images: np.ndarray
@@ -54,6 +57,7 @@ class Dataset:
     test: np.ndarray
     class_names: list[str]
     superclass_names: list[str]
+    drawn_test: bool = False
 
 
 def make_records(

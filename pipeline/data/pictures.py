@@ -1,18 +1,25 @@
 """Pictures of any size as the square images that the networks take."""
 
 import math
-import os
+import sys
+import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
 
 from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
+from pipeline.core.records import CHANNELS, CHUNK
+from pipeline.core.sections import DataParams
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-DRAFT = 2  # times the wanted side: the least that a picture is shrunk to before anything else
+# A large picture is first shrunk coarsely, to no less than this many times the wanted side.
+DRAFT = 2
+SHOWN = 3  # broken pictures that are named
 REDUCIBLE = ("L", "LA", "RGB", "RGBA")  # modes that can be shrunk by a whole factor
 # load_image refuses such pictures itself; catching the warning does not work in threads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -88,13 +95,48 @@ def fit_image(image: Image.Image, side: int, fit: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def fit_images(images: np.ndarray, side: int, fit: str) -> np.ndarray:
-    """Fit (n, h, w, 3) uint8 images into squares; unchanged if they are of that size."""
-    if images.shape[1:3] == (side, side):
-        return images
-    fitted = np.empty((len(images), side, side, images.shape[3]), np.uint8)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of Python's lock
-        squares = pool.map(lambda image: fit_image(Image.fromarray(image), side, fit), images)
-        for place, square in enumerate(squares):
-            fitted[place] = square
-    return fitted
+def fit_images(images: np.ndarray, rows: np.ndarray, params: DataParams) -> np.ndarray:
+    """Fit images into squares, in threads; return (n, side, side, 3) uint8 mapped from a file.
+
+    So they may be larger than memory. The file has no name, and is gone when this process ends.
+
+    Args:
+        images: (m, height, width, 3) uint8, or (m,) the files of pictures.
+        rows: which of them, (n,).
+
+    Raises:
+        UserError: pictures cannot be read.
+    """
+    side, count, broken = params.image_size, len(rows), []
+
+    def square(picture: Path | np.ndarray) -> np.ndarray | UserError:
+        if isinstance(picture, np.ndarray):
+            return fit_image(Image.fromarray(picture), side, params.fit)
+        try:
+            return load_image(picture, side, params.fit)
+        except UserError as error:
+            return error
+
+    scratch = project_root() / "data"
+    scratch.mkdir(exist_ok=True)
+    file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 (the map needs it)
+    seconds = 0.2 if sys.stderr.isatty() else 10.0  # between two updates
+    with (
+        ThreadPoolExecutor() as pool,  # Pillow lets go of Python's lock
+        tqdm(total=count, desc="pictures", unit="", mininterval=seconds) as bar,
+    ):
+        for start in range(0, count, CHUNK):
+            for result in pool.map(square, images[rows[start : start + CHUNK]]):
+                if isinstance(result, UserError):
+                    broken.append(str(result))
+                else:
+                    file.write(result.data)
+                bar.update()
+    if broken:
+        named = "; ".join(broken[:SHOWN]) + (", ..." if len(broken) > SHOWN else "")
+        raise UserError(
+            f"data.path = {params.path}: {len(broken):,} of {count:,} pictures cannot be used: "
+            f"{named}; repair them, or move them out of the folder"
+        )
+    file.flush()
+    return np.memmap(file, np.uint8, "r", shape=(count, side, side, CHANNELS))

@@ -1,5 +1,6 @@
 """Stage `prepare`: load the data set, sharpen it, split off validation images, shuffle once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from pipeline.core.sections import DataParams
 from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
 from pipeline.data.sharpen import sharpen
 from pipeline.data.sources import load_dataset
-from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
+from pipeline.data.splits import deal_folds, exchange_duplicates, split_train_val
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import DIGEST_SHOWN
 
@@ -28,8 +29,11 @@ def prepare(params: Params) -> str:
 
 def prepare_data(params: DataParams, folder: Path) -> str:
     """Prepare a data set into `folder` and return its digest."""
-    dataset = limit_dataset(load_dataset(params), params.limit, params.seed)
+    dataset = load_dataset(params)
     number_duplicates(dataset, params.duplicate_correlation)
+    if dataset.drawn_test:
+        train, test = exchange_duplicates("data.test_fraction", dataset.train, dataset.test)
+        dataset = replace(dataset, train=train, test=test)
     folds = None
     if params.split_by_seed:
         shuffled, _ = split_train_val(dataset.train, 0.0, params.seed)

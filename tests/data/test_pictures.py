@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.data import pictures
+from tests.conftest import checked
 
 
 def load_image(file, side=32, fit="crop"):
@@ -95,15 +98,17 @@ def test_a_large_picture_looks_the_same_though_it_is_shrunk_first(tmp_path, name
     assert np.abs(load_image(tmp_path / name) - expected).max() <= 3
 
 
-def test_arrays_are_fitted_like_files(tmp_path):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (3, 20, 28, 3), np.uint8)
-    for fit in ("crop", "pad", "stretch"):
-        fitted = pictures.fit_images(images, 16, fit)
-        for number, image in enumerate(images):
-            Image.fromarray(image).save(tmp_path / "a.png")
-            np.testing.assert_array_equal(fitted[number], load_image(tmp_path / "a.png", 16, fit))
-    assert pictures.fit_images(fitted, 16, "crop") is fitted
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_arrays_are_fitted_like_files_whatever_their_number(workspace, fit):
+    """More of them than are fitted at a time, and not in their order."""
+    images = np.random.default_rng(0).integers(0, 256, (150, 20, 28, 3), np.uint8)
+    rows = np.arange(140, 0, -1)
+    params = checked(**{"data.image_size": 16, "data.fit": fit}).data
+    fitted = pictures.fit_images(images, rows, params)
+    assert (fitted.shape, fitted.dtype) == ((140, 16, 16, 3), np.uint8)
+    for place in (0, 127, 128, 139):
+        Image.fromarray(images[rows[place]]).save("a.png")
+        np.testing.assert_array_equal(fitted[place], load_image(Path("a.png"), 16, fit))
 
 
 def save_animation(file):

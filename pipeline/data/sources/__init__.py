@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 from pipeline.core.records import Dataset
@@ -26,15 +28,23 @@ def source_names() -> tuple[str, ...]:
 
 
 def load_dataset(params: DataParams) -> Dataset:
-    """Load the data set that section `data` names, its images of side data.image_size.
+    """Load the data set that section `data` names: data.limit of it, as squares of image_size.
 
     Raises:
-        UserError: files are missing, damaged, or cannot be downloaded.
+        UserError: files are missing, damaged, or cannot be downloaded; or data.limit is too small.
     """
     from pipeline.data.pictures import fit_images  # late: to check a name takes no Pillow
+    from pipeline.data.splits import limit_dataset
 
-    found: Dataset = importlib.import_module(f"{__name__}.{params.source}").load(params)
-    return replace(found, images=fit_images(found.images, params.image_size, params.fit))
+    every: Dataset = importlib.import_module(f"{__name__}.{params.source}").load(params)
+    found = limit_dataset(every, params.limit, params.seed)
+    if found.images.shape[1:3] == (params.image_size, params.image_size):
+        return found
+    records = np.concatenate([found.train, found.test])
+    images = fit_images(found.images, records["row"], params)
+    records["row"] = np.arange(len(records))
+    train, test = np.split(records, [len(found.train)])
+    return replace(found, images=images, train=train, test=test)
 
 
 def most_training_images(params: DataParams) -> float:

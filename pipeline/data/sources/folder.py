@@ -4,27 +4,19 @@ Below data.path there are the folders of the classes, or `train` and `test` with
 folders in each. Without `train` and `test`, data.test_fraction of each class becomes the test set.
 """
 
-import os
-import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import project_root
-from pipeline.core.records import CHANNELS, CHUNK, Dataset, make_records
+from pipeline.core.records import Dataset, make_records
 from pipeline.core.sections import DataParams
-from pipeline.data.duplicates import find_duplicate_groups
-from pipeline.data.pictures import load_image
 from pipeline.data.sources import needed_path
 from pipeline.data.splits import split_off
 
 PARTS = ("train", "test")
-SHOWN = 3  # broken pictures that are named
+SHOWN = 3  # misplaced entries that are named
 
 
 class Picture(NamedTuple):
@@ -35,11 +27,10 @@ class Picture(NamedTuple):
 
 
 def load(params: DataParams) -> Dataset:
-    """Load all pictures, read in threads into a file that is mapped into memory.
+    """List all pictures with their classes; none is read yet.
 
     Raises:
-        UserError: there are no class folders, `train` and `test` have different ones, or a picture
-            cannot be read.
+        UserError: there are no class folders, or `train` and `test` have different ones.
     """
     path = needed_path(params, "a folder with a folder of pictures per class")
     parts = [_find_pictures(folder) for folder in _parts(path)]
@@ -54,15 +45,15 @@ def load(params: DataParams) -> Dataset:
         raise UserError(f"data.path = {path}: there is only one class, {names[0]}; give two")
     pictures = [picture for part in parts for picture in part]
     print(f"{path}: {len(pictures):,} pictures of {len(names)} classes", flush=True)
-    images = _decode(pictures, path, params)
     number = {name: label for label, name in enumerate(names)}
     records = make_records(np.array([number[p.name] for p in pictures]), len(names))
-    if len(parts) == 2:
-        train, test = np.split(records, [len(parts[0])])
-    else:
-        records["group"] = find_duplicate_groups(images, params.duplicate_correlation)
+    drawn = len(parts) == 1
+    if drawn:
         train, test = split_off("data.test_fraction", records, params.test_fraction, params.seed)
-    return Dataset(images, train, test, names, names)
+    else:
+        train, test = np.split(records, [len(parts[0])])
+    files = np.array([picture.file for picture in pictures])
+    return Dataset(files, train, test, names, names, drawn)
 
 
 def _parts(path: Path) -> list[Path]:
@@ -114,43 +105,3 @@ def _check_name(folder: Path) -> None:
         raise UserError(
             f"{folder.name!r}: the class name is not UTF-8; rename the folder"
         ) from None
-
-
-def _decode(pictures: list[Picture], path: Path, params: DataParams) -> np.ndarray:
-    """Return (n, side, side, 3) uint8 images, mapped from a file without a name.
-
-    So they may be larger than memory; the file is gone when this process ends.
-    """
-
-    def read(picture: Picture) -> np.ndarray | UserError:
-        try:
-            return load_image(picture.file, params.image_size, params.fit)
-        except UserError as error:
-            return error
-
-    broken: list[UserError] = []
-    scratch = project_root() / "data"
-    scratch.mkdir(exist_ok=True)
-    file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 (the map needs it)
-    count, seconds = len(pictures), 0.2 if sys.stderr.isatty() else 10.0  # between two updates
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=count, desc="pictures", unit="", mininterval=seconds) as bar,
-    ):
-        for start in range(0, len(pictures), CHUNK):
-            for image in pool.map(read, pictures[start : start + CHUNK]):
-                if isinstance(image, UserError):
-                    broken.append(image)
-                else:
-                    file.write(image.data)
-                bar.update()
-    if broken:
-        named = "; ".join(str(error) for error in broken[:SHOWN])
-        more = ", ..." if len(broken) > SHOWN else ""
-        raise UserError(
-            f"data.path = {path}: {len(broken):,} of {len(pictures):,} pictures cannot be used: "
-            f"{named}{more}; repair them, or move them out of the folder"
-        )
-    file.flush()
-    side = params.image_size
-    return np.memmap(file, np.uint8, "r", shape=(len(pictures), side, side, CHANNELS))

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import UserError
-from pipeline.data.duplicates import find_duplicate_groups
+from pipeline.core.records import Prepared
+from pipeline.data import pictures
 from pipeline.data.pictures import load_image
 from pipeline.data.sources import load_dataset
 from pipeline.stages.prepare import prepare_data
@@ -34,6 +35,10 @@ def load(path, **changes):
     return load_dataset(params_of(path, **changes))
 
 
+def pixels_of(dataset, records):
+    return {dataset.images[row].tobytes() for row in records["row"]}
+
+
 @pytest.fixture
 def folder(workspace):
     write(workspace / "mine", ["Ärger", "cat", "猫"], 10)
@@ -55,9 +60,9 @@ def test_a_share_of_each_class_is_held_out_always_the_same(folder):
     dataset, again, other = load("mine"), load("mine"), load("mine", seed=1)
     assert np.bincount(dataset.test["label"]).tolist() == [2, 2, 2]
     assert np.bincount(dataset.train["label"]).tolist() == [8, 8, 8]
-    assert not set(dataset.test["row"]) & set(dataset.train["row"])
-    np.testing.assert_array_equal(dataset.test, again.test)
-    assert set(dataset.test["row"]) != set(other.test["row"])
+    assert not pixels_of(dataset, dataset.test) & pixels_of(dataset, dataset.train)
+    assert pixels_of(dataset, dataset.test) == pixels_of(again, again.test)
+    assert pixels_of(dataset, dataset.test) != pixels_of(other, other.test)
     assert np.bincount(load("mine", test_fraction=0.5).test["label"]).tolist() == [5, 5, 5]
 
 
@@ -66,11 +71,28 @@ def test_duplicates_are_never_on_both_sides(folder):
         for place in range(4):
             content = (folder / name / f"00{place}.png").read_bytes()
             (folder / name / f"copy-{place}.png").write_bytes(content)
-    dataset = load("mine", test_fraction=0.3)
-    groups = find_duplicate_groups(dataset.images, None)
-    assert len(set(groups)) == 30 < len(groups)
-    assert not set(groups[dataset.test["row"]]) & set(groups[dataset.train["row"]])
-    assert len(dataset.test) == round(0.3 * 38)
+    prepare_data(params_of("mine", test_fraction=0.3, sharpen=False), folder.parent / "prepared")
+    prepared = Prepared(folder.parent / "prepared")
+    sides = [
+        {image.tobytes() for split in splits for image in prepared[split]["image"]}
+        for splits in (("train", "val"), ("test",))
+    ]
+    assert not sides[0] & sides[1]
+    assert len(sides[0] | sides[1]) == 30
+    assert len(prepared["test"]) == round(0.3 * 38)
+
+
+def test_only_the_pictures_within_the_limit_are_read(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(pictures, "load_image", lambda f, *a: read.append(f) or load_image(f, *a))
+    dataset = load("mine", limit=9, test_fraction=0.5)
+    assert len(set(read)) == len(read) == len(dataset.images) == 18
+    for records in (dataset.train, dataset.test):
+        assert np.bincount(records["label"]).tolist() == [3, 3, 3]
+        for record in records:
+            files = (folder / dataset.class_names[record["label"]]).iterdir()
+            image = dataset.images[record["row"]]
+            assert any((load_image(file, 24, "crop") == image).all() for file in files)
 
 
 def test_train_and_test_are_taken_as_they_are(workspace):

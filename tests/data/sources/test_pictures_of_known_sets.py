@@ -8,7 +8,6 @@ from PIL import Image
 
 from pipeline.core.records import Prepared
 from pipeline.data.sources import load_dataset
-from pipeline.data.splits import limit_dataset
 from pipeline.stages.prepare import prepare_data
 from tests.conftest import CIFAR100, TINY, checked, needs_cifar100
 
@@ -34,7 +33,7 @@ def write_out(dataset, folder):
 def both(request, workspace):
     """A sample of a data set, prepared from its own source and from pictures."""
     params = checked(**SETS[request.param]).data
-    write_out(limit_dataset(load_dataset(params), params.limit, params.seed), workspace / "mine")
+    write_out(load_dataset(params), workspace / "mine")
     pictures = {"source": "folder", "path": str(workspace / "mine"), "limit": None}
     prepare_data(params, workspace / "own")
     prepare_data(params.model_copy(update=pictures), workspace / "pictures")
