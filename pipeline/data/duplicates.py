@@ -14,9 +14,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pipeline.core.records import CHUNK
+
 COARSE, DETAIL = 4, 4  # cells per side of the coarse picture; pixels per side of a detail cell
 COARSE_CORRELATION = 0.95  # at least, for two images to be compared in detail
-CHUNK = 500  # images or pairs at a time, to bound the memory
 
 
 def find_duplicate_groups(
@@ -71,12 +72,9 @@ def _near_pairs(
     radius = np.sqrt(2 - 2 * COARSE_CORRELATION)
     graph = radius_neighbors_graph(coarse, radius, mode="connectivity", n_jobs=-1).tocoo()
     once = graph.row < graph.col
-    first, second = graph.row[once], graph.col[once]
-    involved, numbers = np.unique([first, second], return_inverse=True)
-    details = _in_chunks(lambda chunk: _details(images[chunk]), rows[involved])
-    pairs = numbers.reshape(2, -1).T
-    alike = _in_chunks(lambda pair: _dot_products(details, pair), pairs) >= correlation
-    return first[alike], second[alike]
+    pairs = np.stack([graph.row[once], graph.col[once]], axis=1)
+    alike = _in_chunks(lambda chunk: _correlations(images, rows[chunk]), pairs) >= correlation
+    return pairs[alike, 0], pairs[alike, 1]
 
 
 def _in_chunks(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
@@ -98,8 +96,12 @@ def _coarse_picture(images: np.ndarray) -> np.ndarray:
     return _unit(means - means.mean(axis=(1, 2, 3), keepdims=True))
 
 
-def _dot_products(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    return np.einsum("pd,pd->p", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
+def _correlations(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the correlation of the details of each of the (p, 2) pairs."""
+    involved, places = np.unique(pairs, return_inverse=True)
+    first, second = places.reshape(pairs.shape).T
+    details = _details(images[involved])
+    return np.einsum("pd,pd->p", details[first], details[second])
 
 
 def _details(images: np.ndarray) -> np.ndarray:
