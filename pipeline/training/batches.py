@@ -1,5 +1,6 @@
 """Batches of images: shuffled and augmented for training, plain for evaluation."""
 
+import math
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.core.records import Images, Prepared, Split
 from pipeline.core.sections import AugmentParams
 from pipeline.training.augment import augment_batch
 
+AHEAD = 1 << 30  # bytes of the batches that are made at once
 FLIPS = 1  # second part of the flips' seed, which makes them independent of other draws
 
 
@@ -62,9 +64,16 @@ def make_train_dataset(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     batches = epochs.flat_map(epoch_batches)
-    workers = os.cpu_count() or 1
+    workers = _workers(batch_size * math.prod(images.shape[1:]) * tf.float32.size)
     dataset = batches.map(load_batch, num_parallel_calls=workers, deterministic=True)
-    return without_autotuning(dataset.prefetch(workers))
+    return without_autotuning(dataset.prefetch(2))
+
+
+def _workers(batch_bytes: int) -> int:
+    """Return how many batches to make at once: one per core, but not more than fit in AHEAD."""
+    on_linux = hasattr(os, "sched_getaffinity")  # a container or `taskset` may allow fewer cores
+    cores = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
+    return min(cores, max(2, AHEAD // batch_bytes))
 
 
 def _read(images: Images, indices: Any, count: int | None) -> Any:

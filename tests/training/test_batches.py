@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 
 from pipeline.training.batches import (
+    _workers,
     clean_sample,
     first_flips,
     make_eval_dataset,
@@ -52,6 +53,21 @@ def test_a_later_start_sees_the_batches_of_an_uninterrupted_training(prepared, t
     for (x, y), (resumed_x, resumed_y) in zip(whole[2 * steps :], resumed, strict=True):
         np.testing.assert_array_equal(x, resumed_x)
         np.testing.assert_array_equal(y, resumed_y)
+
+
+def test_the_batches_do_not_depend_on_how_many_are_made_at_once(prepared, tiny_params, monkeypatch):
+    made = []
+    for workers in (1, 3):
+        monkeypatch.setattr("pipeline.training.batches._workers", lambda _, n=workers: n)
+        made.append(batches(prepared["train"], tiny_params, 3, 0, 8))
+    for (x, y), (other_x, other_y) in zip(*made, strict=True):
+        np.testing.assert_array_equal(x, other_x)
+        np.testing.assert_array_equal(y, other_y)
+
+
+def test_as_many_batches_are_made_at_once_as_there_are_cores_and_memory_for(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert [_workers(size) for size in (1 << 20, 1 << 28, 1 << 40)] == [64, 4, 2]
 
 
 def test_another_seed_changes_order_and_augmentation(prepared, tiny_params):
