@@ -1,6 +1,7 @@
 """Compare all experiments on the same data: statistics, figures, and the answers behind them."""
 
 import json
+from functools import cache
 from typing import Any
 
 from pipeline.core.errors import UserError
@@ -78,13 +79,14 @@ def read_summary(experiment: Experiment) -> dict[str, Any]:
 def collect_answers(experiments: list[Experiment], found: Contrasts) -> dict[str, Answers]:
     """Return each compared training's answers, by the name of the first experiment that has it."""
     by_name = {experiment.name: experiment for experiment in experiments}
+    read = cache(lambda name: read_answers(by_name[name].read(PREDICTIONS) or b""))
     answers: dict[str, Answers] = {}
     for setting in found.settings:
         wanted = set(map(str, setting.right))
         for name in setting.experiments:
             if not wanted:
                 break
-            for key, answer in read_answers(by_name[name].read(PREDICTIONS) or b"").items():
+            for key, answer in read(name).items():
                 network, variant, seed = key.split("/")[1:]
                 if network == setting.network and seed in wanted:
                     answers.setdefault(f"{name}/{network}/{variant}/{seed}", answer)

@@ -1,6 +1,7 @@
 """Load the outputs of training and evaluation as tables and arrays for the report."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,14 @@ class Results:
     def predictions_of(self, name: str) -> dict[int, np.ndarray]:
         """Return a network's log-probabilities by seed."""
         return {seed: p for (network, _, seed), p in self.predictions.items() if network == name}
+
+    @cached_property
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """The probabilities (n, classes) of each network, as means over its seeds."""
+        return {
+            name: np.mean([np.exp(values) for values in self.predictions_of(name).values()], axis=0)
+            for name in self.names
+        }
 
     def hits(self, name: str, seeds: list[int]) -> np.ndarray:
         """Return which test images a network classifies correctly, (seeds, n) booleans."""

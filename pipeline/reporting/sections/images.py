@@ -62,12 +62,7 @@ def never_right(results: Results) -> np.ndarray:
 
 def _of_true_class(results: Results, name: str) -> np.ndarray:
     labels = results.test.labels
-    return _probabilities(results, name)[np.arange(len(labels)), labels]
-
-
-def _probabilities(results: Results, name: str) -> np.ndarray:
-    """Return a network's probabilities of the classes, (n, classes), as means over its seeds."""
-    return np.mean([np.exp(values) for values in results.predictions_of(name).values()], axis=0)
+    return results.probabilities[name][np.arange(len(labels)), labels]
 
 
 def _row(results: Results, images: Images, chosen: np.ndarray, names: list[str]) -> list[Part]:
@@ -75,12 +70,11 @@ def _row(results: Results, images: Images, chosen: np.ndarray, names: list[str])
     if not len(chosen):
         return ["None."]
     classes = results.metadata["class_names"]
-    probabilities = {name: _probabilities(results, name) for name in names}
     pictures = []
     for i, pixels in zip(chosen, images.read(chosen), strict=True):
         lines = [f"label: {classes[results.test.labels[i]]}"]
-        for name, values in probabilities.items():
-            answer = values[i].argmax()
-            lines.append(f"{name}: {classes[answer]}, {100 * values[i, answer]:.0f} %")
+        for name in names:
+            values = results.probabilities[name][i]
+            lines.append(f"{name}: {classes[values.argmax()]}, {100 * values.max():.0f} %")
         pictures.append(Picture(pixels, lines))
     return [Gallery(pictures)]
