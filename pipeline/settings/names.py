@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from pipeline.settings.presets import DEFAULT, preset_names, preset_values
 from pipeline.settings.trainings import Training
 
 LISTED = 6  # differences that a name lists; of the others it gives the number and a hash
+DROPBLOCK = "DropBlock"  # stands for the keys of a DropBlock that is off
+WHICH = ("networks", "variants", "seeds")  # keys of section train that say what to train
 PLACES = ("path", "url")  # keys of section data that say where a published data set is
 
 
@@ -25,38 +29,60 @@ def training_name(params: Params, training: Training) -> str:
 
 def setting_name(params: Params, training: Training) -> str:
     """Name what all seeds of a setting share; settings whose params differ have different names."""
-    own = _deciding(params.by_section(), training)
-    preset, changes, undropped = min(
-        (_compare(name, own, training) for name in sorted(preset_names(), key=DEFAULT.__ne__)),
-        key=lambda compared: len(compared[1]) + compared[2],
-    )
+    preset, changes = _nearest(params, [training.network], lambda v: _deciding(v, training))
+    off = changes.pop(DROPBLOCK, None)
     said = [f"{key}={as_override(value)}" for key, value in changes.items()]
     if len(said) > LISTED:
         others = dict(list(changes.items())[LISTED:])
         said[LISTED:] = [f"{len(others)} more ({digest(others)[:4]})"]
-    if undropped or training.variant != "dropblock":
+    if off or training.variant != "dropblock":
         said.insert(0, params.recipe(training).dropblock)
     return ", ".join([training.display_name, preset, *said])
 
 
-def _compare(
-    name: str, own: dict[str, Any], training: Training
-) -> tuple[str, dict[str, Any], bool]:
-    """Return a preset's name, what differs from it, and whether only the preset has DropBlock."""
-    values = _presets()[name]
-    network = {**_defaults(training.network), **resolve(values, training.network)}
-    theirs = _deciding({**values, training.network: network}, training)
-    changes = {k: v for k, v in own.items() if k not in theirs or theirs[k] != v}
-    return name, changes, DROP_KEYS[0] in theirs and DROP_KEYS[0] not in own
+def nearest_preset(params: Params) -> tuple[str, dict[str, Any]]:
+    """Return the preset with the fewest differences from a run, and the run's own values."""
+    networks = params.train.networks
+
+    def of_run(values: dict[str, Any]) -> dict[str, Any]:
+        found = {f"train.{key}": values["train"][key] for key in WHICH}
+        for section in ("evaluate", "report"):
+            found |= {f"{section}.{key}": value for key, value in values[section].items()}
+        for network in networks:
+            deciding = _deciding(values, Training(network, "dropblock", 0))
+            found |= {k if "." in k else f"{network}.{k}": v for k, v in deciding.items()}
+        return found
+
+    return _nearest(params, networks, of_run)
+
+
+def _nearest(
+    params: Params, networks: list[str], choose: Callable[[dict[str, Any]], dict[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    """Return the preset with the fewest differences from params, and the values that differ.
+
+    Args:
+        networks: whose sections count.
+        choose: returns, of all values by section, those to compare.
+    """
+    own, found = choose(params.by_section()), []
+    for name in sorted(preset_names(), key=DEFAULT.__ne__):
+        values = _presets()[name]
+        sections = {n: {**_defaults(n), **resolve(values, n)} for n in networks}
+        theirs = choose({**values, **sections})
+        found.append((name, {k: v for k, v in own.items() if k not in theirs or theirs[k] != v}))
+    return min(found, key=lambda each: len(each[1]))
 
 
 def _deciding(values: dict[str, Any], training: Training) -> dict[str, Any]:
     """Return the params that decide a training's result, those of its data included."""
-    given = values["data"]
+    given, found = values["data"], settings_of(values, training)
+    if DROP_KEYS[0] not in found:
+        found[DROPBLOCK] = "off"
     data = {f"data.{key}": value for key, value in given.items() if key not in PLACES}
     if given["path"] and math.isinf(training_images(given["source"])):  # your own images
         data["data.path"] = Path(given["path"]).name
-    return {**settings_of(values, training), **data}
+    return {**found, **data}
 
 
 def _defaults(network: str) -> dict[str, Any]:
@@ -77,9 +103,11 @@ def _presets() -> dict[str, dict[str, Any]]:
 def as_override(value: Any) -> str:
     """Write a value as `dvc exp run -S` takes it.
 
-    >>> as_override([[0.5, 20], True]), as_override(["model"])
-    ('[[0.5,20],true]', '[model]')
+    >>> as_override([[0.5, 20], True]), as_override(["model", "a, b"])
+    ('[[0.5,20],true]', '[model,"a, b"]')
     """
     if isinstance(value, list):
         return f"[{','.join(map(as_override, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,5 @@
 """Presets. `quick` is the default and has every key; the others list only what differs."""
 
-import contextlib
 import difflib
 import io
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pipeline.core.files import parse_yaml, read_yaml
 from pipeline.core.recipe import resolve
 from pipeline.networks import find_network, network_names
 from pipeline.settings.messages import unknown_key
-from pipeline.settings.params import PARAMS_FILE, RECIPE, Params, check_params, known_keys
+from pipeline.settings.params import PARAMS_FILE, RECIPE, check_params, known_keys
 
 FOLDER = Path(__file__).parents[2] / "presets"
 DEFAULT = "quick"
@@ -85,26 +84,6 @@ def save_preset(name: str, values: dict[str, Any], comment: str) -> Path:
     file = FOLDER / f"{name}.yaml"
     file.write_text(f"{comment}\n{_dump(differing)}")
     return file
-
-
-def nearest_preset(params: Params) -> tuple[str, dict[str, Any]]:
-    """Return the preset with the fewest differences from params, and the values that differ.
-
-    Only sections of networks that are trained count, and data.path does not.
-    """
-    mine, found = _compared(params), []
-    for name in preset_names():
-        with contextlib.suppress(UserError):  # a preset of your own, for a network that is gone
-            theirs = _compared(check_params(preset_values(name)))
-            differing = {k: v for k, v in mine.items() if theirs.get(k, ...) != v}
-            found.append((name, differing))
-    return min(found, key=lambda each: len(each[1]))
-
-
-def _compared(params: Params) -> dict[str, Any]:
-    values, trained = params.by_section(), params.train.networks
-    chosen = {s: v for s, v in values.items() if s in trained or s not in params.networks}
-    return {key: value for key, value in leaves(chosen) if key != "data.path"}
 
 
 def preset_values(name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.settings.names import setting_name, training_name
+from pipeline.settings.names import nearest_preset, setting_name, training_name
 from pipeline.settings.params import check_params
 from pipeline.settings.presets import preset_names, preset_values
 from pipeline.settings.trainings import Training
@@ -51,6 +51,25 @@ def test_the_nearest_preset_is_the_one_with_the_fewest_differences():
     values = preset_values("laptop")
     values["recipe"]["epochs"] = 11
     assert setting_name(check_params(values), RESNET) == "resnet, laptop, epochs=11"
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_run_is_compared_with_its_preset_without_what_has_no_effect(preset):
+    values = preset_values(preset)
+    assert nearest_preset(check_params(values)) == (preset, {})
+    values["data"] |= {"path": "/data", "url": "https://host/file"}
+    values["train"]["seeds"] = [7]
+    values["recipe"]["learning_rate_decay" if preset != "tutorial" else "warmup"] = 0.123
+    assert nearest_preset(check_params(values)) == (preset, {"train.seeds": [7]})
+
+
+def test_a_run_names_keys_by_network_and_dropblock_that_is_off():
+    changes = {"model.conv_keep_step": 0.0, "evaluate.flip": True, "data.source": "npz"}
+    assert nearest_preset(checked(**changes, **{"data.path": "/my/own.npz"})) == (
+        "quick",
+        {"evaluate.flip": True, "model.DropBlock": "off", "data.source": "npz",
+         "data.path": "own.npz"},
+    )  # fmt: skip
 
 
 def test_of_many_differences_the_last_are_a_number_and_a_hash():

@@ -44,14 +44,6 @@ def test_a_preset_leaves_nothing_of_another_behind(one, other):
     assert presets.preset_text(other, first) == presets.preset_text(other, {})
 
 
-@pytest.mark.parametrize("name", presets.preset_names())
-def test_params_are_named_by_the_nearest_preset(name):
-    values = presets.preset_values(name)
-    assert presets.nearest_preset(check_params(values)) == (name, {})
-    values["data"]["path"], values["train"]["seeds"] = "/data", [7]
-    assert presets.nearest_preset(check_params(values)) == (name, {"train.seeds": [7]})
-
-
 def test_a_preset_is_the_default_with_its_differences():
     values, default = presets.preset_values("laptop"), quick_values()
     for key, value in presets.leaves(read_yaml(presets.FOLDER / "laptop.yaml")):

@@ -1,6 +1,5 @@
 """How the numbers were produced: data, splits, choice of epoch, software, hardware, commit."""
 
-import json
 from typing import Any
 
 import pandas as pd
@@ -10,8 +9,8 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import counted, describe_seeds, listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Section
+from pipeline.settings.names import as_override, nearest_preset
 from pipeline.settings.params import Params
-from pipeline.settings.presets import nearest_preset
 from pipeline.settings.trainings import DIGEST_SHOWN
 
 NAMED = 4  # changed params that the page's top lists
@@ -52,7 +51,7 @@ def describe_run(results: Results, params: Params) -> str:
     Not the experiment's name: DVC gives it after the run, or to another run with these results.
     """
     preset, differing = nearest_preset(params)
-    changes = [f"{key} {_in_yaml(value)}" for key, value in differing.items()]
+    changes = [f"{key} {as_override(value)}" for key, value in differing.items()]
     if len(changes) > NAMED:
         changes = [counted(len(changes), "other param")]
     said = [
@@ -139,17 +138,12 @@ def commits(results: Results) -> list[str]:
     return sorted(found)
 
 
-def _in_yaml(value: Any) -> str:
-    """Format a value as in params.yaml."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def differences(params: Params) -> str:
     """List all params that differ from the tutorial's."""
     found = tutorial.differences(params)
     if not found:
         return "All params have the tutorial's values."
     named = ", ".join(
-        f"{key} {_in_yaml(value)} ({_in_yaml(theirs)})" for key, value, theirs in found
+        f"{key} {as_override(value)} ({as_override(theirs)})" for key, value, theirs in found
     )
     return f"Params that differ from the tutorial's (in brackets): {named}."
