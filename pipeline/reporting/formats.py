@@ -122,14 +122,25 @@ def listed(names: list[str], joint: str = "and") -> str:
     return f"{', '.join(most)} {joint} {last}" if most else last
 
 
+def capitalised(text: str) -> str:
+    """Return the text with a capital first letter; the others stay as they are."""
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def all_networks(results: Results) -> str:
+    """Name the compared networks together: the network, both networks, or all networks."""
+    counts = {1: "the network", 2: "both networks"}
+    return counts.get(len(results.networks), "all networks")
+
+
 def cost(results: Results, name: str) -> str:
     """Say what a network costs compared with the reference."""
-    mean = results.metrics.groupby("network")[["parameters", "flops", "images_per_second"]].mean()
+    mean = results.metrics.groupby("network")[["parameters", "pflop", "images_per_second"]].mean()
     mine, other = mean.loc[name], mean.loc[results.reference]
     ratio = mine / other
     return (
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "
-        f"{ratio['flops']:.1f} times the FLOPs per image, "
+        f"{ratio['pflop']:.1f} times the training compute, "
         f"and trains on {mine['images_per_second']:,.0f} "
         f"images/s, against {other['images_per_second']:,.0f}{_uneven_speed(results)}"
     )
@@ -141,4 +152,6 @@ def _uneven_speed(results: Results) -> str:
     varied = (speeds.std() / speeds.mean()).max()
     if not varied > UNEVEN:
         return ""
-    return f" (the speed varied by {100 * varied:.0f} % between seeds: compare FLOPs, not minutes)"
+    return (
+        f" (the speed varied by {100 * varied:.0f} % between seeds: compare compute, not minutes)"
+    )

@@ -5,7 +5,7 @@ from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.equivalence import Equivalence
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
-from pipeline.reporting.formats import between, counted, format_p, listed
+from pipeline.reporting.formats import between, capitalised, counted, format_p, listed
 from pipeline.reporting.results import Results
 
 ALIKE = 0.1  # relative difference in compute up to which it is not mentioned
@@ -19,7 +19,7 @@ WITHOUT_TEST = (
 def title(results: Results) -> str:
     """Return the report's question, like `Baseline or resnet?`."""
     names = listed(list(results.networks), "or")
-    return f"{names[0].upper()}{names[1:]}" + ("?" if len(results.networks) > 1 else "")
+    return capitalised(names) + ("?" if len(results.networks) > 1 else "")
 
 
 def headline(findings: Findings) -> str:
@@ -233,7 +233,7 @@ def _unpaired(results: Results, name: str) -> list[str]:
     seeds, reference = results.paired_seeds(name), results.reference
     both = "both networks" if len(results.networks) == 2 else f"the {reference} and the {name}"
     if not seeds:
-        return [f"{both[0].upper()}{both[1:]} have no seed in common, so they cannot be compared."]
+        return [f"{capitalised(both)} have no seed in common, so they cannot be compared."]
     if results.seeds(name) == results.seeds(reference):
         return []
     return [f"Only the seeds that {both} have ({', '.join(map(str, seeds))}) are compared."]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from pipeline.evaluation.plots import colours
 from pipeline.reporting.comparison import Comparison, Interval, mcnemar
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import between, format_p
+from pipeline.reporting.formats import between, capitalised, format_p
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -32,7 +32,7 @@ def make(findings: Findings) -> Section | None:
     parts: list[Part] = []
     for name in findings.comparisons:
         if len(findings.comparisons) > 1:
-            parts.append(f"### {name[0].upper()}{name[1:]} against {results.reference}")
+            parts.append(f"### {capitalised(name)} against {results.reference}")
         parts += [seeds_table(results, name), *questions(findings.comparisons[name])]
     return Section("Is the difference real?", ABOUT, parts)
 

@@ -4,6 +4,7 @@ import pandas as pd
 
 from pipeline.evaluation.plots import plot_masks
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import all_networks
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 
@@ -27,17 +28,12 @@ def make(findings: Findings) -> Section:
     table = drop_block_table(results)
     parts: list[Part] = []
     if table.empty:
-        parts.append(f"Switched off in {_all(results)}.")
+        parts.append(f"Switched off in {all_networks(results)}.")
     else:
         figure = plot_masks(shown_masks(results))
         drawing = Drawing("dropblock", figure, "What DropBlock zeroes on a synthetic feature map")
         parts += [table, NOTE, drawing, FIGURE_NOTE]
     return Section("DropBlock", ABOUT, parts)
-
-
-def _all(results: Results) -> str:
-    counts = {1: "the network", 2: "both networks"}
-    return counts.get(len(results.networks), "all networks")
 
 
 def shown_masks(results: Results) -> dict[str, tuple[list, dict]]:

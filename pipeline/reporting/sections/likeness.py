@@ -5,7 +5,7 @@ import pandas as pd
 from pipeline.core.recipe import Variant
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import accuracy_with_interval, cost, in_points
+from pipeline.reporting.formats import accuracy_with_interval, all_networks, cost, in_points
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -20,14 +20,15 @@ TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. A lead over the {reference} *without "
     "DropBlock* comes from the rest of the recipe: architecture, width, epochs and compute. "
     "`dvc exp run -S model.skip_connections=false` removes only the skip connections. "
-    "In rows `minus without`, the difference between networks is how much more one gains from "
-    "dropping than the {reference}."
+    "Rows `minus without` show what dropping adds: per network, and how much more it adds than for "
+    "the {reference}."
 )
 NO_TABLE = (
     "To see what DropBlock contributes, and how the architectures compare with equal dropout, run "
     "`dvc exp run -S 'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {all} without "
     "DropBlock, and with dropout of single units at the same probability in all epochs."
 )
+DIVERGED = "No table by kind of DropBlock, because trainings diverged (see the warnings)."
 EQUAL = 1.02  # ratio of compute up to which two trainings count as equally expensive
 
 
@@ -58,9 +59,10 @@ def ablation(findings: Findings) -> list[Part]:
     """Show the networks by variant of DropBlock, or say how to train the variants."""
     everything = findings.everything
     compared = len(findings.comparisons) == len(everything.networks) - 1
+    if len(everything.variants) > 1 and everything.diverged:
+        return [DIVERGED]
     if len(everything.variants) < 2 or everything.missing or not compared:
-        counts = {1: "the network", 2: "both networks"}
-        return [NO_TABLE.format(all=counts.get(len(everything.networks), "all networks"))]
+        return [NO_TABLE.format(all=all_networks(everything))]
     title = "### The architecture, and what DropBlock adds"
     several = len(everything.networks) > 1
     note = [TABLE_NOTE.format(reference=everything.reference)] if several else []

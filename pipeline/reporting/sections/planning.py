@@ -5,6 +5,7 @@ import pandas as pd
 from pipeline.reporting import power
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import capitalised
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -38,7 +39,7 @@ def make(findings: Findings) -> Section | None:
     parts: list[Part] = []
     for name, comparison in findings.comparisons.items():
         if len(findings.comparisons) > 1:
-            parts.append(f"### {name[0].upper()}{name[1:]} against {results.reference}")
+            parts.append(f"### {capitalised(name)} against {results.reference}")
         parts += _of_network(results, name, comparison)
     return Section("How many seeds would be enough", ABOUT, parts)
 

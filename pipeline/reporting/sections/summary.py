@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import Rows, flop, side_by_side
+from pipeline.reporting.formats import Rows, all_networks, capitalised, flop, side_by_side
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -45,7 +45,6 @@ PUBLISHED_NOTE = (
     "Published figures are from parts 5 and 7 of the tutorial; for the baseline, part 6 says only "
     "“around 65 %”. The tutorial reports the last epoch and uses the test set for early stopping."
 )
-TITLES = {1: "The network", 2: "Both networks"}
 
 
 def make(findings: Findings) -> Section:
@@ -58,7 +57,7 @@ def make(findings: Findings) -> Section:
     if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
         parts += ["### Comparison with the published figures", published, PUBLISHED_NOTE]
-    return Section(TITLES.get(len(results.networks), "All networks"), ABOUT, parts)
+    return Section(capitalised(all_networks(results)), ABOUT, parts)
 
 
 def scores_of(results: Results) -> list[str]:

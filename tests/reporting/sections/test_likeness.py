@@ -1,3 +1,4 @@
+import numpy as np
 from scipy import stats
 
 from pipeline.reporting.findings import find
@@ -30,6 +31,16 @@ def test_the_last_corner_is_how_much_more_a_network_gains_than_the_reference(loa
     ]
     mean = by_seed.mean()
     assert shown == f"{mean:+.1f} points ({mean - half:+.1f} to {mean + half:+.1f})"
+
+
+def test_a_variant_that_diverged_is_not_in_the_table(workspace, params):
+    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
+    findings = find(with_train(params, variants=["dropblock", "nodrop"]))
+    assert len(likeness.ablation(findings)) == 3
+    history = findings.everything.history
+    history.loc[history["variant"] == "nodrop", "train_loss"] = np.nan
+    (said,) = likeness.ablation(findings)
+    assert said == likeness.DIVERGED
 
 
 def test_the_page_says_what_differs_beside_the_architecture(workspace, params):
