@@ -18,12 +18,10 @@ from pipeline.core.files import OUTPUTS, PREPARED, REPORTS, project_folder
 from pipeline.core.loading import load_keras
 from pipeline.core.recipe import VARIANTS
 from pipeline.networks import network_names
+from pipeline.settings.presets import preset_names
 from pipeline.settings.trainings import TRAINING_HELP, Training
 
 COMPLETION = "_PIPELINE_COMPLETE"  # set by the shell while it completes a command
-PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").glob("*.yaml"))
-
-
 PORT = click.IntRange(1, 65535)
 PORT_HELP = "The port; default: {}, or any free one if that is in use."
 # What a stage reads of earlier ones.
@@ -158,7 +156,7 @@ def publish() -> None:
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(PRESETS))
+@click.argument("name", type=click.Choice(preset_names()))
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
 def preset(name: str, overrides: tuple[str, ...]) -> None:
     """Set params.yaml to a preset and print what changed.

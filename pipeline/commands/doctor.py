@@ -5,13 +5,13 @@ import os
 from pipeline.commands.lookup import identities
 from pipeline.core.files import project_root
 from pipeline.core.secrets import masked
+from pipeline.tracking.database import store_uri
 from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.runs import TRAINING, without_files
 from pipeline.tracking.store import (
     find_runs,
     open_store,
     store_errors,
-    store_uri,
 )
 from pipeline.versioning.experiments import COMMIT, WORKSPACE, list_experiments
 from pipeline.versioning.queue import fail_dead_tasks

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.commands.predict import load_classifier
 from pipeline.core.errors import UserError
+from pipeline.tracking.descriptions import TAKES
 
 SUFFIX = ".tflite"
 
@@ -22,8 +23,5 @@ def export(file: Path, name: str) -> str:
     model.export(file, format="litert", verbose=False)
     labels = file.with_suffix(".txt")
     labels.write_text("".join(f"{label}\n" for label in names))
-    height, width, _ = model.input_shape[1:]
-    return (
-        f"{name} is in {file}, its classes in {labels}. Input: (n, {height}, {width}, 3) uint8 "
-        "pixels, 0..255. Output: the probability of each class."
-    )
+    takes = TAKES.replace("side", str(model.input_shape[1]))
+    return f"{name} is in {file}, its classes in {labels}. {takes}"

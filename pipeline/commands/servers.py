@@ -17,8 +17,9 @@ from pipeline.core.files import OUTPUTS, PREPARED, REPORTS
 from pipeline.core.secrets import masked
 from pipeline.settings.params import load_params
 from pipeline.stages.publish import publish
+from pipeline.tracking.database import store_uri
 from pipeline.tracking.serving import scoring_app
-from pipeline.tracking.store import EXPERIMENT, open_store, store_uri
+from pipeline.tracking.store import EXPERIMENT, open_store
 from pipeline.tracking.views import VIEW, save_view
 from pipeline.versioning.experiments import WORKSPACE, check_outputs
 

@@ -35,7 +35,7 @@ from pipeline.reporting.sections import (
 from pipeline.reporting.svg import embed
 
 TEMPLATES = Path(__file__).parent / "templates"
-LARGEST = 96  # pixels per side of an image of the data; larger ones are shrunk
+LARGEST = 96  # pixels per side of an image of the data, as shown; larger ones are shrunk
 SECTIONS = (
     difference,
     planning,
@@ -133,6 +133,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"markdown": as_markdown, "html": as_html, "anchor": anchor}
+    environment.globals["largest"] = LARGEST
     return environment
 
 

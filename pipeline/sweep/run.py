@@ -18,7 +18,8 @@ from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Point, Task, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
 from pipeline.sweep.task import Place
-from pipeline.tracking.store import open_store, store_uri
+from pipeline.tracking.database import store_uri
+from pipeline.tracking.store import open_store
 from pipeline.versioning.command import user_environment
 from pipeline.versioning.overrides import Overrides
 from pipeline.versioning.scratch import scratch_folder

@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.core.sections import Recipe
 
 REPORT = "report/report.html"  # among a run's artifacts
-TAKES = "Input: (n, height, width, 3) uint8 pixels, 0..255. Output: the probability of each class."
+TAKES = "Input: (n, side, side, 3) uint8 pixels, 0..255. Output: the probability of each class."
 
 
 def report_link(experiment_id: str, run_id: str) -> str:

@@ -15,13 +15,13 @@ from pipeline.core.secrets import masked
 from pipeline.settings.trainings import HistoryRow
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
+from pipeline.tracking.database import store_uri
 from pipeline.tracking.runs import LOSS, TRAINING, TrackedRun, find_training_runs, rounded
 from pipeline.tracking.store import (
     REQUEST_ERRORS,
     find_runs,
     open_store,
     store_errors,
-    store_uri,
 )
 from pipeline.tracking.views import save_view
 

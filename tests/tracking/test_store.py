@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import store
+from pipeline.tracking.database import store_uri
 from pipeline.tracking.registry import Registry, load_model
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_or_none, open_store, store_errors
@@ -27,23 +28,23 @@ def test_the_store_is_the_main_repositorys_also_from_a_copy(workspace, monkeypat
     (copy / ".dvc").mkdir(parents=True)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(workspace))
-    assert store.store_uri() == f"sqlite:///{workspace}/mlflow.db"
+    assert store_uri() == f"sqlite:///{workspace}/mlflow.db"
     experiment = store.open_store().get_experiment_by_name(store.EXPERIMENT)
     assert experiment.artifact_location == (workspace / "mlartifacts").as_uri()
 
 
 def test_the_environments_store_comes_first(workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
-    assert store.store_uri() == "http://tracking.example:5000"
+    assert store_uri() == "http://tracking.example:5000"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other/my.db")
-    assert store.store_uri() == f"sqlite:///{workspace}/other/my.db"
+    assert store_uri() == f"sqlite:///{workspace}/other/my.db"
 
 
 @pytest.mark.parametrize("uri", ["mlruns", "./mlruns", "file:///tmp/mlruns"])
 def test_a_folder_as_store_is_refused_with_the_way_out(workspace, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(UserError, match="mlflow migrate-filestore"):
-        store.store_uri()
+        store_uri()
 
 
 def test_a_server_that_does_not_answer_is_a_clear_error_without_the_password(
@@ -100,7 +101,7 @@ def test_two_first_starts_at_once_both_get_the_store(workspace):
     for process in starts:
         process.join()
     assert [process.exitcode for process in starts] == [0, 0]
-    names = [e.name for e in MlflowClient(store.store_uri()).search_experiments()]
+    names = [e.name for e in MlflowClient(store_uri()).search_experiments()]
     assert names.count(store.EXPERIMENT) == 1
 
 
