@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.core.files import METRICS, REPORTS, read_yaml
 from pipeline.networks import display_name
+from pipeline.reporting.formats import counted
 from pipeline.reporting.page import write_page
 from pipeline.reporting.tuning import Tuned, make_page
 from pipeline.settings.params import PARAMS_FILE, check_params
@@ -76,16 +77,19 @@ def _of_trials(
 
 def conclude(values: dict[str, Any], trials: list[Trial], tuned: dict[str, Tuned]) -> str:
     """Write report and preset; return each network's best trial, in words."""
-    chosen, said = dict(values), []
+    chosen, scores, said, missing = dict(values), [], [], 0
     for network, found in tuned.items():
         if not found.scores.any():
             raise UserError(f"no trial of the {found.network} has a result; repeat the command")
         best = trials[found.best]
         chosen[network] = {**(values[network] or {}), **best}
-        score = f"{found.network} {100 * found.scores[found.best]:.1f} %"
-        said.append(f"{score} ({', '.join(f'{key} {value}' for key, value in best.items())})")
-    scores = ", ".join(text.partition(" (")[0] for text in said)
-    file = save_preset(PRESET, chosen, COMMENT.format(trials=len(trials), scores=scores))
+        scores.append(f"{found.network} {100 * found.scores[found.best]:.1f} %")
+        said.append(f"{scores[-1]} ({', '.join(f'{key} {value}' for key, value in best.items())})")
+        missing += found.missing
+    comment = COMMENT.format(trials=len(trials), scores=", ".join(scores))
+    if missing:
+        comment = f"# Preliminary: {counted(missing, 'trial')} without a result.\n{comment}"
+    file = save_preset(PRESET, chosen, comment)
     text = f"Best validation accuracy of {len(trials)} trials each: {'; '.join(said)}."
     write_page(make_page(list(tuned.values()), trials, text), FOLDER)
     way_on = f"`python -m pipeline preset {PRESET}` sets params.yaml to them"

@@ -23,7 +23,7 @@ CURVE_NOTE = (
     "too optimistic, because the trial was chosen by it."
 )
 TRIALS_ABOUT = "Each trial's values and validation accuracy, in percent, in the order drawn."
-FAILED = "failed"
+NO_RESULT = "none"
 
 
 class Tuned(NamedTuple):
@@ -31,7 +31,7 @@ class Tuned(NamedTuple):
 
     Attributes:
         network: its display name.
-        scores: (n,) validation accuracy of each trial, 0 to 1; 0 for one that failed.
+        scores: (n,) validation accuracy of each trial, 0 to 1; 0 for one without a result.
     """
 
     network: str
@@ -41,6 +41,11 @@ class Tuned(NamedTuple):
     def best(self) -> int:
         """The number of the best trial, from 0; the first at a tie."""
         return int(self.scores.argmax())
+
+    @property
+    def missing(self) -> int:
+        """How many trials have no result."""
+        return int((self.scores == 0).sum())
 
 
 def expected_best(scores: np.ndarray) -> np.ndarray:
@@ -83,14 +88,15 @@ def make_page(tuned: list[Tuned], trials: list[dict[str, Any]], conclusion: str)
     Args:
         tuned: each network with the scores of the same trials.
     """
-    failed = [f"{t.network}: {counted(int((t.scores == 0).sum()), 'trial')}"
-              for t in tuned if not t.scores.all()]  # fmt: skip
+    missing = [f"{t.network}: {counted(t.missing, 'trial')}" for t in tuned if t.missing]
     drawing = Drawing("tuning", plot_curves(tuned), "Best validation accuracy against trials")
     return Page(
         "Tuning",
         conclusion,
         [],
-        [f"Failed trials count as 0 % ({'; '.join(failed)})."] if failed else [],
+        [f"Preliminary: trials without a result count as 0 % ({'; '.join(missing)})."]
+        if missing
+        else [],
         [drawing, curve_table(tuned), CURVE_NOTE],
         [Section("All trials", TRIALS_ABOUT, [trials_table(tuned, trials)])],
     )
@@ -117,7 +123,7 @@ def trials_table(tuned: list[Tuned], trials: list[dict[str, Any]]) -> pd.DataFra
     """Return a row per trial: its values, and each network's score in percent."""
     table = pd.DataFrame([{k: str(v) for k, v in trial.items()} for trial in trials])
     for network, scores in tuned:
-        table[network] = [f"{100 * score:.1f}" if score else FAILED for score in scores]
+        table[network] = [f"{100 * score:.1f}" if score else NO_RESULT for score in scores]
     return table.set_axis(pd.RangeIndex(1, len(trials) + 1, name="trial"))
 
 

@@ -65,16 +65,24 @@ def test_each_network_gets_the_same_trials_and_the_best_of_each_is_a_preset(swep
     assert values["model"]["filters"] == [4, 8]
     assert values["recipe"] == quick_values()["recipe"]
     text = (presets.FOLDER / "tuned.yaml").read_text()
-    assert text.startswith("# Chosen by `python -m pipeline tune`: the best of 4 trials")
+    assert text.startswith("# Preliminary: 1 trial without a result.\n# Chosen by `python -m pip")
     assert "filters: [4, 8]\n" in text
-    assert len(text.splitlines()) == 8
+    assert len(text.splitlines()) == 9
 
 
 def test_the_report_says_which_trials_failed(swept, invoke, workspace):
     invoke("tune")
     text = (workspace / "reports/tuning/report.md").read_text()
-    assert "Failed trials count as 0 % (resnet: 1 trial)." in text
-    assert "  failed |" in text
+    assert "Preliminary: trials without a result count as 0 % (resnet: 1 trial)." in text
+    assert "  none |" in text
+
+
+def test_a_network_without_any_result_is_refused(swept, invoke):
+    swept.scores[4:] = [None] * 4
+    code, said = invoke("tune")
+    assert code == 2
+    assert "no trial of the resnet has a result; repeat the command" in said
+    assert not (presets.FOLDER / "tuned.yaml").exists()
 
 
 def test_a_dry_run_writes_nothing(swept, invoke, workspace):

@@ -42,11 +42,13 @@ def test_the_page_has_the_curve_and_each_trial():
     tuned = [Tuned("baseline", SCORES), Tuned("resnet", SCORES + 0.1)]
     trials = [{"learning_rate": 0.01 * i} for i in range(len(SCORES))]
     page = make_page(tuned, trials, "Said.")
-    assert page.warnings == ["Failed trials count as 0 % (baseline: 1 trial)."]
+    assert page.warnings == [
+        "Preliminary: trials without a result count as 0 % (baseline: 1 trial)."
+    ]
     table = curve_table(tuned)
     assert table.loc[7, "resnet, expected, %"] == "65.0"
     assert table.loc[7, "baseline, 95 % interval"].startswith("from ")
     (section,) = page.sections
-    assert section.parts[0].loc[3].tolist() == ["0.02", "failed", "10.0"]
+    assert section.parts[0].loc[3].tolist() == ["0.02", "none", "10.0"]
     assert tuned[0].best == 6
     assert "| 7 " in render_markdown(page).replace("|        7 ", "| 7 ")
