@@ -32,7 +32,7 @@ def write_results(
     names = [f"c{i}" for i in range(classes)]
     metadata = {
         "params": {"source": "digits", "sharpen": True, "duplicate_correlation": None, "seed": 0,
-                   "image_size": 32, "fit": "crop"},
+                   "image_size": 32, "fit": "crop", "split_by_seed": False},
         "class_names": names, "superclass_names": names, "superclass_of": list(range(classes)),
         "images": images, "digest": digest,
         "duplicates": {"within_training": 4, "test_of_training": 1, "within_test": 2},

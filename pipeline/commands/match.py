@@ -106,8 +106,7 @@ def _prepared_size(values: dict[str, Any]) -> tuple[int, int, int]:
         UserError: the data that params.yaml describes are not prepared.
     """
     metadata, data = load_metadata(PREPARED), check_params(values).data.model_dump()
-    there = {"split_by_seed": False, **metadata["params"]}
-    if any(data.get(key) != value for key, value in there.items()):
+    if any(data.get(key) != value for key, value in metadata["params"].items()):
         raise UserError(
             f"{PREPARED} holds other data than section data of {PARAMS_FILE} describes; run "
             "`dvc repro prepare`"

@@ -127,7 +127,7 @@ class Prepared:
         try:
             self._pixels = np.load(folder / IMAGES, mmap_mode="r")
             self._records = np.load(folder / RECORDS)
-            if self.metadata.get("params", {}).get("split_by_seed"):
+            if self.metadata["params"]["split_by_seed"]:
                 folds = np.load(folder / FOLDS)
                 self._held_out = folds == seed % (folds.max() + 1)
         except (OSError, ValueError, EOFError) as error:
@@ -177,7 +177,7 @@ def load_metadata(folder: Path) -> dict[str, Any]:
         raise _no_prepared_data(folder, error) from None
     if not isinstance(metadata, dict):
         raise _no_prepared_data(folder, "metadata.json is not a JSON object")
-    if "image_size" not in metadata.get("params", {}):
+    if not {"image_size", "split_by_seed"} <= metadata.get("params", {}).keys():
         raise _no_prepared_data(folder, "it is of an earlier version")
     return metadata
 

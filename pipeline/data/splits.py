@@ -9,14 +9,14 @@ from pipeline.core.records import Dataset
 
 
 def split_train_val(
-    records: np.ndarray, validation_fraction: float, seed: int
+    records: np.ndarray, validation_fraction: float, seed: int, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split records into shuffled training and stratified validation records; see split_off."""
-    return split_off("data.validation_fraction", records, validation_fraction, seed)
+    return split_off("data.validation_fraction", records, validation_fraction, seed, names)
 
 
 def split_off(
-    key: str, records: np.ndarray, fraction: float, seed: int
+    key: str, records: np.ndarray, fraction: float, seed: int, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split records into shuffled training records and a stratified share of the others.
 
@@ -24,6 +24,7 @@ def split_off(
 
     Args:
         key: of params.yaml, that the fraction is from.
+        names: of the classes.
 
     Raises:
         UserError: the share is too small for one image per class, or a class has too few images
@@ -45,10 +46,12 @@ def split_off(
             f"{key} = {fraction}: {len(records)} images cannot be split ({error}); use a {advice} "
             "fraction, or more images per class"
         ) from None
-    return exchange_duplicates(key, train, others)
+    return exchange_duplicates(key, train, others, names)
 
 
-def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np.ndarray:
+def deal_folds(
+    records: np.ndarray, validation_fraction: float, seed: int, names: list[str]
+) -> np.ndarray:
     """Deal training records to round(1 / validation_fraction) folds of the same size.
 
     Each class is dealt evenly. Images that have a duplicate among the records, and images left
@@ -71,15 +74,15 @@ def deal_folds(records: np.ndarray, validation_fraction: float, seed: int) -> np
         if size < 1:
             raise UserError(
                 f"data.split_by_seed: {count} folds need {count} training images without "
-                f"duplicates in each class, but class {label} has {len(alone)}; use a larger "
-                "data.validation_fraction or data.limit, or split_by_seed: false"
+                f"duplicates in each class, but class {names[label]} has {len(alone)}; use a "
+                "larger data.validation_fraction or data.limit, or split_by_seed: false"
             )
         folds[alone[: count * size]] = np.arange(count).repeat(size)
     return folds
 
 
 def exchange_duplicates(
-    key: str, train: np.ndarray, others: np.ndarray
+    key: str, train: np.ndarray, others: np.ndarray, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Swap held-out images that have a duplicate with unique training images of the same class.
 
@@ -93,9 +96,9 @@ def exchange_duplicates(
         alone = np.flatnonzero((train["label"] == label) & (sizes[train["group"]] == 1))
         if len(alone) < len(out):
             raise UserError(
-                f"{key}: class {label} has {len(alone)} training images without a duplicate, but "
-                f"{len(out)} are needed to hold out; use a smaller fraction or a higher "
-                "data.duplicate_correlation (null: equal images only)"
+                f"{key}: class {names[label]} has {len(alone)} training images without a "
+                f"duplicate, but {len(out)} are needed to hold out; use a smaller fraction or a "
+                "higher data.duplicate_correlation (null: equal images only)"
             )
         moved = alone[: len(out)]
         train[moved], others[out] = others[out], train[moved]

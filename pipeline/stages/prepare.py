@@ -30,24 +30,25 @@ def prepare(params: Params) -> str:
 def prepare_data(params: DataParams, folder: Path) -> str:
     """Prepare a data set into `folder` and return its digest."""
     dataset = load_dataset(params)
+    names, fraction = dataset.class_names, params.validation_fraction
     number_duplicates(dataset, params.duplicate_correlation)
     if dataset.drawn_test:
-        train, test = exchange_duplicates("data.test_fraction", dataset.train, dataset.test)
+        train, test = exchange_duplicates("data.test_fraction", dataset.train, dataset.test, names)
         dataset = replace(dataset, train=train, test=test)
     folds = None
     if params.split_by_seed:
-        shuffled, _ = split_train_val(dataset.train, 0.0, params.seed)
-        folds = deal_folds(shuffled, params.validation_fraction, params.seed)
+        shuffled, _ = split_train_val(dataset.train, 0.0, params.seed, names)
+        folds = deal_folds(shuffled, fraction, params.seed, names)
         # The metadata describe the split of seed 0; the splits of all seeds have the same sizes.
         train, val = shuffled[folds != 0], shuffled[folds == 0]
         folds = np.concatenate([folds[folds != 0], folds[folds == 0]])
     else:
-        train, val = split_train_val(dataset.train, params.validation_fraction, params.seed)
+        train, val = split_train_val(dataset.train, fraction, params.seed, names)
     splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test}
     metadata = {
         # Where the data came from says nothing about its content, which the digest identifies.
-        "params": params.model_dump(exclude={"path", "url"} | unused(params)),
-        "class_names": dataset.class_names,
+        "params": params.model_dump(exclude={"path", "url"}),
+        "class_names": names,
         "superclass_names": dataset.superclass_names,
         "superclass_of": superclass_of(dataset),
         "duplicates": count_duplicates(splits),
@@ -60,17 +61,10 @@ def prepare_data(params: DataParams, folder: Path) -> str:
     return save_prepared(folder, splits, read, metadata, folds)
 
 
-def unused(params: DataParams) -> set[str]:
-    """Return the keys to leave out of the metadata: `split_by_seed` if it is off.
-
-    So data prepared before that key existed keep their metadata, and their trainings stay valid.
-    """
-    return set() if params.split_by_seed else {"split_by_seed"}
-
-
 def superclass_of(dataset: Dataset) -> list[int]:
-    """Return the superclass of each class; 0 for a class without images."""
-    superclasses = np.zeros(len(dataset.class_names), int)
+    """Return the superclass of each class."""
+    # Of a class without images it is not known, unless the superclasses are the classes.
+    superclasses = np.arange(len(dataset.class_names)) % len(dataset.superclass_names)
     for records in (dataset.train, dataset.test):
         superclasses[records["label"]] = records["superclass"]
     return superclasses.tolist()

@@ -17,7 +17,7 @@ from tests.made_up_results import DIGEST, write_json
 from tests.recomputed import assert_contrasts_follow, evidence
 
 IMAGES, SEEDS = 300, range(6)
-METADATA = {"digest": DIGEST, "params": {"image_size": 32}}
+METADATA = {"digest": DIGEST, "params": {"image_size": 32, "split_by_seed": False}}
 
 
 def answers_of(share, key):

@@ -4,13 +4,14 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.core.records import Images, Prepared, make_records, save_prepared
 from pipeline.data.sources import digits
+from tests.conftest import checked
 
 
 def test_prepared_splits_come_back_as_they_were_saved(tmp_path):
-    dataset = digits.load()
+    dataset = digits.load(checked().data)
     records = dataset.train
     splits = {"train": records[:50], "val": records[50:70], "test": records[70:75]}
-    metadata = {"params": {"image_size": 32}, "class_names": []}
+    metadata = {"params": {"image_size": 32, "split_by_seed": False}, "class_names": []}
     digest = save_prepared(tmp_path, splits, lambda rows: dataset.images[rows], metadata)
     prepared = Prepared(tmp_path)
     for name, expected in splits.items():
@@ -21,7 +22,7 @@ def test_prepared_splits_come_back_as_they_were_saved(tmp_path):
 
 
 def test_some_images_of_a_split_are_read_alone_and_in_the_order_asked_for(tmp_path):
-    dataset = digits.load()
+    dataset = digits.load(checked().data)
     split = Images(dataset.images, dataset.test)
     asked = np.array([7, 2, 300])
     expected = dataset.images[dataset.test["row"][asked]]
@@ -38,7 +39,7 @@ def test_labels_have_room_for_all_classes(classes, bits):
 
 
 def test_the_digest_tells_content_and_splits_apart(tmp_path):
-    dataset = digits.load()
+    dataset = digits.load(checked().data)
     records, images = dataset.train[:30], dataset.images.copy()
 
     def digest(train, val):

@@ -4,6 +4,9 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.data.sources import digits as source
 from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
+from tests.conftest import checked
+
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def keys(records):
@@ -12,11 +15,11 @@ def keys(records):
 
 @pytest.fixture(scope="module")
 def digits():
-    return source.load()
+    return source.load(checked().data)
 
 
 def test_the_split_is_disjoint_complete_and_stratified(digits):
-    train, val = split_train_val(digits.train, 0.1, seed=0)
+    train, val = split_train_val(digits.train, 0.1, seed=0, names=NAMES)
     assert len(val) == 144
     assert len(train) + len(val) == len(digits.train)
     assert not keys(train) & keys(val)
@@ -26,10 +29,10 @@ def test_the_split_is_disjoint_complete_and_stratified(digits):
 
 
 def test_the_training_set_is_shuffled_by_its_seed(digits):
-    first, _ = split_train_val(digits.train, 0.1, seed=0)
-    again, _ = split_train_val(digits.train, 0.1, seed=0)
-    other, _ = split_train_val(digits.train, 0.1, seed=1)
-    whole, none = split_train_val(digits.train, 0, seed=0)
+    first, _ = split_train_val(digits.train, 0.1, seed=0, names=NAMES)
+    again, _ = split_train_val(digits.train, 0.1, seed=0, names=NAMES)
+    other, _ = split_train_val(digits.train, 0.1, seed=1, names=NAMES)
+    whole, none = split_train_val(digits.train, 0, seed=0, names=NAMES)
     np.testing.assert_array_equal(first, again)
     assert (first["label"] != other["label"]).any()
     assert (whole["label"] != digits.train["label"]).any()
@@ -50,19 +53,19 @@ def test_duplicates_are_never_split_between_training_and_validation(digits):
     alone = np.random.default_rng(0).permutation(len(records))[:400]
     groups[alone] = len(records) + np.arange(400)  # ... some of which are separated again
     records["group"] = groups
-    train, val = split_train_val(records, 0.1, seed=0)
+    train, val = split_train_val(records, 0.1, seed=0, names=NAMES)
     assert len(val) == 144
     assert keys(train) | keys(val) == keys(records)
     assert not set(train["group"]) & set(val["group"])
-    before = split_train_val(digits.train, 0.1, seed=0)[1]
+    before = split_train_val(digits.train, 0.1, seed=0, names=NAMES)[1]
     np.testing.assert_array_equal(np.bincount(val["label"]), np.bincount(before["label"]))
 
 
 def test_a_class_of_nothing_but_duplicates_is_refused(digits):
     records = digits.train.copy()
     records["group"] = records["label"]
-    with pytest.raises(UserError, match=r"class 0 has 0 .* a higher data.duplicate_corr"):
-        split_train_val(records, 0.1, seed=0)
+    with pytest.raises(UserError, match=r"class zero has 0 .* a higher data.duplicate_corr"):
+        split_train_val(records, 0.1, seed=0, names=NAMES)
 
 
 @pytest.mark.parametrize(("fraction", "advice"), [(0.9999, "a smaller"), (0.0001, "a larger")])
@@ -70,18 +73,18 @@ def test_the_advice_for_a_fraction_that_cannot_be_split_goes_the_right_way(
     digits, fraction, advice
 ):
     with pytest.raises(UserError, match=f"use {advice} fraction"):
-        split_train_val(digits.train, fraction, seed=0)
+        split_train_val(digits.train, fraction, seed=0, names=NAMES)
 
 
 def test_a_class_that_only_one_image_has_cannot_be_split(digits):
     seven = np.flatnonzero(digits.train["label"] == 7)
     records = np.delete(digits.train, seven[1:])
     with pytest.raises(UserError, match=r"cannot be split \(The least populated class"):
-        split_train_val(records, 0.1, seed=0)
+        split_train_val(records, 0.1, seed=0, names=NAMES)
 
 
 def test_folds_are_of_the_same_size_and_even_in_all_classes(digits):
-    folds = deal_folds(digits.train, 0.1, seed=0)
+    folds = deal_folds(digits.train, 0.1, seed=0, names=NAMES)
     assert set(folds) == {-1, *range(10)}
     assert len(set(np.bincount(folds[folds >= 0]))) == 1
     for label in range(10):
@@ -89,20 +92,20 @@ def test_folds_are_of_the_same_size_and_even_in_all_classes(digits):
         assert len(set(counts)) == 1
         share = counts[0] / (digits.train["label"] == label).sum()
         assert share == pytest.approx(0.1, abs=0.01)
-    np.testing.assert_array_equal(folds, deal_folds(digits.train, 0.1, seed=0))
-    assert (folds != deal_folds(digits.train, 0.1, seed=1)).any()
+    np.testing.assert_array_equal(folds, deal_folds(digits.train, 0.1, seed=0, names=NAMES))
+    assert (folds != deal_folds(digits.train, 0.1, seed=1, names=NAMES)).any()
 
 
 def test_duplicates_are_in_no_fold(digits):
     records = digits.train.copy()
     records["group"] = np.arange(len(records))
     records["group"][1:100:2] = records["group"][:99:2]
-    folds = deal_folds(records, 0.1, seed=0)
+    folds = deal_folds(records, 0.1, seed=0, names=NAMES)
     assert (folds[:100] == -1).all()
     held_out = folds == 3
     assert not set(records["group"][held_out]) & set(records["group"][~held_out])
 
 
 def test_too_few_images_for_so_many_folds_are_refused(digits):
-    with pytest.raises(UserError, match=r"10 folds need 10 .* split_by_seed: false"):
-        deal_folds(digits.train[:60], 0.1, seed=0)
+    with pytest.raises(UserError, match=r"10 folds .* class zero has .* split_by_seed: false"):
+        deal_folds(digits.train[:60], 0.1, seed=0, names=NAMES)

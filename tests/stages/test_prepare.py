@@ -101,6 +101,6 @@ def test_without_the_option_the_prepared_data_are_those_of_before(workspace, par
     digest = prepare_data(params.data, workspace / "plain")
     assert not (workspace / "plain/folds.npy").exists()
     metadata = json.loads((workspace / "plain/metadata.json").read_text())
-    assert "split_by_seed" not in metadata["params"]
+    assert metadata["params"]["split_by_seed"] is False
     by_seed = params.data.model_copy(update={"split_by_seed": True})
     assert prepare_data(by_seed, workspace / "by_seed") != digest

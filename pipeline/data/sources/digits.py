@@ -12,7 +12,7 @@ TEST_SEED = 0
 TRAINING_IMAGES = 1437
 
 
-def load(_: DataParams | None = None) -> Dataset:
+def load(_: DataParams) -> Dataset:
     """Load the 1,797 digits as 32x32x3 images."""
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits

@@ -49,7 +49,8 @@ def load(params: DataParams) -> Dataset:
     records = make_records(np.array([number[p.name] for p in pictures]), len(names))
     drawn = len(parts) == 1
     if drawn:
-        train, test = split_off("data.test_fraction", records, params.test_fraction, params.seed)
+        share, seed = params.test_fraction, params.seed
+        train, test = split_off("data.test_fraction", records, share, seed, names)
     else:
         train, test = np.split(records, [len(parts[0])])
     files = np.array([picture.file for picture in pictures])

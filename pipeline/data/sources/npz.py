@@ -34,6 +34,8 @@ def load(params: DataParams) -> Dataset:
     labels = [_labels(arrays[key], n, f"{path}: {key}") for key, n in counts.items()]
     both = np.concatenate(labels)
     names = _names(arrays.get(NAMES), int(both.max()) + 1, f"{path}: {NAMES}")
+    if len(names) < 2:
+        raise UserError(f"{path}: there is only one class, {names[0]}; give two")
     train_records, test_records = np.split(make_records(both, len(names)), [len(train)])
     return Dataset(np.concatenate([train, test]), train_records, test_records, names, names)
 

@@ -113,7 +113,7 @@ def stops(params: Params) -> bool:
 
 
 def _split(data: dict[str, Any]) -> str:
-    return SPLIT_BY_SEED if data.get("split_by_seed") else SPLIT.format(seed=data["seed"])
+    return SPLIT_BY_SEED if data["split_by_seed"] else SPLIT.format(seed=data["seed"])
 
 
 def sizes(results: Results, params: Params) -> str:

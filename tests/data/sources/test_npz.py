@@ -61,6 +61,7 @@ def test_colour_images_of_another_size_are_resized_and_classes_named(arrays, loa
         ({"y_train": np.arange(29)}, "y_train is an array of int64 .* each of the 30 images"),
         ({"y_test": np.zeros(6)}, "y_test is an array of float64"),
         ({"y_test": np.arange(6) - 1}, "label -1 of image 0 is not in 0 to 65535"),
+        ({"y_train": np.zeros(30, int), "y_test": np.zeros(6, int)}, "there is only one class, 0"),
         ({"class_names": ["a", "b"]}, "class_names has 2 names, but there is a label 2"),
         ({"class_names": ["a", "b", "a"]}, "not a list of different texts"),
         ({"y_test": np.array([object()] * 6)}, "mine.npz: cannot be read .*give an .npz file of"),
