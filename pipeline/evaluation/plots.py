@@ -20,7 +20,7 @@ sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
 
 
 def colours() -> dict[str, tuple[float, float, float]]:
-    """Return the colour of each network by its display name, the same in all figures."""
+    """Return the colour of each network by its display name; a new network may change them."""
     names = network_names()
     palette = sns.color_palette("colorblind", len(names))  # repeats after ten
     return {display_name(name): colour for name, colour in zip(names, palette, strict=True)}

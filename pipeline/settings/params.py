@@ -68,8 +68,9 @@ class Params(Section):
             "augment.translate_pixels": (augment.translate_pixels, half),
             "augment.dropout_min_cells": (augment.dropout_min_cells, side),
         }
-        for name, recipe in self.networks.items():
-            if recipe.image_sizes:
+        for name in self.train.networks:
+            recipe = self.networks.get(name)
+            if recipe and recipe.image_sizes:
                 most[f"{name}.image_sizes"] = (recipe.image_sizes[-1][1], side)
         for key, (value, limit) in most.items():
             if value > limit:

@@ -134,7 +134,7 @@ def interpolation_matrix(size: int, before: Tensor, after: Tensor, resize: str) 
     length = (float(size) - before - after)[:, tf.newaxis]
     places = tf.range(size, dtype=tf.float32)
     if resize == "area":
-        position = _area_position(places, length, length / size)
+        position = _area_position(places, length / size)
     else:
         position = (places + 0.5) * (length / size) - 0.5
     position = before[:, tf.newaxis] + tf.clip_by_value(position, 0.0, length - 1.0)
@@ -142,8 +142,8 @@ def interpolation_matrix(size: int, before: Tensor, after: Tensor, resize: str) 
     return tf.maximum(0.0, 1.0 - distance)
 
 
-def _area_position(places: Tensor, length: Tensor, step: Tensor) -> Tensor:
-    """Return the source position on a line of `length` that INTER_AREA reads for each place.
+def _area_position(places: Tensor, step: Tensor) -> Tensor:
+    """Return the source position that INTER_AREA reads for each place; `step` pixels per place.
 
     A place within one source pixel takes that pixel; a place across two mixes them by how much of
     it is in the second (OpenCV's imgproc/src/resize.cpp, area mode).

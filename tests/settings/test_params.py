@@ -107,6 +107,7 @@ def test_small_images_are_at_most_as_large_as_the_images():
     assert "baseline.image_sizes = 33: at most 32 with data.im" in error_after(**small)
     assert checked(**small, **{"data.image_size": 64}).data.image_size == 64
     assert checked(**{"recipe.image_sizes": [[0.5, 32]]})
+    assert checked(**{"train.networks": ["baseline"], "model.image_sizes": [[0.5, 33]]})
 
 
 @pytest.mark.parametrize(("key", "value"), [("conv_keep_end", 1.0), ("optimizer", "adam")])

@@ -19,7 +19,7 @@ ABOUT = "Accuracy and loss during training, against epochs and compute."
 
 CURVES = (("accuracy", EPOCH), ("loss", EPOCH), ("accuracy", COMPUTE))
 
-LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.95]  # accuracies
+LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]  # accuracies
 LEVELS_NOTE = (
     "The seconds include scoring the {watched} set after each epoch, and the start of each "
     "training, when TensorFlow traces its graph."

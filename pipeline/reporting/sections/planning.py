@@ -29,6 +29,7 @@ ONE_SEED = (
     "How many seeds would be enough depends on the spread between seeds, which is not known yet. "
     "Three seeds give a first idea: `dvc exp run -S 'train.seeds=[0,1,2]'`."
 )
+NO_SPREAD = "All seeds have the same difference, so it is not known how seeds vary."
 
 
 def make(findings: Findings) -> Section | None:
@@ -45,8 +46,10 @@ def make(findings: Findings) -> Section | None:
 
 
 def _of_network(results: Results, name: str, comparison: Comparison) -> list[Part]:
-    if not comparison.spread > 0:
+    if comparison.seeds == 1:
         return [ONE_SEED]
+    if not comparison.spread > 0:
+        return [NO_SPREAD]
     seeds, spread = comparison.seeds, 100 * comparison.spread
     low, high = power.spread_interval(spread, seeds)
     caution = CAUTION.format(seeds=seeds, low=low, high=high)

@@ -28,6 +28,14 @@ def test_more_seeds_show_smaller_differences_and_cost_more(results):
     assert table.loc[6, ["trainings", "minutes"]].tolist() == [12, "30.0"]
 
 
+def test_seeds_that_agree_exactly_are_not_taken_for_one_seed(results):
+    images = np.random.default_rng(0).random((2, 500)) < 0.5
+    agreed = [np.repeat(values[np.newaxis], 3, axis=0) for values in images]
+    same, one = compare(*agreed, [0, 1, 2]), compare(*(v[:1] for v in agreed), [0])
+    assert planning._of_network(results, "resnet", same) == [planning.NO_SPREAD]
+    assert planning._of_network(results, "resnet", one) == [planning.ONE_SEED]
+
+
 def test_the_note_says_what_the_images_hide_however_many_the_seeds(results):
     images = np.random.default_rng(0).random((1, 500)) < 0.5
     agreed = np.repeat(images, 3, axis=0)  # whatever the seed
