@@ -30,14 +30,15 @@ BATCH = 250
 PREPARE = """
 import sys, time
 from pathlib import Path
-from pipeline.training.machine import peak_memory
 from pipeline.settings.params import load_params
 from pipeline.stages.prepare import prepare_data
 start = time.perf_counter()
 data = load_params().data.model_copy(
     update={"source": "cifar100", "path": sys.argv[1], "duplicate_correlation": 0.7})
 prepare_data(data, Path(sys.argv[2]))
-print(time.perf_counter() - start, peak_memory())
+seconds = time.perf_counter() - start
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(seconds, 1024 * int(status["VmHWM"].split()[0]))
 """
 
 
