@@ -62,7 +62,10 @@ def read_scores(names: set[str]) -> dict[str, float]:
     found = {}
     for experiment in list_experiments():
         if experiment.name in names:
-            metrics = json.loads(experiment.read(METRICS) or b"{}")
+            try:
+                metrics = json.loads(experiment.read(METRICS) or b"{}")
+            except ValueError:  # a damaged file in DVC's cache
+                continue
             for each in metrics.values():
                 if "val_accuracy" in each:
                     found[experiment.name] = each["val_accuracy"]

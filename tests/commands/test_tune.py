@@ -27,7 +27,8 @@ def swept(workspace, monkeypatch):
     for name in ("quick.yaml", "laptop.yaml"):
         (folder / name).write_bytes((REPOSITORY / "presets" / name).read_bytes())
     monkeypatch.setattr(presets, "FOLDER", folder)
-    found = SimpleNamespace(asked=[], scores=[0.3, 0.6, 0.5, 0.4, 0.7, 0.2, None, 0.1])
+    found = SimpleNamespace(asked=[], scores=[0.3, 0.6, 0.5, 0.4, 0.7, 0.2, None, 0.1],
+                            damaged=[])  # fmt: skip
 
     def sweep(choices, cpus, dry_run, cluster):
         found.asked += choices
@@ -37,6 +38,7 @@ def swept(workspace, monkeypatch):
     def experiments():
         network = {"workspace": 0.99, **dict(enumerate(found.scores))}
         metrics = {n: json.dumps({"x": {"val_accuracy": s}}) for n, s in network.items() if s}
+        metrics |= dict.fromkeys(found.damaged, "{")
         metrics["workspace"] = json.dumps({n: {"val_accuracy": 0.9} for n in "ab"})
         return [
             SimpleNamespace(
@@ -75,6 +77,12 @@ def test_the_report_says_which_trials_failed(swept, invoke, workspace):
     text = (workspace / "reports/tuning/report.md").read_text()
     assert "Preliminary: trials without a result count as 0 % (resnet: 1 trial)." in text
     assert "  none |" in text
+
+
+def test_a_trial_whose_results_are_damaged_counts_as_one_without(swept, invoke):
+    swept.damaged.append(4)
+    assert "resnet 20.0 % (learning_rate " in invoke("tune")[1]
+    assert "Preliminary: 2 trials" in (presets.FOLDER / "tuned.yaml").read_text()
 
 
 def test_a_network_without_any_result_is_refused(swept, invoke):
