@@ -131,7 +131,7 @@ def train(training: Training) -> None:
 @cli.command()
 @click.argument("training", type=TrainingType())
 def evaluate(training: Training) -> None:
-    """Stage: score one training on the test set.
+    """Stage: score one training on the test set, or on validation images (evaluate.test: false).
 
     TRAINING is network-variant-seed, like resnet-dropblock-0. Writes metrics and predictions.
     """
@@ -290,8 +290,8 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
     """Classify PNG, JPEG or WebP pictures of any size.
 
-    Says how they were made to fit, whether the network is unsure, and whether a
-    picture's brightness, contrast or colour is outside the range of the validation images.
+    Says how they were made to fit, whether the network is unsure, and whether a picture's
+    brightness, contrast or colour is outside the range of up to 5,000 validation images.
 
     \b
     python -m pipeline predict cat.png dog.jpg

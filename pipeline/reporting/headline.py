@@ -160,8 +160,8 @@ def likeness(found: Equivalence, reference: str, name: str) -> str:
     margin = found.points
     tests = f"p = {format_p(found.p_value)} by two one-sided t-tests, paired over the seeds"
     chances = (
-        f"The probability that the {name} is better by more than {margin} is {_share(found.better)}"
-        f", that the {reference} is, {_share(found.worse)} (Student's t, flat prior)."
+        f"With a probability of {_share(found.better)} the {name} is better by more than {margin}, "
+        f"with {_share(found.worse)} the {reference} is (Student's t, flat prior)."
     )
     if not found.enough_seeds:
         return chances

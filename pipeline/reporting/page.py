@@ -100,11 +100,9 @@ def make_page(findings: Findings) -> Page:
 
 
 def make_images_page(findings: Findings) -> Page:
-    """Return the page with the test images alone, or with a sentence if they were not scored."""
-    parts: list[Part] = ["The test images were not scored."]
-    if findings.results.scored == "test":
-        parts = images.galleries(findings)
-    return Page(images.TITLE, images.ABOUT, [], [], parts, [])
+    """Return the page with the test images alone, if they were scored."""
+    parts = images.galleries(findings) if findings.results.scored == "test" else []
+    return Page(images.TITLE, images.about(findings), [], [], parts, [])
 
 
 def write_page(page: Page, folder: Path) -> None:

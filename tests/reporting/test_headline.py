@@ -108,8 +108,8 @@ def test_a_verdict_says_what_the_better_network_costs():
         (Equivalence(0.5, 0.002, 0.0001, True), "**They are alike within 0.5 points**, the "
          "declared margin (p = 0.002 by two one-sided t-tests", ", alike within 0.5 points."),
         (Equivalence(1.0, 0.31, 0.0, True), "They are not shown to be alike within 1 point", None),
-        (Equivalence(1.0, 0.01, 0.01, False), "better by more than 1 point is 1.0 %, that the "
-         "baseline is, 1.0 %", None),
+        (Equivalence(1.0, 0.01, 0.0, False), "With a probability of 1.0 % the resnet is better by "
+         "more than 1 point, with below 0.1 % the baseline is", None),
     ],
 )  # fmt: skip
 def test_alike_is_a_verdict_only_within_the_declared_margin(results, tested, says, first):

@@ -60,7 +60,7 @@ def duplicates_table(results: Results, others: list[str]) -> pd.DataFrame:
     reference, unique = results.reference, results.test.unique
     rows = {f"all {len(unique):,} test images": np.ones(len(unique), bool)}
     rows[f"without duplicates, {unique.sum():,}"] = unique
-    rows[f"the duplicates left out, {(~unique).sum():,}"] = ~unique
+    rows[f"only the duplicates, {(~unique).sum():,}"] = ~unique
     names, seeds = [reference, *others], results.paired_seeds(*others)
     table = {}
     for label, chosen in rows.items():

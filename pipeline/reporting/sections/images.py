@@ -9,7 +9,9 @@ from pipeline.reporting.results import Results
 from pipeline.reporting.section import Gallery, Part, Picture, Section
 
 TITLE = "Test images"
-ABOUT = "The images on which the networks differ most, and those that no training gets right."
+ABOUT = "Images that no training gets right{}."
+APART = ", and those on which the networks differ most"
+NOT_SCORED = "The test images were not scored."
 
 SHOWN = 7  # images in each row
 FREE = ("digits",)  # sources whose licence allows their images to be published
@@ -27,8 +29,15 @@ def make(findings: Findings) -> Section:
     """Show the images; if they must not be published, only say where they are."""
     source = findings.results.metadata["params"]["source"]
     if source in FREE:
-        return Section(TITLE, ABOUT, galleries(findings))
-    return Section(TITLE, ABOUT, [ELSEWHERE.format(source=source)])
+        return Section(TITLE, about(findings), galleries(findings))
+    return Section(TITLE, about(findings), [ELSEWHERE.format(source=source)])
+
+
+def about(findings: Findings) -> str:
+    """Say which images are shown."""
+    if findings.results.scored != "test":
+        return NOT_SCORED
+    return ABOUT.format(APART if findings.comparisons else "")
 
 
 def galleries(findings: Findings) -> list[Part]:

@@ -29,7 +29,7 @@ NOTE = (
 # Notes on scores that not every run has.
 SCORE_NOTES = {
     "balanced_accuracy": (
-        "The classes have unequal numbers of images: balanced accuracy is the mean of the "
+        "The classes have unequal numbers of training images: balanced accuracy is the mean of the "
         "classes' accuracies, in which each class counts the same."
     ),
     "superclass_accuracy": "The predicted superclass is that of the most likely class.",

@@ -7,7 +7,7 @@ def test_the_score_without_duplicates_keeps_the_first_of_each_group(loaded):
     one = loaded.of("dropblock")
     table = duplicates_table(one, ["resnet"])
     assert table.index.tolist() == [
-        "all 60 test images", "without duplicates, 58", "the duplicates left out, 2",
+        "all 60 test images", "without duplicates, 58", "only the duplicates, 2",
     ]  # fmt: skip
     kept = np.ones(60, bool)
     kept[[0, 8]] = False
