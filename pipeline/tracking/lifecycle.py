@@ -125,9 +125,11 @@ def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:
     if active is None:
         return
     try:
-        if reason:
-            client.set_tag(active.info.run_id, END_REASON, reason)
-        mlflow.end_run(status)
+        try:
+            if reason:
+                client.set_tag(active.info.run_id, END_REASON, reason)
+        finally:  # or MLflow ends it when Python exits, as FINISHED
+            mlflow.end_run(status)
     except REQUEST_ERRORS as error:
         warn(
             f"MLflow does not answer ({first_line(error)}); run {active.info.run_id} stays RUNNING "

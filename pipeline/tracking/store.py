@@ -27,6 +27,8 @@ from pipeline.core.files import project_root, work_folder
 from pipeline.tracking.database import check_database, store_problem, store_uri
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+# It prints a traceback for each error of a database, and then raises it too.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 Found = TypeVar("Found")
 

@@ -1,8 +1,10 @@
 import itertools
 import signal
+import sqlite3
 import threading
 from contextlib import suppress
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -205,6 +207,21 @@ def test_system_metrics_are_sampled_while_a_run_is_open(store, monkeypatch):
     with tracked_run("one", {}) as run:
         wait_for(lambda: "system/cpu_utilization_percentage"
                  in store.get_run(run.run_id).data.metrics)  # fmt: skip
+
+
+def test_a_store_that_fails_while_a_run_ends_is_one_warning_and_leaves_it_running(
+    store, workspace, capsys
+):
+    with suppress(ValueError), tracked_run("one", TAGS) as run:
+        with sqlite3.connect(workspace / "mlflow.db") as database:
+            database.execute("ALTER TABLE tags RENAME TO away")
+        raise ValueError
+    said = capsys.readouterr().err
+    assert "stays RUNNING until" in said and "Traceback" not in said
+    with sqlite3.connect(workspace / "mlflow.db") as database:
+        database.execute("ALTER TABLE away RENAME TO tags")
+    mlflow.end_run()  # as MLflow does when Python exits
+    assert store.get_run(run.run_id).info.status == "RUNNING"
 
 
 def test_a_request_that_fails_in_a_run_names_the_store(store):
