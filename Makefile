@@ -86,6 +86,9 @@ benchmarks: setup-dev  ## Time training and input against Keras, PyTorch and Ope
 	python -m benchmarks.train_step
 	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
 
+chaos: setup-dev  ## Inject N faults (default 300) into whole runs, two at once; goes on where it was interrupted
+	@nice python -m tests.chaos $(or $(N),300) --jobs 2
+
 audit: setup-dev  ## Check the pinned packages for known vulnerabilities
 	@for lock in requirements*.lock; do \
 	  uvx --quiet pip-audit --disable-pip --requirement $$lock --format json \
@@ -100,4 +103,4 @@ lock: setup-dev  ## Update the lock files from pyproject.toml
 	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) pyproject.toml --extra cluster -c requirements.lock -o requirements-cluster.lock
 
-.PHONY: help setup setup-dev setup-cluster run test test-all test-sweep test-cluster coverage lint format benchmarks compare ui serve doctor audit lock
+.PHONY: help setup setup-dev setup-cluster run test test-all test-sweep test-cluster coverage lint format benchmarks compare ui serve doctor chaos audit lock

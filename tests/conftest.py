@@ -313,8 +313,12 @@ def project_in(folder: Path, environment: dict[str, str] | None = None) -> Simpl
     return SimpleNamespace(folder=folder, run=run, environment=environment)
 
 
-def make_project(folder: Path) -> SimpleNamespace:
-    """Copy the project into a git and DVC repository of its own, with tiny params, committed."""
+def make_project(folder: Path, **changes) -> SimpleNamespace:
+    """Copy the project into a git and DVC repository of its own, with tiny params, committed.
+
+    Args:
+        changes: more values of params.yaml, by dotted key.
+    """
     for name in ("pipeline", "presets", ".dvc/config", ".dvc/.gitignore", "tune.yaml",
                  ".gitignore", ".dvcignore", "dvc.yaml", "params.yaml", "requirements.lock",
                  "pyproject.toml"):  # fmt: skip
@@ -325,7 +329,7 @@ def make_project(folder: Path) -> SimpleNamespace:
         else:
             shutil.copyfile(source, target)
     project = project_in(folder)
-    tiny = [f"{key}={value}" for key, value in TINY.items()]
+    tiny = [f"{key}={value}" for key, value in {**TINY, **changes}.items()]
     project.run("python", "-m", "pipeline", "preset", "quick", *tiny)
     project.run("git", "init", "-q")
     project.run("git", "config", "user.email", "test@example.com")

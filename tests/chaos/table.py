@@ -1,0 +1,69 @@
+"""The log of all faults, and the page that sums it up."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.settings.identity import versions
+
+COLUMNS = ["round", "way", "fault", "hit", "moment", "stage", "verdict", "needed", "lost",
+           "traceback", "lost_cpu_seconds", "lost_seconds"]  # fmt: skip
+PAGE = """\
+# Faults injected into whole runs
+
+`make chaos N={count}` interrupts or damages a whole run at random moments, follows the messages
+until it succeeds, and compares it with a run that nothing interrupted: weights, histories, scores,
+predictions, the runs, models and champion in MLflow's store, and DVC's experiments.
+**{count} faults: {survived} survived, {mended} mended, {lost} lost.**
+
+- *survived*: the same command again was enough (a queue's experiment is queued again if it failed).
+- *mended*: `python -m pipeline doctor`, or a command that a message names, was needed too.
+- *lost*: the result differs, or no message led to it.
+
+{by_way}
+
+{by_fault}
+
+Moments are drawn uniformly over the CPU time of the uninterrupted run. "CPU s lost" is what a round
+used more than that run, divided by its {each} or fewer faults. A round is tiny: most of its time is
+starting Python and TensorFlow, which a fault makes it do again; a longer training loses at most the
+epoch that was interrupted. A full disk is a file system of its own, filled to the last byte until
+the command ends. Damage is done after SIGKILL of all processes: a file is cut, emptied, or has a
+bit changed. [faults.csv](faults.csv) has every fault.
+
+{machine}
+"""
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """Return the rows of the log."""
+    return pd.read_csv(log, keep_default_na=False).to_dict("records")
+
+
+def summary(faults: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Count verdicts and sum up the lost time, by way or by fault."""
+    groups = faults.groupby(by)
+    lost = groups["lost_cpu_seconds"]
+    counts = {v: groups["verdict"].apply(lambda found, v=v: (found == v).sum())
+              for v in ("survived", "mended", "lost")}  # fmt: skip
+    times = {"CPU s lost, median": lost.median().round(), "largest": lost.max().round()}
+    return pd.DataFrame({"faults": groups.size(), **counts, **times}).reset_index()
+
+
+def write_page(folder: Path, commit: str) -> None:
+    """Write README.md from faults.csv."""
+    from pipeline.training.machine import describe_machine
+
+    faults = pd.DataFrame(read_log(folder / "faults.csv"))
+    facts = {"commit": commit, **describe_machine(), **versions()}
+    verdicts = faults["verdict"].value_counts()
+    said = PAGE.format(
+        count=len(faults),
+        **{name: verdicts.get(name, 0) for name in ("survived", "mended", "lost")},
+        by_way=summary(faults, "way").to_markdown(index=False, floatfmt=".0f"),
+        by_fault=summary(faults, "fault").to_markdown(index=False, floatfmt=".0f"),
+        each=faults.groupby("round").size().max(),
+        machine=", ".join(f"{key} {value}" for key, value in facts.items()),
+    )
+    (folder / "README.md").write_text(said)

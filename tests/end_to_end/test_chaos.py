@@ -1,0 +1,30 @@
+"""Two rounds of `make chaos`: runs of `dvc repro` with four faults each, of different kinds."""
+
+import subprocess
+
+import pandas as pd
+import pytest
+
+from tests.chaos.__main__ import NAMESPACES, attempt, make_project, uninterrupted
+from tests.chaos.ways import PARAMS, WAYS
+
+pytestmark = pytest.mark.slow
+ROUNDS = (0, 4)  # both interrupt the first way
+
+needs_namespaces = pytest.mark.skipif(
+    subprocess.run([*NAMESPACES, "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode,
+    reason="this machine does not let users mount file systems in namespaces of their own",
+)
+
+
+@needs_namespaces
+def test_eight_faults_change_nothing_in_the_result(tmp_path):
+    make_project(tmp_path / "clean", **PARAMS)
+    whole = {WAYS[0].name: uninterrupted(tmp_path, WAYS[0])}
+    rows = [row for number in ROUNDS for row in attempt(tmp_path, number, whole)]
+    faults = pd.DataFrame(rows)
+    print(faults.to_string())
+    assert len(faults) == 8
+    assert faults["fault"].nunique() >= 6
+    assert not faults["traceback"].any()
+    assert set(faults["verdict"]) <= {"survived", "mended"}, faults["lost"].tolist()
