@@ -50,6 +50,8 @@ def store_problem(uri: str, error: BaseException) -> str:
     """Say why the store cannot be used, and how to fix it."""
     if "schema" in str(error):
         way_out = f"back it up and run `mlflow db upgrade {uri}`"
+    elif "disk is full" in str(error):
+        way_out = "free some space and repeat the command"
     elif uri.startswith("sqlite:"):
         way_out = "check that the folder is writable, or move the damaged file away"
     else:

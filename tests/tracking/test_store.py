@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.tracking import store
-from pipeline.tracking.database import store_uri
+from pipeline.tracking.database import store_problem, store_uri
 from pipeline.tracking.registry import Registry, load_model
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import find_or_none, open_store, store_errors
@@ -227,3 +227,13 @@ def test_a_damaged_database_is_named_before_mlflow_tries_it_for_two_minutes(
         open_store()
     code, said = invoke("check")
     assert code == 2 and "mlflow.db cannot be used" in said
+
+
+def test_on_a_full_disk_no_message_says_to_move_the_database_away():
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE rows (value)")
+        database.execute("PRAGMA max_page_count = 3")
+        with pytest.raises(sqlite3.OperationalError) as raised:
+            database.execute("INSERT INTO rows VALUES (?)", ["x" * 100_000])
+    said = store_problem("sqlite:///mlflow.db", raised.value)
+    assert said.endswith("disk is full); free some space and repeat the command")
