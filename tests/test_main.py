@@ -275,6 +275,7 @@ def test_trainings_that_there_are_not(said, command, label):
     assert "is not a training; give network-variant-seed" in said(f"{command} {label}")
 
 
+@pytest.mark.slow
 def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke, tiny_params):
     from pipeline.networks.shared.models import build_model
 

@@ -20,6 +20,7 @@ def model(monkeypatch, tiny_params):
     return found
 
 
+@pytest.mark.slow
 def test_tensorflow_lite_gives_the_answers_of_keras(model, tmp_path):
     said = command.export(tmp_path / "a.tflite", "champion")
     assert "Input: (n, 32, 32, 3) uint8 pixels" in said

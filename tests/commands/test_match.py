@@ -47,6 +47,7 @@ def project(workspace):
     return workspace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["width", "epochs"])
 def test_the_override_makes_the_compute_equal(project, invoke, key):
     from pipeline.sweep.estimate import estimate

@@ -51,6 +51,7 @@ def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(setup, 
     assert not [path for path in (workspace / ".training").iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_without_the_test_images_validation_is_scored_also_mirrored(setup):
     training = setup.training
     train(setup.params, training)
@@ -72,6 +73,7 @@ def test_without_the_test_images_validation_is_scored_also_mirrored(setup):
     assert "best_test_accuracy" in outputs.load_metrics(training, setup.prepared.digest)
 
 
+@pytest.mark.slow
 def test_a_training_of_other_data_is_refused(setup):
     train(setup.params, setup.training)
     facts = setup.training.facts_file

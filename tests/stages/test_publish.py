@@ -207,6 +207,7 @@ def test_a_result_that_is_missing_is_named(results, params, file):
         publish(with_train(params, networks=["model"]))
 
 
+@pytest.mark.slow
 def test_a_real_training_is_published_into_the_run_that_it_streamed_to(setup, store, workspace):
     params = with_train(setup.params, networks=["model"])
     train(params, RESNET)

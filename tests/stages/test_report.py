@@ -74,6 +74,7 @@ def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
     assert not re.search(r"\{\{|\{%|None\b|nan\b", markdown)
 
 
+@pytest.mark.slow
 @draws_figures
 def test_the_html_is_one_self_contained_page(workspace, params):
     write_results(workspace, seeds=[0])
@@ -84,6 +85,7 @@ def test_the_html_is_one_self_contained_page(workspace, params):
     assert html.count('<div class="table"><table>') == html.count("</table></div>") > 5
 
 
+@pytest.mark.slow
 @draws_figures
 def test_the_same_results_give_the_same_bytes(workspace, params):
     write_results(workspace, seeds=[0])
@@ -159,6 +161,7 @@ def test_on_cifar100_the_published_figures_stand_beside_this_runs(workspace, par
     assert re.search(rf"this run: resnet.*\| *{100 * accuracy.iloc[0]:.1f} \|", markdown)
 
 
+@pytest.mark.slow
 def test_images_that_must_not_be_published_are_only_in_a_file_of_their_own(workspace, params):
     write_results(workspace, seeds=[0])
     report(workspace, params)

@@ -86,6 +86,7 @@ def test_a_training_leaves_weights_history_and_facts(setup, store):
     assert tracked.data.params["conv_keep_end"] == "0.95"
 
 
+@pytest.mark.slow
 def test_a_kill_before_dvc_has_recorded_the_outputs_costs_nothing(
     setup, store, workspace, monkeypatch
 ):
@@ -131,6 +132,7 @@ def test_a_training_that_was_cut_off_goes_on_in_its_run(setup, store, cut_off, c
     assert steps(store, cut_off) == [1, 2]
 
 
+@pytest.mark.slow
 def test_without_its_checkpoint_a_training_begins_again_in_a_run_of_its_own(
     setup, store, workspace, cut_off
 ):
@@ -165,6 +167,7 @@ def test_a_disk_that_is_full_is_named_with_the_epoch_to_go_on_from(setup, monkey
         run(setup)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away_at_the_end_costs_a_warning(setup, monkeypatch, capsys):
     set_tags = TrackedRun.set_tags
 

@@ -29,7 +29,9 @@ def write_out(dataset, folder):
             Image.fromarray(dataset.images[record["row"]]).save(file)
 
 
-@pytest.fixture(params=["digits", pytest.param("cifar100", marks=needs_cifar100)])
+@pytest.fixture(
+    params=["digits", pytest.param("cifar100", marks=[needs_cifar100, pytest.mark.slow])]
+)
 def both(request, workspace):
     """A sample of a data set, prepared from its own source and from pictures."""
     params = checked(**SETS[request.param]).data
@@ -70,6 +72,7 @@ def weights_after(prepared):
     return model.get_weights()
 
 
+@pytest.mark.slow
 def test_the_weights_are_the_same(both):
     own, pictures = map(weights_after, both)
     for one, other in zip(own, pictures, strict=True):

@@ -78,6 +78,7 @@ def test_a_file_with_wrong_bytes_gets_one_message(build, tmp_path, share):
         load_network(file)
 
 
+@pytest.mark.slow
 def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
     build, params, tmp_path, monkeypatch
 ):
