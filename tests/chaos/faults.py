@@ -42,37 +42,50 @@ def cpu_seconds() -> float:
     return spent
 
 
+def kill_all() -> None:
+    """Kill every process of this namespace but this one, at once."""
+    with suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+
+
 def inject(kind: str, leader: int, disk: Path, project: Path, rng: random.Random) -> str:
     """Inject a fault; return what it hit, if it did not hit everything.
 
     Args:
-        leader: process id of the command, and of its process group.
+        leader: process id of the command, and of its process group; if it has ended, the worker
+            that it left running counts as the command.
         disk: where a file system of its own is mounted, on which the project is.
+
+    Raises:
+        ProcessLookupError: the process to hit has just ended.
     """
+    running = others()
+    if leader not in {process.pid for process in running}:
+        leader = min((process.pid for process in running), default=leader)
     if kind == TERM:
         os.kill(leader, signal.SIGTERM)
     elif kind == INTERRUPT:  # a terminal sends it to the whole group
-        os.killpg(leader, signal.SIGINT)
+        os.killpg(os.getpgid(leader), signal.SIGINT)
     elif kind == CHILD:
-        victim = rng.choice(others())
+        victim = rng.choice(running)
         hit = describe(victim)
-        victim.kill()
+        os.kill(victim.pid, signal.SIGKILL)
         return hit
     elif kind == DISK:
         fill(disk)
     else:
-        os.kill(-1, signal.SIGKILL)  # every process of this namespace but this one
+        kill_all()
         return damage(kind, project, rng) if kind in DAMAGED else ""
     return ""
 
 
 def describe(process: psutil.Process) -> str:
-    """Return the last words of a process's command line, without paths."""
+    """Return a process's name and the first short words of its command line."""
     try:
-        words = [word for word in process.cmdline() if "/" not in word and len(word) < 30]
+        words = [word for word in process.cmdline()[1:] if "/" not in word and len(word) < 30]
+        return " ".join([process.name(), *words[:3]])
     except psutil.Error:
-        words = []
-    return " ".join(words[:4]) or "a process that was ending"
+        return "a process that was ending"
 
 
 def stage() -> str:

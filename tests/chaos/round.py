@@ -9,7 +9,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from tests.chaos.faults import (
     WEIGHTS,
     cpu_seconds,
     inject,
+    kill_all,
     others,
     stage,
 )
@@ -100,10 +100,11 @@ class Round:
             time.sleep(LOOK)
             code = reap().get(leader, code)
             if fault and not struck and cpu_seconds() - spent >= fault.wait and others():
-                struck = True
-                self.strike(fault, leader)
+                with suppress(ProcessLookupError):  # it just ended
+                    self.strike(fault, leader)
+                    struck = True
             if time.time() - begun > LIMIT:
-                os.kill(-1, signal.SIGKILL)
+                kill_all()
                 begun = time.time()
                 self.need(f"end it after {LIMIT} s", "for it hangs")
         (self.disk / BALLAST).unlink(missing_ok=True)
@@ -115,12 +116,12 @@ class Round:
 
     def strike(self, fault: Fault, leader: int) -> None:
         """Inject a fault and note it."""
-        row = {"fault": fault.kind, "moment": round(fault.moment, 3), "stage": stage(), "hit": ""}
-        self.rows.append({**row, "traceback": False, "needed": []})
-        hit = self.rows[-1]["hit"] = inject(fault.kind, leader, self.disk, self.folder, self.rng)
-        if hit == NOTHING:
-            self.rows[-1]["fault"] = POWER_CUT
-        self.note(f"\n--- {fault.kind} {hit}, at {fault.moment:.0%}, {row['stage']}\n")
+        running = stage()
+        hit = inject(fault.kind, leader, self.disk, self.folder, self.rng)
+        kind = POWER_CUT if hit == NOTHING else fault.kind
+        self.rows.append({"fault": kind, "hit": hit, "moment": round(fault.moment, 3),
+                          "stage": running, "traceback": False, "needed": []})  # fmt: skip
+        self.note(f"\n--- {kind}, {hit or 'nothing else'}, at {fault.moment:.0%}, {running}\n")
 
     def note(self, text: str) -> int:
         """Add to the log, and return where it ends."""
@@ -191,7 +192,7 @@ def quiet() -> None:
     deadline = time.time() + PATIENCE
     while reap() or others():
         if time.time() > deadline:
-            os.kill(-1, signal.SIGKILL)
+            kill_all()
         time.sleep(LOOK)
 
 

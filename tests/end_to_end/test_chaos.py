@@ -9,12 +9,15 @@ from tests.chaos.__main__ import NAMESPACES, attempt, make_project, uninterrupte
 from tests.chaos.ways import PARAMS, WAYS
 
 pytestmark = pytest.mark.slow
-ROUNDS = (0, 4)  # both interrupt the first way
+ROUNDS = (40, 76)  # of the first way; their faults are of eight kinds
 
 needs_namespaces = pytest.mark.skipif(
-    subprocess.run([*NAMESPACES, "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode,
+    subprocess.run(
+        ["sh", "-c", " ".join([*NAMESPACES, "mount", "-t", "tmpfs", "none", "/mnt"])],
+        capture_output=True, check=False,
+    ).returncode,
     reason="this machine does not let users mount file systems in namespaces of their own",
-)
+)  # fmt: skip
 
 
 @needs_namespaces
@@ -25,6 +28,6 @@ def test_eight_faults_change_nothing_in_the_result(tmp_path):
     faults = pd.DataFrame(rows)
     print(faults.to_string())
     assert len(faults) == 8
-    assert faults["fault"].nunique() >= 6
+    assert faults["fault"].nunique() >= 7  # a power cut, if there is no checkpoint to damage
     assert not faults["traceback"].any()
     assert set(faults["verdict"]) <= {"survived", "mended"}, faults["lost"].tolist()
