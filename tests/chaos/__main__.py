@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,12 @@ def campaign(folder: Path, log: Path, faults: int, jobs: int) -> Iterator[dict[s
         writer = csv.DictWriter(opened, COLUMNS)
         if not rows:
             writer.writeheader()
-        while count < faults:
-            numbers = list(itertools.islice(todo, jobs))
-            for added in pool.map(lambda number: attempt(folder, number, whole), numbers):
+        running: set[Future[list[dict[str, Any]]]] = set()
+        while count < faults or running:
+            while count < faults and len(running) < jobs:
+                running.add(pool.submit(attempt, folder, next(todo), whole))
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for added in (each.result() for each in ended):
                 writer.writerows(added)
                 opened.flush()
                 count += len(added)

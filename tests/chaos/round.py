@@ -38,7 +38,7 @@ LOOK = 0.05  # seconds between looks at the processes
 LIMIT = 900  # seconds after which an attempt counts as hanging
 PATIENCE = 60  # seconds for what an ended command left running
 MENDS = 6  # attempts to mend one failure
-RESTART = 0.05  # share of the whole length that a command needs until it does new work
+RESTART = 0.15  # share of the whole length that an interrupted command needs to get as far again
 ONE_THREAD = dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
 )
