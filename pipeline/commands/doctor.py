@@ -1,6 +1,7 @@
 """Find and repair what a dead process or a lost MLflow store left behind."""
 
 import os
+from pathlib import Path
 
 from pipeline.commands.lookup import identities
 from pipeline.core.files import project_root
@@ -13,13 +14,16 @@ from pipeline.tracking.store import (
     open_store,
     store_errors,
 )
+from pipeline.versioning.cache import remove_damaged
 from pipeline.versioning.experiments import COMMIT, WORKSPACE, list_experiments
 from pipeline.versioning.queue import fail_dead_tasks
 
 
 @store_errors()
 def examine() -> tuple[list[str], list[str]]:
-    """Close dead runs and the queue's dead tasks, and look for what only the user can repair.
+    """Close dead runs and the queue's dead tasks, remove damaged files from DVC's cache.
+
+    Also look for what only the user can repair.
 
     Returns:
         What was repaired, and what is left for the user: one sentence each.
@@ -35,6 +39,7 @@ def examine() -> tuple[list[str], list[str]]:
         f"marked {name} of DVC's queue as failed, whose worker died; queue it again"
         for name in fail_dead_tasks()
     ]
+    mended += describe_damaged(remove_damaged())
     lacking = describe_lacking(experiments_not_in_store())
     return mended, other_stores() + lacking + describe_lost(without_files(client))
 
@@ -54,6 +59,17 @@ def describe_lacking(lacking: list[str]) -> list[str]:
         f"the results of {name} are not in MLflow; run `{_way_to(name)}`, then `python -m pipeline "
         "publish`"
         for name in lacking
+    ]
+
+
+def describe_damaged(damaged: list[Path]) -> list[str]:
+    """Say which files of DVC's cache were damaged and removed, and how to make them again."""
+    if not damaged:
+        return []
+    more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    return [
+        f"removed {damaged[0]}{more} from DVC's cache: damaged since it was written; `dvc repro` "
+        "makes it again if the workspace needs it, or else repeat the experiment that did"
     ]
 
 
