@@ -109,7 +109,7 @@ def list_experiments() -> list[Experiment]:
     contents = [_read_workspace(root), *_read_revisions(root, [rev for _, rev in names[1:]])]
     found = []
     for (name, revision), (params, lock) in zip(names, contents, strict=True):
-        if params and lock:
+        if params and lock is not None:  # empty after a full disk: damaged, too
             try:
                 hashes = _hashes(parse_lock(lock, LOCK))
                 found.append(Experiment(name, revision[:7], _parse_params(params), hashes))

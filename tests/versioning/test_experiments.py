@@ -123,7 +123,7 @@ def test_a_file_that_is_gone_from_the_workspace_is_none(results, workspace):
     assert list_experiments()[0].read(OUT) is None
 
 
-@pytest.mark.parametrize("damage", ["<<<<<<< HEAD\n", "schema: '2.0'\n", "stages: 3\n"])
+@pytest.mark.parametrize("damage", ["", "<<<<<<< HEAD\n", "schema: '2.0'\n", "stages: 3\n"])
 def test_a_damaged_lock_stops_in_the_workspace_and_is_skipped_in_an_experiment(
     results, commit, workspace, damage
 ):
