@@ -379,8 +379,9 @@ def verify(folder: Path | None) -> int:
 def doctor() -> int:
     """Find and repair what dead processes or a lost MLflow store left behind.
 
-    Closes runs and tasks of DVC's queue that a dead process left running; reports a second MLflow
-    store, and results missing from it. Exits with 1 if something is left for you to do.
+    Closes runs and tasks of DVC's queue that a dead process left running; removes damaged files
+    from DVC's cache; reports a second MLflow store, and results missing from it. Exits with 1 if
+    something is left for you to do.
     """
     from pipeline.commands.doctor import examine
 

@@ -69,7 +69,8 @@ def describe_damaged(damaged: list[Path]) -> list[str]:
     more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
     return [
         f"removed {damaged[0]}{more} from DVC's cache: damaged since it was written; `dvc repro` "
-        "makes it again if the workspace needs it, or else repeat the experiment that did"
+        "makes it again if the workspace needs it; `dvc exp remove` another experiment that lacks "
+        "it, and run it again"
     ]
 
 

@@ -27,13 +27,29 @@ def results_of(folder: Path, revisions: list[str]) -> dict[str, str]:
     """
     found = set()
     for revision in revisions:
-        files = DVCFileSystem(str(folder), rev=revision)
-        names = sorted(n for top in ("outputs", "reports") for n in files.find(f"/{top}"))
-        read = {name.lstrip("/"): content(name, files.read_bytes(name)) for name in names}
+        read = {name: content(name, data) for name, data in files_of(folder, revision).items()}
         found.add(json.dumps({name: text for name, text in read.items() if text}))
     experiments = {f"experiment {i}, {name}": text for i, each in enumerate(sorted(found))
                    for name, text in json.loads(each).items()}  # fmt: skip
     return experiments | {f"store, {key}": text for key, text in store_of(folder).items()}
+
+
+def files_of(folder: Path, revision: str) -> dict[str, bytes]:
+    """Return an experiment's outputs and reports."""
+    files = DVCFileSystem(str(folder), rev=revision)
+    names = sorted(n for top in ("outputs", "reports") for n in files.find(f"/{top}"))
+    return {name.lstrip("/"): files.read_bytes(name) for name in names}
+
+
+def lacking(folder: Path, revisions: list[str]) -> list[str]:
+    """Return the names of the experiments with files that DVC's cache does not have."""
+    found = []
+    for revision in revisions:
+        try:
+            files_of(folder, revision)
+        except Exception:  # DVC raises different ones for files and for folders
+            found.append(revision.rpartition("/")[2])
+    return found
 
 
 def content(name: str, data: bytes) -> str:

@@ -28,14 +28,14 @@ from tests.chaos.faults import (
     others,
     stage,
 )
-from tests.chaos.results import results_of
+from tests.chaos.results import lacking, results_of
 from tests.chaos.ways import DOCTOR, WAYS, Way, advice
 from tests.conftest import obey_ctrl_c, project_in
 
 FAULTS = 4  # in a round
 DISK_SIZE = "400m"
 LOOK = 0.05  # seconds between looks at the processes
-LIMIT = 900  # seconds after which an attempt counts as hanging
+LIMIT = 1800  # seconds after which an attempt counts as hanging
 PATIENCE = 60  # seconds for what an ended command left running
 MENDS = 6  # attempts to mend one failure
 RESTART = 0.15  # share of the whole length that an interrupted command needs to get as far again
@@ -175,6 +175,11 @@ class Round:
         for _ in range(MENDS):
             if not self.mend(""):
                 return ""
+            for name in lacking(self.folder, self.experiments()):
+                self.attempt(("dvc", "exp", "remove", name))
+                self.need("dvc exp remove")
+            self.queue_missing()
+            self.attempt(self.way.command)
         return "doctor always has something to repair"
 
 
