@@ -226,7 +226,12 @@ def main(folder: Path, name: str, way: Way, length: float) -> None:
     problem = it.go(draw(rng, length) if length else [])
     seconds = time.time() - begun
     quiet()
-    results = {} if problem else results_of(it.folder, it.experiments())
+    results = {}
+    if not problem:
+        try:
+            results = results_of(it.folder, it.experiments())
+        except Exception as error:  # a damaged file
+            problem = f"cannot be read: {error!r}"
     said = {"rows": it.rows, "problem": problem, "seconds": seconds, "results": results,
             "length": it.done - spent, "cpu_seconds": cpu_seconds() - spent}  # fmt: skip
     (folder / f"{name}.json").write_text(json.dumps(said, indent=1))
