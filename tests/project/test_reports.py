@@ -1,6 +1,9 @@
 """The committed reports' numbers follow from the data committed with them."""
 
+import csv
 import json
+import statistics
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -225,3 +228,22 @@ def test_others_recipes_name_their_source():
     published = pd.read_csv(REPOSITORY / "reports/recipe/published.csv")
     assert published["source"].str.startswith("github.com/").all()
     assert published["test_accuracy"].between(0.5, 0.9).all()
+
+
+@pytest.mark.parametrize("folder", sorted(REPOSITORY.glob("reports/reliability")))
+def test_the_table_of_injected_faults_follows_from_their_log(folder):
+    page = (folder / "README.md").read_text()
+    with (folder / "faults.csv").open() as file:
+        faults = list(csv.DictReader(file))
+    found = Counter(fault["verdict"] for fault in faults)
+    assert (
+        f"**{len(faults)} faults: {found['survived']} survived, {found['mended']} mended, " in page
+    )
+    for column in ("way", "fault"):
+        for name in {fault[column] for fault in faults}:
+            own = [fault for fault in faults if fault[column] == name]
+            counts = [sum(f["verdict"] == v for f in own) for v in ("survived", "mended", "lost")]
+            times = [float(fault["lost_cpu_seconds"]) for fault in own]
+            cells = [len(own), *counts, round(statistics.median(times)), round(max(times))]
+            (row,) = [line for line in page.splitlines() if line.startswith(f"| {name} ")]
+            assert row.replace(" ", "").strip("|").split("|")[1:] == list(map(str, cells))
