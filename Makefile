@@ -43,7 +43,7 @@ test: setup-dev  ## Run the quick tests (minutes on two cores)
 	@$(OWN_PROCESS) && $(PARALLEL) -m "not slow and not own_process"
 
 test-all: setup-dev  ## Run all tests that need one machine, also whole pipelines, killed processes and servers
-	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process"
+	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process" $(CHOSEN)
 
 CHOSEN = $(if $(TESTS),-k '$(TESTS)')
 
