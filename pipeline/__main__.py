@@ -273,8 +273,8 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 
     tune.yaml declares the number of trials and the spaces. The trials are random points, run as a
     sweep, and scored on validation images only. Writes reports/tuning/report.html, with the best
-    accuracy to expect after each number of trials, and the best values as preset `tuned`.
-    After Ctrl-C or a failure, the same command continues.
+    accuracy to expect after each number of trials, and the best values as preset `tuned`. MLflow's
+    UI shows the trials under one run. After Ctrl-C or a failure, the same command continues.
     """
     from pipeline.commands.tune import tune
 

@@ -12,10 +12,12 @@ from pipeline.networks import display_name
 from pipeline.reporting.formats import counted
 from pipeline.reporting.page import write_page
 from pipeline.reporting.tuning import Tuned, make_page
+from pipeline.settings.identity import digest
 from pipeline.settings.params import PARAMS_FILE, check_params
 from pipeline.settings.presets import save_preset
 from pipeline.sweep.run import sweep
 from pipeline.sweep.trials import Trial, draw_trials, load_tuning, overrides_of
+from pipeline.tracking.tunings import log_tuning
 from pipeline.versioning.experiments import list_experiments
 from pipeline.versioning.overrides import Overrides
 
@@ -28,7 +30,7 @@ COMMENT = (
 
 
 def tune(cpus: int, dry_run: bool, cluster: str | None) -> int:
-    """Run the trials that are missing; write reports/tuning/ and presets/tuned.yaml.
+    """Run the trials that are missing; write reports/tuning/, presets/tuned.yaml and a parent run.
 
     Args:
         cpus, dry_run, cluster: as for a sweep.
@@ -54,6 +56,10 @@ def tune(cpus: int, dry_run: bool, cluster: str | None) -> int:
         for network, many in asked.items()
     }
     print(conclude(values, trials, tuned))
+    best = {found.network: float(found.scores.max()) for found in tuned.values()}
+    names = set(swept.names.values())
+    run = log_tuning(digest(sorted(names)), names, best, FOLDER)
+    print(f"MLflow run {run}, the parent of the trials' runs")
     return 1 if swept.lacking else 0
 
 

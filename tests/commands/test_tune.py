@@ -49,6 +49,7 @@ def swept(workspace, monkeypatch):
         ]
 
     monkeypatch.setattr(command, "sweep", sweep)
+    monkeypatch.setattr(command, "log_tuning", lambda *_: "0")  # tests/tracking has it
     monkeypatch.setattr(command, "list_experiments", experiments)
     return found
 
