@@ -20,9 +20,15 @@ RUN_AGAIN = {
     "settings/identity.py": {"report", "publish"},
     "settings/trainings.py": TRAIN | EVALUATE | {"report", "publish"},
     "data/sharpen.py": {"prepare"} | EVALUATE,
-    "networks/__init__.py": set(),
-    "networks/model.py": {"train@model-dropblock-0", "evaluate@model-dropblock-0"},
-    "networks/shared/blocks.py": TRAIN | EVALUATE,
+    # A network's file has the name and the colour that pages and runs show.
+    "networks/__init__.py": {"report", "publish"},
+    "networks/model.py": {
+        "train@model-dropblock-0",
+        "evaluate@model-dropblock-0",
+        "report",
+        "publish",
+    },
+    "networks/shared/blocks.py": TRAIN | EVALUATE | {"report", "publish"},
     "tracking/registry.py": {"publish"},
     "versioning/kept.py": {"publish"},
     "training/augment.py": TRAIN | EVALUATE,
