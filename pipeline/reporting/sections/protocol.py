@@ -58,7 +58,7 @@ def describe_run(results: Results, params: Params) -> str:
         f"Data: {results.metadata['params']['source']}",
         f"params: preset {preset}" + (f" with {listed(changes)}" if changes else ""),
         *dates(results),
-        f"commit {', '.join(commit.split()[0] for commit in commits(results))}",
+        f"commit {', '.join(dict.fromkeys(text.split()[0] for text in commits(results)))}",
     ]
     return "; ".join(said) + "."
 

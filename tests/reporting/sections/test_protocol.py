@@ -54,6 +54,7 @@ def test_changes_to_the_commit_are_named(workspace, params):
         "abcdef0123 with changes in dvc.lock, params.yaml",
         "abcdef0123 with changes in params.yaml",
     ]
+    assert describe_run(results, params).endswith("; commit abcdef0123.")
 
 
 def test_only_what_is_trained_is_compared_with_the_tutorial(params, published):
