@@ -54,11 +54,12 @@ def describe_run(results: Results, params: Params) -> str:
     changes = [f"{key} {as_override(value)}" for key, value in differing.items()]
     if len(changes) > NAMED:
         changes = [counted(len(changes), "other param")]
+    known = dict.fromkeys(text.partition(" with ")[0] for text in commits(results))
     said = [
         f"Data: {results.metadata['params']['source']}",
         f"params: preset {preset}" + (f" with {listed(changes)}" if changes else ""),
         *dates(results),
-        f"commit {', '.join(dict.fromkeys(text.split()[0] for text in commits(results)))}",
+        f"commit {', '.join(known)}",
     ]
     return "; ".join(said) + "."
 

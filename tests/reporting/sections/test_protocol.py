@@ -55,6 +55,8 @@ def test_changes_to_the_commit_are_named(workspace, params):
         "abcdef0123 with changes in params.yaml",
     ]
     assert describe_run(results, params).endswith("; commit abcdef0123.")
+    results.metrics["git_commit"] = ""
+    assert describe_run(results, params).endswith("; commit no git.")
 
 
 def test_only_what_is_trained_is_compared_with_the_tutorial(params, published):
