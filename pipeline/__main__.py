@@ -24,7 +24,7 @@ from pipeline.settings.trainings import TRAINING_HELP, Training
 COMPLETION = "_PIPELINE_COMPLETE"  # set by the shell while it completes a command
 PORT = click.IntRange(1, 65535)
 PORT_HELP = "The port; default: {}, or any free one if that is in use."
-# What a stage reads of earlier ones.
+# What a stage reads from others.
 READ = {
     "prepare": (),
     "train": (PREPARED,),
@@ -101,7 +101,7 @@ def run_stage(name: str, *training: Training) -> None:
     from pipeline.settings.params import load_params
 
     params = load_params()
-    if "DVC_STAGE" not in os.environ:  # else DVC has just checked them
+    if "DVC_STAGE" not in os.environ:  # else DVC checked its inputs
         from pipeline.versioning.experiments import check_outputs
 
         check_outputs(*READ[name])
@@ -149,7 +149,7 @@ def publish() -> None:
     """Stage: record the results in MLflow's store.
 
     Afterwards each training has one finished run with curves, scores, model and report. The best
-    training by validation accuracy becomes champion if it beats the current champion on the same
+    training by validation accuracy becomes champion if it beats the current champion of the same
     data. This also fills an empty store, for example after `dvc pull` in a fresh clone.
     """
     run_stage("publish")
@@ -182,7 +182,7 @@ def upgrade() -> None:
 def check() -> None:
     """Check params.yaml, the repository and MLflow's store; list all wrong keys and values at once.
 
-    Run it first: DVC's error for a malformed list does not name the key.
+    Run it before DVC, whose error for a malformed list names no key.
     """
     from pipeline.data.sources import most_training_images
     from pipeline.settings.params import PARAMS_FILE, check_batch_size, load_params
@@ -307,7 +307,7 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 @click.argument("file", type=Here())
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 def export(file: Path, model: str) -> None:
-    """Write a network to FILE.tflite, for TensorFlow Lite (LiteRT), and its classes to FILE.txt.
+    """Write a network to FILE (.tflite: TensorFlow Lite, LiteRT), and its classes to a .txt.
 
     The model takes whole numbers 0..255 as pixels, like `serve`, and returns probabilities.
     """
@@ -380,7 +380,7 @@ def doctor() -> int:
     """Find and repair what dead processes or a lost MLflow store left behind.
 
     Closes runs and tasks of DVC's queue that a dead process left running; removes damaged files
-    from DVC's cache; reports a second MLflow store, and results missing from it. Exits with 1 if
+    from DVC's cache; reports a second MLflow store, and results not in MLflow. Exits with 1 if
     something is left for you to do.
     """
     from pipeline.commands.doctor import examine

@@ -27,7 +27,7 @@ def flop(operations: float) -> str:
 
 def mean_and_spread(values: pd.Series, write: Form) -> str:
     """Format a mean, with the standard deviation if the values differ."""
-    mean = write(values.mean())
+    mean = write(round(values.mean(), 9))
     return mean if values.nunique() <= 1 else f"{mean} ± {write(values.std())}"
 
 

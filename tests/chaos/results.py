@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from dvc.api import DVCFileSystem
 
+from pipeline.tracking.views import NOTE
 from tests.store_contents import contents
 from tests.sweep.compared import without_measured
 
@@ -84,10 +85,12 @@ def store_of(folder: Path) -> dict[str, str]:
     models = [(*m[:3], {k: v for k, v in m[3].items() if k not in PASSING}, *m[4:])
               for m in found["models"] if "FINISHED>" in m[2]]  # fmt: skip
     told = {f"runs, {key}": digest([run[key] for run in runs]) for key in (runs or [()])[0]}
+    # The description is of what was published last, which may be an experiment that was repeated.
+    described = {key: text for key, text in found["experiment"].items() if key != NOTE}
     return told | {
         "open runs": str([r["name"] for r in found["runs"] if r["name"][1] not in ended]),
         "names of runs": str([run["name"][0] for run in runs]),
-        "experiment": digest(re.sub(r"/runs/[^/]*/", "/", str(found["experiment"]))),
+        "experiment": digest(re.sub(r"/runs/[^/]*/", "/", str(described))),
         "models": digest(models),
         "champion": str([
             (name, [v[3] for v in versions if v[0] == aliases.get("champion")])

@@ -44,7 +44,7 @@ def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
 def describe_calibration(results: Results, tables: dict[str, pd.DataFrame]) -> str:
     """Say for each network whether it is over- or underconfident, and by how many points."""
     said = [describe_network(results, name, table) for name, table in tables.items()]
-    return f"{'; '.join(said)}. {ERRORS_NOTE}"
+    return f"{'. '.join(said)}. {ERRORS_NOTE}"
 
 
 def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:

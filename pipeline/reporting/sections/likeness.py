@@ -50,8 +50,8 @@ def unequal(findings: Findings) -> list[str]:
     return [
         f"The headline compares whole recipes, not only the architectures "
         f"(DropBlock: {'; '.join(said)}). "
-        f"They differ in cost too: {'; '.join(costs)}. Section *Like with like* gives "
-        "comparisons with other factors held equal."
+        f"They differ in cost too: {'; '.join(costs)}. Section *Like with like* holds "
+        "other factors equal, or says how."
     ]
 
 

@@ -92,7 +92,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"{machine['python']}; precision {first['precision']}.",
         f"Hardware: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"{machine['system']}; devices: {', '.join(first['devices'])}.",
-        f"Trained at git commit {', '.join(commits(results))}. `python -m pipeline lookup` names "
+        f"Trained at git commit {'; '.join(commits(results))}. `python -m pipeline lookup` names "
         "the experiments that have these trainings.",
     ]
 

@@ -11,19 +11,19 @@ ONE_SEED = (
     "models only: they do not show how much results change with the seed."
 )
 SEEDS = (
-    "The 95 % intervals are Student's t over the seeds (of a difference: over the seeds' "
+    "The 95 % intervals are Student's t over the seeds (or the seeds' "
     "differences), on these test images."
 )
 P_VALUES = (
-    "*p, sign flips* is from flips of the signs of the seeds' differences, on these test images."
+    "*p, sign flips* comes from flipping the signs of the seeds' differences, on these images."
 )
 MCNEMAR = (
     "*McNemar p* compares the two *fitted models* of one seed on the same images; it does not show "
     "how much results change with the seed."
 )
 NEW_IMAGES = (
-    "*Other seeds and other test images*: the variance of the images is added to that of the "
-    "seeds. This interval contains the true difference in at least 94 % of cases, unless seeds "
+    "*Other seeds and other test images*: the images' variance is added, unless "
+    "that narrows it. This interval contains the true difference in at least 94 % of cases, unless seeds "
     "collapse. No p-value is given for other images."
 )
 RELIABLE = (
@@ -34,7 +34,7 @@ RELIABLE = (
     "and p is below 0.05 in 9 %. So look at each seed's difference."
 )
 COLLAPSES = (
-    "**Few seeds do not show rare collapses**: if one seed in ten loses 7 times the spread of the "
+    "**Six seeds can miss rare collapses**: if one seed in ten loses 7 times the spread of the "
     "others, the interval contains the true difference in 85 % of cases with 6 seeds, and if it "
     "loses 20 times the spread, in 48 %; p is then below 0.05 in 10 % and 47 % of cases without a "
     "difference."
