@@ -160,9 +160,9 @@ def crossed_interval(values: np.ndarray) -> Interval:
     """Return the mean of (seeds, images) values with an interval for other seeds and images.
 
     The variance of the mean is the seeds' part plus the images' part (see variances_of_mean), with
-    Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). With two or three seeds this
-    interval could by chance be narrower than the one for other seeds alone; it is then widened to
-    that one. Needs at least two seeds.
+    Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). With few seeds this interval
+    could by chance be narrower than the one for other seeds alone; it is then widened to that one.
+    Needs at least two seeds.
     """
     seeds, images = values.shape
     seed_part, image_part = variances_of_mean(values)

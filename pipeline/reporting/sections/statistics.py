@@ -22,9 +22,9 @@ MCNEMAR = (
     "how much results change with the seed."
 )
 NEW_IMAGES = (
-    "*Other seeds and other test images*: the images' variance is added, unless "
-    "that narrows it. This interval contains the true difference in at least 94 % of cases, unless seeds "
-    "collapse. No p-value is given for other images."
+    "*Other seeds and other test images*: the images' variance is added, unless that narrows it. "
+    "This interval contains the true difference in at least 94 % of cases, unless seeds collapse. "
+    "No p-value is given for other images."
 )
 RELIABLE = (
     "In simulations with this code (`benchmarks/coverage`) where the seeds vary symmetrically, the "
