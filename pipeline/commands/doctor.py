@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from pipeline.commands.lookup import identities
+from pipeline.core.errors import and_more
 from pipeline.core.files import project_root
 from pipeline.core.secrets import masked
 from pipeline.tracking.database import store_uri
@@ -66,9 +67,8 @@ def describe_damaged(damaged: list[Path]) -> list[str]:
     """Say which files of DVC's cache were damaged and removed, and how to make them again."""
     if not damaged:
         return []
-    more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
     return [
-        f"removed {damaged[0]}{more} from DVC's cache: damaged since it was written; `dvc repro` "
+        f"removed {and_more(damaged)} from DVC's cache: damaged since it was written; `dvc repro` "
         "makes it again if the workspace needs it; `dvc exp remove` another experiment that lacks "
         "it, and run it again"
     ]
@@ -78,9 +78,8 @@ def describe_lost(lost: list[str]) -> list[str]:
     """Say what to do about runs and models whose files are gone."""
     if not lost:
         return []
-    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
     return [
-        f"the files of {lost[0]}{more} are gone from mlartifacts/; copy them back, or move "
+        f"the files of {and_more(lost)} are gone from mlartifacts/; copy them back, or move "
         "mlflow.db away and fill a new store with `python -m pipeline publish`"
     ]
 

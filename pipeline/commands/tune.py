@@ -50,14 +50,14 @@ def tune(cpus: int, dry_run: bool, cluster: str | None) -> int:
     swept = sweep([chosen for many in asked.values() for chosen in many], cpus, dry_run, cluster)
     if dry_run:
         return 0
-    scores = read_scores(set(swept.names.values()))
+    names = set(swept.names.values())
+    scores = read_scores(names)
     tuned = {
         network: Tuned(display_name(network), _of_trials(many, swept.names, scores))
         for network, many in asked.items()
     }
     print(conclude(values, trials, tuned))
     best = {found.network: float(found.scores.max()) for found in tuned.values()}
-    names = set(swept.names.values())
     run = log_tuning(digest(sorted(names)), names, best, FOLDER)
     print(f"MLflow run {run}, the parent of the trials' runs")
     return 1 if swept.lacking else 0

@@ -1,7 +1,7 @@
 """Errors that a user can fix, and how every command ends: message and exit code."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipeline.core.secrets import masked
 
@@ -22,6 +22,16 @@ class Terminated(BaseException):
 def first_line(error: BaseException) -> str:
     """Return an error's first line without passwords, or its type if it has no text."""
     return masked((str(error).splitlines() or [type(error).__name__])[0])[:200]
+
+
+def and_more(named: Sequence[object], what: str = "") -> str:
+    """Name the first, and say how many more there are.
+
+    >>> and_more(["a.png", "b.png", "c.png"], " files"), and_more(["a.png"])
+    ('a.png and 2 more files', 'a.png')
+    """
+    more = f" and {len(named) - 1} more{what}" if len(named) > 1 else ""
+    return f"{named[0]}{more}"
 
 
 def warn(message: str) -> None:

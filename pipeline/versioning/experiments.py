@@ -11,7 +11,7 @@ import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, and_more
 from pipeline.core.files import hash_file, project_root
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.repository import (
@@ -84,10 +84,9 @@ def check_outputs(*folders: Path) -> None:
 
 def changed(files: list[str]) -> UserError:
     """Return the error for outputs that are not those that dvc.lock records."""
-    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
     return UserError(
-        f"{files[0]}{more}: changed since `dvc repro` wrote it; `dvc repro` makes it again, or "
-        "restores it from the cache"
+        f"{and_more(files, ' files')}: changed since `dvc repro` wrote it; `dvc repro` makes it "
+        "again, or restores it from the cache"
     )
 
 

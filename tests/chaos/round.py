@@ -58,9 +58,8 @@ class Round:
     def __init__(self, folder: Path, name: str, way: Way, rng: random.Random) -> None:
         self.disk, self.way, self.rng, self.done = folder / "disk", way, rng, 0.0
         self.rows: list[dict[str, Any]] = []
-        self.log = (folder / f"{name}.txt").open(
-            "a+"
-        )  # append: what others write at the same time is kept
+        # Append: what others write at the same time is kept.
+        self.log = (folder / f"{name}.txt").open("a+")
         mounted = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "chaos", str(self.disk)]
         subprocess.run(mounted, check=True)
         self.folder = shutil.copytree(folder / "clean", self.disk / "project", symlinks=True)

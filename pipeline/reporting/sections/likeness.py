@@ -48,10 +48,9 @@ def unequal(findings: Findings) -> list[str]:
     said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
     costs = [cost(results, name) for name in findings.comparisons]
     return [
-        f"The headline compares whole recipes, not only the architectures "
-        f"(DropBlock: {'; '.join(said)}). "
-        f"They differ in cost too: {'; '.join(costs)}. Section *Like with like* holds "
-        "other factors equal, or says how."
+        f"The headline compares whole recipes, not only the architectures (DropBlock: "
+        f"{'; '.join(said)}). They differ in cost too: {'; '.join(costs)}. Section *Like with "
+        "like* holds other factors equal, or says how."
     ]
 
 
