@@ -1,10 +1,15 @@
 """Tasks of DVC's queue whose worker was killed: DVC shows them as running for ever."""
 
+from pathlib import Path
+
 import psutil
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc_task.proc.manager import ProcessManager
 
 from pipeline.core.files import project_root
+
+CLOCK_STEP = 1  # seconds by which the times of a process and of a file may differ
 
 
 def fail_dead_tasks() -> list[str]:
@@ -18,7 +23,7 @@ def fail_dead_tasks() -> list[str]:
         for entry in list(queue.iter_active()):
             name = entry.name or entry.stash_rev[:7]
             try:
-                alive = psutil.pid_exists(queue.proc[entry.stash_rev].pid)
+                alive = _runs(queue.proc, entry.stash_rev)
             except KeyError:  # not started yet, or never
                 alive = bool(queue.worker_status())
             if not alive:
@@ -28,3 +33,17 @@ def fail_dead_tasks() -> list[str]:
                     continue
                 failed.append(name)
     return failed
+
+
+def _runs(processes: ProcessManager, task: str) -> bool:
+    """Whether the process of a task still runs; KeyError if it never had one.
+
+    DVC writes a process's id when it has started, so a process that is younger than the file only
+    got the same id later, after a restart of the machine for example.
+    """
+    process_id = processes[task].pid
+    written = Path(processes.wdir, task, f"{task}.json").stat().st_mtime
+    try:
+        return psutil.Process(process_id).create_time() <= written + CLOCK_STEP
+    except psutil.NoSuchProcess:
+        return False

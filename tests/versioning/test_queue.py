@@ -1,9 +1,13 @@
 import os
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from dvc.exceptions import DvcException
+from dvc_task.proc.manager import ProcessManager
+from dvc_task.proc.process import ProcessInfo
 
 from pipeline.versioning import queue
 
@@ -14,10 +18,11 @@ DEAD = 999_999_999
 def tasks(workspace, monkeypatch):
     """DVC's queue with a task for each name: the process of each, None before it has one.
 
-    `workers` are those that answer; `ending` are tasks that DVC does not end.
+    `workers` are those that answer; `ending` are tasks that DVC does not end; `written` is when
+    DVC wrote the ids of the processes, in seconds before now.
     """
     (workspace / ".dvc/tmp/exps/celery").mkdir(parents=True)
-    found = SimpleNamespace(pids={}, workers={}, ending=set(), killed=[])
+    found = SimpleNamespace(pids={}, workers={}, ending=set(), killed=[], written=0)
 
     def kill(names):
         if found.ending & set(names):
@@ -26,7 +31,13 @@ def tasks(workspace, monkeypatch):
 
     @contextmanager
     def repo(_):
-        processes = {k: SimpleNamespace(pid=pid) for k, pid in found.pids.items() if pid}
+        processes = ProcessManager(str(workspace / "run"))
+        for name, pid in found.pids.items():
+            if pid:
+                file = workspace / "run" / name / f"{name}.json"
+                file.parent.mkdir(parents=True)
+                processes[name] = ProcessInfo(pid, None, None, None, None)
+                os.utime(file, (time.time() - found.written,) * 2)
         celery = SimpleNamespace(
             iter_active=lambda: (SimpleNamespace(name=k, stash_rev=k) for k in found.pids),
             proc=processes,
@@ -43,6 +54,12 @@ def test_tasks_whose_process_is_gone_are_marked_as_failed_and_no_others(tasks):
     tasks.pids |= {"alive": os.getpid(), "dead": DEAD, "ending": DEAD}
     tasks.ending.add("ending")
     assert queue.fail_dead_tasks() == ["dead"] == tasks.killed
+
+
+def test_a_process_that_started_later_only_has_the_same_id(tasks):
+    tasks.pids["before a restart"] = os.getpid()
+    tasks.written = time.time() - psutil.Process().create_time() + 60
+    assert queue.fail_dead_tasks() == ["before a restart"]
 
 
 @pytest.mark.parametrize(("workers", "failed"), [({}, ["early"]), ({"one": []}, [])])
