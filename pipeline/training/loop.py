@@ -203,6 +203,17 @@ def steps_at_once(steps: int) -> int:
     return max(count for count in range(1, most + 1) if steps % count == 0)
 
 
+def _create_variables(model: keras.Model) -> None:
+    """Create the variables of optimizer and metrics.
+
+    Otherwise the first step creates them, and TensorFlow has to trace it a second time.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    model.compute_metrics(x=None, y=np.zeros(1), y_pred=np.zeros((1, model.output_shape[-1])))
+    model.reset_metrics()
+
+
 @dataclass(frozen=True)
 class Trainer:
     """Trains compiled models with one recipe on one data set.
@@ -237,6 +248,7 @@ class Trainer:
             verbose: Keras' verbosity: 0 silent, 1 a progress bar, 2 one line per epoch.
         """
         model.optimizer.learning_rate = RateTable(schedules.all_rates(self.recipe, self.steps))
+        _create_variables(model)
         model.steps_per_execution = steps_at_once(self.steps)
         model.input_spec = ANY_SIZE
         full, epochs = self.prepared.image_size, range(self.recipe.epochs)
