@@ -46,7 +46,6 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
         figsize=(len(matrices) * side + labels + 1, side + labels + 0.6),
         sharey=True,
         squeeze=False,
-        layout="constrained",
     )
     for axis, (network, matrix) in zip(axes[0], matrices.items(), strict=True):
         sns.heatmap(
@@ -63,6 +62,7 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
             ax=axis,
         )
         axis.set(title=network, xlabel="predicted", ylabel="actual" if axis is axes[0, 0] else "")
+    figure.set_layout_engine("constrained")  # only now: seaborn draws the figure for each heatmap
     return figure
 
 

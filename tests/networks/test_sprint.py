@@ -93,6 +93,7 @@ def test_a_new_model_has_the_stem_of_its_first_training_images_and_keeps_it(para
     for given in (images, images[:2000], images[500:]):
         model = new_model("sprint", recipe, params.train, 10, 32, as_images(given))
         stems.append(model.get_layer("stem_conv").get_weights())
+    model.run_eagerly = True  # tracing takes seconds
     model.train_on_batch(images[:8].astype(np.float32), np.arange(8))
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")

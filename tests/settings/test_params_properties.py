@@ -66,7 +66,7 @@ FREE = sorted(key for key in FIELDS if key.split(".")[1] not in (*TIED, "network
 
 @given(st.data(), st.sampled_from(FREE))
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_value_in_range_comes_back_from_preset_and_yaml(tmp_path, data, key):
     value = data.draw(in_range(FIELDS[key]), label=key)
@@ -78,7 +78,7 @@ def test_a_value_in_range_comes_back_from_preset_and_yaml(tmp_path, data, key):
 
 
 @given(st.data(), st.sampled_from(NUMBERS))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_value_out_of_range_is_one_line_that_names_key_and_value(data, key):
     value = data.draw(out_of_range(FIELDS[key]), label=key)
     section, name = key.split(".")

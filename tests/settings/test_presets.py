@@ -38,7 +38,7 @@ def test_each_preset_is_short_and_valid_and_says_what_it_is_for(name):
     check_params(presets.preset_values(name))
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.permutations(NAMES, 2))
+@pytest.mark.parametrize(("one", "other"), itertools.pairwise([*NAMES, NAMES[0]]))
 def test_a_preset_leaves_nothing_of_another_behind(one, other):
     first = parse_yaml(presets.preset_text(one, {}), PARAMS_FILE)
     assert presets.preset_text(other, first) == presets.preset_text(other, {})
