@@ -9,9 +9,9 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Run test files in parallel, each file in one process, in the order of the files, so that the long
 # ones do not come last. Tests that start their own Ray are left out: they would disturb each other.
 ON_RAY = tests/sweep/test_run.py tests/sweep/test_raylets.py tests/sweep/test_pool.py
-PARALLEL = pytest -n auto --dist loadscope --no-loadscope-reorder $(addprefix --ignore=,$(ON_RAY))
 # The last digits depend on the number of threads, so it is the same on every machine.
-OWN_PROCESS = TF_NUM_INTRAOP_THREADS=2 pytest -m "own_process" $(addprefix --ignore=,$(ON_RAY))
+PARALLEL = TF_NUM_INTRAOP_THREADS=2 pytest -n auto --dist loadscope --no-loadscope-reorder \
+  $(addprefix --ignore=,$(ON_RAY))
 
 SHOW_REPORT = @echo && sed -n '3s/\*\*//gp' reports/report.md && \
 	  echo "Report: $(CURDIR)/reports/report.html"
@@ -40,10 +40,10 @@ run: setup  ## Train and compare both networks: the whole pipeline
 	$(SHOW_REPORT)
 
 test: setup-dev  ## Run the quick tests (minutes on two cores)
-	@$(OWN_PROCESS) && $(PARALLEL) -m "not slow and not own_process"
+	@$(PARALLEL) -m "not slow"
 
 test-all: setup-dev  ## Run all tests that need one machine, also whole pipelines, killed processes and servers
-	@$(OWN_PROCESS) && $(PARALLEL) -m "not own_process" $(CHOSEN)
+	@$(PARALLEL) $(CHOSEN)
 
 CHOSEN = $(if $(TESTS),-k '$(TESTS)')
 

@@ -22,7 +22,6 @@ def random_maps(shape, seed=0):
     return np.maximum(np.random.default_rng(seed).normal(0.3, 1, shape), 0).astype(np.float32)
 
 
-@pytest.mark.own_process  # their accuracy depends on the number of threads
 @pytest.mark.parametrize(
     "shape", [(250, 32, 32, 16), (250, 8, 8, 128), (10, 5, 3, 7), (9, 1, 1, 2000)]
 )
