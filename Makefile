@@ -60,7 +60,7 @@ test-cluster: setup-cluster  ## Test sweeps on Ray nodes with real PostgreSQL an
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup-dev  ## Run all tests that need one machine and show the lines that none of them reaches
-	@$(OWN_PROCESS) --cov --cov-report= && $(PARALLEL) -m "not own_process" --cov --cov-append
+	@$(PARALLEL) --cov
 
 lint: setup-dev  ## Check style, types, spelling and the allowed imports between packages
 	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo && \
