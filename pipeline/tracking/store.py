@@ -59,7 +59,8 @@ def open_store() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     try:
         with filelock.FileLock(work_folder() / "store.lock"), _database_lock(uri):
-            client = MlflowClient(uri)  # creates the tables
+            _create_database(uri)
+            client = MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 _create_experiment(client, uri)
@@ -92,6 +93,21 @@ def find_or_none(request: Callable[[], Found]) -> Found | None:
         if error.error_code not in _ABSENT:
             raise
         return None
+
+
+def _create_database(uri: str) -> None:
+    """Create a local database with all its tables, or nothing if this is interrupted.
+
+    MLflow creates the tables in many steps, and cannot go on from a step in the middle.
+    """
+    file = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:") or file.exists():
+        return
+    part = file.with_name(f"{file.name}.part")
+    for left_over in file.parent.glob(f"{part.name}*"):
+        left_over.unlink()
+    MlflowClient(f"sqlite:///{part}").search_experiments()
+    part.rename(file)
 
 
 @contextmanager

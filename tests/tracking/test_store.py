@@ -105,6 +105,20 @@ def test_two_first_starts_at_once_both_get_the_store(workspace):
     assert names.count(store.EXPERIMENT) == 1
 
 
+def test_a_first_start_that_was_cut_off_leaves_no_half_a_database(workspace, monkeypatch):
+    left_over = workspace / "mlflow.db.part"
+    left_over.write_text("of an earlier start")
+
+    def interrupt(*_):
+        assert left_over.read_bytes().startswith(b"SQLite")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alembic.command.upgrade", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        open_store()
+    assert not (workspace / "mlflow.db").exists()
+
+
 def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, monkeypatch):
     monkeypatch.setattr(store, "_create_experiment", lambda *_, make=store._create_experiment: (
         make(*_), make(*_)))  # fmt: skip
