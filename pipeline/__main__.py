@@ -69,11 +69,9 @@ class TrainingType(click.ParamType):
     name = "training"
 
     def convert(
-        self, value: str | Training, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> Training:
         """Parse a training's label."""
-        if isinstance(value, Training):
-            return value
         if training := Training.parse(STAGE.sub("", value)):
             return training
         known = f"networks: {', '.join(network_names())}; variants: {', '.join(VARIANTS)}"

@@ -53,7 +53,7 @@ def write_results(
         np.savez(
             evaluation / "predictions.npz",
             log_probabilities=np.log(rng.dirichlet(np.ones(classes) / 3, 60)).astype(np.float32),
-            labels=labels, superclasses=labels, groups=groups, of_training=np.arange(60) == 0,
+            labels=labels, groups=groups, of_training=np.arange(60) == 0,
         )  # fmt: skip
         np.savez(evaluation / "masks.npz", block1_dropblock=np.ones((8, 8, 4), np.float32))
         splits = ("train", "clean_train", watched) if watched else ("train",)
@@ -89,7 +89,7 @@ def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
         "flops": 10**6, "pflop": 0.003, "epochs": 3, "best_epoch": 2, "seconds_per_epoch": 1.5,
         "images_per_second": 60.0, "training_seconds": 4.5, "peak_memory_mb": 900.0,
         "tensorflow": "2", "keras": "3", "precision": "float32", "devices": ["CPU"],
-        "git_commit": "abcdef0123456789", "git_dirty": "false",
+        "git_commit": "abcdef0123456789", "git_dirty": "false", "git_changes": "",
         "ended": "2026-11-28T10:00:00+00:00",
         "machine": {"processor": "p", "cores": 2, "memory_gb": 8, "system": "s", "python": "3"},
         "drop_blocks": [{"layer": "block1_dropblock", "map": "8x8", "channels": 4,

@@ -1,1 +1,1 @@
-"""The commands that are not stages; `images` reads the pictures for `predict`."""
+"""The commands that are not stages."""

@@ -1,13 +1,9 @@
 """Find and repair what a dead process or a lost MLflow store left behind."""
 
-import os
 from pathlib import Path
 
 from pipeline.commands.lookup import identities
 from pipeline.core.errors import and_more
-from pipeline.core.files import project_root
-from pipeline.core.secrets import masked
-from pipeline.tracking.database import store_uri
 from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.runs import TRAINING, without_files
 from pipeline.tracking.store import (
@@ -42,7 +38,7 @@ def examine() -> tuple[list[str], list[str]]:
     ]
     mended += describe_damaged(remove_damaged())
     lacking = describe_lacking(experiments_not_in_store())
-    return mended, other_stores() + lacking + describe_lost(without_files(client))
+    return mended, lacking + describe_lost(without_files(client))
 
 
 def experiments_not_in_store() -> list[str]:
@@ -87,22 +83,3 @@ def describe_lost(lost: list[str]) -> list[str]:
 def _way_to(name: str) -> str:
     is_commit = name.startswith(COMMIT)
     return "git stash && dvc checkout" if is_commit else f"dvc exp apply {name}"
-
-
-def other_stores() -> list[str]:
-    """Describe MLflow stores other than the configured one."""
-    root, said = project_root(), []
-    for folder in sorted({root / "mlruns", root / "pipeline" / "mlruns"}):
-        if folder.is_dir():
-            said.append(
-                f"{folder} is an MLflow file store, unused by this project; move it away, or keep "
-                f"its runs with `mlflow migrate-filestore`"
-            )
-    if os.environ.get("MLFLOW_TRACKING_URI") and (root / "mlflow.db").exists():
-        used = masked(store_uri())
-        if used != f"sqlite:///{root / 'mlflow.db'}":
-            said.append(
-                f"MLFLOW_TRACKING_URI names {used}, but {root / 'mlflow.db'} exists too; runs "
-                "made without the variable are there"
-            )
-    return said

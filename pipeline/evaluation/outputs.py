@@ -22,13 +22,12 @@ class EvaluationSet:
     """The scored images (test or validation), the same for all trainings.
 
     Attributes:
-        labels, superclasses: (n,) per image.
+        labels: (n,) per image.
         groups: (n,) the number of each image's group of duplicates.
         of_training: (n,) whether the image repeats a training or validation image.
     """
 
     labels: np.ndarray
-    superclasses: np.ndarray
     groups: np.ndarray
     of_training: np.ndarray
 

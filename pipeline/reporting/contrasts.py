@@ -123,13 +123,13 @@ class Contrasts:
         unlike: experiments whose results differ from an earlier experiment's for the same training.
     """
 
-    settings: list[Setting] = field(default_factory=list)
-    reference: str = ""
-    seeds: list[int] = field(default_factory=list)
-    family: list[Contrast] = field(default_factory=list)
-    apart: list[Contrast] = field(default_factory=list)
-    leads: list[Lead] = field(default_factory=list)
-    unlike: list[str] = field(default_factory=list)
+    settings: list[Setting]
+    reference: str
+    seeds: list[int]
+    family: list[Contrast]
+    apart: list[Contrast]
+    leads: list[Lead]
+    unlike: list[str]
 
 
 def contrast(results: list[Result], reference: str | None) -> Contrasts:
@@ -161,13 +161,13 @@ def contrast(results: list[Result], reference: str | None) -> Contrasts:
     pairs.sort(key=lambda pair: (networks.index(pair[0].network), _order(*pair)))
     seeds, made = contrast_at_once(pairs)
     return Contrasts(
-        settings,
-        chosen,
-        seeds,
-        [c for c in made if c.p_value is not None],
-        [c for c in made if c.p_value is None and c.by_seed],
-        _leads(ordered, settings, of_reference),
-        unlike,
+        settings=settings,
+        reference=chosen,
+        seeds=seeds,
+        family=[c for c in made if c.p_value is not None],
+        apart=[c for c in made if c.p_value is None and c.by_seed],
+        leads=_leads(ordered, settings, of_reference),
+        unlike=unlike,
     )
 
 
@@ -182,15 +182,14 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
         for network, found in result.summary["accuracy"].items():
             right = {int(seed): count for seed, count in found["right"].items()}
             key = network, result.summary["settings"][network]
-            if key not in settings:
+            known = settings.get(key)
+            if known is None:
                 numbers, images = numbers_of(result, network), result.summary["images"]
                 cost = result.summary.get("cost", {}).get(network, {})
                 settings[key] = Setting(network, numbers, [result.name], right, images, cost)
-            elif all(
-                settings[key].right.get(seed, count) == count for seed, count in right.items()
-            ):
-                settings[key].experiments.append(result.name)
-                settings[key].right.update(right)
+            elif all(known.right.get(seed, count) == count for seed, count in right.items()):
+                known.experiments.append(result.name)
+                known.right.update(right)
             else:
                 unlike.append(f"{result.name} ({network})")
     return list(settings.values()), unlike

@@ -11,7 +11,6 @@ from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Data, Point, Task
 from pipeline.sweep.task import read_record
 from pipeline.versioning.command import restore, run_dvc
-from pipeline.versioning.experiments import is_recorded
 from pipeline.versioning.repository import (
     Stages,
     experiment_ref,
@@ -103,7 +102,8 @@ class Head:
 
     def is_recorded(self, point: Point) -> bool:
         """Whether the main repository has this experiment."""
-        return is_recorded(self.root, experiment_ref(self.snapshot.head, point.name))
+        ref = experiment_ref(self.snapshot.head, point.name)
+        return bool(git(self.root, "rev-parse", "-q", "--verify", ref, check=False))
 
     def _run(self, clone: Path, problem: str, *arguments: str) -> None:
         run_dvc(clone, problem, *arguments, environment=self.environment)

@@ -1,7 +1,6 @@
 """Read the project's experiments: sets of params with their results, in git and DVC's cache."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -175,9 +174,3 @@ def cache_folder() -> Path:
             return Path(repo.cache.local.path).parents[1]
     except DvcException as error:
         raise unreadable(error) from None
-
-
-def is_recorded(root: Path, ref: str) -> bool:
-    """Whether a repository has an experiment, by its git reference."""
-    asked = ["git", "rev-parse", "-q", "--verify", ref]
-    return subprocess.run(asked, cwd=root, capture_output=True).returncode == 0

@@ -84,23 +84,9 @@ def test_runs_and_models_whose_files_are_gone_are_named(results, store, workspac
     assert said.startswith(f"the files of run {run.run_id} and 1 more are gone from mlartifacts/; ")
 
 
-def test_other_stores_are_named(results, workspace, monkeypatch):
-    assert doctor.other_stores() == []
-    (workspace / "mlruns").mkdir()
-    (left,) = doctor.other_stores()
-    assert "mlruns is an MLflow file store" in left
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
-    left = doctor.other_stores()
-    assert "names http://***@127.0.0.1:9, but" in left[1]
-
-
 @pytest.mark.parametrize(("left", "code"), [([], 0), (["a thing"], 1)])
 def test_the_command_exits_with_1_where_something_is_left(invoke, monkeypatch, left, code):
     monkeypatch.setattr(doctor, "examine", lambda: (["another"], left))
     found, said = invoke("doctor")
     assert found == code
     assert said == "another\n" + "".join(f"for you to do: {line}\n" for line in left)
-
-
-def test_closing_by_hand_is_gone(invoke):
-    assert "No such option" in invoke("doctor", "--close", "abc")[1]

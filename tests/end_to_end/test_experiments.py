@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import time
 import urllib.request
 
@@ -137,14 +136,6 @@ def test_an_identical_experiment_comes_from_the_cache_with_its_original_run(proj
         lookup(project, "again")["again", "resnet"] == lookup(project, "temp-7")["temp-7", "resnet"]
     )
     project.run("dvc", "exp", "remove", "again")
-
-
-def test_doctor_reports_a_stray_store_of_files(project):
-    (project.folder / "mlruns").mkdir()
-    done = project.run("python", "-m", "pipeline", "doctor", check=False)
-    assert done.returncode == 1
-    assert "mlruns is an MLflow file store" in done.stdout
-    shutil.rmtree(project.folder / "mlruns")
 
 
 def test_the_champion_is_served_and_answers_raw_pixels(project):

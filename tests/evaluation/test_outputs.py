@@ -11,7 +11,6 @@ SCORES = {"best": {"test": {"accuracy": 0.5, "loss": 1.5}}, "last": {"val": {"ac
 GROUPS = np.array([4, 4, 5, 6, 6])
 TEST = outputs.EvaluationSet(
     labels=np.array([0, 1, 2, 0, 1]),
-    superclasses=np.array([0, 0, 1, 0, 0]),
     groups=GROUPS,
     of_training=np.array([False, False, True, False, False]),
 )

@@ -1,20 +1,14 @@
-"""Any valid value passes through preset and YAML unchanged; any other gives one error line."""
+"""Any valid value passes through preset and YAML unchanged."""
 
-import copy
-
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
-from pipeline.core.errors import UserError
-from pipeline.settings.params import check_params, load_params
+from pipeline.settings.params import load_params
 from pipeline.settings.presets import apply
 from tests.conftest import quick_params
 from tests.settings.schema import FIELDS
 
 TEXT = quick_params()
-VALUES = YAML(typ="safe").load(TEXT)
 # Rules over several keys, which changing a single value may break.
 TIED = ("conv_keep_start", "conv_keep_end", "dropout_grid_min", "dropout_grid_max", "filters",
         "kernel_sizes", "warmup", "cooldown", "offset_rate_factor", "optimizer", "source",
@@ -49,18 +43,6 @@ def in_range(field):
     return {"boolean": st.booleans(), "null": st.none()}.get(kind, texts)
 
 
-def out_of_range(field):
-    """Return a strategy of numbers below a key's least; None where it has none."""
-    for option in field.get("anyOf", [field]):
-        low = option.get("minimum", option.get("exclusiveMinimum"))
-        if low is not None and option["type"] == "integer":
-            return st.integers(max_value=low - ("minimum" in option))
-        if low is not None:
-            return st.floats(max_value=low, exclude_max="minimum" in option)
-    return None
-
-
-NUMBERS = sorted(key for key, field in FIELDS.items() if out_of_range(field) is not None)
 FREE = sorted(key for key in FIELDS if key.split(".")[1] not in (*TIED, "networks"))
 
 
@@ -75,16 +57,3 @@ def test_a_value_in_range_comes_back_from_preset_and_yaml(tmp_path, data, key):
     section, name = key.split(".")
     section = "model" if section == "recipe" else section
     assert load_params(file).by_section()[section][name] == value
-
-
-@given(st.data(), st.sampled_from(NUMBERS))
-@settings(max_examples=40, deadline=None)
-def test_a_value_out_of_range_is_one_line_that_names_key_and_value(data, key):
-    value = data.draw(out_of_range(FIELDS[key]), label=key)
-    section, name = key.split(".")
-    values = copy.deepcopy(VALUES)
-    values[section][name] = value
-    with pytest.raises(UserError) as caught:
-        check_params(values)
-    (line,) = [line for line in str(caught.value).splitlines()[1:] if line]
-    assert line.startswith(f"  {key} = {value!r}: input should be ")

@@ -2,7 +2,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import softmax
 
@@ -11,22 +10,9 @@ from pipeline.evaluation import outputs
 from pipeline.networks.shared.models import load_network
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
-from pipeline.training.loop import best_row
 from tests.conftest import REPOSITORY, TINY, checked, quick_params
 from tests.made_up_results import write_models, write_results
 from tests.stages.conftest import SMALL
-
-
-def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss():
-    history = pd.DataFrame(
-        {
-            "epoch": [0, 1, 2, 3, 4, 5],
-            "image_size": [20, 32, 32, 32, 32, 32],
-            "val_accuracy": [0.9, 0.5, 0.8, 0.8, 0.8, 0.7],
-            "val_loss": [0.1, 0.1, 0.6, 0.4, 0.4, 0.2],
-        }
-    )
-    assert best_row(history.to_dict("records"), "val")["epoch"] == 3  # epoch 0 has small images
 
 
 def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(setup, workspace):

@@ -226,19 +226,6 @@ def test_a_resumed_training_goes_on_in_the_schedules(prepared, tiny_params):
     assert third["keep_prob"] == pytest.approx(0.96)
 
 
-@pytest.mark.parametrize(
-    ("losses", "stops"),
-    [
-        ((0.1, 0.2, 0.3, 2.3), True),
-        ((0.2, 0.1, 0.3, 2.3), False),  # only two rises
-        ((0.3, 0.2, 0.1, 2.3), False),
-    ],
-)
-def test_the_third_rise_in_a_row_is_the_end(tiny_params, losses, stops):
-    recipe = tiny_params.network("model").model_copy(update={"stop_after_rising": 3, "epochs": 5})
-    assert loop.has_ended(rows_so_far(*losses), recipe, "val") == stops
-
-
 def test_rises_before_an_interruption_count(prepared, tiny_params):
     """The loss of the fourth epoch, about 2.3, is the third rise in a row."""
     params = with_recipe(tiny_params, stop_after_rising=3)

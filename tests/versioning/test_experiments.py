@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
 from pipeline.versioning import experiments as module
-from pipeline.versioning.experiments import Experiment, cache_folder, is_recorded, list_experiments
+from pipeline.versioning.experiments import Experiment, cache_folder, list_experiments
 from pipeline.versioning.repository import git, write_lock
 
 OUT = Path("reports/comparison.json")
@@ -162,14 +162,6 @@ def test_the_cache_is_the_one_that_dvc_uses(workspace):
     (workspace / ".dvc/config").write_text("[cache]\n    dir = ../elsewhere\n")
     assert cache_folder() == workspace / "elsewhere"
     cache_folder.cache_clear()
-
-
-def test_an_experiment_is_recorded_under_its_reference(results, commit, workspace):
-    results(1)
-    head = commit()
-    assert not is_recorded(workspace, f"refs/exps/{head[:2]}/{head[2:]}/block-7")
-    commit("block-7")
-    assert is_recorded(workspace, f"refs/exps/{head[:2]}/{head[2:]}/block-7")
 
 
 def test_hashes_are_by_path(results, workspace):

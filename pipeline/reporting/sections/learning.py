@@ -10,7 +10,6 @@ from pipeline.core.records import SPLIT_NAMES
 from pipeline.evaluation.plots import colours
 from pipeline.reporting.curves import COMPUTE, EPOCH, draw_curves
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part, Section
 from pipeline.reporting.sections.overview import compares_seeds
@@ -81,21 +80,8 @@ def _levels(results: Results, levels: list[float]) -> list[Part]:
         f"Epochs and seconds until the {watched} accuracy first reached each level (mean and range "
         "over the seeds that reached it):",
         table,
-        f"{LEVELS_NOTE.format(watched=watched)} {describe_tracing(results)}".strip(),
+        LEVELS_NOTE.format(watched=watched),
     ]
-
-
-def describe_tracing(results: Results) -> str:
-    """Say how much longer the first epoch took than later ones with the same image size."""
-    history = results.history
-    first = history.groupby(["network", "seed"])[["seconds", "image_size"]].transform("first")
-    alike = history[history["image_size"] == first["image_size"]]
-    seconds = alike.groupby(["network", "seed"])["seconds"]
-    extra = (seconds.first() - seconds.median()).groupby("network").mean()
-    said = [f"{extra[name]:,.1f} s ({name})" for name in results.names if extra[name] >= 0.05]
-    if not said:
-        return ""
-    return f"The first epoch took {listed(said)} longer than the median epoch of its image size."
 
 
 def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pandas as pd
-
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import counted, describe_seeds, listed
@@ -58,16 +56,16 @@ def describe_run(results: Results, params: Params) -> str:
     said = [
         f"Data: {results.metadata['params']['source']}",
         f"params: preset {preset}" + (f" with {listed(changes)}" if changes else ""),
-        *dates(results),
+        dates(results),
         f"commit {', '.join(known)}",
     ]
     return "; ".join(said) + "."
 
 
-def dates(results: Results) -> list[str]:
-    """Say on which days (UTC) the trainings ended; nothing if earlier versions trained them."""
-    ended = results.metrics.get("ended", pd.Series(dtype=str)).dropna().str[:10]
-    return [f"trained {' to '.join(sorted({ended.min(), ended.max()}))}"] if len(ended) else []
+def dates(results: Results) -> str:
+    """Say on which days (UTC) the trainings ended."""
+    ended = results.metrics["ended"].str[:10]
+    return f"trained {' to '.join(sorted({ended.min(), ended.max()}))}"
 
 
 def make(findings: Findings) -> Section:
@@ -131,10 +129,8 @@ def commits(results: Results) -> list[str]:
     found: dict[str, None] = {}
     for row in results.metrics.to_dict("records"):
         commit = row["git_commit"][:10] or "no git"
-        changes = row.get("git_changes")
         if row["git_dirty"] == "true":
-            named = changes if isinstance(changes, str) and changes else "unnamed files"
-            commit += f" with changes in {named}"
+            commit += f" with changes in {row['git_changes'] or 'unnamed files'}"
         found[commit] = None
     return sorted(found)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.reporting.sections.learning import describe_tracing, levels_table
+from pipeline.reporting.sections.learning import levels_table
 from tests.reporting.conftest import predicting, results_of
 
 
@@ -38,14 +38,3 @@ def test_levels_tell_when_each_was_first_reached():
     ]
     assert table.loc["55 %"].tolist()[:2] == ["never", "never"]
     assert levels_table(results, [0.99]).empty
-
-
-def test_the_first_epochs_extra_time_is_named():
-    """Against those with images of the same size; one that took no longer is not."""
-    history = history_of("resnet", 0, [0.1, 0.2, 0.3, 0.3, 0.3])
-    history["seconds"], history["image_size"] = [25.0, 10.0, 11.0, 30.0, 31.0], [20] * 3 + [32] * 2
-    results = results_of({("resnet", "dropblock", 0): predicting([0])}, [0], history)
-    assert "took 14.0 s (resnet) longer" in describe_tracing(results)
-    history["seconds"] = [9.0, 10.0, 9.0, 30.0, 31.0]
-    results = results_of({("resnet", "dropblock", 0): predicting([0])}, [0], history)
-    assert describe_tracing(results) == ""
