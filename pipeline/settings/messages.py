@@ -26,7 +26,7 @@ class Problem(NamedTuple):
 
 
 def explain(problems: Iterable[Problem], known: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a line per problem, one line for all missing keys, and a hint for older files.
+    """Return a line per problem, and one line with a hint for all missing keys.
 
     Args:
         known: the keys of each section.
@@ -35,9 +35,7 @@ def explain(problems: Iterable[Problem], known: Mapping[str, Sequence[str]]) -> 
     missing = [problem.key for problem in problems if problem.kind == "missing"]
     lines = [_line(problem, known) for problem in problems if problem.kind != "missing"]
     if missing:
-        lines.append(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-    if missing or any(problem.kind == "extra_forbidden" for problem in problems):
-        lines.append(UPGRADE)
+        lines += [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", UPGRADE]
     return lines
 
 
