@@ -46,6 +46,12 @@ REMEDIES: dict[str, dict[str, Any]] = {
 }
 
 
+class RandomImages(dict[str, Images]):
+    """What the training loop uses of prepared data."""
+
+    image_size = SIDE
+
+
 def epochs_of(
     network: str, recipe: Recipe, params: Params, train: TrainParams, steps: int
 ) -> tuple[list[float], float]:
@@ -55,7 +61,8 @@ def epochs_of(
     images, labels = make_batch(steps * recipe.batch_size)
     data = Images(images.astype(np.uint8), make_records(labels, CLASSES))
     rows: list[dict[str, float]] = []
-    trainer = loop.Trainer(cast("Prepared", {"train": data}), recipe, params.augment, 0, True, None)
+    prepared = cast("Prepared", RandomImages(train=data))
+    trainer = loop.Trainer(prepared, recipe, params.augment, 0, True, None)
     trainer.fit(model, rows, lambda *_: None, verbose=0)
     gflop = 1e6 * training_pflop(model, 1)
     keras.backend.clear_session()
