@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from benchmarks.measure import save
 from benchmarks.torch_recipe import plot
-from pipeline.core.files import OUTPUTS, PARAMS_FILE, PREPARED, read_json
+from pipeline.core.files import OUTPUTS, PREPARED, read_json
 from pipeline.core.recipe import scaled
 from pipeline.core.records import Images, Prepared
 from pipeline.core.sections import AugmentParams
 from pipeline.networks.sprint import MOST_PIXELS, PATCH, SprintParams, whitening
-from pipeline.settings.params import load_params
+from pipeline.settings.params import PARAMS_FILE, load_params
 from pipeline.training import schedules
 
 NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS = (3.4445, -4.7750, 2.0315), 3
