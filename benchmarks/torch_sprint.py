@@ -259,7 +259,7 @@ def main() -> None:
             {
                 "contender": "sprint, PyTorch",
                 "seed": seed,
-                "parameters": sum(w.numel() for w in network.parameters()),
+                "parameters": sum(w.numel() for w in network.parameters() if w.requires_grad),
                 "pflop": ours["pflop"].mean(),
                 "accuracy": accuracy(network, scored, answers),
                 "minutes": (time.perf_counter() - start) / 60,
