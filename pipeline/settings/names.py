@@ -65,13 +65,14 @@ def _nearest(
         networks: whose sections count.
         choose: returns, of all values by section, those to compare.
     """
-    own, found = choose(params.by_section()), []
-    for name in sorted(preset_names(), key=DEFAULT.__ne__):
+    own, differing = choose(params.by_section()), {}
+    for name in sorted(preset_names(), key=DEFAULT.__ne__):  # of equally near ones, the default
         values = _presets()[name]
         sections = {n: {**_defaults(n), **resolve(values, n)} for n in networks}
         theirs = choose({**values, **sections})
-        found.append((name, {k: v for k, v in own.items() if k not in theirs or theirs[k] != v}))
-    return min(found, key=lambda each: len(each[1]))
+        differing[name] = {k: v for k, v in own.items() if k not in theirs or theirs[k] != v}
+    nearest = min(differing, key=lambda name: len(differing[name]))
+    return nearest, differing[nearest]
 
 
 def _deciding(values: dict[str, Any], training: Training) -> dict[str, Any]:
