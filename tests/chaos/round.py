@@ -91,16 +91,17 @@ class Round:
         """
         place = self.note(f"\n$ {' '.join(command)}\n")
         begun, spent, code, struck = time.time(), cpu_seconds(), None, False
+        # Kept until it has ended: a Popen that is deleted takes the exit code of an ended process.
         leader = subprocess.Popen(
             command, cwd=self.folder, env=self.project.environment, stdout=self.log,
             stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=obey_ctrl_c,
-        ).pid  # fmt: skip
+        )  # fmt: skip
         while code is None or (self.way.queued and others()):
             time.sleep(LOOK)
-            code = reap().get(leader, code)
+            code = reap().get(leader.pid, code)
             if fault and not struck and cpu_seconds() - spent >= fault.wait and others():
                 with suppress(ProcessLookupError):  # it just ended
-                    self.strike(fault, leader)
+                    self.strike(fault, leader.pid)
                     struck = True
             if time.time() - begun > LIMIT:
                 kill_all()
