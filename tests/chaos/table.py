@@ -30,7 +30,8 @@ used more than that run, divided by its {each} or fewer faults. A round is tiny:
 starting Python and TensorFlow, which a fault makes it do again; a longer training loses at most the
 epoch that was interrupted. A full disk is a file system of its own, filled to the last byte until
 the command ends. Damage is done after SIGKILL of all processes: a file is cut, emptied, or has a
-bit changed. [faults.csv](faults.csv) has every fault.
+bit changed. [faults.csv](faults.csv) has every fault
+of the rounds that were finished.
 
 {machine}
 """
