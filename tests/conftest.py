@@ -147,11 +147,11 @@ def copy_project(project: SimpleNamespace, folder: Path) -> SimpleNamespace:
 @pytest.fixture(scope="session")
 def empty_store(shared_folder):
     """MLflow's database with empty tables, which take seconds to create."""
+    from pipeline.tracking.store import create_database
+
     file = shared_folder / "empty.db"
     with FileLock(f"{file}.lock"):
-        if not file.exists():
-            MlflowClient(f"sqlite:///{file}.part").search_experiments()
-            Path(f"{file}.part").rename(file)
+        create_database(file)
     return file
 
 

@@ -28,14 +28,19 @@ def store_uri() -> str:
     return uri
 
 
+def local_file(uri: str) -> Path | None:
+    """Return the file of a local database; None for a server."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:") else None
+
+
 def check_database(uri: str) -> None:
     """Check that a local database is one; MLflow would try to open it again for two minutes.
 
     Raises:
         UserError: the file is damaged.
     """
-    file = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:") or not file.exists():
+    file = local_file(uri)
+    if file is None or not file.exists():
         return
     try:
         with closing(sqlite3.connect(file)) as connection:

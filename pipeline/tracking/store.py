@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import project_root, work_folder
-from pipeline.tracking.database import check_database, store_problem, store_uri
+from pipeline.tracking.database import check_database, local_file, store_problem, store_uri
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 # It prints a traceback for each error of a database, and then raises it too.
@@ -59,13 +59,14 @@ def open_store() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     try:
         with filelock.FileLock(work_folder() / "store.lock"), _database_lock(uri):
-            _create_database(uri)
+            if file := local_file(uri):
+                create_database(file)
             client = MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 _create_experiment(client, uri)
-            elif uri.startswith("sqlite:"):
-                _follow_the_folder(uri, experiment.artifact_location)
+            elif file:
+                _follow_the_folder(file, experiment.artifact_location)
         mlflow.set_experiment(EXPERIMENT)
     except REQUEST_ERRORS as error:
         raise UserError(store_problem(uri, error)) from None
@@ -95,13 +96,14 @@ def find_or_none(request: Callable[[], Found]) -> Found | None:
         return None
 
 
-def _create_database(uri: str) -> None:
+def create_database(file: Path) -> None:
     """Create a local database with all its tables, or nothing if this is interrupted.
+
+    One that exists is left as it is.
 
     MLflow creates the tables in many steps, and cannot go on from a step in the middle.
     """
-    file = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:") or file.exists():
+    if file.exists():
         return
     part = file.with_name(f"{file.name}.part")
     for left_over in file.parent.glob(f"{part.name}*"):
@@ -140,7 +142,7 @@ def _artifact_location(uri: str) -> str | None:
     return (project_root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
 
 
-def _follow_the_folder(uri: str, location: str) -> None:
+def _follow_the_folder(file: Path, location: str) -> None:
     """Correct the artifact paths of a local store whose folder was moved or copied.
 
     MLflow stores absolute paths: a moved store would lose its artifacts, and a copied one would
@@ -149,7 +151,7 @@ def _follow_the_folder(uri: str, location: str) -> None:
     Args:
         location: the location of the artifacts according to the database.
     """
-    file = Path(uri.removeprefix("sqlite:///"))
+    uri = f"sqlite:///{file}"
     if location == (here := _artifact_location(uri)) or project_root() not in file.parents:
         return
     engine = create_engine(uri, poolclass=NullPool)
