@@ -1,6 +1,7 @@
 """Give a network its optimizer, loss and metrics, ready to train."""
 
 import keras
+import numpy as np
 
 from pipeline.core.records import Images
 from pipeline.core.sections import Recipe, TrainParams
@@ -24,6 +25,17 @@ def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> ker
         jit_compile=train.jit_compile,
     )
     return model
+
+
+def create_variables(model: keras.Model) -> None:
+    """Create the variables of optimizer and metrics.
+
+    Otherwise the first step creates them, and TensorFlow has to trace it a second time.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    model.compute_metrics(x=None, y=np.zeros(1), y_pred=np.zeros((1, model.output_shape[-1])))
+    model.reset_metrics()
 
 
 def new_model(

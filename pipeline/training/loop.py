@@ -18,6 +18,7 @@ from pipeline.networks.shared.models import at_size, training_pflop
 from pipeline.settings.trainings import HistoryRow
 from pipeline.training import schedules
 from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
+from pipeline.training.compiling import create_variables
 from pipeline.training.machine import has_gpu, peak_memory
 from pipeline.training.optimizers import RateTable
 
@@ -203,17 +204,6 @@ def steps_at_once(steps: int) -> int:
     return max(count for count in range(1, most + 1) if steps % count == 0)
 
 
-def _create_variables(model: keras.Model) -> None:
-    """Create the variables of optimizer and metrics.
-
-    Otherwise the first step creates them, and TensorFlow has to trace it a second time.
-    """
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-    model.compute_metrics(x=None, y=np.zeros(1), y_pred=np.zeros((1, model.output_shape[-1])))
-    model.reset_metrics()
-
-
 @dataclass(frozen=True)
 class Trainer:
     """Trains compiled models with one recipe on one data set.
@@ -248,7 +238,7 @@ class Trainer:
             verbose: Keras' verbosity: 0 silent, 1 a progress bar, 2 one line per epoch.
         """
         model.optimizer.learning_rate = RateTable(schedules.all_rates(self.recipe, self.steps))
-        _create_variables(model)
+        create_variables(model)
         model.steps_per_execution = steps_at_once(self.steps)
         model.input_spec = ANY_SIZE
         full, epochs = self.prepared.image_size, range(self.recipe.epochs)
