@@ -52,7 +52,7 @@ def describe_run(results: Results, params: Params) -> str:
     changes = [f"{key} {as_override(value)}" for key, value in differing.items()]
     if len(changes) > NAMED:
         changes = [counted(len(changes), "other param")]
-    known = dict.fromkeys(text.partition(" with ")[0] for text in commits(results))
+    known = sorted({_shown(commit) for commit in results.metrics["git_commit"]})
     said = [
         f"Data: {results.metadata['params']['source']}",
         f"params: preset {preset}" + (f" with {listed(changes)}" if changes else ""),
@@ -126,13 +126,17 @@ def sizes(results: Results, params: Params) -> str:
 
 def commits(results: Results) -> list[str]:
     """Return the commits that the trainings ran at, with the files that had uncommitted changes."""
-    found: dict[str, None] = {}
+    found = set()
     for row in results.metrics.to_dict("records"):
-        commit = row["git_commit"][:10] or "no git"
+        commit = _shown(row["git_commit"])
         if row["git_dirty"] == "true":
             commit += f" with changes in {row['git_changes'] or 'unnamed files'}"
-        found[commit] = None
+        found.add(commit)
     return sorted(found)
+
+
+def _shown(commit: str) -> str:
+    return commit[:10] or "no git"
 
 
 def differences(params: Params) -> str:
