@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.measure import save
-from benchmarks.torch_recipe import plot
+from benchmarks.torch_recipe import accuracy, plot
 from pipeline.core.files import OUTPUTS, PREPARED, read_json
 from pipeline.core.recipe import scaled
 from pipeline.core.records import Images, Prepared
@@ -26,9 +26,7 @@ from pipeline.core.sections import AugmentParams
 from pipeline.networks.sprint import MOST_PIXELS, PATCH, SprintParams, whitening
 from pipeline.settings.params import PARAMS_FILE, load_params
 from pipeline.training import schedules
-
-NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS = (3.4445, -4.7750, 2.0315), 3
-SCORED_AT_ONCE = 500
+from pipeline.training.optimizers import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS
 
 
 def convolution(before: int, filters: int, kernel: int) -> nn.Conv2d:
@@ -205,14 +203,6 @@ def train(
         print(f"epoch {epoch + 1} of {recipe.epochs}: loss {np.mean(losses):.3f}", flush=True)
 
 
-@torch.no_grad()
-def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the share of images classified correctly, in one pass."""
-    network.eval()
-    answers = torch.cat([network(batch).argmax(1) for batch in images.split(SCORED_AT_ONCE)])
-    return (answers == labels).float().mean().item()
-
-
 def trained_here() -> tuple[pd.DataFrame, str]:
     """Return the results of the trainings here, and the split that was scored."""
     found = [read_json(file) for file in sorted(OUTPUTS.glob("evaluation/sprint-*/metrics.json"))]
@@ -246,11 +236,11 @@ def main() -> None:
     labels, answers = (
         torch.from_numpy(prepared[name]["label"].astype(np.int64)) for name in ("train", split)
     )
+    # As in the network here, the stem is learnt from the first images.
+    stem = whitening(images[: MOST_PIXELS // images[0, 0].numel()].permute(0, 2, 3, 1).numpy())
     rows = []
     for seed in arguments.seeds:
         torch.manual_seed(seed)
-        # As in the network here, the stem is learnt from the first images.
-        stem = whitening(images[: MOST_PIXELS // images[0, 0].numel()].permute(0, 2, 3, 1).numpy())
         network = Sprint(recipe, len(prepared.class_names), stem)
         network.to(memory_format=torch.channels_last)
         start = time.perf_counter()
