@@ -378,8 +378,8 @@ def doctor() -> int:
     """Find and repair what dead processes or a lost MLflow store left behind.
 
     Closes runs and tasks of DVC's queue that a dead process left running; removes damaged files
-    from DVC's cache; reports a second MLflow store, and results not in MLflow. Exits with 1 if
-    something is left for you to do.
+    from DVC's cache; reports results that are not in MLflow, and runs and models whose files are
+    gone. Exits with 1 if something is left for you to do.
     """
     from pipeline.commands.doctor import examine
 
