@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from pipeline.core.records import Images, Prepared, Split
 from pipeline.core.sections import AugmentParams
 from pipeline.training.augment import augment_batch
 
+Tensor = Any
+WORD = 8  # bytes
 AHEAD = 1 << 30  # bytes of the batches that are made at once
 FLIPS = 1  # second part of the flips' seed, which makes them independent of other draws
 
@@ -26,47 +29,98 @@ def make_train_dataset(
 ) -> tf.data.Dataset:
     """Make an endless dataset of augmented (images, labels) batches from `first_epoch` on.
 
-    Order and augmentation depend only on seed, epoch and step, so that a training that resumes at
-    a later epoch sees the same batches. The incomplete last batch of an epoch is left out; with
-    reshuffle, different images are left out each epoch.
-
     Args:
         images: at least batch_size of them; each batch is read when it is needed.
-        reshuffle: use a new order each epoch; otherwise the order of the images, so that batches
-            hold the same ones in all epochs, as in the tutorial.
+        first_epoch, reshuffle: as in plan_batches.
         size: shrink the images to this side in pixels; None: leave them as they are.
 
     Returns:
         Batches of float32 (batch_size, size, size, 3), 0..255, and int32 (batch_size,).
     """
-    steps = len(images) // batch_size
+    plans = plan_batches(len(images), batch_size, seed, first_epoch, reshuffle)
     with tf.device("CPU:0"):
-        labels = tf.constant(images["label"], tf.int32)
-        flipped_first = first_flips(len(images), seed)
+        load = batch_loader(images, augment, seed, size, lambda which: _read(images, which))
+    workers = _workers(batch_size * math.prod(images.shape[1:]) * tf.float32.size)
+    dataset = plans.map(load, num_parallel_calls=workers, deterministic=True)
+    return without_autotuning(dataset.prefetch(2))
+
+
+def plan_batches(
+    images: int, batch_size: int, seed: int, first_epoch: int = 0, reshuffle: bool = True
+) -> tf.data.Dataset:
+    """Make an endless dataset of which images each batch has, and what it needs to augment them.
+
+    Order and augmentation depend only on seed, epoch and step, so that a training that resumes at
+    a later epoch sees the same batches. The incomplete last batch of an epoch is left out; with
+    reshuffle, different images are left out each epoch.
+
+    Args:
+        images: their number, at least batch_size.
+        reshuffle: use a new order each epoch; otherwise the order of the images, so that batches
+            hold the same ones in all epochs, as in the tutorial.
+
+    Returns:
+        Arguments of batch_loader's function: int32 (batch_size,) positions of the images, the
+        batch's (2,) seed, and the epoch.
+    """
+    steps = images // batch_size
 
     @tf.autograph.experimental.do_not_convert
-    def epoch_batches(epoch: Any) -> tf.data.Dataset:
+    def plan_epoch(epoch: Tensor) -> tf.data.Dataset:
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.range(len(images))
+        order = tf.range(images)
         if reshuffle:
             order = tf.random.experimental.stateless_shuffle(order, order_seed)
         batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
         seeds = tf.random.experimental.stateless_split(order_seed, steps)
         return tf.data.Dataset.from_tensor_slices((batches, seeds, tf.repeat(epoch, steps)))
 
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return without_autotuning(epochs.flat_map(plan_epoch))
+
+
+def batch_loader(
+    images: Images,
+    augment: AugmentParams,
+    seed: int,
+    size: int | None,
+    read: Callable[[Tensor], Tensor],
+) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return a function that makes a batch, see make_train_dataset, from what plan_batches gives.
+
+    Args:
+        read: returns the images at some positions.
+    """
+    labels = tf.constant(images["label"], tf.int32)
+    flipped_first = first_flips(len(images), seed)
+
     @tf.autograph.experimental.do_not_convert
-    def load_batch(indices: Any, batch_seed: Any, epoch: Any) -> tuple[Any, Any]:
+    def load(which: Tensor, batch_seed: Tensor, epoch: Tensor) -> tuple[Tensor, Tensor]:
         flips = None
         if augment.alternate_flips:
-            flips = tf.gather(flipped_first, indices) ^ (epoch % 2 == 1)
-        batch = augment_batch(_read(images, indices, batch_size), augment, batch_seed, flips)
-        return resize(batch, size), tf.gather(labels, indices)
+            flips = tf.gather(flipped_first, which) ^ (epoch % 2 == 1)
+        batch = augment_batch(read(which), augment, batch_seed, flips)
+        return resize(batch, size), tf.gather(labels, which)
 
-    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    batches = epochs.flat_map(epoch_batches)
-    workers = _workers(batch_size * math.prod(images.shape[1:]) * tf.float32.size)
-    dataset = batches.map(load_batch, num_parallel_calls=workers, deterministic=True)
-    return without_autotuning(dataset.prefetch(2))
+    return load
+
+
+def on_device(images: Images) -> Callable[[Tensor], Tensor]:
+    """Copy all images to the GPU (or CPU) and return a function that reads some of them there.
+
+    They are copied as 64-bit words: on a GPU, TensorFlow cannot gather bytes, and it keeps 32-bit
+    integers in the host's memory.
+    """
+    count, *shape = images.shape
+    size = math.prod(shape)
+    filled = np.pad(images.read().reshape(count, size), ((0, 0), (0, -size % WORD)))
+    words = tf.constant(filled.view(np.int64))
+
+    def read(which: Tensor) -> Tensor:
+        pixels = tf.cast(tf.bitcast(tf.gather(words, which), tf.uint8), tf.float32)
+        return tf.reshape(tf.reshape(pixels, (-1, filled.shape[1]))[:, :size], (-1, *shape))
+
+    return read
 
 
 def _workers(batch_bytes: int) -> int:
@@ -76,17 +130,13 @@ def _workers(batch_bytes: int) -> int:
     return min(cores, max(2, AHEAD // batch_bytes))
 
 
-def _read(images: Images, indices: Any, count: int | None) -> Any:
-    """Read the uint8 pixels of images as a tensor, in the tf.data graph.
-
-    Args:
-        count: of the indices, if it is always the same.
-    """
-    pixels = tf.numpy_function(images.read, [indices], tf.uint8, stateful=False)
-    return tf.ensure_shape(pixels, (count, *images.shape[1:]))
+def _read(images: Images, which: Tensor) -> Tensor:
+    """Read the uint8 pixels of images as a tensor, in the tf.data graph."""
+    pixels = tf.numpy_function(images.read, [which], tf.uint8, stateful=False)
+    return tf.ensure_shape(pixels, (which.shape[0], *images.shape[1:]))
 
 
-def first_flips(images: int, seed: int) -> Any:
+def first_flips(images: int, seed: int) -> Tensor:
     """Return (images,) bools: which half of the images is flipped in epochs 0, 2, 4, ...
 
     The other half is flipped in the epochs between, so that any two epochs in a row show each image
@@ -95,7 +145,7 @@ def first_flips(images: int, seed: int) -> Any:
     return tf.random.stateless_uniform((images,), (seed, FLIPS)) < 0.5
 
 
-def resize(images: Any, size: int | None) -> Any:
+def resize(images: Tensor, size: int | None) -> Tensor:
     """Shrink float32 (n, side, side, 3) images to `size` x `size` pixels, antialiased.
 
     Uses the weights of tf.image.resize in two matrix products, which take a sixth of its time.
@@ -132,9 +182,9 @@ def make_eval_dataset(
     """
     labels = images["label"].astype(np.int32)
 
-    def load_batch(indices: Any) -> tuple[Any, Any]:
-        batch = resize(tf.cast(_read(images, indices, None), tf.float32), size)
-        return batch[:, :, ::-1] if mirrored else batch, tf.gather(labels, indices)
+    def load_batch(which: Tensor) -> tuple[Tensor, Tensor]:
+        batch = resize(tf.cast(_read(images, which), tf.float32), size)
+        return batch[:, :, ::-1] if mirrored else batch, tf.gather(labels, which)
 
     dataset = tf.data.Dataset.range(len(images)).batch(batch_size).map(load_batch)
     return without_autotuning(dataset.prefetch(2))

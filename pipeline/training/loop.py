@@ -17,12 +17,20 @@ from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import at_size, training_pflop
 from pipeline.settings.trainings import HistoryRow
 from pipeline.training import schedules
-from pipeline.training.batches import clean_sample, make_eval_dataset, make_train_dataset
+from pipeline.training.batches import (
+    batch_loader,
+    clean_sample,
+    make_eval_dataset,
+    make_train_dataset,
+    on_device,
+    plan_batches,
+)
 from pipeline.training.compiling import create_variables
 from pipeline.training.machine import has_gpu, peak_memory
 from pipeline.training.optimizers import RateTable
 
 AT_ONCE = 50  # most steps that a GPU runs before the host looks at the loss
+ON_GPU = 4 << 30  # most bytes of training images that a GPU keeps
 SCORED_AT_ONCE = 500  # images per batch; without gradients they need less memory than in training
 EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 
@@ -246,9 +254,6 @@ class Trainer:
         while not has_ended(rows, self.recipe, self.watched):
             size = sizes[len(rows)]
             last_epoch = len(rows) + sizes[len(rows) :].count(size)
-            # Trace again for each size: steps are faster if shapes are known.
-            model.make_train_function(force=True)
-            model.make_test_function(force=True)
             self._fit_at(model, size, last_epoch, rows, after_epoch, verbose)
 
     def _fit_at(
@@ -260,11 +265,12 @@ class Trainer:
         after_epoch: EpochHook,
         verbose: int,
     ) -> None:
-        images, batch_size = self.prepared["train"], self.recipe.batch_size
+        batches = self._batches(model, size, len(rows))
+        # Trace again for each size: steps are faster if shapes are known.
+        model.make_train_function(force=True)
+        model.make_test_function(force=True)
         model.fit(
-            make_train_dataset(
-                images, batch_size, self.augment, self.seed, len(rows), self.reshuffle, size
-            ),
+            batches,
             validation_data=self._scored(self.watched and self.prepared[self.watched], size),
             initial_epoch=len(rows),
             epochs=last_epoch,
@@ -276,7 +282,7 @@ class Trainer:
                 EpochRecorder(
                     self.recipe,
                     self.watched,
-                    self.steps * batch_size,
+                    self.steps * self.recipe.batch_size,
                     self._scored(self.watched and clean_sample(self.prepared, self.watched), size),
                     rows,
                     after_epoch,
@@ -285,6 +291,21 @@ class Trainer:
             shuffle=False,  # the data set shuffles
             verbose=verbose,
         )
+
+    def _batches(self, model: keras.Model, size: int, epoch: int) -> tf.data.Dataset:
+        """Return the batches from an epoch on; for a GPU, their plans, and its step makes them.
+
+        The CPU would make them too slowly for a small network on a fast GPU.
+        """
+        images, batch_size = self.prepared["train"], self.recipe.batch_size
+        if not has_gpu() or math.prod(images.shape) > ON_GPU:
+            return make_train_dataset(
+                images, batch_size, self.augment, self.seed, epoch, self.reshuffle, size
+            )
+        load = batch_loader(images, self.augment, self.seed, size, on_device(images))
+        step = type(model).train_step
+        model.train_step = lambda plan: step(model, load(*plan))
+        return plan_batches(len(images), batch_size, self.seed, epoch, self.reshuffle)
 
     def _scored(self, images: Images | None, size: int) -> tf.data.Dataset | None:
         if images is None:

@@ -1,13 +1,18 @@
 import itertools
 
 import numpy as np
+import pytest
 
+from pipeline.core.records import Images, make_records
 from pipeline.training.batches import (
     _workers,
+    batch_loader,
     clean_sample,
     first_flips,
     make_eval_dataset,
     make_train_dataset,
+    on_device,
+    plan_batches,
     resize,
 )
 
@@ -141,3 +146,18 @@ def test_small_batches_hold_the_same_images_made_small(prepared, tiny_params):
     np.testing.assert_allclose(small, resize(large, 20), atol=1e-4)
     scored, _ = next(iter(make_eval_dataset(prepared["val"], 10, size=20)))
     assert scored.shape == (10, 20, 20, 3)
+
+
+@pytest.mark.parametrize("side", [16, 27])  # with 27 pixels, an image is no whole number of words
+@pytest.mark.parametrize("policy", ["tutorial", "translate"])
+def test_batches_made_on_the_device_are_those_made_by_the_host(tiny_params, policy, side):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, side, side, 3), np.uint8)
+    images = Images(pixels, make_records(np.arange(50) % 10, 10))
+    update = {"policy": policy, "alternate_flips": policy == "translate", "crop_pixels": 2}
+    augment = tiny_params.augment.model_copy(update=update)
+    expected = make_train_dataset(images, 16, augment, seed=1, first_epoch=1, size=12)
+    load = batch_loader(images, augment, 1, 12, on_device(images))
+    made = plan_batches(50, 16, seed=1, first_epoch=1).map(load)
+    for (batch, labels), (x, y) in itertools.islice(zip(made, expected, strict=True), 4):
+        np.testing.assert_array_equal(batch, x)
+        np.testing.assert_array_equal(labels, y)

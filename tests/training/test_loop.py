@@ -174,7 +174,9 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
 
 
 @pytest.mark.slow
-def test_many_steps_at_once_give_the_same_weights(prepared, tiny_params, monkeypatch):
+def test_batches_made_in_the_step_and_many_steps_at_once_give_the_same_weights(
+    prepared, tiny_params, monkeypatch
+):
     one, _ = train(prepared, tiny_params, 2)
     monkeypatch.setattr(loop, "has_gpu", lambda: True)
     many, _ = train(prepared, tiny_params, 2)
