@@ -1,4 +1,8 @@
+import os
+import platform
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -97,3 +101,13 @@ def test_a_training_that_was_given_a_gpu_does_not_go_on_without(monkeypatch, tmp
     monkeypatch.setenv("PIPELINE_NEEDS_GPU", "1")
     with pytest.raises(UserError, match=r"tensorflow\[and-cuda\]"), machine.one_device(tmp_path):
         pass
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="set on x86 only")
+def test_convolutions_use_onednn_on_any_x86_cpu():
+    code = (
+        "import pipeline; from tensorflow.python.util import _pywrap_util_port as port; "
+        "assert port.IsMklEnabled()"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
