@@ -4,12 +4,15 @@ Keras' own Adam and SGD, with weight decay on kernels only; and our own Muon, be
 Adam for every variable that is not a matrix, and so for every convolution.
 """
 
+import math
+from collections import defaultdict
 from typing import Any
 
 import keras
 from keras import ops
 
 from pipeline.core.sections import Recipe, TrainParams
+from pipeline.training.machine import has_gpu
 
 Tensor = Any
 Variable = Any
@@ -117,17 +120,43 @@ class Muon(SGD):
 
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> None:
         """Update one variable."""
-        if not _is_convolution(variable):
+        if _is_convolution(variable):
+            self._update_kernels([(gradient, variable)], learning_rate)
+        else:
             super().update_step(gradient, variable, learning_rate)
-            return
+
+    def _backend_update_step(
+        self, grads: list[Tensor], trainable_variables: list[Variable], learning_rate: Tensor
+    ) -> None:
+        """Update all variables; on a GPU, kernels of one shape together, which is faster."""
+        together: dict[Any, list[tuple[Tensor, Variable]]] = defaultdict(list)
+        alone: list[tuple[Tensor, Variable]] = []
+        for pair in zip(grads, trainable_variables, strict=True):
+            batched = has_gpu() and _is_convolution(pair[1])
+            (together[tuple(pair[1].shape)] if batched else alone).append(pair)
+        for pairs in together.values():
+            self._update_kernels(pairs, learning_rate)
+        super()._backend_update_step(*zip(*alone, strict=True), learning_rate)
+
+    def _update_kernels(self, pairs: list[tuple[Tensor, Variable]], learning_rate: Tensor) -> None:
+        """Update convolutions of one shape, given their gradients."""
+        directions = [self._direction(gradient, variable) for gradient, variable in pairs]
+        if len(pairs) == 1:
+            steps = [orthogonalise(directions[0])]
+        else:
+            steps = ops.unstack(orthogonalise(ops.stack(directions)), len(pairs))
+        for (_, variable), step in zip(pairs, steps, strict=True):
+            step = step + self.kernel_decay * variable
+            self.assign_sub(variable, self.kernel_factor * learning_rate * step)
+
+    def _direction(self, gradient: Tensor, variable: Variable) -> Tensor:
+        """Rescale a kernel if wanted, and return the direction of its momentum."""
         if self.kernel_rescale:
             length = ops.norm(ops.reshape(variable, (-1,)))
             self.assign(variable, variable * (variable.shape[-1] ** 0.5 / length))
         velocity = self.momentums[self._get_variable_index(variable)]
         self.assign(velocity, self.kernel_momentum * velocity + gradient)
-        step = orthogonalise(gradient + self.kernel_momentum * velocity)
-        step = step + self.kernel_decay * variable
-        self.assign_sub(variable, self.kernel_factor * learning_rate * step)
+        return gradient + self.kernel_momentum * velocity
 
     def _use_weight_decay(self, variable: Variable) -> bool:
         return super()._use_weight_decay(variable) and not _is_convolution(variable)
@@ -148,9 +177,9 @@ def _is_convolution(variable: Variable) -> bool:
 
 
 def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
-    """Return a nearly orthogonal matrix close to a (height, width, in, out) kernel.
+    """Return a nearly orthogonal matrix close to a (..., height, width, in, out) kernel.
 
-    The kernel is taken as a matrix X of shape (height * width * in, out), and its scale does not
+    Each kernel is taken as a matrix X of shape (height * width * in, out), and its scale does not
     matter. Singular vectors stay. Singular values of at least a fiftieth of X's Frobenius norm move
     to between 0.68 and 1.2; smaller ones grow up to 41 times. X itself is multiplied only once,
     because the Newton-Schulz iteration multiplies it by a polynomial of the smaller matrix X'X
@@ -159,15 +188,12 @@ def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     Returns:
         A tensor of the kernel's shape.
     """
-    matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
-    rows, columns = matrix.shape
-    matrix = matrix / (ops.norm(matrix) + 1e-7)
-    tall = rows >= columns
-    gram = (
-        ops.matmul(ops.transpose(matrix), matrix)
-        if tall
-        else ops.matmul(matrix, ops.transpose(matrix))
-    )
+    *many, _, _, _, columns = kernel.shape
+    rows = math.prod(kernel.shape[-4:-1])
+    matrix = ops.reshape(kernel, (*many, rows, columns))
+    matrix = matrix / (ops.norm(matrix, axis=(-2, -1), keepdims=True) + 1e-7)
+    tall, transposed = rows >= columns, ops.swapaxes(matrix, -2, -1)
+    gram = ops.matmul(transposed, matrix) if tall else ops.matmul(matrix, transposed)
     a, b, c = NEWTON_SCHULZ
     identity = ops.eye(min(rows, columns), dtype=matrix.dtype)
     product = identity

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.training import optimizers
 from pipeline.training.compiling import compile_model
 from pipeline.training.optimizers import (
     NEWTON_SCHULZ,
@@ -12,6 +13,7 @@ from pipeline.training.optimizers import (
     orthogonalise,
 )
 
+CONVOLUTIONS = ("conv1", "conv2")  # of one shape
 RNG = np.random.default_rng(0)
 
 
@@ -44,7 +46,8 @@ def test_the_singular_values_come_near_one_and_the_vectors_stay():
 
 def small_model():
     image = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(4, 3, use_bias=False, name="conv")(image)
+    convolutions = [keras.layers.Conv2D(4, 3, use_bias=False, name=name) for name in CONVOLUTIONS]
+    x = keras.layers.Add()([convolution(image) for convolution in convolutions])
     x = keras.layers.BatchNormalization(name="norm")(x)
     x = keras.layers.Dense(5, name="dense")(keras.layers.Flatten()(x))
     return keras.Model(image, x)
@@ -86,7 +89,7 @@ def test_sgd_decays_kernels_alone_and_moves_offsets_by_their_own_rate(tiny_param
         offset_rate_factor=3.0,
     )  # fmt: skip
     before, after, gradients = steps_of(tiny_params, recipe)
-    assert len(after) == 5
+    assert len(after) == 6
     for name, weights in before.items():
         decay = 0.2 if "kernel" in name else 0.0
         rate = 0.3 if "beta" in name else 0.1
@@ -94,25 +97,28 @@ def test_sgd_decays_kernels_alone_and_moves_offsets_by_their_own_rate(tiny_param
         np.testing.assert_allclose(after[name], expected, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
-    tiny_params, momentum, rescale
+    tiny_params, monkeypatch, momentum, rescale, gpu
 ):
+    monkeypatch.setattr(optimizers, "has_gpu", lambda: gpu)
     recipe = recipe_of(
         tiny_params, optimizer="muon", learning_rate=0.1, muon_learning_rate=0.05,
         momentum=momentum, muon_momentum=0.8, weight_decay=0.2, muon_weight_decay=0.4,
         muon_rescale=rescale,
     )  # fmt: skip
     before, after, gradients = steps_of(tiny_params, recipe)
-    kernel, velocity = before["conv/kernel"], 0.0
-    for gradient in gradients:
-        velocity = 0.8 * velocity + gradient["conv/kernel"]
-        if rescale:  # to norm 2, as the convolution has four filters
-            kernel = kernel * 2 / np.linalg.norm(kernel)
-        step = newton_schulz((gradient["conv/kernel"] + 0.8 * velocity).reshape(-1, 4))
-        kernel = kernel - 0.05 * (step.reshape(kernel.shape) + 0.4 * kernel)
-    np.testing.assert_allclose(after["conv/kernel"], kernel, atol=1e-5)
+    for name in (f"{convolution}/kernel" for convolution in CONVOLUTIONS):
+        kernel, velocity = before[name], 0.0
+        for gradient in gradients:
+            velocity = 0.8 * velocity + gradient[name]
+            if rescale:  # to norm 2, as the convolution has four filters
+                kernel = kernel * 2 / np.linalg.norm(kernel)
+            step = newton_schulz((gradient[name] + 0.8 * velocity).reshape(-1, 4))
+            kernel = kernel - 0.05 * (step.reshape(kernel.shape) + 0.4 * kernel)
+        np.testing.assert_allclose(after[name], kernel, atol=1e-5)
     dense = nesterov(
         before["dense/kernel"], [g["dense/kernel"] for g in gradients], 0.1, momentum, 0.2
     )
