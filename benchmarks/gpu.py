@@ -1,17 +1,20 @@
 """Time the training of every preset on this machine's GPU, or on its CPU, and say what limits it.
 
 Each network of each preset trains by the project's own loop on random images of the full size; an
-epoch of some steps is one measurement, and the first, which traces, is left out. *one step a call*
-lets the host look at the loss after every step; *float32*, *bfloat16* and *XLA* change one setting
-each. *PyTorch* is the same network with the tutorial's optimizer, compiled, channels last, in the
-preset's precision. *busy* is the share of the device's peak that the networks' operations use; the
-peak is that of a large matrix product in the same precision, timed in the same run.
+epoch of some steps is one measurement, and the first, which traces, is left out. On a GPU, *one
+step a call* lets the host look at the loss after every step, *batches by the CPU* augments there,
+and *kernels one by one* lets Muon orthogonalise each convolution by itself. *float32*, *bfloat16*
+and *XLA* change one setting each. *PyTorch* is the same network with the tutorial's optimizer,
+compiled, channels last, in the preset's precision. *busy* is the share of the device's peak that
+the networks' operations use; the peak is that of a large matrix product in the same precision,
+timed in the same run.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -31,7 +34,7 @@ from pipeline.core.sections import Recipe, TrainParams
 from pipeline.networks.shared.models import training_pflop
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.presets import preset_names, preset_values
-from pipeline.training import loop
+from pipeline.training import loop, optimizers
 from pipeline.training.compiling import new_model
 from pipeline.training.machine import configure_backend, has_gpu, resolve_precision
 
@@ -40,9 +43,16 @@ FULL_SIZE = {"image_sizes": [], "stop_after_rising": None}
 REMEDIES: dict[str, dict[str, Any]] = {
     "project": {},
     "one step a call": {},
+    "batches by the CPU": {},
+    "kernels one by one": {},
     "float32": {"precision": "float32"},
     "bfloat16": {"precision": "mixed_bfloat16"},
     "XLA": {"jit_compile": True},
+}
+UNDONE: dict[str, tuple[ModuleType, dict[str, Any]]] = {  # what these contenders switch off
+    "one step a call": (loop, {"AT_ONCE": 1}),
+    "batches by the CPU": (loop, {"ON_GPU": 0}),
+    "kernels one by one": (optimizers, {"has_gpu": lambda: False}),
 }
 
 
@@ -112,8 +122,8 @@ def contenders(
         precision = resolve_precision(train.precision)
         train = train.model_copy(update={"precision": precision})
         if name in REMEDIES:
-            most = 1 if name == "one step a call" else loop.AT_ONCE
-            with patch.object(loop, "AT_ONCE", most):
+            module, values = UNDONE.get(name, (loop, {}))
+            with patch.dict(vars(module), values):
                 speeds, gflop = epochs_of(network, recipe, params, train, arguments.steps)
             yield name, precision, speeds, gflop
         elif network in torch_networks.NETWORKS:
