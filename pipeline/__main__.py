@@ -180,7 +180,7 @@ def upgrade() -> None:
 def check() -> None:
     """Check params.yaml, the repository and MLflow's store; list all wrong keys and values at once.
 
-    Run it before DVC, whose error for a malformed list names no key.
+    Run it first: DVC's error for a malformed list does not name the key.
     """
     from pipeline.data.sources import most_training_images
     from pipeline.settings.params import PARAMS_FILE, check_batch_size, load_params

@@ -33,7 +33,7 @@ def examine() -> tuple[list[str], list[str]]:
         f"closed run {run_id}, left RUNNING by a dead process" for run_id in close_dead_runs(client)
     ]
     mended += [
-        f"marked {name} of DVC's queue as failed, whose worker died; queue it again"
+        f"marked {name} in DVC's queue as failed, because its worker died; queue it again"
         for name in fail_dead_tasks()
     ]
     mended += describe_damaged(remove_damaged())
@@ -64,9 +64,9 @@ def describe_damaged(damaged: list[Path]) -> list[str]:
     if not damaged:
         return []
     return [
-        f"removed {and_more(damaged)} from DVC's cache: damaged since it was written; `dvc repro` "
-        "makes it again if the workspace needs it; `dvc exp remove` another experiment that lacks "
-        "it, and run it again"
+        f"removed {and_more(damaged)} from DVC's cache: damaged since it was written. If the "
+        "workspace needs it, `dvc repro` makes it again; if another experiment does, remove that "
+        "experiment with `dvc exp remove NAME` and run it again"
     ]
 
 

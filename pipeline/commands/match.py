@@ -63,8 +63,9 @@ def match(network: str, to: str, key: str) -> str:
     table = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
     plus = "" if key in (values[network] or {}) else "++"  # -S needs it for an inherited key
     return (
-        f"{table}\n\nWith {key} {found:g} a training of the {display_name(network)} costs "
-        f"{100 * (ratio - 1):+.1f} % compared with the {display_name(to)}:\n"
+        f"{table}\n\nWith {key} {found:g}, training the {display_name(network)} takes "
+        f"{100 * abs(ratio - 1):.1f} % {'more' if ratio > 1 else 'less'} compute than training the "
+        f"{display_name(to)}:\n"
         f"  dvc exp run -S {plus}{network}.{key}={found:g}"
     )
 
@@ -108,8 +109,7 @@ def _prepared_size(values: dict[str, Any]) -> tuple[int, int, int]:
     metadata, data = load_metadata(PREPARED), check_params(values).data.model_dump()
     if any(data.get(key) != value for key, value in metadata["params"].items()):
         raise UserError(
-            f"{PREPARED} holds other data than section data of {PARAMS_FILE} describes; run "
-            "`dvc repro prepare`"
+            f"{PREPARED} does not match section data of {PARAMS_FILE}; run `dvc repro prepare`"
         )
     return (
         metadata["images"]["train"],

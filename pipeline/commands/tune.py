@@ -101,5 +101,5 @@ def conclude(values: dict[str, Any], trials: list[Trial], tuned: dict[str, Tuned
     file = save_preset(PRESET, chosen, comment)
     text = f"Best validation accuracy of {len(trials)} trials each: {'; '.join(said)}."
     write_page(make_page(list(tuned.values()), trials, text), FOLDER)
-    way_on = f"`python -m pipeline preset {PRESET}` sets params.yaml to them"
+    way_on = f"`python -m pipeline preset {PRESET}` applies it"
     return f"{text}\nwritten to {file.parent.name}/{file.name}; {way_on}\n{FOLDER / 'report.html'}"

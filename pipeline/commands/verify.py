@@ -17,7 +17,7 @@ from pipeline.reporting.formats import listed
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.repository import LOCK, read_lock
 
-AGREES, DISAGREES = "as published", "further away than seeds explain"
+AGREES, DISAGREES = "as published", "differs by more than seeds do"
 OTHER_DATA = "data: other images, or prepared differently"
 UNKNOWN = "unknown: with one seed each, the spread between seeds is unknown"
 
@@ -85,7 +85,7 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     published = min(alike, key=lambda result: len(differing[result.name]))
     if different := differing[published.name]:
         raise UserError(
-            f"no published report has the same data and params; {published.name} is the nearest "
+            f"no published report has the same data and params; {published.name} is the closest "
             f"and differs in {len(different)}:\n"
             + "\n".join(f"  {line}" for line in different[:10])
         )

@@ -63,7 +63,7 @@ def prepare_data(params: DataParams, folder: Path) -> str:
 
 def superclass_of(dataset: Dataset) -> list[int]:
     """Return the superclass of each class."""
-    # Of a class without images it is not known, unless the superclasses are the classes.
+    # A class without images has no known superclass, unless the superclasses are the classes.
     superclasses = np.arange(len(dataset.class_names)) % len(dataset.superclass_names)
     for records in (dataset.train, dataset.test):
         superclasses[records["label"]] = records["superclass"]

@@ -6,7 +6,7 @@ from pipeline.reporting.findings import Findings, find, summarise
 from pipeline.reporting.page import make_images_page, make_page, render_html, write_page
 from pipeline.settings.params import Params
 
-# Apart from the report, so that it can be published without images that must not be.
+# In a file of their own, so that a report can be published without images whose licence forbids it.
 IMAGES = REPORTS / "images.html"
 
 

@@ -25,13 +25,13 @@ predictions, the runs, models and champion in MLflow's store, and DVC's experime
 
 {by_fault}
 
-Moments are drawn uniformly over the CPU time of the uninterrupted run. "CPU s lost" is what a round
-used more than that run, divided by its {each} or fewer faults. A round is tiny: most of its time is
-starting Python and TensorFlow, which a fault makes it do again; a longer training loses at most the
-epoch that was interrupted. A full disk is a file system of its own, filled to the last byte until
-the command ends. Damage is done after SIGKILL of all processes: a file is cut, emptied, or has a
-bit changed. [faults.csv](faults.csv) has every fault
-of the rounds that were finished.
+Moments are drawn uniformly over the CPU time of the uninterrupted run. A round is a whole run with
+one to {each} faults. "CPU s lost" is the additional CPU time of a round divided by its faults, so
+that they share it. A run is tiny: most of its time is starting Python and TensorFlow, which a fault
+makes it do again; a longer training loses at most the epoch that was interrupted. A full disk is a
+file system of its own, filled to the last byte until the command ends. Damage is done after SIGKILL
+of all processes: a file is truncated, emptied, or has one byte changed. [faults.csv](faults.csv)
+has every fault of the rounds that were finished.
 
 {machine}
 """
