@@ -28,8 +28,8 @@ def random_maps(shape, seed=0):
 def test_statistics_are_right_to_five_digits(shape):
     x = random_maps(shape)
     mean, variance = batch_statistics(tf.constant(x))
-    np.testing.assert_allclose(mean, x.mean((0, 1, 2), np.float64), rtol=5e-6)
-    np.testing.assert_allclose(variance, x.var((0, 1, 2), np.float64), rtol=5e-6)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2), np.float64), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.var((0, 1, 2), np.float64), rtol=1e-5)
 
 
 def numpy_forward_and_gradients(x, gamma, beta, upstream):
