@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
-from pipeline.reporting.comparison import Interval, interval
+from pipeline.reporting.comparison import Interval, interval, paired_differences
 from pipeline.reporting.results import Results
 
 UNEVEN = 0.1  # the speed's standard deviation divided by its mean; above it, minutes mislead
@@ -155,3 +155,14 @@ def _uneven_speed(results: Results) -> str:
     return (
         f" (the speed varied by {100 * varied:.0f} % between seeds: compare compute, not minutes)"
     )
+
+
+def with_differences(
+    values: dict[str, np.ndarray], write: Callable[[np.ndarray], str]
+) -> dict[str, str]:
+    """Write each network's (seeds, images) values, and each but the first minus the first."""
+    (reference, first), *others = values.items()
+    return {name: write(value) for name, value in values.items()} | {
+        f"{name} minus {reference}": in_points(paired_differences(first, value))
+        for name, value in others
+    }

@@ -204,13 +204,10 @@ def warnings(findings: Findings) -> list[str]:
     results, everything = findings.results, findings.everything
     said = describe_flags(everything)
     if results.missing:
-        said.append(f"No results for {', '.join(results.missing)}; run `dvc repro`.")
-    if absent := [name for name in results.networks if name not in results.names]:
-        is_missing = "is missing" if len(absent) == 1 else "are missing"
-        said.append(f"The {' and the '.join(absent)} {is_missing}, so {_not_compared(results)}.")
-    for name in results.names:
-        if name != results.reference and results.reference in results.names:
-            said += _unpaired(results, name)
+        said.append(
+            f"No results for {', '.join(results.missing)}; run `dvc repro`. Networks are compared "
+            "only over the seeds that they share."
+        )
     if everything.diverged:
         trainings = "; ".join(
             f"{name} {variant} seed {seed}" for name, variant, seed in everything.diverged
@@ -220,20 +217,3 @@ def warnings(findings: Findings) -> list[str]:
             "are not compared. Try a lower learning_rate."
         )
     return said
-
-
-def _not_compared(results: Results) -> str:
-    if results.others:
-        return f"only the {listed(results.others)} can be compared with the {results.reference}"
-    return "nothing can be compared"
-
-
-def _unpaired(results: Results, name: str) -> list[str]:
-    """Warn if two networks have different seeds."""
-    seeds, reference = results.paired_seeds(name), results.reference
-    both = "both networks" if len(results.networks) == 2 else f"the {reference} and the {name}"
-    if not seeds:
-        return [f"{capitalised(both)} have no seed in common, so they cannot be compared."]
-    if results.seeds(name) == results.seeds(reference):
-        return []
-    return [f"Only the seeds that {both} have ({', '.join(map(str, seeds))}) are compared."]

@@ -64,22 +64,15 @@ def expected_best(scores: np.ndarray) -> np.ndarray:
 
 
 def median_best_interval(scores: np.ndarray, k: int) -> tuple[float, float]:
-    """Return a 95 % interval of the median of the best of k trials; infinite where it is open.
+    """Return a 95 % interval of the median of the best of k trials; NaN where it is open.
 
     That median is a quantile of the scores, so order statistics bound it for any distribution.
 
     Args:
         scores: (n,) of independent trials.
     """
-    n, ordered, tail = len(scores), np.sort(scores), (1 - CONFIDENCE) / 2
-    quantile = 0.5 ** (1 / k)
-    ranks = np.arange(1, n + 1)
-    low = ranks[stats.binom.cdf(ranks - 1, n, quantile) <= tail]
-    high = ranks[stats.binom.sf(ranks - 1, n, quantile) <= tail]
-    return (
-        float(ordered[low[-1] - 1]) if len(low) else -np.inf,
-        float(ordered[high[0] - 1]) if len(high) else np.inf,
-    )
+    found = stats.quantile_test(scores, p=0.5 ** (1 / k)).confidence_interval(CONFIDENCE)
+    return found.low, found.high
 
 
 def make_page(tuned: list[Tuned], trials: list[dict[str, Any]], conclusion: str) -> Page:
@@ -114,9 +107,9 @@ def curve_table(tuned: list[Tuned]) -> pd.DataFrame:
 
 
 def _described(low: float, high: float) -> str:
-    if np.isinf(low):
-        return "open" if np.isinf(high) else f"up to {100 * high:.1f}"
-    return f"from {100 * low:.1f}" if np.isinf(high) else f"{100 * low:.1f} to {100 * high:.1f}"
+    if np.isnan(low):
+        return "open" if np.isnan(high) else f"up to {100 * high:.1f}"
+    return f"from {100 * low:.1f}" if np.isnan(high) else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def trials_table(tuned: list[Tuned], trials: list[dict[str, Any]]) -> pd.DataFrame:
@@ -135,7 +128,7 @@ def plot_curves(tuned: list[Tuned]) -> Figure:
         k, colour = range(1, len(scores) + 1), colour_of(network)
         bounds = 100 * np.array([median_best_interval(scores, size) for size in k])
         bottom = 100 * scores.min()
-        low, high = np.clip(np.nan_to_num(bounds, posinf=top, neginf=bottom), bottom, top).T
+        low, high = np.clip(np.where(np.isnan(bounds), [bottom, top], bounds), bottom, top).T
         axis.plot(k, 100 * expected_best(scores), color=colour, label=network)
         axis.fill_between(k, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

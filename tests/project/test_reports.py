@@ -239,7 +239,7 @@ def test_the_table_of_injected_faults_follows_from_their_log(folder):
     assert (
         f"**{len(faults)} faults: {found['survived']} survived, {found['mended']} mended, " in page
     )
-    assert f"[{len(faults)} faults tried]" in (REPOSITORY / "README.md").read_text()
+    assert f"[{len(faults)} faults]" in (REPOSITORY / "README.md").read_text()
     for column in ("way", "fault"):
         for name in {fault[column] for fault in faults}:
             own = [fault for fault in faults if fault[column] == name]

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.core.errors import UserError
 from pipeline.reporting.comparison import max_t_p_values, pooled_half
 from pipeline.reporting.contrasts import (
     OFF,
@@ -90,15 +89,6 @@ def test_the_same_numbers_by_other_code_are_two_settings(experiments):
     (same,) = [c for c in found.family if c.setting.experiments == ["later"]]
     assert same.label == "same params, different code or library versions"
     assert found.unlike == []
-
-
-def test_another_reference_can_be_named(experiments):
-    found = contrast(experiments, "block-7")
-    labels = {c.label for c in found.family}
-    assert found.reference == "block-7"
-    assert labels == {"drop_block_size 5", "drop_block_size 1"}
-    with pytest.raises(UserError, match=r"block-2: there is no such experiment.*block-1, block-7"):
-        contrast(experiments, "block-2")
 
 
 def test_params_that_nothing_reads_are_no_difference():

@@ -101,12 +101,6 @@ def test_the_page_shows_contrasts_leads_and_settings(varied):
     assert not re.search(r"[{}]|None\b|nan\b", markdown)
 
 
-def test_an_experiment_alone_has_nothing_to_be_compared_with(varied):
-    page = make_page(contrast(varied[:1], None), X)
-    assert page.headline.startswith("There is nothing to compare yet")
-    assert [section.title for section in page.sections] == ["All settings"]
-
-
 def test_other_results_of_the_same_training_are_a_warning(varied):
     (said,) = make_page(contrast([*varied, experiment("moved", counts(470, 9))], None), X).warnings
     assert "moved (resnet)" in said

@@ -63,18 +63,6 @@ def test_no_results_at_all_is_an_error(workspace, params):
         results.load_results(with_train(params, seeds=[0]))
 
 
-@pytest.mark.parametrize("name", ["labels", "groups"])
-def test_different_test_sets_are_refused(workspace, params, name):
-    write_results(workspace, seeds=[0])
-    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
-    with np.load(file) as saved:
-        arrays = dict(saved)
-    arrays[name] = arrays[name][::-1]
-    np.savez(file, **arrays)
-    with pytest.raises(UserError, match=rf"have different test images \({name} differ\)"):
-        results.load_results(params)
-
-
 def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
     write_results(workspace, seeds=[0, 1])
     history = workspace / "outputs/history/baseline-dropblock-1.csv"
@@ -88,33 +76,3 @@ def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
     np.savez(file, **arrays)
     loaded = results.load_results(with_train(params, seeds=[0, 1]))
     assert loaded.diverged == [("baseline", "dropblock", 1), ("resnet", "dropblock", 0)]
-
-
-@pytest.mark.parametrize(
-    "missing",
-    [
-        "outputs/evaluation/model-dropblock-0/metrics.json",
-        "outputs/evaluation/baseline-dropblock-0/predictions.npz",
-        "outputs/history/model-dropblock-0.csv",
-    ],
-)
-def test_a_missing_file_is_named_with_the_way_out(workspace, params, missing):
-    write_results(workspace, seeds=[0])
-    (workspace / missing).unlink()
-    with pytest.raises(UserError, match=f"{missing} .*run `dvc repro`"):
-        results.load_results(params)
-
-
-def test_missing_metadata_are_named_with_the_way_out(workspace, params):
-    write_results(workspace, seeds=[0])
-    (workspace / "data/prepared/metadata.json").unlink()
-    with pytest.raises(UserError, match=r"data/prepared holds .*run `dvc repro prepare`"):
-        results.load_results(params)
-
-
-def test_results_of_other_data_are_refused(workspace, params):
-    write_results(workspace, seeds=[0])
-    file = workspace / "outputs/evaluation/model-dropblock-0/metrics.json"
-    file.write_text(file.read_text().replace('"digest": "d1', '"digest": "ff'))
-    with pytest.raises(UserError, match=r"model-dropblock-0/metrics.json belongs to other data"):
-        results.load_results(params)

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import in_points
+from pipeline.reporting.formats import with_differences
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -57,22 +56,18 @@ def duplicates_table(results: Results, others: list[str]) -> pd.DataFrame:
 
     Over the seeds that the reference and all `others` have.
     """
-    reference, unique = results.reference, results.test.unique
+    unique = results.test.unique
     rows = {f"all {len(unique):,} test images": np.ones(len(unique), bool)}
     rows[f"without duplicates, {unique.sum():,}"] = unique
     rows[f"only the duplicates, {(~unique).sum():,}"] = ~unique
-    names, seeds = [reference, *others], results.paired_seeds(*others)
-    table = {}
-    for label, chosen in rows.items():
-        if chosen.any() and seeds:
-            hits = {name: results.hits(name, seeds)[:, chosen] for name in names}
-            table[label] = {
-                **{name: f"{100 * hits[name].mean():.2f} %" for name in names},
-                **{
-                    f"{name} minus {reference}": in_points(
-                        paired_differences(hits[reference], hits[name])
-                    )
-                    for name in others
-                },
-            }
+    seeds = results.paired_seeds(*others)
+    hits = {name: results.hits(name, seeds) for name in (results.reference, *others)}
+    table = {
+        label: with_differences(
+            {name: values[:, chosen] for name, values in hits.items()},
+            lambda values: f"{100 * values.mean():.2f} %",
+        )
+        for label, chosen in rows.items()
+        if chosen.any()
+    }
     return pd.DataFrame(table).T.rename_axis("")

@@ -1,7 +1,6 @@
 """How fast the networks learn: curves, schedules, and the time to reach each accuracy."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +18,8 @@ ABOUT = "Accuracy and loss during training, against epochs and compute."
 CURVES = (("accuracy", EPOCH), ("loss", EPOCH), ("accuracy", COMPUTE))
 
 LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]  # accuracies
+# Of the first epoch that reaches a level: label, column, and how to write a value and a mean.
+COLUMNS = (("epochs", "epoch", "{:.0f}", "{:.1f}"), ("seconds", "elapsed", "{:,.0f}", "{:,.0f}"))
 LEVELS_NOTE = (
     "The seconds include scoring the {watched} set after each epoch, and the start of each "
     "training, when TensorFlow traces its graph."
@@ -90,35 +91,26 @@ def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:
     Means and ranges over the seeds that reached it; levels that no training reached are left
     out.
     """
-    trainings = list(results.history.groupby(["network", "seed"]))
-    rows = []
+    rows = {}
     for level in sorted(levels):
-        row = {"accuracy": f"{100 * level:.0f} %"}
-        for name in results.names:
-            reached = [
-                curve[curve["watched_accuracy"] >= level].iloc[0]
-                for (network, _), curve in trainings
-                if network == name and (curve["watched_accuracy"] >= level).any()
-            ]
-            row |= _first_time(name, reached, len(results.seeds(name)))
-        if any(value != "never" for value in list(row.values())[1:]):
-            rows.append(row)
-    return pd.DataFrame(rows).set_index("accuracy") if rows else pd.DataFrame()
+        reached = results.history[results.history["watched_accuracy"] >= level]
+        first = reached.groupby(["network", "seed"])[["epoch", "elapsed"]].first()
+        if len(first):
+            rows[f"{100 * level:.0f} %"] = {
+                f"{name}: {label}": _mean_and_range(
+                    first.query("network == @name")[key], form, mean, len(results.seeds(name))
+                )
+                for name in results.names
+                for label, key, form, mean in COLUMNS
+            }
+    return pd.DataFrame(rows).T.rename_axis("accuracy")
 
 
-def _first_time(name: str, reached: list[pd.Series], trainings: int) -> dict[str, str]:
-    if not reached:
-        return {f"{name}: epochs": "never", f"{name}: seconds": "never"}
-    some = "" if len(reached) == trainings else f", {len(reached)} of {trainings} seeds"
-    forms = {"epochs": ("epoch", "{:.0f}", "{:.1f}"), "seconds": ("elapsed", "{:,.0f}", "{:,.0f}")}
-    return {
-        f"{name}: {label}": _mean_and_range([row[key] for row in reached], form, mean, some)
-        for label, (key, form, mean) in forms.items()
-    }
-
-
-def _mean_and_range(values: list[float], form: str, mean: str, some: str) -> str:
-    low, high = form.format(min(values)), form.format(max(values))
-    if low == high:
-        return low + (f" ({some.removeprefix(', ')})" if some else "")
-    return f"{mean.format(np.mean(values))} ({low} to {high}{some})"
+def _mean_and_range(values: pd.Series, form: str, mean: str, seeds: int) -> str:
+    if values.empty:
+        return "never"
+    low, high = form.format(values.min()), form.format(values.max())
+    notes = [f"{low} to {high}"] if low != high else []
+    notes += [f"{len(values)} of {seeds} seeds"] if len(values) < seeds else []
+    shown = low if low == high else mean.format(values.mean())
+    return f"{shown} ({', '.join(notes)})" if notes else shown

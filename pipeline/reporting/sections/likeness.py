@@ -5,7 +5,13 @@ import pandas as pd
 from pipeline.core.recipe import Variant
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import accuracy_with_interval, all_networks, cost, in_points
+from pipeline.reporting.formats import (
+    accuracy_with_interval,
+    all_networks,
+    cost,
+    in_points,
+    with_differences,
+)
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
@@ -69,37 +75,17 @@ def ablation(findings: Findings) -> list[Part]:
 
 
 def ablation_table(results: Results) -> pd.DataFrame:
-    """Return the test accuracy of each network by variant of DropBlock, and the differences.
-
-    Over the seeds that all networks have.
-    """
-    names, reference = results.networks, results.reference
-    seeds = {v: results.of(v).paired_seeds(*names) for v in results.variants}
-    hits = {(n, v): results.of(v).hits(n, seeds[v]) for n in names for v in results.variants}
-    table: dict[str, dict[str, str]] = {
-        LABELS[variant]: {
-            **{name: accuracy_with_interval(hits[name, variant]) for name in names},
-            **{
-                f"{name} minus {reference}": in_points(
-                    paired_differences(hits[reference, variant], hits[name, variant])
-                )
-                for name in names[1:]
-            },
-        }
-        for variant in results.variants
+    """Return the test accuracy of each network by variant of DropBlock, and the differences."""
+    names, seeds = results.networks, results.seeds(results.reference)
+    hits = {v: {n: results.of(v).hits(n, seeds) for n in names} for v in results.variants}
+    table = {
+        LABELS[v]: with_differences(found, accuracy_with_interval) for v, found in hits.items()
     }
-    if "nodrop" in seeds:
-        for variant in ("dropblock", "unitdrop"):
-            if seeds.get(variant) == seeds["nodrop"]:
-                gained = {n: paired_differences(hits[n, "nodrop"], hits[n, variant]) for n in names}
-                table[f"{LABELS[variant]}, minus without"] = {
-                    **{name: in_points(gained[name]) for name in names},
-                    **{
-                        f"{name} minus {reference}": in_points(gained[name] - gained[reference])
-                        for name in names[1:]
-                    },
-                }
-    return pd.DataFrame(table).T.fillna("").rename_axis("")
+    if without := hits.pop("nodrop", None):
+        for variant, found in hits.items():
+            gained = {name: paired_differences(without[name], found[name]) for name in names}
+            table[f"{LABELS[variant]}, minus without"] = with_differences(gained, in_points)
+    return pd.DataFrame(table).T.rename_axis("")
 
 
 def as_expensive(findings: Findings) -> list[Part]:

@@ -17,7 +17,7 @@ NOTE = (
     "test images, if the differences' standard deviation over seeds is {spread:.1f} points, as "
     "measured here over {seeds} seeds. **On other images, a difference below {floor:.2f} points "
     "cannot be shown by any number of seeds.** *Interval without 0*: Student's t (noncentral t). "
-    "*Verdict*: also p below 0.05 by sign flips, which takes six seeds (simulated up to 12, then "
+    "*Verdict*: also p below 0.05 by sign flips, which takes six seeds (simulated up to 9, then "
     "t). *Trainings* and *minutes* are totals for both networks and all seeds, run one after "
     "another, at the mean time measured here. {caution}"
 )
