@@ -156,16 +156,19 @@ def load_results(params: Params) -> Results:
     metrics = metrics_table(present, metadata["digest"])
     watched = _same(metrics, "watched", "train.watch")
     _same(metrics, "precision", "train.precision")
-    loaded = {_key(training): load_predictions(training) for training in present}
+    predictions = {training: load_predictions(training) for training in present}
     histories = [label_history(load_history(t, watched), t, watched) for t in present]
     return Results(
         tuple(display_name(network) for network in params.train.networks),
         tuple(params.train.variants),
         metrics,
         pd.concat(histories, ignore_index=True),
-        {key: log_probabilities for key, (log_probabilities, _) in loaded.items()},
+        {
+            _key(training): log_probabilities
+            for training, (log_probabilities, _) in predictions.items()
+        },
         {_key(training): load_masks(training) for training in present},
-        next(iter(loaded.values()))[1],  # the same for all, which share the data's digest
+        _common_test_set({training: test for training, (_, test) in predictions.items()}),
         metadata,
         watched,
         _same(metrics, "scored", "evaluate.test"),
@@ -191,3 +194,16 @@ def _same(metrics: pd.DataFrame, column: str, key: str) -> Any:
 
 def _key(training: Training) -> Key:
     return training.display_name, training.variant, training.seed
+
+
+def _common_test_set(sets: dict[Training, EvaluationSet]) -> EvaluationSet:
+    """Return the scored images, which must be the same for all trainings to be comparable."""
+    first, *others = sets
+    for other in others:
+        for name, expected in vars(sets[first]).items():
+            if not np.array_equal(expected, getattr(sets[other], name)):
+                raise UserError(
+                    f"{other.evaluation_folder} and {first.evaluation_folder} have different "
+                    f"test images ({name} differ); run `dvc repro`"
+                )
+    return sets[first]

@@ -228,6 +228,20 @@ def test_the_order_of_the_seeds_changes_nothing(pair, random):
     assert one.difference.high >= one.difference.mean - 1e-9
 
 
+def test_flips_that_tie_count_whatever_the_order_of_the_seeds():
+    """One image of 29 each way: in fractions the sums of some flips differ in the last bit."""
+    counts = np.array([1, -2, 3, 2, -4, 1])
+    reference, other = np.zeros((6, 29), bool), np.zeros((6, 29), bool)
+    for seed, count in enumerate(counts):
+        (other if count > 0 else reference)[seed, : abs(count)] = True
+    orders = [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [2, 0, 5, 1, 4, 3]]
+    flips = np.array(list(itertools.product([-1, 1], repeat=6))) @ counts
+    expected = min(1, 2 * min(np.mean(flips >= counts.sum()), np.mean(flips <= counts.sum())))
+    for order in orders:
+        found = comparison.compare(reference[order], other[order], order)
+        assert found.p_value == expected
+
+
 def test_the_pooled_interval_is_that_of_least_squares_with_seeds_and_arms():
     seeds, arms = 6, 4
     rng = np.random.default_rng(0)

@@ -76,3 +76,15 @@ def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
     np.savez(file, **arrays)
     loaded = results.load_results(with_train(params, seeds=[0, 1]))
     assert loaded.diverged == [("baseline", "dropblock", 1), ("resnet", "dropblock", 0)]
+
+
+@pytest.mark.parametrize("name", ["labels", "groups"])
+def test_different_test_sets_are_refused(workspace, params, name):
+    write_results(workspace, seeds=[0])
+    file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    arrays[name] = arrays[name][::-1]
+    np.savez(file, **arrays)
+    with pytest.raises(UserError, match=rf"have different test images \({name} differ\)"):
+        results.load_results(params)
