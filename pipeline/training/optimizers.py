@@ -136,7 +136,8 @@ class Muon(SGD):
             (together[tuple(pair[1].shape)] if batched else alone).append(pair)
         for pairs in together.values():
             self._update_kernels(pairs, learning_rate)
-        super()._backend_update_step(*zip(*alone, strict=True), learning_rate)
+        gradients, variables = [g for g, _ in alone], [v for _, v in alone]
+        super()._backend_update_step(gradients, variables, learning_rate)
 
     def _update_kernels(self, pairs: list[tuple[Tensor, Variable]], learning_rate: Tensor) -> None:
         """Update convolutions of one shape, given their gradients."""
