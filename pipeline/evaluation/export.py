@@ -9,6 +9,7 @@ from keras import layers, ops
 from pipeline.core.records import CHANNELS
 from pipeline.data.sharpen import SHARPEN_KERNEL_256
 from pipeline.networks.shared.batch_norm import BatchNorm
+from pipeline.networks.shared.convolution import Convolution
 from pipeline.networks.shared.dropblock import DropBlock2D
 
 
@@ -53,6 +54,8 @@ def _of_keras_layers(network: keras.Model) -> keras.Model:
             return layers.Identity(name=layer.name)
         if isinstance(layer, BatchNorm):
             return layers.BatchNormalization.from_config(layer.get_config())
+        if isinstance(layer, Convolution):
+            return layers.Conv2D.from_config(layer.get_config())
         return layer.__class__.from_config(layer.get_config())
 
     clone = keras.models.clone_model(network, clone_function=replace)

@@ -12,6 +12,7 @@ from pipeline.core.recipe import scaled
 from pipeline.core.records import CHANNELS
 from pipeline.core.sections import ConvNetParams, LayerParams
 from pipeline.networks.shared.batch_norm import BatchNorm
+from pipeline.networks.shared.convolution import Convolution
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.initializers import Dirac
 
@@ -81,10 +82,9 @@ def initializer(params: LayerParams) -> str | Dirac:
 
 def convolution(x: Tensor, filters: int, kernel: int, params: LayerParams, name: str) -> Tensor:
     """Convolve with stride 1 and SAME padding; with a bias only if there is no batch norm."""
-    return layers.Conv2D(
+    return Convolution(
         scaled(filters, params.width),
         kernel,
-        padding="same",
         use_bias=not params.batch_norm,
         kernel_initializer=initializer(params),
         name=name,

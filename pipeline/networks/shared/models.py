@@ -17,7 +17,7 @@ from pipeline.core.sections import Recipe
 from pipeline.networks import FOLDER, code_errors, find_network
 
 # Importing these registers their classes with Keras, so that files that have them can be loaded.
-from pipeline.networks.shared import batch_norm, dropblock, initializers  # noqa: F401
+from pipeline.networks.shared import batch_norm, convolution, dropblock, initializers  # noqa: F401
 
 ADAPTED_ON = 2000  # training images
 

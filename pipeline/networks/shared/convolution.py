@@ -1,0 +1,61 @@
+"""Convolution of small maps as matrix products.
+
+On a map of 2x2 pixels only 16 of the 36 products of a 3x3 kernel meet a pixel; the others meet
+padding, and the kernels of TensorFlow's CPU library compute them too. Here each pixel of the output
+is one matrix product of the pixels that it sees, side by side, and their taps of the kernel, one
+above the other. On 2x2 pixels this takes a seventh of the time, on 3x3 a third to a half.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+Tensor = Any
+LARGEST = 3  # side in pixels; above it TensorFlow's convolution is often the faster one
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class Convolution(keras.layers.Conv2D):
+    """Keras' layer with stride 1 and SAME padding, which computes small maps faster on a CPU.
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
+    """
+
+    def __init__(self, filters: int, kernel_size: int | tuple[int, int], **kwargs: Any) -> None:
+        super().__init__(filters, kernel_size, **{**kwargs, "padding": "same", "strides": 1})
+
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve, without bias and activation."""
+        if max(inputs.shape[1:3]) > LARGEST or tf.config.list_logical_devices("GPU"):
+            return super().convolution_op(inputs, kernel)
+        return convolve_small(inputs, kernel)
+
+
+def convolve_small(maps: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve (n, h, w, c) maps with an (i, j, c, d) kernel, stride 1, SAME padding.
+
+    Maps and kernel are taken apart once and not sliced for each output: the gradients are then sums
+    of small tensors, and not of as many padded ones of full size.
+    """
+    (height, width, channels), (rows, columns, _, filters) = maps.shape[1:], kernel.shape
+    pixels = ops.unstack(ops.reshape(maps, (-1, height * width, channels)), height * width, axis=1)
+    taps = ops.unstack(ops.reshape(kernel, (-1, channels, filters)), rows * columns)
+    outputs = []
+    for top in _seen(height, rows):
+        for left in _seen(width, columns):
+            pairs = [(i * width + j, k * columns + m) for i, k in top for j, m in left]
+            seen = ops.concatenate([pixels[pixel] for pixel, _ in pairs], axis=1)
+            weights = ops.concatenate([taps[tap] for _, tap in pairs], axis=0)
+            outputs.append(ops.matmul(seen, weights))
+    return ops.reshape(ops.stack(outputs, axis=1), (-1, height, width, filters))
+
+
+def _seen(size: int, taps: int) -> list[list[tuple[int, int]]]:
+    """Return, for each place of a line of outputs, the (input, tap) pairs that meet there."""
+    before = (taps - 1) // 2  # padding; SAME adds an odd one at the end
+    return [
+        [(place + tap - before, tap) for tap in range(taps) if 0 <= place + tap - before < size]
+        for place in range(size)
+    ]
