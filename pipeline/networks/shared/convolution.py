@@ -3,9 +3,10 @@
 On a map of 2x2 pixels only 16 of the 36 products of a 3x3 kernel meet a pixel; the others meet
 padding, and the kernels of TensorFlow's CPU library compute them too. Here each pixel of the output
 is one matrix product of the pixels that it sees, side by side, and their taps of the kernel, one
-above the other. On 2x2 pixels this takes a seventh of the time, on 3x3 a third to a half.
+above the other. In training this is up to 16 times as fast (reports/benchmarks/small_maps.md).
 """
 
+import math
 from typing import Any
 
 import keras
@@ -13,7 +14,10 @@ import tensorflow as tf
 from keras import ops
 
 Tensor = Any
-LARGEST = 3  # side in pixels; above it TensorFlow's convolution is often the faster one
+# Which maps are small, as measured: all of up to 3x3 pixels, and of up to 5x5 those with many
+# channels. Otherwise TensorFlow's convolution is as fast or faster.
+ALWAYS, SOMETIMES = 3, 5  # sides in pixels
+CHANNELS_PER_PIXEL = 10
 
 
 @keras.saving.register_keras_serializable("pipeline")
@@ -28,9 +32,16 @@ class Convolution(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolve, without bias and activation."""
-        if max(inputs.shape[1:3]) > LARGEST or tf.config.list_logical_devices("GPU"):
-            return super().convolution_op(inputs, kernel)
-        return convolve_small(inputs, kernel)
+        if is_small(inputs.shape[1:3], kernel) and not tf.config.list_logical_devices("GPU"):
+            return convolve_small(inputs, kernel)
+        return super().convolution_op(inputs, kernel)
+
+
+def is_small(sides: tuple[int, int], kernel: Tensor) -> bool:
+    """Whether maps are convolved faster by `convolve_small`."""
+    channels = math.sqrt(kernel.shape[-2] * kernel.shape[-1])
+    many = channels >= CHANNELS_PER_PIXEL * math.prod(sides)
+    return max(sides) <= (SOMETIMES if many else ALWAYS)
 
 
 def convolve_small(maps: Tensor, kernel: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.networks.shared.convolution import LARGEST, Convolution, convolve_small
+from pipeline.networks.shared.convolution import Convolution, convolve_small
 
 
 def convolved(maps, kernel):
@@ -50,22 +50,26 @@ def test_has_the_results_and_gradients_of_keras_layer(side):
         np.testing.assert_allclose(mine, other, atol=1e-5)
 
 
-def operations(side):
+def operations(side, channels=2):
     """Return the kinds of operations in the graph of a layer for maps of a side."""
-    layer = Convolution(3, 3)
-    layer.build((None, side, side, 2))
-    graph = tf.function(layer).get_concrete_function(tf.TensorSpec((None, side, side, 2))).graph
+    layer = Convolution(channels, 3)
+    layer.build((None, side, side, channels))
+    maps = tf.TensorSpec((None, side, side, channels))
+    graph = tf.function(layer).get_concrete_function(maps).graph
     return {operation.type for operation in graph.get_operations()}
 
 
-def test_only_small_maps_are_computed_as_products():
-    assert "Conv2D" not in operations(LARGEST)
-    assert "Conv2D" in operations(LARGEST + 1)
+@pytest.mark.parametrize(
+    ("side", "channels", "small"),
+    [(3, 2, True), (4, 2, False), (4, 159, False), (4, 160, True), (5, 250, True), (6, 512, False)],
+)
+def test_only_small_maps_are_computed_as_products(side, channels, small):
+    assert ("Conv2D" not in operations(side, channels)) is small
 
 
 def test_a_gpu_keeps_its_own_convolution(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["gpu 0"])
-    assert "Conv2D" in operations(LARGEST)
+    assert "Conv2D" in operations(side=3)
 
 
 def test_is_loaded_as_it_was_saved():
