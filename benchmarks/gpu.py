@@ -83,7 +83,7 @@ def torch_epochs(recipe: Recipe, train: TrainParams, steps: int, rounds: int) ->
     """Return images/s of PyTorch's step, once per round."""
     batch = make_batch(recipe.batch_size)
     step = torch_networks.make_step(
-        recipe, train, *batch, threads=len(os.sched_getaffinity(0)), fast=True
+        recipe, train, *batch, threads=len(os.sched_getaffinity(0)), compiled=True
     )
     step()  # compiles
     speeds = []

@@ -1,8 +1,9 @@
 """Time the training step in 16 bits and in float32: what should `train.precision: auto` pick?
 
 `mixed_bfloat16` is Keras' policy; `oneDNN bfloat16` leaves the network in float32 and lets oneDNN
-compute its convolutions in 16 bits (TF_SET_ONEDNN_FPMATH_MODE). As TensorFlow reads that variable
-when it is loaded, each contender has its own process; they are measured in turn.
+compute its convolutions in 16 bits (TF_SET_ONEDNN_FPMATH_MODE). PyTorch's bfloat16 is its
+autocast. All train with Adam. As TensorFlow reads that variable when it is loaded, each contender
+has its own process; they are measured in turn.
 """
 
 import argparse
@@ -23,6 +24,9 @@ CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
     "float32": ("float32", {}),
     "mixed_bfloat16": ("mixed_bfloat16", {}),
     "oneDNN bfloat16": ("float32", {"TF_SET_ONEDNN_FPMATH_MODE": "BF16"}),
+    "PyTorch float32": ("float32", {}),
+    "PyTorch bfloat16": ("mixed_bfloat16", {}),
+    "PyTorch bfloat16 compiled": ("mixed_bfloat16", {}),
 }
 
 
@@ -33,16 +37,21 @@ def work(
     precision, environment = CONTENDERS[name]
     os.environ |= environment
     from benchmarks.steps import images_per_second, keras_step, make_batch, section
+    from benchmarks.torch_networks import make_step
+    from benchmarks.train_step import AS_THE_PEERS
     from pipeline.settings.params import load_params
     from pipeline.training.compiling import new_model
     from pipeline.training.machine import configure_backend
 
-    params = load_params()
+    params, batch = load_params(), make_batch(batch_size)
     train = params.train.model_copy(update={"precision": precision})
-    configure_backend(train, 0)
-    recipe = section(params, network, width, batch_size)
-    model = new_model(network, recipe, train, 100, 32)
-    step = keras_step(model, make_batch(batch_size))
+    recipe = section(params, network, width, batch_size).model_copy(update=AS_THE_PEERS)
+    if name.startswith("PyTorch"):
+        threads = len(os.sched_getaffinity(0))
+        step = make_step(recipe, train, *batch, threads, compiled=name.endswith("compiled"))
+    else:
+        configure_backend(train, 0)
+        step = keras_step(new_model(network, recipe, train, 100, 32), batch)
     measure = images_per_second(step, batch_size, seconds)
     pipe.send(None)
     while pipe.recv():

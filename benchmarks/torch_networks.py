@@ -119,16 +119,15 @@ def make_step(
     images: np.ndarray,
     labels: np.ndarray,
     threads: int,
-    fast: bool = False,
+    compiled: bool = False,
 ) -> Callable[[], None]:
     """Return a function that runs one training step on (n, 32, 32, 3) pixels.
 
     Args:
-        fast: compile the network and use the precision of `train`, on a GPU if there is one;
-            otherwise float32 on the CPU, not compiled.
+        compiled: compile the network, and run it on a GPU if there is one.
     """
     torch.set_num_threads(threads)
-    device = "cuda" if fast and torch.cuda.is_available() else "cpu"
+    device = "cuda" if compiled and torch.cuda.is_available() else "cpu"
     network = build_network(params, 100).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(
         network.parameters(),
@@ -138,8 +137,8 @@ def make_step(
     )
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
     target = torch.from_numpy(labels.astype(np.int64)).to(device)
-    forward = torch.compile(network) if fast else network
-    half = HALF.get(train.precision) if fast else None
+    forward = torch.compile(network) if compiled else network
+    half = HALF.get(train.precision)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
