@@ -142,10 +142,11 @@ class Muon(SGD):
     def _update_kernels(self, pairs: list[tuple[Tensor, Variable]], learning_rate: Tensor) -> None:
         """Update convolutions of one shape, given their gradients."""
         directions = [self._direction(gradient, variable) for gradient, variable in pairs]
+        dtype = _precision()
         if len(pairs) == 1:
-            steps = [orthogonalise(directions[0])]
+            steps = [orthogonalise(directions[0], dtype)]
         else:
-            steps = ops.unstack(orthogonalise(ops.stack(directions)), len(pairs))
+            steps = ops.unstack(orthogonalise(ops.stack(directions), dtype), len(pairs))
         for (_, variable), step in zip(pairs, steps, strict=True):
             step = step + self.kernel_decay * variable
             self.assign_sub(variable, self.kernel_factor * learning_rate * step)
@@ -177,7 +178,15 @@ def _is_convolution(variable: Variable) -> bool:
     return len(variable.shape) == 4
 
 
-def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
+def _precision() -> str:
+    """Return the data type to orthogonalise in: 16 bits where the network has them, as Jordan's."""
+    computed = keras.config.dtype_policy().compute_dtype
+    return computed if computed == "bfloat16" else "float32"  # float16 has too small a range
+
+
+def orthogonalise(
+    kernel: Tensor, dtype: str = "float32", steps: int = NEWTON_SCHULZ_STEPS
+) -> Tensor:
     """Return a nearly orthogonal matrix close to a (..., height, width, in, out) kernel.
 
     Each kernel is taken as a matrix X of shape (height * width * in, out), and its scale does not
@@ -186,13 +195,17 @@ def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     because the Newton-Schulz iteration multiplies it by a polynomial of the smaller matrix X'X
     (XX' if X is wide).
 
+    Args:
+        dtype: in which to compute the matrix products.
+
     Returns:
-        A tensor of the kernel's shape.
+        A tensor of the kernel's shape and type.
     """
     *many, _, _, _, columns = kernel.shape
     rows = math.prod(kernel.shape[-4:-1])
     matrix = ops.reshape(kernel, (*many, rows, columns))
     matrix = matrix / (ops.norm(matrix, axis=(-2, -1), keepdims=True) + 1e-7)
+    matrix = ops.cast(matrix, dtype)
     tall, transposed = rows >= columns, ops.swapaxes(matrix, -2, -1)
     gram = ops.matmul(transposed, matrix) if tall else ops.matmul(matrix, transposed)
     a, b, c = NEWTON_SCHULZ
@@ -204,7 +217,7 @@ def orthogonalise(kernel: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
         if step < steps - 1:
             gram = ops.matmul(ops.matmul(factor, gram), factor)
     result = ops.matmul(matrix, product) if tall else ops.matmul(product, matrix)
-    return ops.reshape(result, kernel.shape)
+    return ops.cast(ops.reshape(result, kernel.shape), kernel.dtype)
 
 
 def make_optimizer(params: Recipe, train: TrainParams) -> keras.optimizers.Optimizer:

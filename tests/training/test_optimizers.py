@@ -44,6 +44,26 @@ def test_the_singular_values_come_near_one_and_the_vectors_stay():
     np.testing.assert_allclose(left * new @ right, result, atol=1e-4)
 
 
+def test_in_16_bits_the_direction_is_nearly_the_same():
+    kernel = RNG.normal(size=(3, 3, 48, 64)).astype(np.float32)
+    short, long = (np.asarray(orthogonalise(kernel, d)).ravel() for d in ("bfloat16", "float32"))
+    assert short.dtype == np.float32
+    assert not np.array_equal(short, long)
+    assert short @ long > 0.998 * np.linalg.norm(short) * np.linalg.norm(long)
+
+
+@pytest.mark.parametrize(
+    ("policy", "dtype"),
+    [("float32", "float32"), ("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float32")],
+)
+def test_muon_computes_in_the_networks_precision(policy, dtype, params, monkeypatch):
+    seen = []
+    monkeypatch.setattr(optimizers, "orthogonalise", lambda k, d: seen.append(d) or orthogonalise(k))
+    monkeypatch.setattr(keras.config, "dtype_policy", lambda: keras.DTypePolicy(policy))
+    steps_of(params, recipe_of(params, optimizer="muon"), steps=1)
+    assert set(seen) == {dtype}
+
+
 def small_model():
     image = keras.Input((8, 8, 3))
     convolutions = [keras.layers.Conv2D(4, 3, use_bias=False, name=name) for name in CONVOLUTIONS]
