@@ -14,10 +14,10 @@ import tensorflow as tf
 from keras import ops
 
 Tensor = Any
-# Which maps are small, as measured: all of up to 3x3 pixels, and of up to 5x5 those with many
-# channels. Otherwise TensorFlow's convolution is as fast or faster.
-ALWAYS, SOMETIMES = 3, 5  # sides in pixels
-CHANNELS_PER_PIXEL = 10
+# Which maps are small, as measured: larger ones, or those of fewer channels per pixel of their side,
+# TensorFlow's convolution computes as fast or faster.
+LARGEST = 5  # side in pixels
+CHANNELS_PER_PIXEL = 64
 
 
 @keras.saving.register_keras_serializable("pipeline")
@@ -40,8 +40,7 @@ class Convolution(keras.layers.Conv2D):
 def is_small(sides: tuple[int, int], kernel: Tensor) -> bool:
     """Whether maps are convolved faster by `convolve_small`."""
     channels = math.sqrt(kernel.shape[-2] * kernel.shape[-1])
-    many = channels >= CHANNELS_PER_PIXEL * math.prod(sides)
-    return max(sides) <= (SOMETIMES if many else ALWAYS)
+    return max(sides) <= LARGEST and channels >= CHANNELS_PER_PIXEL * max(sides)
 
 
 def convolve_small(maps: Tensor, kernel: Tensor) -> Tensor:

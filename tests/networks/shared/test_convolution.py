@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.networks.shared import convolution
 from pipeline.networks.shared.convolution import Convolution, convolve_small
 
 
@@ -32,9 +33,10 @@ def test_follows_the_definition(sides, taps):
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4])
-def test_has_the_results_and_gradients_of_keras_layer(side):
+def test_has_the_results_and_gradients_of_keras_layer(side, monkeypatch):
     rng = np.random.default_rng(side)
     maps = tf.constant(rng.normal(size=(5, side, side, 6)).astype(np.float32))
+    monkeypatch.setattr(convolution, "is_small", lambda sides, kernel: max(sides) <= 3)
     ours, theirs = Convolution(7, 3), keras.layers.Conv2D(7, 3, padding="same")
     ours.build(maps.shape), theirs.build(maps.shape)
     theirs.set_weights(ours.get_weights())
@@ -61,7 +63,7 @@ def operations(side, channels=2):
 
 @pytest.mark.parametrize(
     ("side", "channels", "small"),
-    [(3, 2, True), (4, 2, False), (4, 159, False), (4, 160, True), (5, 250, True), (6, 512, False)],
+    [(1, 63, False), (1, 64, True), (3, 191, False), (3, 192, True), (5, 320, True), (6, 999, False)],
 )
 def test_only_small_maps_are_computed_as_products(side, channels, small):
     assert ("Conv2D" not in operations(side, channels)) is small
@@ -69,7 +71,7 @@ def test_only_small_maps_are_computed_as_products(side, channels, small):
 
 def test_a_gpu_keeps_its_own_convolution(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["gpu 0"])
-    assert "Conv2D" in operations(side=3)
+    assert "Conv2D" in operations(side=3, channels=192)
 
 
 def test_is_loaded_as_it_was_saved():
