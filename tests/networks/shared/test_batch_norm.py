@@ -85,8 +85,9 @@ def test_a_frozen_layer_neither_uses_nor_moves_its_statistics():
         np.testing.assert_array_equal(one, other)
 
 
-def test_16_bit_inputs_are_normalised_in_32():
-    x = random_maps((64, 8, 8, 4))
+@pytest.mark.parametrize("channels", [4, 16])
+def test_16_bit_inputs_are_normalised_in_32(channels):
+    x = random_maps((64, 8, 8, channels))
     layer = layer_for(x.shape, dtype="mixed_bfloat16")
     rounded = tf.cast(tf.cast(x, tf.bfloat16), tf.float32).numpy()
     outputs = layer(x, training=True)
