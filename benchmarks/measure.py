@@ -55,7 +55,7 @@ def save(
     Runs of the same benchmark are appended to the earlier ones.
 
     Args:
-        plot: draws a figure of the rows of all runs so far.
+        plot: draws a figure of the rows of all runs so far, each with its processor.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     commit = subprocess.run(
@@ -66,7 +66,9 @@ def save(
     facts = {"commit": commit, **describe_machine(), **facts}
     runs.append({"facts": facts, "rows": table.to_dict("records")})
     runs_file.write_text(json.dumps(runs, indent=1) + "\n")
-    rows_of_all = pd.DataFrame([row for run in runs for row in run["rows"]])
+    rows_of_all = pd.DataFrame(
+        [{**row, "processor": run["facts"]["processor"]} for run in runs for row in run["rows"]]
+    )
     figure = plot(rows_of_all)
     figure.savefig(RESULTS / f"{name}.png", dpi=110, metadata={"Software": None})
     lines = [f"# {name}\n"]

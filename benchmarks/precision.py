@@ -74,13 +74,16 @@ def start(name: str, *options: object) -> tuple[Connection, Callable[[], float]]
 
 
 def plot(rows: pd.DataFrame) -> Figure:
-    """Plot each contender's images/s against float32's."""
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    """Plot each contender's images/s against float32's, one panel per processor."""
     rows = rows.assign(case=rows["network"] + ", width " + rows["width"].astype(str))
-    sns.barplot(rows, x="case", y="ratio to float32", hue="contender", errorbar=None, ax=axis)
-    axis.axhline(1, color="black", linewidth=0.8)
-    axis.set(xlabel="", ylabel="images/s, ratio to float32")
-    return figure
+    grid = sns.catplot(
+        rows, kind="bar", y="case", x="ratio to float32", hue="contender", col="processor",
+        height=4, errorbar=None,
+    )  # fmt: skip
+    grid.set(xlabel="images/s, ratio to float32", ylabel="").set_titles("{col_name}", size=9)
+    grid.refline(x=1)
+    plt.close(grid.figure)
+    return grid.figure
 
 
 def main() -> None:
