@@ -58,7 +58,7 @@ def test_in_16_bits_the_direction_is_nearly_the_same():
 )
 def test_muon_computes_in_the_networks_precision(policy, dtype, params, monkeypatch):
     seen = []
-    monkeypatch.setattr(optimizers, "orthogonalise", lambda k, d: seen.append(d) or orthogonalise(k))
+    monkeypatch.setattr(optimizers, "orthogonalise", lambda x, d: seen.append(d) or x)
     monkeypatch.setattr(keras.config, "dtype_policy", lambda: keras.DTypePolicy(policy))
     steps_of(params, recipe_of(params, optimizer="muon"), steps=1)
     assert set(seen) == {dtype}

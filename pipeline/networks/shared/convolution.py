@@ -15,10 +15,9 @@ import tensorflow as tf
 from keras import ops
 
 Tensor = Any
-# Which maps are small, as measured: larger ones, or those of fewer channels per pixel of their side,
-# TensorFlow's convolution computes as fast or faster.
+# As measured: larger maps, or maps of fewer channels, take TensorFlow's convolution no longer.
 LARGEST = 5  # side in pixels
-CHANNELS_PER_PIXEL = 64
+CHANNELS_PER_PIXEL = 64  # of the side
 
 
 @keras.saving.register_keras_serializable("pipeline")
