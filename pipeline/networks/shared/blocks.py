@@ -85,6 +85,7 @@ def convolution(x: Tensor, filters: int, kernel: int, params: LayerParams, name:
     return Convolution(
         scaled(filters, params.width),
         kernel,
+        padding="same",
         use_bias=not params.batch_norm,
         kernel_initializer=initializer(params),
         name=name,

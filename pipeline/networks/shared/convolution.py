@@ -22,17 +22,17 @@ CHANNELS_PER_PIXEL = 64  # of the side
 
 @keras.saving.register_keras_serializable("pipeline")
 class Convolution(keras.layers.Conv2D):
-    """Keras' layer with stride 1 and SAME padding, which computes small maps faster on a CPU.
+    """Keras' layer, which computes small maps faster on a CPU if its padding is SAME.
 
     Input: (batch, height, width, channels). Output: (batch, height, width, filters).
     """
 
-    def __init__(self, filters: int, kernel_size: int | tuple[int, int], **kwargs: Any) -> None:
-        super().__init__(filters, kernel_size, **{**kwargs, "padding": "same", "strides": 1})
-
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolve, without bias and activation."""
-        if is_small(inputs.shape[1:3], kernel) and not tf.config.list_logical_devices("GPU"):
+        same = self.padding == "same" and self.groups == 1
+        dense = self.strides == self.dilation_rate == (1, 1)
+        gpu = tf.config.list_logical_devices("GPU")
+        if same and dense and not gpu and is_small(inputs.shape[1:3], kernel):
             return convolve_small(inputs, kernel)
         return super().convolution_op(inputs, kernel)
 

@@ -37,7 +37,7 @@ def test_has_the_results_and_gradients_of_keras_layer(side, monkeypatch):
     rng = np.random.default_rng(side)
     maps = tf.constant(rng.normal(size=(5, side, side, 6)).astype(np.float32))
     monkeypatch.setattr(convolution, "is_small", lambda sides, kernel: max(sides) <= 3)
-    ours, theirs = Convolution(7, 3), keras.layers.Conv2D(7, 3, padding="same")
+    ours, theirs = (kind(7, 3, padding="same") for kind in (Convolution, keras.layers.Conv2D))
     ours.build(maps.shape), theirs.build(maps.shape)
     theirs.set_weights(ours.get_weights())
     results = []
@@ -52,9 +52,9 @@ def test_has_the_results_and_gradients_of_keras_layer(side, monkeypatch):
         np.testing.assert_allclose(mine, other, atol=1e-5)
 
 
-def operations(side, channels=2):
+def operations(side, channels=2, **kwargs):
     """Return the kinds of operations in the graph of a layer for maps of a side."""
-    layer = Convolution(channels, 3)
+    layer = Convolution(channels, 3, **{"padding": "same", **kwargs})
     layer.build((None, side, side, channels))
     maps = tf.TensorSpec((None, side, side, channels))
     graph = tf.function(layer).get_concrete_function(maps).graph
@@ -69,6 +69,13 @@ def test_only_small_maps_are_computed_as_products(side, channels, small):
     assert ("Conv2D" not in operations(side, channels)) is small
 
 
+@pytest.mark.parametrize(
+    "other", [{"padding": "valid"}, {"strides": 2}, {"dilation_rate": 2}, {"groups": 2}]
+)
+def test_other_convolutions_are_left_to_keras(other):
+    assert "MatMul" not in operations(side=3, channels=384, **other)
+
+
 def test_a_gpu_keeps_its_own_convolution(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["gpu 0"])
     assert "Conv2D" in operations(side=3, channels=192)
@@ -79,4 +86,3 @@ def test_is_loaded_as_it_was_saved():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is Convolution
     assert again.get_config() == layer.get_config()
-    assert (again.padding, again.strides) == ("same", (1, 1))
