@@ -11,7 +11,6 @@ timed in the same run.
 """
 
 import argparse
-import os
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -82,9 +81,7 @@ def epochs_of(
 def torch_epochs(recipe: Recipe, train: TrainParams, steps: int, rounds: int) -> list[float]:
     """Return images/s of PyTorch's step, once per round."""
     batch = make_batch(recipe.batch_size)
-    step = torch_networks.make_step(
-        recipe, train, *batch, threads=len(os.sched_getaffinity(0)), compiled=True
-    )
+    step = torch_networks.make_step(recipe, train, *batch, compiled=True)
     step()  # compiles
     speeds = []
     for _ in range(rounds):

@@ -47,8 +47,7 @@ def work(
     train = params.train.model_copy(update={"precision": precision})
     recipe = section(params, network, width, batch_size).model_copy(update=AS_THE_PEERS)
     if name.startswith("PyTorch"):
-        threads = len(os.sched_getaffinity(0))
-        step = make_step(recipe, train, *batch, threads, compiled=name.endswith("compiled"))
+        step = make_step(recipe, train, *batch, compiled=name.endswith("compiled"))
     else:
         configure_backend(train, 0)
         step = keras_step(new_model(network, recipe, train, 100, 32), batch)

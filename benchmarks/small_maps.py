@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import Step, images_per_second, keras_step, make_batch, section
 from pipeline.networks.shared import convolution
-from pipeline.networks.shared.models import at_size
+from pipeline.networks.shared.models import build_model
 from pipeline.settings.params import check_params
 from pipeline.settings.presets import preset_values
-from pipeline.training.compiling import compile_model, new_model
+from pipeline.training.compiling import compile_model
 from pipeline.training.machine import configure_backend
 
 CASES = [
@@ -36,7 +36,7 @@ def step_of(preset: str, network: str, side: int, precision: str) -> tuple[Step,
     configure_backend(train, 0)
     recipe = params.network(network)
     recipe = section(params, network, recipe.width, recipe.batch_size)
-    model = at_size(new_model(network, recipe, train, 100, 32), side)
+    model = build_model(network, recipe, 100, side)
     images, labels = make_batch(recipe.batch_size)
     batch = images[:, :side, :side], labels
     return keras_step(compile_model(model, recipe, train), batch), recipe.batch_size

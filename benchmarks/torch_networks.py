@@ -1,5 +1,6 @@
 """Both networks and their training step in PyTorch (channels last), for the benchmarks."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -118,7 +119,6 @@ def make_step(
     train: TrainParams,
     images: np.ndarray,
     labels: np.ndarray,
-    threads: int,
     compiled: bool = False,
 ) -> Callable[[], None]:
     """Return a function that runs one training step on (n, 32, 32, 3) pixels.
@@ -126,7 +126,7 @@ def make_step(
     Args:
         compiled: compile the network, and run it on a GPU if there is one.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     device = "cuda" if compiled and torch.cuda.is_available() else "cpu"
     network = build_network(params, 100).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(

@@ -6,7 +6,6 @@ and matrix products, forward and backward, timed in the same run.
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -135,8 +134,7 @@ def contenders(
         parameters = torch_networks.count_parameters(recipe)
         if parameters != trainable_parameters(model):
             raise AssertionError("PyTorch's network has a different number of parameters")
-        threads = len(os.sched_getaffinity(0))
-        yield "torch", torch_networks.make_step(recipe, train, *batch, threads)
+        yield "torch", torch_networks.make_step(recipe, train, *batch)
     if "bound" in names:
         yield "bound", products_alone(model)
 

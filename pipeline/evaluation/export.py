@@ -12,6 +12,9 @@ from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.convolution import Convolution
 from pipeline.networks.shared.dropblock import DropBlock2D
 
+# Keras' own layers that take the weights of this project's and compute the same at inference.
+KERAS_LAYERS = {BatchNorm: layers.BatchNormalization, Convolution: layers.Conv2D}
+
 
 def export_model(network: keras.Model, sharpen: bool) -> keras.Model:
     """Wrap a trained network in its preprocessing and a softmax.
@@ -52,11 +55,8 @@ def _of_keras_layers(network: keras.Model) -> keras.Model:
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, DropBlock2D):
             return layers.Identity(name=layer.name)
-        if isinstance(layer, BatchNorm):
-            return layers.BatchNormalization.from_config(layer.get_config())
-        if isinstance(layer, Convolution):
-            return layers.Conv2D.from_config(layer.get_config())
-        return layer.__class__.from_config(layer.get_config())
+        kind = KERAS_LAYERS.get(type(layer), type(layer))
+        return kind.from_config(layer.get_config())
 
     clone = keras.models.clone_model(network, clone_function=replace)
     for layer in clone.layers:
