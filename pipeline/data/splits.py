@@ -65,7 +65,7 @@ def deal_folds(
     """
     rng = np.random.default_rng(seed)
     count = round(1 / validation_fraction)
-    folds = np.full(len(records), -1, np.int8 if count < 128 else np.int32)
+    folds = np.full(len(records), -1, np.int32)
     sizes = np.bincount(records["group"])
     for label in np.unique(records["label"]):
         of_class = records["label"] == label

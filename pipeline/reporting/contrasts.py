@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.core.recipe import Variant, resolve
 from pipeline.core.words import NO_DROPBLOCK
+from pipeline.core.records import SPLIT_NAMES
 from pipeline.reporting.comparison import Interval, max_t_p_values, pooled_half, t_interval
 from pipeline.reporting.formats import by_size
 from pipeline.settings.identity import settings_of
@@ -42,8 +43,9 @@ class Setting:
     Attributes:
         numbers: the params that determine the training.
         experiments: the experiments' names, the reference first.
-        right: the number of correct test images, by seed.
-        images: the number of test images.
+        right: the number of correct images, by seed.
+        images: the number of scored images.
+        scored: the split they are from, as people read it: test or validation.
         cost: the pflop, parameters and training_seconds of a training, a mean over the seeds of the
             first experiment; empty if that is of an earlier version of this project.
     """
@@ -53,11 +55,12 @@ class Setting:
     experiments: list[str]
     right: dict[int, int]
     images: int
+    scored: str
     cost: dict[str, float] = field(default_factory=dict)
 
     @property
     def accuracies(self) -> np.ndarray:
-        """The test accuracy of each seed, from 0 to 1, in the order of the seeds."""
+        """The accuracy of each seed, from 0 to 1, in the order of the seeds."""
         return np.array([self.right[seed] for seed in sorted(self.right)]) / self.images
 
 
@@ -184,9 +187,15 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
             key = network, result.summary["settings"][network]
             known = settings.get(key)
             if known is None:
-                numbers, images = numbers_of(result, network), result.summary["images"]
-                cost = result.summary.get("cost", {}).get(network, {})
-                settings[key] = Setting(network, numbers, [result.name], right, images, cost)
+                settings[key] = Setting(
+                    network=network,
+                    numbers=numbers_of(result, network),
+                    experiments=[result.name],
+                    right=right,
+                    images=result.summary["images"],
+                    scored=SPLIT_NAMES[result.summary["scored"]],
+                    cost=result.summary.get("cost", {}).get(network, {}),
+                )
             elif all(known.right.get(seed, count) == count for seed, count in right.items()):
                 known.experiments.append(result.name)
                 known.right.update(right)

@@ -33,7 +33,7 @@ SETTINGS_NOTE = (
     "parameters and minutes are of one training; on a busy machine, compare compute."
 )
 CONTRAST_NOTE = (
-    "Test accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
+    "{scored} accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
     "for each seed, and as a mean with Student's t interval (95 %, not adjusted for the number of "
     "rows). {pooled} The adjusted p-values are Westfall-Young max-T sign flips over the shared "
     "seeds, {seeds}, for all rows at once. `--reference NAME` chooses another reference."
@@ -43,7 +43,7 @@ POOLED_NOTE = (
     "reliable with few seeds, but wrong if some settings vary more than others, as with collapses."
 )
 LEADS_NOTE = (
-    "Test accuracy of one network minus the other's in the same experiment, paired over the seeds. "
+    "{scored} accuracy of one network minus the other's in the same experiment, paired over the seeds. "
     "The p-values are adjusted for all rows at once, the intervals are not."
 )
 APART_NOTE = (
@@ -68,17 +68,18 @@ def make_page(found: Contrasts, x: str) -> Page:
     Args:
         x: the param to plot accuracy against.
     """
-    x = horizontal(found.settings, x)
+    x, scored = horizontal(found.settings, x), _scored(found)
     drawing = Drawing(
         "experiments",
         plot_settings(found.settings, x),
-        f"Test accuracy of each setting against {x}",
+        f"{scored.capitalize()} accuracy of each setting against {x}",
     )
     sections = [
         Section("All settings", SETTINGS_ABOUT, [settings_table(found.settings), SETTINGS_NOTE])
     ]
     if any(lead.changed for lead in found.leads):
-        leads: list[Part] = [leads_table(found), LEADS_NOTE]
+        note = LEADS_NOTE.format(scored=scored.capitalize())
+        leads: list[Part] = [leads_table(found), note]
         sections.insert(0, Section("The networks in each experiment", LEADS_ABOUT, leads))
     return Page(
         "Experiments",
@@ -106,19 +107,29 @@ def contrast_parts(found: Contrasts) -> list[Part]:
     """Show the contrasts with the reference."""
     if not found.family:
         return []
-    seeds = counted_seeds(found.seeds)
-    note = CONTRAST_NOTE.format(reference=found.reference, seeds=seeds, pooled=POOLED_NOTE)
-    alt = f"Paired differences in test accuracy from {found.reference}, with intervals"
+    scored = _scored(found)
+    note = CONTRAST_NOTE.format(
+        scored=scored.capitalize(),
+        reference=found.reference,
+        seeds=counted_seeds(found.seeds),
+        pooled=POOLED_NOTE,
+    )
+    alt = f"Paired differences in {scored} accuracy from {found.reference}, with intervals"
     drawing = Drawing("contrasts", plot_contrasts([*found.family, *found.apart]), alt)
     parts: list[Part] = [contrast_table(found.family), note, drawing]
     return [*parts, APART_NOTE, contrast_table(found.apart)] if found.apart else parts
+
+
+def _scored(found: Contrasts) -> str:
+    """Return the split that all accuracies are from."""
+    return found.settings[0].scored
 
 
 def conclude(found: Contrasts) -> str:
     """Say in one sentence which contrasts are significant."""
     keys = sorted({key for c in found.family for key in _changed_keys(c)})
     varied, change = listed(keys) if keys else "the code", "change" if len(keys) > 1 else "changes"
-    effect = f"{varied} {change} the mean test accuracy"
+    effect = f"{varied} {change} the mean {_scored(found)} accuracy"
     seeds = len(found.seeds)
     if seeds < SEEDS_NEEDED:
         return (
@@ -194,7 +205,7 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
                     "network": network,
                     **{key: _cell(setting, key) for key in shown},
                     "seeds": counted_seeds(setting.right),
-                    "test accuracy, %": f"{100 * found.mean:.1f}",
+                    f"{setting.scored} accuracy, %": f"{100 * found.mean:.1f}",
                     "95 % interval": between(found.of_accuracy(), ".1f")
                     if several
                     else "none (one seed)",
@@ -203,7 +214,8 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
                 }
             )
     table = pd.DataFrame(rows).fillna("")
-    last = ["seeds", "test accuracy, %", "95 % interval", *COST, "experiments"]
+    accuracy = f"{settings[0].scored} accuracy, %"
+    last = ["seeds", accuracy, "95 % interval", *COST, "experiments"]
     known = [column for column in last if column in table]
     return table[[c for c in table if c not in last] + known].set_index("network")
 

@@ -21,7 +21,7 @@ def value_of(setting: Setting, key: str) -> str:
 
 
 def plot_settings(settings: list[Setting], x: str) -> Figure:
-    """Plot the test accuracy of all settings, with 95 % intervals, against a parameter.
+    """Plot the accuracy of all settings, with 95 % intervals, against a parameter.
 
     Numbers are drawn to scale. A network with only one setting is a horizontal line; one with
     several settings that do not have the parameter is left out. A setting whose number of seeds
@@ -44,7 +44,7 @@ def plot_settings(settings: list[Setting], x: str) -> Figure:
             _plot_points(axis, mine, x, places, 0.008 * (place - len(networks) / 2), usual)
         elif len(mine) == 1:
             _plot_line(axis, mine[0], usual)
-    axis.set(xlabel=x, ylabel="test accuracy, %")
+    axis.set(xlabel=x, ylabel=f"{settings[0].scored} accuracy, %")
     title = f"{counted(usual, 'seed')}, unless labelled otherwise"
     figure.legend(title=title, loc="outside upper center", ncols=len(having), fontsize="small")
     return figure
@@ -125,7 +125,8 @@ def plot_contrasts(contrasts: list[Contrast]) -> Figure:
     labels = [f"{c.setting.network}: {c.label}\n({_tested(c)})" for c in contrasts]
     axis.set_yticks(range(len(contrasts)), labels=labels, fontsize="small")
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set(xlabel="difference in test accuracy, points", ylim=(len(contrasts) - 0.5, -0.5))
+    label = f"difference in {contrasts[0].setting.scored} accuracy, points"
+    axis.set(xlabel=label, ylim=(len(contrasts) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
     return figure
 

@@ -5,9 +5,9 @@ scores, figures, model and report. Then it chooses the registry's champion and r
 as a DVC experiment. What exists is left alone: running it again changes nothing, and running it on
 an empty store fills it.
 
-The best network by validation accuracy becomes `champion` and the second best `challenger`, but
-only if the best beats the present champion on the same prepared data. Nothing is chosen by test
-accuracy: without validation images there is no champion.
+The best network by validation accuracy becomes `champion`, but only if it beats the present champion
+on the same prepared data; `challenger` is the best among the other networks, of this run or already
+registered. Nothing is chosen by test accuracy: without validation images there is no champion.
 """
 
 import json
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import filelock
+import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -89,6 +90,7 @@ def publish_training(params: Params, training: Training) -> Published:
         log_scores(published, params, prepared)
         for file, figure in draw_figures(published, prepared).items():
             run.log_figure(figure, f"figures/{file}")
+            plt.close(figure)
         model = run.find_model() or log_model(published, prepared)
         source = prepared.metadata["params"]["source"]
         run.link_scores(model, source, prepared.digest, metrics["best_epoch"])
@@ -186,29 +188,48 @@ def choose_champion(published: list[Published]) -> str:
 
 
 def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
-    """Take both aliases if the best training beats the champion; otherwise change nothing."""
+    """Take the aliases with the best trainings that beat those that are registered already."""
     best, champion = ranked[0], registry.find("champion")
-    accuracy, present = best["best_val_accuracy"], -1.0
-    if champion and champion.tags.get(TRAINING) != best["training"]:
-        present = float(champion.tags["val_accuracy"])
-    if champion and present >= accuracy:
+    accuracy = best["best_val_accuracy"]
+    if champion and not _is_ahead(best, champion):
         return (
             f"{champion.tags['run_name']} stays champion of {registry.name} with validation "
-            f"accuracy {present:.4f}; the best of this run, {best['name']}, has {accuracy:.4f}"
+            f"accuracy {_accuracy(champion):.4f}; the best of this run, {best['name']}, has "
+            f"{accuracy:.4f}"
         )
+    rivals = [
+        version
+        for version in (champion, registry.find("challenger"))
+        if version and version.tags["network"] != best["network"]
+    ]
+    second = [row for row in ranked[1:2] if all(_is_ahead(row, rival) for rival in rivals)]
     said, data = [], descriptions.describe_data(metadata)
-    for alias, row in zip(ALIASES, ranked, strict=False):
+    for alias, row in zip(ALIASES, [best, *second], strict=False):
         each: Published = row["published"]
         model = each.run.find_model() or log_model(each, Prepared(PREPARED))
         tags = version_tags(row, metadata)
         registry.register(model, alias, tags, descriptions.describe_version(row, data))
         said.append(f"{row['name']} {row['best_val_accuracy']:.4f}")
+    if rivals and not second:
+        kept = max(rivals, key=_accuracy)
+        registry.set_alias(kept, "challenger")
+        said.append(f"{kept.tags['run_name']} {_accuracy(kept):.4f}")
     registry.describe(descriptions.describe_registered(data))
     challenger = f", challenger {said[1]}" if len(said) > 1 else ""
     return (
         f"{best['name']} is champion of {registry.name} with validation accuracy "
         f"{accuracy:.4f}{challenger}"
     )
+
+
+def _is_ahead(row: dict[str, Any], version: Any) -> bool:
+    """Whether a training is better than a registered version, or is that version's own."""
+    own = version.tags.get(TRAINING) == row["training"]
+    return own or row["best_val_accuracy"] > _accuracy(version)
+
+
+def _accuracy(version: Any) -> float:
+    return float(version.tags["val_accuracy"])
 
 
 def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:

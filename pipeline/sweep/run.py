@@ -147,7 +147,7 @@ def train(
     environment = {"MLFLOW_TRACKING_URI": store_uri(), **PATIENCE}
     job = job._replace(place=Place(None, head.snapshot._replace(config=""), environment))
     with head.clone(points[0], {}) as clone:
-        jobs.run(cluster, job, digest(sorted(task.key for task in list_tasks(points))), clone)
+        jobs.run(cluster, job, digest(sorted(task.result for task in list_tasks(points))), clone)
     return persist(lambda: look_up(head, missing))
 
 

@@ -64,8 +64,12 @@ class Registry:
         version = self._client.get_model_version(self.name, number)
         if version.description != description:
             self._client.update_model_version(self.name, number, description)
+        self.set_alias(version, alias)
+
+    def set_alias(self, version: ModelVersion, alias: str) -> None:
+        """Give a registered version an alias unless it has it."""
         if alias not in version.aliases:
-            self._client.set_registered_model_alias(self.name, alias, number)
+            self._client.set_registered_model_alias(self.name, alias, version.version)
 
     def _make(self) -> None:
         """Create the registered model unless it exists."""

@@ -30,7 +30,8 @@ def log_tuning(key: str, trials: Set[str], scores: Mapping[str, float], report: 
     client = open_store()
     found = find_runs(f"tags.`{TUNING}` = '{key}'")
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    run = found[0] if found else client.create_run(experiment, tags={TUNING: key}, run_name=TUNING)
+    tags = {TUNING: key, **process_tags()}
+    run = found[0] if found else client.create_run(experiment, tags=tags, run_name=TUNING)
     tracked = TrackedRun(client, run)
     tracked.log_scores({f"best_val_accuracy_{name}": score for name, score in scores.items()})
     tracked.log_files([report])

@@ -26,6 +26,15 @@ def test_only_the_params_that_differ_are_columns(varied):
     assert one["95 % interval"] == f"{bounds.low:.1f} to {bounds.high:.1f}"
 
 
+def test_a_comparison_of_validation_scores_says_so_and_never_test(varied):
+    for result in varied:
+        result.summary["scored"] = "val"
+    text = render_markdown(make_page(contrast(varied, None), X))
+    assert "| validation accuracy, % |" in re.sub(" +", " ", text)
+    assert "Validation accuracy minus that of *this run*" in text
+    assert "test accuracy" not in text.lower()
+
+
 def test_a_setting_costs_what_its_first_experiment_says(varied):
     costs = {"pflop": 0.0584, "parameters": 1_000_958.0, "training_seconds": 450.0}
     varied[1].summary["cost"] = {"resnet": costs}

@@ -242,7 +242,7 @@ def test_a_real_training_is_published_into_the_run_that_it_streamed_to(setup, st
 
 @pytest.fixture
 def choose(workspace, store):
-    """Choose the champion of networks with these validation accuracies."""
+    """Choose the champion of networks with these validation accuracies, each another training."""
     write_results(workspace, seeds=[0])
     tracked = {}
 
@@ -250,12 +250,13 @@ def choose(workspace, store):
         published = []
         for network, accuracy in accuracies.items():
             training = Training(network, "dropblock", 0)
-            metrics = load_metrics(training, DIGEST)
-            if network not in tracked:
-                model = log_small_model(metrics["training"])
-                tracked[network] = TrackedRun(store, store.get_run(model.source_run_id))
-            metrics |= {"best_val_accuracy": accuracy, "best_val_loss": 1.0}
-            published.append(Published(training, tracked[network], metrics))
+            identity = f"{network}-{accuracy}"
+            if identity not in tracked:
+                model = log_small_model(identity)
+                tracked[identity] = TrackedRun(store, store.get_run(model.source_run_id))
+            scores = {"best_val_accuracy": accuracy, "best_val_loss": 1.0}
+            metrics = {**load_metrics(training, DIGEST), "training": identity, **scores}
+            published.append(Published(training, tracked[identity], metrics))
         return choose_champion(published)
 
     return choose_of
@@ -279,6 +280,18 @@ def test_only_a_better_one_takes_the_champions_place(choose):
     assert aliases() == {"champion": "model-dropblock-0", "challenger": "baseline-dropblock-0"}
     assert "baseline-dropblock-0 is champion" in choose(baseline=0.71, model=0.65)
     assert aliases() == {"champion": "baseline-dropblock-0", "challenger": "model-dropblock-0"}
+
+
+def test_a_worse_network_does_not_take_the_challengers_place(choose):
+    choose(baseline=0.6, model=0.7)
+    assert choose(baseline=0.5, model=0.7).endswith("challenger baseline-dropblock-0 0.6000")
+    assert choose(baseline=0.65, model=0.7).endswith("challenger baseline-dropblock-0 0.6500")
+    assert choose(model=0.8).endswith("challenger baseline-dropblock-0 0.6500")
+
+
+def test_a_beaten_champion_is_challenger_if_it_is_better_than_the_second(choose):
+    choose(baseline=0.6, model=0.7)
+    assert choose(baseline=0.75, model=0.65).endswith("challenger model-dropblock-0 0.7000")
 
 
 def test_a_network_alone_is_champion_without_a_challenger(choose):
