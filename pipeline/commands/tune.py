@@ -14,14 +14,13 @@ from pipeline.reporting.page import write_page
 from pipeline.reporting.tuning import Tuned, make_page
 from pipeline.settings.identity import digest
 from pipeline.settings.params import PARAMS_FILE, check_params
-from pipeline.settings.presets import save_preset
+from pipeline.settings.presets import TUNED, save_preset
 from pipeline.sweep.run import sweep
 from pipeline.sweep.trials import Trial, draw_trials, load_tuning, overrides_of
 from pipeline.tracking.tunings import log_tuning
 from pipeline.versioning.experiments import list_experiments
 from pipeline.versioning.overrides import Overrides
 
-PRESET = "tuned"
 FOLDER = REPORTS / "tuning"
 COMMENT = (
     "# Chosen by `python -m pipeline tune`: the best of {trials} trials of each network\n"
@@ -98,8 +97,8 @@ def conclude(values: dict[str, Any], trials: list[Trial], tuned: dict[str, Tuned
     comment = COMMENT.format(trials=len(trials), scores=", ".join(scores))
     if missing:
         comment = f"# Preliminary: {counted(missing, 'trial')} without a result.\n{comment}"
-    file = save_preset(PRESET, chosen, comment)
+    file = save_preset(TUNED, chosen, comment)
     text = f"Best validation accuracy of {len(trials)} trials each: {'; '.join(said)}."
     write_page(make_page(list(tuned.values()), trials, text), FOLDER)
-    way_on = f"`python -m pipeline preset {PRESET}` applies it"
+    way_on = f"`python -m pipeline preset {TUNED}` applies it"
     return f"{text}\nwritten to {file.parent.name}/{file.name}; {way_on}\n{FOLDER / 'report.html'}"

@@ -46,9 +46,9 @@ def differences(params: Params) -> list[tuple[str, Any, Any]]:
     """Return key, value and tutorial's value for all params that differ from the tutorial's."""
     mine, theirs = (dict(_compared(p, params.train.networks)) for p in (params, _recipe()))
     return [
-        (key, mine.get(key, "none"), theirs.get(key, "none"))
-        for key in dict.fromkeys([*mine, *theirs])
-        if mine.get(key) != theirs.get(key) and key in mine
+        (key, value, theirs.get(key, "none"))
+        for key, value in mine.items()
+        if value != theirs.get(key)
     ]
 
 

@@ -20,6 +20,7 @@ from pipeline.settings.params import PARAMS_FILE, RECIPE, check_params, known_ke
 
 FOLDER = Path(__file__).parents[2] / "presets"
 DEFAULT = "quick"
+TUNED = "tuned"  # the preset that `tune` writes, of any network
 _ONE_SIZE = ("small_image_share", "small_image_size")  # of an earlier version
 
 
@@ -74,8 +75,13 @@ def save_preset(name: str, values: dict[str, Any], comment: str) -> Path:
         comment: its first lines.
     """
     defaults = dict(leaves(preset_values(DEFAULT)))
+    chosen = dict(leaves(values))
+    for network in [name for name in network_names() if values.get(name)]:
+        # A key that is inherited here but set in the defaults would get the defaults' value.
+        for key in preset_values(DEFAULT).get(network, {}):
+            chosen.setdefault(f"{network}.{key}", resolve(values, network)[key])
     differing = CommentedMap()
-    for key, value in leaves(values):
+    for key, value in chosen.items():
         if key != "data.path" and defaults.get(key, ...) != value:
             section, _, own_key = key.partition(".")
             keys = differing.setdefault(section, CommentedMap())
@@ -105,7 +111,10 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
     data = present.get("data")
     yours = {"data": {"path": data.get("path") if isinstance(data, dict) else None}}
     in_presets = {
-        section for file in preset_names() for section in read_yaml(FOLDER / f"{file}.yaml")
+        section
+        for file in preset_names()
+        if file != TUNED
+        for section in read_yaml(FOLDER / f"{file}.yaml")
     }
     for network in set(network_names()) - in_presets:
         if network in present:

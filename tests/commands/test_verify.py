@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from scipy import stats
 from pipeline.__main__ import main
 from pipeline.commands.verify import AGREES, DISAGREES, UNKNOWN, verify
 from pipeline.core.errors import UserError
+from pipeline.settings.presets import preset_values
+from tests.conftest import REPOSITORY, with_values
 
 IMAGES = 1000
 SIX = [580, 588, 592, 584, 586, 590]
@@ -56,6 +59,28 @@ def run(tmp_path, monkeypatch):
         write(tmp_path / "reports", right, None, **of_summary)
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("published", "preset", "relu"),
+    [("quick", "quick", True), ("cifar100", "laptop", False), ("accurate", "accurate", True),
+     ("sprint", "sprint", False)],
+)  # fmt: skip
+def test_a_run_of_a_presets_params_finds_its_published_report(
+    tmp_path, monkeypatch, published, preset, relu
+):
+    monkeypatch.chdir(tmp_path)
+    kept = ("comparison.json", "params.yaml")
+    for file in [f for name in kept for f in (REPOSITORY / "reports").glob(f"*/{name}")]:
+        copy = tmp_path / "reports" / file.parent.name / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    shutil.copy(REPOSITORY / "reports" / published / "comparison.json", tmp_path / "reports")
+    params = with_values(preset_values(preset), {"model.image_relu": relu})
+    YAML().dump({"stages": {"report": {"params": {"params.yaml": params}}}}, tmp_path / "dvc.lock")
+    table, folder = verify(None)
+    assert folder == Path("reports", published)
+    assert set(table["verdict"]) == {f"{AGREES}, the same counts"}
 
 
 @pytest.mark.parametrize(

@@ -53,15 +53,24 @@ def test_a_preset_is_the_default_with_its_differences():
     assert values == default
 
 
-def test_what_is_yours_stays(project, invoke, monkeypatch):
-    shutil.copytree(presets.FOLDER, project / "presets")
-    (project / "presets/sprint.yaml").unlink()
-    monkeypatch.setattr(presets, "FOLDER", project / "presets")
+@pytest.fixture
+def own_presets(project, monkeypatch):
+    """A copy of the presets, to change them."""
+    folder = shutil.copytree(presets.FOLDER, project / "presets")
+    monkeypatch.setattr(presets, "FOLDER", folder)
+    return folder
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_what_is_yours_stays(project, own_presets, invoke, tuned):
+    (own_presets / "sprint.yaml").unlink()
     own = {"width": 0.5, "logits_scale": 0.2}
     (project / "params.yaml").write_text(
         presets.apply(TEXT, {"data.path": "/data", "model.width": 0.9,
                              **{f"sprint.{key}": value for key, value in own.items()}})
     )  # fmt: skip
+    if tuned:
+        presets.save_preset(presets.TUNED, read_yaml(PARAMS_FILE), "# Test.")
     assert invoke("preset", "tutorial")[0] == 0
     values = read_yaml(project / "params.yaml")
     assert values.pop("sprint") == own
@@ -171,6 +180,13 @@ def test_an_upgrade_joins_a_size_of_ones_own_with_the_shared_share(project, invo
     params = load_params()
     assert params.network("baseline").image_sizes == [[0.5, 20]]
     assert params.network("model").image_sizes == [[0.5, 24]]
+
+
+def test_a_saved_preset_gives_back_what_was_inherited(own_presets):
+    values = quick_values()
+    assert values["baseline"].pop("epochs") == 8  # so that it inherits 6
+    presets.save_preset(presets.TUNED, values, "# Test.")
+    assert check_params(presets.preset_values("tuned")).network("baseline").epochs == 6
 
 
 def test_an_upgrade_leaves_a_file_of_today_as_it_is(project, invoke):
