@@ -283,7 +283,7 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 @click.argument("pictures", type=Here(), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to print."
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of classes."
 )
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
     """Classify PNG, JPEG or WebP pictures of any size.
@@ -305,7 +305,7 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 @click.argument("file", type=Here())
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 def export(file: Path, model: str) -> None:
-    """Write a network to FILE (.tflite: TensorFlow Lite, LiteRT), and its classes to a .txt.
+    """Write a network to FILE (.tflite: TensorFlow Lite, LiteRT), and its class names to a .txt.
 
     The model takes whole numbers 0..255 as pixels, like `serve`, and returns probabilities.
     """

@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.core.recipe import Variant, resolve
-from pipeline.core.words import NO_DROPBLOCK
 from pipeline.core.records import SPLIT_NAMES
+from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.comparison import Interval, max_t_p_values, pooled_half, t_interval
 from pipeline.reporting.formats import by_size
 from pipeline.settings.identity import settings_of

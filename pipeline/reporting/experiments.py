@@ -33,18 +33,18 @@ SETTINGS_NOTE = (
     "parameters and minutes are of one training; on a busy machine, compare compute."
 )
 CONTRAST_NOTE = (
-    "{scored} accuracy minus that of *{reference}*, in points, paired over the seeds that both have: "
-    "for each seed, and as a mean with Student's t interval (95 %, not adjusted for the number of "
-    "rows). {pooled} The adjusted p-values are Westfall-Young max-T sign flips over the shared "
-    "seeds, {seeds}, for all rows at once. `--reference NAME` chooses another reference."
+    "{scored} accuracy minus that of *{reference}*, in points, paired over the seeds that both "
+    "have: for each seed, and as a mean with Student's t interval (95 %, not adjusted for the "
+    "number of rows). {pooled} The adjusted p-values are Westfall-Young max-T sign flips over the "
+    "shared seeds, {seeds}, for all rows at once. `--reference NAME` chooses another reference."
 )
 POOLED_NOTE = (
     "The *pooled interval* estimates the spread between seeds from all rows together: it is more "
     "reliable with few seeds, but wrong if some settings vary more than others, as with collapses."
 )
 LEADS_NOTE = (
-    "{scored} accuracy of one network minus the other's in the same experiment, paired over the seeds. "
-    "The p-values are adjusted for all rows at once, the intervals are not."
+    "{scored} accuracy of one network minus the other's in the same experiment, paired over the "
+    "seeds. The p-values are adjusted for all rows at once, the intervals are not."
 )
 APART_NOTE = (
     "These share fewer seeds with the reference than the rows above, so they get paired intervals "

@@ -141,7 +141,7 @@ def cost(results: Results, name: str) -> str:
     return (
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "
         f"{ratio['pflop']:.1f} times the training compute, "
-        f"and trains on {mine['images_per_second']:,.0f} "
+        f"and trains at {mine['images_per_second']:,.0f} "
         f"images/s, against {other['images_per_second']:,.0f}{_uneven_speed(results)}"
     )
 

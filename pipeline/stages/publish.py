@@ -5,9 +5,10 @@ scores, figures, model and report. Then it chooses the registry's champion and r
 as a DVC experiment. What exists is left alone: running it again changes nothing, and running it on
 an empty store fills it.
 
-The best network by validation accuracy becomes `champion`, but only if it beats the present champion
-on the same prepared data; `challenger` is the best among the other networks, of this run or already
-registered. Nothing is chosen by test accuracy: without validation images there is no champion.
+The best network by validation accuracy becomes `champion`, but only if it beats the present
+champion on the same prepared data; `challenger` is the best among the other networks, of this run
+or already registered. Nothing is chosen by test accuracy: without validation images there is no
+champion.
 """
 
 import json

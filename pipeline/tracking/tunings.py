@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from pipeline.tracking.context import process_tags
 from pipeline.tracking.runs import TrackedRun
 from pipeline.tracking.store import EXPERIMENT, find_runs, open_store, store_errors
 from pipeline.tracking.trainings import EXPERIMENTS

@@ -17,19 +17,19 @@ until it succeeds, and compares it with a run that nothing interrupted: weights,
 predictions, the runs, models and champion in MLflow's store, and DVC's experiments.
 **{count} faults: {survived} survived, {mended} mended, {lost} lost.**
 
-- *survived*: the same command again was enough (a queue's experiment is queued again if it failed).
+- *survived*: the same command again was enough (a queue's failed experiments are queued again).
 - *mended*: `python -m pipeline doctor`, or a command that a message names, was needed too.
-- *lost*: the result differs, or no message led to it.
+- *lost*: the result differs, or following the messages did not reach it.
 
 {by_way}
 
 {by_fault}
 
 Moments are drawn uniformly over the CPU time of the uninterrupted run. A round is a whole run with
-one to {each} faults. "CPU s lost" is the additional CPU time of a round divided by its faults, so
-that they share it. A run is tiny: most of its time is starting Python and TensorFlow, which a fault
-makes it do again; a longer training loses at most the epoch that was interrupted. A full disk is a
-file system of its own, filled to the last byte until the command ends. Damage is done after SIGKILL
+one to {each} faults. "CPU s lost" is the additional CPU time of a round divided by its number of
+faults. A run is tiny: most of its time is starting Python and TensorFlow, which a fault
+makes it do again; a longer training loses at most the epoch that was interrupted. *Full
+disk*: the run's own file system is kept full until the command ends. Damage is done after SIGKILL
 of all processes: a file is truncated, emptied, or has one byte changed. [faults.csv](faults.csv)
 has every fault of the rounds that were finished.
 

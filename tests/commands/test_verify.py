@@ -63,7 +63,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("published", "preset", "relu"),
-    [("quick", "quick", True), ("cifar100", "laptop", False), ("accurate", "accurate", True),
+    [("digits", "quick", True), ("cifar100", "laptop", False), ("accurate", "accurate", True),
      ("sprint", "sprint", False)],
 )  # fmt: skip
 def test_a_run_of_a_presets_params_finds_its_published_report(

@@ -1,7 +1,9 @@
+import pytest
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.runs import TRAINING
+from pipeline.tracking import context
+from pipeline.tracking.lifecycle import close_dead_runs, tracked_run
+from pipeline.tracking.runs import TRAINING, TrackedRun
 from pipeline.tracking.store import find_runs
 from pipeline.tracking.trainings import EXPERIMENTS
 from pipeline.tracking.tunings import TUNING, log_tuning
@@ -27,3 +29,13 @@ def test_a_tuning_is_the_parent_of_its_trials_runs_however_often_it_is_logged(st
     assert logged.data.metrics == {"best_val_accuracy_resnet": 0.625}
     assert [file.path for file in store.list_artifacts(parent, "tuning")] == ["tuning/report.md"]
     assert len(find_runs()) == 4
+
+
+def test_a_tuning_that_dies_while_it_is_logged_can_be_closed(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrackedRun, "log_files", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        log_tuning("key", {"one"}, {}, tmp_path)
+    (run,) = find_runs()
+    assert run.info.status == "RUNNING"
+    monkeypatch.setattr(context, "is_alive", lambda tags: False)
+    assert close_dead_runs(store) == [run.info.run_id]

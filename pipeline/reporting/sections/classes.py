@@ -70,9 +70,9 @@ def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
     certain = table[table["significant"]]
     better, worse = (certain["difference"] > 0).sum(), (certain["difference"] < 0).sum()
     return (
-        f"Of {len(table)} classes the {name} is better in {better} and the {reference} in {worse} "
-        "by more than chance (sign test over each class's test images, false discovery rate held "
-        "at 5 %; for these fitted models only)."
+        f"By more than chance, the {name} is better in {better} of {len(table)} classes and the "
+        f"{reference} in {worse} (sign test over each class's test images, false discovery rate "
+        "held at 5 %; for these fitted models only)."
     )
 
 

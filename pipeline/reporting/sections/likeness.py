@@ -56,7 +56,7 @@ def unequal(findings: Findings) -> list[str]:
     return [
         f"The headline compares whole recipes, not only the architectures (DropBlock: "
         f"{'; '.join(said)}). They differ in cost too: {'; '.join(costs)}. Section *Like with "
-        "like* holds other factors equal, or says how."
+        "like* compares them with other factors equal, or says how to."
     ]
 
 
