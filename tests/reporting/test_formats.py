@@ -48,7 +48,7 @@ def test_a_network_is_said_to_cost_so_many_times_the_reference(workspace, params
     results.metrics.loc[results.metrics["network"] == "resnet", "pflop"] *= 3
     said = cost(results, "resnet")
     assert "1.0 times the parameters and 3.0 times the training compute" in said
-    assert "trains on 60 images/s, against 60" in said
+    assert "trains at 60 images/s, against 60" in said
 
 
 def test_an_interval_is_turned_with_the_sign_of_what_it_is_of():
