@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -35,31 +36,32 @@ def match(network: str, to: str, key: str) -> str:
     check_params(values)
     size = _prepared_size(values)
     load_keras()
-    recipes: dict[float, Recipe] = {}
-    costs: dict[float, Cost] = {}
+    target = _recipe(values, to)
+    goal = estimate(to, target, *size)
+    start = _number(_recipe(values, network), network, key)
+
+    @cache
+    def training(number: float) -> tuple[Recipe, Cost]:
+        recipe = _recipe(_changed(values, network, key, number), network)
+        return recipe, estimate(network, recipe, *size)
 
     def pflop(number: float) -> float:
         try:
-            recipe = _recipe(_changed(values, network, key, number), network)
+            return training(number)[1].pflop
         except UserError:
             if number == start:
                 raise
             return math.copysign(math.inf, number - start)  # beyond the key's range
-        recipes[number], costs[number] = recipe, estimate(network, recipe, *size)
-        return costs[number].pflop
 
-    target = _recipe(values, to)
-    goal = estimate(to, target, *size)
-    start = _number(_recipe(values, network), network, key)
     found = nearest(pflop, goal.pflop, start)
-    ratio = costs[found].pflop / goal.pflop
+    ratio = pflop(found) / goal.pflop
     if not 1 / EQUAL <= ratio <= EQUAL:
         raise UserError(
             f"no value of {network}.{key} makes the compute equal within 2 %; the nearest, "
             f"{found:g}, costs {ratio:.3g} times that of {to}; try --by with another key"
         )
     rows = [_row(to, key, target, goal)]
-    rows += [_row(network, key, recipes[n], costs[n]) for n in dict.fromkeys((start, found))]
+    rows += [_row(network, key, *training(number)) for number in dict.fromkeys((start, found))]
     table = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
     plus = "" if key in (values[network] or {}) else "++"  # -S needs it for an inherited key
     return (

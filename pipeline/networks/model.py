@@ -13,24 +13,24 @@ class ModelParams(ConvNetParams):
     image_relu: bool
 
 
-def build(params: ModelParams, classes: int, image_size: int) -> Any:
+def build(recipe: ModelParams, classes: int, image_size: int) -> Any:
     """Build residual blocks, each followed by DropBlock and max-pool."""
     from pipeline.networks.shared import blocks
 
     inputs, x = blocks.normalised_input(image_size)
-    for i, (filters, kernel) in enumerate(zip(params.filters, params.kernel_sizes, strict=True), 1):
+    for i, (filters, kernel) in enumerate(zip(recipe.filters, recipe.kernel_sizes, strict=True), 1):
         x = blocks.residual_block(
             x,
             filters,
             kernel,
-            params,
+            recipe,
             f"block{i}",
-            skip=params.skip_connections,
-            first_relu=i > 1 or params.image_relu,
+            skip=recipe.skip_connections,
+            first_relu=i > 1 or recipe.image_relu,
         )
-        x = blocks.drop_block(x, params, f"block{i}_dropblock")
-        x = blocks.max_pool(x, params, f"block{i}_pool")
-    return blocks.classifier(inputs, x, params, classes, name=NETWORK.display_name)
+        x = blocks.drop_block(x, recipe, f"block{i}_dropblock")
+        x = blocks.max_pool(x, recipe, f"block{i}_pool")
+    return blocks.classifier(inputs, x, recipe, classes, name=NETWORK.display_name)
 
 
 NETWORK = Network("resnet", ModelParams, build)

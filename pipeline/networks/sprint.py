@@ -40,34 +40,34 @@ class SprintParams(LayerParams):
         return self
 
 
-def build(params: SprintParams, classes: int, image_size: int) -> Any:
+def build(recipe: SprintParams, classes: int, image_size: int) -> Any:
     """Build the stem, stages that halve the maps, and logits of the maps' maximum plus mean."""
     from keras import Model, layers
 
     from pipeline.networks.shared import blocks
 
     def normed(x: Any, name: str) -> Any:
-        x = blocks.batch_norm(x, params, f"{name}_norm")
+        x = blocks.batch_norm(x, recipe, f"{name}_norm")
         return layers.Activation("silu", name=f"{name}_silu")(x)
 
     inputs, x = blocks.normalised_input(image_size)
     directions = PATCH * PATCH * inputs.shape[-1]
     x = layers.Conv2D(2 * directions, PATCH, trainable=False, name="stem_conv")(x)
     x = layers.Activation("silu", name="stem_silu")(x)
-    shape = (params.filters, params.kernel_sizes, params.branch_filters, params.branch_kernel_sizes)
+    shape = (recipe.filters, recipe.kernel_sizes, recipe.branch_filters, recipe.branch_kernel_sizes)
     for i, (filters, kernel, inner, (first, second)) in enumerate(zip(*shape, strict=True), 1):
-        x = blocks.convolution(x, filters, kernel, params, f"stage{i}_conv")
+        x = blocks.convolution(x, filters, kernel, recipe, f"stage{i}_conv")
         x = normed(layers.MaxPooling2D(name=f"stage{i}_pool")(x), f"stage{i}")
-        branch = blocks.convolution(x, inner, first, params, f"stage{i}_branch1_conv")
+        branch = blocks.convolution(x, inner, first, recipe, f"stage{i}_branch1_conv")
         branch = normed(branch, f"stage{i}_branch1")
-        branch = blocks.convolution(branch, filters, second, params, f"stage{i}_branch2_conv")
+        branch = blocks.convolution(branch, filters, second, recipe, f"stage{i}_branch2_conv")
         branch = normed(branch, f"stage{i}_branch2")
         x = layers.Add(name=f"stage{i}_add")([x, branch])
     x = layers.Add(name="features")(
         [layers.GlobalMaxPooling2D(name="max")(x), layers.GlobalAveragePooling2D(name="mean")(x)]
     )
     x = layers.Dense(classes, use_bias=False, name="logits_dense")(x)
-    logits = layers.Rescaling(params.logits_scale, dtype="float32", name="logits")(x)
+    logits = layers.Rescaling(recipe.logits_scale, dtype="float32", name="logits")(x)
     return Model(inputs, logits, name=NETWORK.display_name)
 
 

@@ -10,7 +10,7 @@ from pipeline.training.losses import make_loss
 from pipeline.training.optimizers import make_optimizer
 
 
-def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> keras.Model:
+def compile_model(model: keras.Model, recipe: Recipe, train: TrainParams) -> keras.Model:
     """Give the model its optimizer and loss, and the metrics accuracy and cross_entropy.
 
     `cross_entropy` is the loss without label smoothing, comparable between training and validation.
@@ -19,8 +19,8 @@ def compile_model(model: keras.Model, params: Recipe, train: TrainParams) -> ker
         from_logits=True, name="cross_entropy"
     )
     model.compile(
-        optimizer=make_optimizer(params, train),
-        loss=make_loss(params.label_smoothing),
+        optimizer=make_optimizer(recipe, train),
+        loss=make_loss(recipe.label_smoothing),
         metrics=["accuracy", cross_entropy],
         jit_compile=train.jit_compile,
     )
@@ -40,7 +40,7 @@ def create_variables(model: keras.Model) -> None:
 
 def new_model(
     network: str,
-    params: Recipe,
+    recipe: Recipe,
     train: TrainParams,
     classes: int,
     image_size: int,
@@ -51,8 +51,8 @@ def new_model(
     Args:
         images: training images, for networks that set weights from them.
     """
-    model = build_model(network, params, classes, image_size)
+    model = build_model(network, recipe, classes, image_size)
     if images is not None:
         adapt_model(network, model, images)
     check_first_batch(network, model)
-    return compile_model(model, params, train)
+    return compile_model(model, recipe, train)

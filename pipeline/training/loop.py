@@ -41,9 +41,9 @@ ANY_SIZE = keras.InputSpec(shape=(None, None, None, 3))
 class DropoutSetter(keras.callbacks.Callback):
     """Sets the keep probability of DropBlock and the seeds of all dropout before each epoch."""
 
-    def __init__(self, params: Recipe, seed: int) -> None:
+    def __init__(self, recipe: Recipe, seed: int) -> None:
         super().__init__()
-        self._recipe, self._seed = params, seed
+        self._recipe, self._seed = recipe, seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set keep probability and seeds."""
@@ -96,7 +96,7 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def __init__(
         self,
-        params: Recipe,
+        recipe: Recipe,
         watched: Split | None,
         images: int,
         clean: tf.data.Dataset | None,
@@ -104,7 +104,7 @@ class EpochRecorder(keras.callbacks.Callback):
         after_epoch: EpochHook,
     ) -> None:
         super().__init__()
-        self._recipe, self._watched, self._images = params, watched, images
+        self._recipe, self._watched, self._images = recipe, watched, images
         self._clean = clean
         self._rows, self._after_epoch = rows, after_epoch
 
@@ -164,10 +164,10 @@ def _scores(name: str | None, logs: dict[str, float], prefix: str = "") -> Histo
     return {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
 
 
-def has_ended(rows: list[HistoryRow], params: Recipe, watched: Split | None) -> bool:
+def has_ended(rows: list[HistoryRow], recipe: Recipe, watched: Split | None) -> bool:
     """Whether training is over, by the number of epochs or by the stopping rule."""
     losses = [row[f"{watched}_loss"] for row in rows] if watched else []
-    return len(rows) >= params.epochs or schedules.should_stop(losses, params.stop_after_rising)
+    return len(rows) >= recipe.epochs or schedules.should_stop(losses, recipe.stop_after_rising)
 
 
 def best_row(rows: list[HistoryRow], watched: Split | None) -> HistoryRow:
@@ -187,16 +187,16 @@ def is_best(rows: list[HistoryRow], watched: Split | None) -> bool:
     return best_row(rows, watched) is rows[-1]
 
 
-def check_image_size(network: str, params: Recipe, model: keras.Model) -> None:
+def check_image_size(network: str, recipe: Recipe, model: keras.Model) -> None:
     """Raise a UserError if the small images do not fit the network's weights."""
     full = model.input_shape[1]
-    smallest = schedules.image_size(params, 0, full)
+    smallest = schedules.image_size(recipe, 0, full)
     if smallest == full:
         return
     shapes = [weight.shape for weight in model.weights]
     if [weight.shape for weight in at_size(model, smallest).weights] != shapes:
         raise UserError(
-            f"{network}.image_sizes = {params.image_sizes}: with {smallest} pixels the network's "
+            f"{network}.image_sizes = {recipe.image_sizes}: with {smallest} pixels the network's "
             f"last maps would be smaller than with {full}, which its dense layers need; use larger "
             f"sides, or full images throughout ({network}.image_sizes: [])"
         )

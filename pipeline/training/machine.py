@@ -24,11 +24,11 @@ STATUS = Path("/proc/self/status")
 BFLOAT16_UNITS = {"amx_bf16", "avx512_bf16"}  # Linux' names
 
 
-def configure_backend(params: TrainParams, seed: int) -> None:
+def configure_backend(train: TrainParams, seed: int) -> None:
     """Set precision, determinism and the seed of the weights; call before building anything."""
-    keras.mixed_precision.set_global_policy(resolve_precision(params.precision))
+    keras.mixed_precision.set_global_policy(resolve_precision(train.precision))
     keras.utils.set_random_seed(seed)
-    if params.deterministic:
+    if train.deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
@@ -70,27 +70,33 @@ def one_device(folder: Path) -> Iterator[None]:
         )
     with ExitStack() as held:
         if gpus:
-            mine = gpus[hold_device(len(gpus), folder, held)]
+            mine = gpus[hold_device(gpu_names(len(gpus)), folder, held)]
             tf.config.set_visible_devices(mine, "GPU")
             tf.config.experimental.set_memory_growth(mine, True)
         yield
 
 
-def hold_device(count: int, folder: Path, held: ExitStack, pause: float = 1.0) -> int:
-    """Lock the first free one of `count` devices, waiting until one is free; return its number.
+def gpu_names(count: int) -> list[str]:
+    """Return names of the visible GPUs that are the same in all processes of this machine."""
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return visible if len(visible) == count else [str(number) for number in range(count)]
+
+
+def hold_device(names: list[str], folder: Path, held: ExitStack, pause: float = 1.0) -> int:
+    """Lock the first free one of some devices, waiting until one is free; return its position.
 
     Args:
         pause: seconds between attempts.
     """
     said = False
     while True:
-        for number in range(count):
-            lock = filelock.FileLock(folder / f"gpu-{number}.lock")
+        for number, name in enumerate(names):
+            lock = filelock.FileLock(folder / f"gpu-{name}.lock")
             with suppress(filelock.Timeout):
                 held.enter_context(lock.acquire(timeout=0))
                 return number
         if not said:
-            print(f"waiting for a GPU: all {count} are in use by other trainings", flush=True)
+            print(f"waiting for a GPU: all {len(names)} are in use by other trainings", flush=True)
         said = True
         time.sleep(pause)
 

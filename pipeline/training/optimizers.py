@@ -220,30 +220,30 @@ def orthogonalise(
     return ops.cast(ops.reshape(result, kernel.shape), kernel.dtype)
 
 
-def make_optimizer(params: Recipe, train: TrainParams) -> keras.optimizers.Optimizer:
+def make_optimizer(recipe: Recipe, train: TrainParams) -> keras.optimizers.Optimizer:
     """Make a recipe's optimizer; the training loop sets the learning rates of all steps."""
     common: dict[str, Any] = {
-        "learning_rate": params.learning_rate,
+        "learning_rate": recipe.learning_rate,
         "global_clipnorm": train.clip_norm,
-        "weight_decay": params.weight_decay or None,
+        "weight_decay": recipe.weight_decay or None,
     }
-    if params.weight_average:
-        common |= {"use_ema": True, "ema_momentum": params.weight_average}
-    if params.optimizer == "adam":
+    if recipe.weight_average:
+        common |= {"use_ema": True, "ema_momentum": recipe.weight_average}
+    if recipe.optimizer == "adam":
         beta_1, beta_2, epsilon = train.adam_beta_1, train.adam_beta_2, train.adam_epsilon
         return Adam(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **common)
     common |= {
-        "momentum": params.momentum,
-        "nesterov": params.momentum > 0,
-        "offset_factor": params.offset_rate_factor,
+        "momentum": recipe.momentum,
+        "nesterov": recipe.momentum > 0,
+        "offset_factor": recipe.offset_rate_factor,
     }
-    if params.optimizer == "sgd":
+    if recipe.optimizer == "sgd":
         return SGD(**common)
-    factor = params.muon_learning_rate / params.learning_rate
+    factor = recipe.muon_learning_rate / recipe.learning_rate
     return Muon(
         kernel_factor=factor,
-        kernel_momentum=params.muon_momentum,
-        kernel_decay=params.muon_weight_decay,
-        kernel_rescale=params.muon_rescale,
+        kernel_momentum=recipe.muon_momentum,
+        kernel_decay=recipe.muon_weight_decay,
+        kernel_rescale=recipe.muon_rescale,
         **common,
     )

@@ -9,7 +9,7 @@ from pipeline.core.sections import Recipe
 FIRST_SHARE = 0.04  # of the learning rate, from which it rises (as in PyTorch's OneCycleLR)
 
 
-def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> float:
+def learning_rate(recipe: Recipe, epoch: int, step: int = 0, steps: int = 1) -> float:
     """Return the learning rate of a step.
 
     Args:
@@ -20,41 +20,41 @@ def learning_rate(params: Recipe, epoch: int, step: int = 0, steps: int = 1) -> 
     and Topin, arXiv 1708.07120) rises and falls along half cosines. `linear` rises and falls along
     straight lines, with a constant part between. The last two end at 0.
     """
-    if params.schedule == "exponential":
-        return params.learning_rate * params.learning_rate_decay**epoch
-    done = (epoch * steps + step) / (params.epochs * steps)
-    if done < params.warmup:
-        rise = done / params.warmup
-        if params.schedule == "one_cycle":
+    if recipe.schedule == "exponential":
+        return recipe.learning_rate * recipe.learning_rate_decay**epoch
+    done = (epoch * steps + step) / (recipe.epochs * steps)
+    if done < recipe.warmup:
+        rise = done / recipe.warmup
+        if recipe.schedule == "one_cycle":
             rise = (1 - math.cos(math.pi * rise)) / 2
-        return params.learning_rate * (FIRST_SHARE + (1 - FIRST_SHARE) * rise)
-    if params.schedule == "one_cycle":
-        fall = (done - params.warmup) / (1 - params.warmup)
-        return params.learning_rate * (1 + math.cos(math.pi * fall)) / 2
-    return params.learning_rate * min(1.0, (1 - done) / params.cooldown)
+        return recipe.learning_rate * (FIRST_SHARE + (1 - FIRST_SHARE) * rise)
+    if recipe.schedule == "one_cycle":
+        fall = (done - recipe.warmup) / (1 - recipe.warmup)
+        return recipe.learning_rate * (1 + math.cos(math.pi * fall)) / 2
+    return recipe.learning_rate * min(1.0, (1 - done) / recipe.cooldown)
 
 
-def all_rates(params: Recipe, steps: int) -> list[float]:
+def all_rates(recipe: Recipe, steps: int) -> list[float]:
     """Return the learning rate of every step of a training.
 
     Args:
         steps: of an epoch.
     """
     return [
-        learning_rate(params, epoch, step, steps)
-        for epoch in range(params.epochs)
+        learning_rate(recipe, epoch, step, steps)
+        for epoch in range(recipe.epochs)
         for step in range(steps)
     ]
 
 
-def image_size(params: Recipe, epoch: int, full: int) -> int:
+def image_size(recipe: Recipe, epoch: int, full: int) -> int:
     """Return the side of the images in pixels: as in image_sizes, full in the last epoch.
 
     Args:
         full: the side of the prepared images.
     """
-    for share, side in params.image_sizes:
-        if epoch < min(round(share * params.epochs), params.epochs - 1):
+    for share, side in recipe.image_sizes:
+        if epoch < min(round(share * recipe.epochs), recipe.epochs - 1):
             return int(side)
     return full
 

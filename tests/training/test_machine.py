@@ -70,9 +70,9 @@ def test_the_peak_grows_by_the_memory_that_is_used():
 
 def test_trainings_at_the_same_time_take_a_device_each_and_wait_for_one(tmp_path, capsys):
     with ExitStack() as first, ExitStack() as second, ThreadPoolExecutor() as pool:
-        assert machine.hold_device(2, tmp_path, first) == 0
-        assert machine.hold_device(2, tmp_path, second) == 1
-        third = pool.submit(machine.hold_device, 2, tmp_path, ExitStack(), pause=0.01)
+        assert machine.hold_device(["0", "1"], tmp_path, first) == 0
+        assert machine.hold_device(["0", "1"], tmp_path, second) == 1
+        third = pool.submit(machine.hold_device, ["0", "1"], tmp_path, ExitStack(), pause=0.01)
         time.sleep(0.2)
         assert not third.done()
         second.close()
@@ -83,6 +83,13 @@ def test_trainings_at_the_same_time_take_a_device_each_and_wait_for_one(tmp_path
 def test_without_a_gpu_there_is_nothing_to_hold(tmp_path):
     with machine.one_device(tmp_path):
         assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_see_different_gpus_do_not_wait_for_each_other(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    assert machine.gpu_names(2) == ["3", "1"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert machine.gpu_names(2) == ["0", "1"]
 
 
 def test_the_first_free_gpu_is_the_only_one_that_is_seen(tmp_path, monkeypatch):
