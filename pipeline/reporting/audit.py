@@ -65,7 +65,7 @@ def _compact(counts: np.ndarray) -> np.ndarray:
 def answers_of(results: Results) -> dict[str, Answers]:
     """Return the answers of all trainings of this run."""
     return {
-        f"{THIS_RUN}/{network}/{variant}/{seed}": Answers.of(values, results.test.labels)
+        f"{THIS_RUN}/{network}/{variant}/{seed}": Answers.of(values, results.images.labels)
         for (network, variant, seed), values in results.predictions.items()
     }
 

@@ -69,7 +69,7 @@ def summarise(findings: Findings) -> dict[str, Any]:
         "digest": results.metadata["digest"],
         "watched": results.watched,
         "scored": results.scored,
-        "images": len(results.test.labels),
+        "images": len(results.images.labels),
         "reference": results.reference,
         "sections": results.sections,
         "settings": {name: settings[name] for name in results.names},

@@ -13,7 +13,7 @@ SHARE_OF_CHANCE, POINTS, SHARE_OF_POSSIBLE = 0.5, 0.05, 0.5
 
 def answers_one_class(results: Results) -> list[tuple[Key, str]]:
     """Return the trainings that predict one class for nearly all scored images, and that class."""
-    names, labels, found = results.metadata["class_names"], results.test.labels, []
+    names, labels, found = results.metadata["class_names"], results.images.labels, []
     for key, values in results.predictions.items():
         predicted = values.argmax(axis=1)
         most = int(np.bincount(predicted).argmax())
@@ -34,7 +34,7 @@ def never_left_start(results: Results) -> list[Key]:
 
 def accuracy_of_guessing(results: Results) -> float:
     """Return the most frequent class's share of the scored images, for training images too."""
-    return float(np.bincount(results.test.labels).max() / len(results.test.labels))
+    return float(np.bincount(results.images.labels).max() / len(results.images.labels))
 
 
 def describe_flags(results: Results) -> list[str]:

@@ -33,7 +33,7 @@ class Results:
             `watched_loss` and `watched_accuracy` are of the split scored after each epoch.
         predictions: the log-probabilities (n, classes) of each (network, variant, seed).
         masks: the (h, w, 4) DropBlock masks by layer, of each (network, variant, seed).
-        test: the scored images.
+        images: the scored images.
         metadata: of the prepared data.
         watched: the split scored after each epoch: "val", "test" (the tutorial's own protocol), or
             None.
@@ -47,7 +47,7 @@ class Results:
     history: pd.DataFrame
     predictions: dict[Key, np.ndarray]
     masks: dict[Key, dict[str, np.ndarray]]
-    test: EvaluationSet
+    images: EvaluationSet
     metadata: dict[str, Any]
     watched: str | None
     scored: Split
@@ -130,7 +130,7 @@ class Results:
     def hits(self, name: str, seeds: list[int]) -> np.ndarray:
         """Return which test images a network classifies correctly, (seeds, n) booleans."""
         predictions = self.predictions_of(name)
-        return np.array([predictions[s].argmax(axis=1) == self.test.labels for s in seeds])
+        return np.array([predictions[s].argmax(axis=1) == self.images.labels for s in seeds])
 
     @property
     def diverged(self) -> list[Key]:
@@ -168,7 +168,7 @@ def load_results(params: Params) -> Results:
             for training, (log_probabilities, _) in predictions.items()
         },
         {_key(training): load_masks(training) for training in present},
-        _common_test_set({training: test for training, (_, test) in predictions.items()}),
+        _common_images({training: images for training, (_, images) in predictions.items()}),
         metadata,
         watched,
         _same(metrics, "scored", "evaluate.test"),
@@ -196,7 +196,7 @@ def _key(training: Training) -> Key:
     return training.display_name, training.variant, training.seed
 
 
-def _common_test_set(sets: dict[Training, EvaluationSet]) -> EvaluationSet:
+def _common_images(sets: dict[Training, EvaluationSet]) -> EvaluationSet:
     """Return the scored images, which must be the same for all trainings to be comparable."""
     first, *others = sets
     for other in others:
@@ -204,6 +204,6 @@ def _common_test_set(sets: dict[Training, EvaluationSet]) -> EvaluationSet:
             if not np.array_equal(expected, getattr(sets[other], name)):
                 raise UserError(
                     f"{other.evaluation_folder} and {first.evaluation_folder} have different "
-                    f"test images ({name} differ); run `dvc repro`"
+                    f"scored images ({name} differ); run `dvc repro`"
                 )
     return sets[first]

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.files import COMPARISON, PREPARED, REPORTS, hash_file, read_json, work_folder
 from pipeline.core.loading import load_keras
-from pipeline.core.records import Prepared
+from pipeline.core.records import Prepared, load_metadata
 from pipeline.evaluation import outputs, plots
 from pipeline.evaluation.scores import calibration_table, superclass_confusion
 from pipeline.settings.params import Params
@@ -92,7 +92,7 @@ def publish_training(params: Params, training: Training) -> Published:
         for file, figure in draw_figures(published, prepared).items():
             run.log_figure(figure, f"figures/{file}")
             plt.close(figure)
-        model = run.find_model() or log_model(published, prepared)
+        model = run.find_model() or log_model(published, prepared.metadata)
         source = prepared.metadata["params"]["source"]
         run.link_scores(model, source, prepared.digest, metrics["best_epoch"])
         run.set_tags({SCORES: scores})
@@ -148,14 +148,14 @@ def draw_figures(published: Published, prepared: Prepared) -> dict[str, Figure]:
     return drawn
 
 
-def log_model(published: Published, prepared: Prepared) -> Any:
+def log_model(published: Published, metadata: dict[str, Any]) -> Any:
     """Export the best weights and log them."""
     load_keras()  # loaded late: not needed if the store is complete
     from pipeline.evaluation.export import export_model
     from pipeline.networks.shared.models import load_network
 
     network = load_network(published.training.models_folder / "best.keras")
-    exported = export_model(network, prepared.metadata["params"]["sharpen"])
+    exported = export_model(network, metadata["params"]["sharpen"])
     metrics = published.metrics
     return published.run.log_model(exported, metrics["name"], metrics["training"])
 
@@ -168,7 +168,7 @@ def attach_report(params: Params, published: list[Published]) -> None:
             each.run.log_files([PAGE, FIGURES], REPORT)
             each.run.set_tags({REPORT: page})
     first = published[0].run
-    data = descriptions.describe_data(Prepared(PREPARED).metadata)
+    data = descriptions.describe_data(load_metadata(PREPARED))
     titles = [training.title for training in params.trainings]
     headline = f"**{read_json(COMPARISON, 'headline')['headline']}**"
     link = descriptions.report_link(first.experiment_id, first.run_id)
@@ -177,7 +177,7 @@ def attach_report(params: Params, published: list[Published]) -> None:
 
 def choose_champion(published: list[Published]) -> str:
     """Register the best networks if they beat the champion; return a sentence about it."""
-    metadata = Prepared(PREPARED).metadata
+    metadata = load_metadata(PREPARED)
     metrics = pd.DataFrame([{**p.metrics, "network": p.training.display_name} for p in published])
     if "best_test_accuracy" not in metrics:
         return "no champion without test scores (evaluate.test is false)"
@@ -207,7 +207,7 @@ def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[st
     said, data = [], descriptions.describe_data(metadata)
     for alias, row in zip(ALIASES, [best, *second], strict=False):
         each: Published = row["published"]
-        model = each.run.find_model() or log_model(each, Prepared(PREPARED))
+        model = each.run.find_model() or log_model(each, metadata)
         tags = version_tags(row, metadata)
         registry.register(model, alias, tags, descriptions.describe_version(row, data))
         said.append(f"{row['name']} {row['best_val_accuracy']:.4f}")

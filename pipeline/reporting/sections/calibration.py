@@ -34,7 +34,7 @@ def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
     return {
         name: calibration_table(
             np.concatenate(list(results.predictions_of(name).values())),
-            np.tile(results.test.labels, len(results.predictions_of(name))),
+            np.tile(results.images.labels, len(results.predictions_of(name))),
         )
         for name in results.names
     }
@@ -68,7 +68,7 @@ def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
 
 def overconfidence(results: Results, name: str) -> np.ndarray:
     """Return confidence minus correctness, (seeds, images), from -1 to 1."""
-    labels = results.test.labels
+    labels = results.images.labels
     return np.array(
         [
             np.exp(values.max(axis=1)) - (values.argmax(axis=1) == labels)

@@ -62,7 +62,7 @@ def class_table(results: Results, name: str) -> pd.DataFrame:
     """Compare a network with the reference class by class over the paired seeds."""
     seeds = results.paired_seeds(name)
     reference, other = (results.hits(n, seeds) for n in (results.reference, name))
-    return compare_classes(reference, other, results.test.labels, results.metadata["class_names"])
+    return compare_classes(reference, other, results.images.labels, results.metadata["class_names"])
 
 
 def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
@@ -91,14 +91,14 @@ def describe_shown(table: pd.DataFrame) -> str:
 def points_of_one_image(results: Results) -> float:
     """Return what percentage one image of one seed is of the median class's images."""
     seeds = max(len(results.seeds(name)) for name in results.names)
-    return 100 / (float(np.median(np.bincount(results.test.labels))) * seeds)
+    return 100 / (float(np.median(np.bincount(results.images.labels))) * seeds)
 
 
 def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return predicted and actual class of all test images, over all seeds of a network."""
     predictions = results.predictions_of(name)
     predicted = np.concatenate([values.argmax(axis=1) for values in predictions.values()])
-    return predicted, np.tile(results.test.labels, len(predictions))
+    return predicted, np.tile(results.images.labels, len(predictions))
 
 
 def confusions(results: Results, name: str, most: int) -> pd.DataFrame:

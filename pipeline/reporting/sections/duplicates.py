@@ -56,7 +56,7 @@ def duplicates_table(results: Results, others: list[str]) -> pd.DataFrame:
 
     Over the seeds that the reference and all `others` have.
     """
-    unique = results.test.unique
+    unique = results.images.unique
     rows = {f"all {len(unique):,} test images": np.ones(len(unique), bool)}
     rows[f"without duplicates, {unique.sum():,}"] = unique
     rows[f"only the duplicates, {(~unique).sum():,}"] = ~unique

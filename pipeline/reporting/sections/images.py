@@ -70,7 +70,7 @@ def never_right(results: Results) -> np.ndarray:
 
 
 def _of_true_class(results: Results, name: str) -> np.ndarray:
-    labels = results.test.labels
+    labels = results.images.labels
     return results.probabilities[name][np.arange(len(labels)), labels]
 
 
@@ -81,7 +81,7 @@ def _row(results: Results, images: Images, chosen: np.ndarray, names: list[str])
     classes = results.metadata["class_names"]
     pictures = []
     for i, pixels in zip(chosen, images.read(chosen), strict=True):
-        lines = [f"label: {classes[results.test.labels[i]]}"]
+        lines = [f"label: {classes[results.images.labels[i]]}"]
         for name in names:
             values = results.probabilities[name][i]
             lines.append(f"{name}: {classes[values.argmax()]}, {100 * values.max():.0f} %")

@@ -43,7 +43,7 @@ def test_the_two_calibration_errors_are_told_apart():
     said = described(results)
     pooled = calibration_error(
         calibration_table(np.concatenate(list(results.predictions_of("resnet").values())),
-                          np.tile(results.test.labels, 2))
+                          np.tile(results.images.labels, 2))
     )  # fmt: skip
     assert f"5.0 points as the mean of the seeds, {100 * pooled:.1f} with all seeds'" in said
     assert "points as the mean of the seeds" not in described(claiming(0.6, right=140))
