@@ -90,6 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="+", default=["baseline", "model"])
     parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25])
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="duration of a measurement")
@@ -98,7 +99,7 @@ def main() -> None:
     for network in arguments.networks:
         for width in arguments.widths:
             options = (network, width, arguments.batch_size, arguments.seconds)
-            started = {name: start(name, *options) for name in CONTENDERS}
+            started = {name: start(name, *options) for name in arguments.contenders}
             measures = {name: measure for name, (_, measure) in started.items()}
             table = summarise(measure_paired(measures, arguments.rounds), "float32")
             for pipe, _ in started.values():
