@@ -1,12 +1,11 @@
-"""Texts for people: a recipe's DropBlock, its keys that matter, durations."""
+"""Texts for people: a recipe's DropBlock, durations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pipeline.core.recipe import DROP_KEYS, keep_prob
+from pipeline.core.recipe import keep_prob
 
 NO_DROPBLOCK = "no DropBlock"
-ADAM = ("train.adam_beta_1", "train.adam_beta_2", "train.adam_epsilon")
 
 
 def describe_blocks(size: int) -> str:
@@ -44,34 +43,3 @@ def duration(seconds: float) -> str:
     if seconds <= 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def without_unread(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the keys that have no effect given the recipe's other values.
-
-    For example Muon's rates if the optimizer is Adam, or a block size without DropBlock.
-
-    >>> without_unread({"schedule": "linear", "learning_rate_decay": 0.9, "warmup": 0.2})
-    {'schedule': 'linear', 'warmup': 0.2}
-    """
-    unread = [key for reads, keys in _UNREAD if reads(recipe) for key in keys]
-    return {key: value for key, value in recipe.items() if key not in unread}
-
-
-def _chosen(key: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
-    return lambda recipe: recipe.get(key) in values
-
-
-# Pairs of a condition on the recipe and the keys that have no effect if it holds.
-_UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
-    (
-        _chosen("optimizer", "adam", "sgd"),
-        ("muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescale"),
-    ),
-    (_chosen("optimizer", "adam"), ("momentum", "offset_rate_factor")),
-    (_chosen("optimizer", "sgd", "muon"), ADAM),
-    (_chosen("schedule", "one_cycle", "linear"), ("learning_rate_decay",)),
-    (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
-    (_chosen("schedule", "one_cycle"), ("cooldown",)),
-    (lambda recipe: describe_dropblock(recipe) == NO_DROPBLOCK, DROP_KEYS),
-]

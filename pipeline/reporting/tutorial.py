@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import read_yaml
-from pipeline.core.words import without_unread
+from pipeline.settings.identity import without_unread
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.presets import preset_values
 

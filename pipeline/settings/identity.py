@@ -6,20 +6,20 @@ the seeds of a setting by it, and a sweep uses it to find trainings that are alr
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import read_yaml
-from pipeline.core.recipe import resolve
-from pipeline.core.words import without_unread
+from pipeline.core.recipe import DROP_KEYS, keep_prob, resolve
 from pipeline.settings.params import RECIPE, Params
 from pipeline.settings.trainings import Training
 
 ROOT = Path(__file__).parents[2]  # of the running code; in a copy by `dvc exp run --temp`, the copy
 NETWORK = "${item.network}"
+ADAM = ("train.adam_beta_1", "train.adam_beta_2", "train.adam_epsilon")
 
 
 def identity(params: Params, training: Training, data: str) -> str:
@@ -62,6 +62,37 @@ def settings_of(values: Mapping[str, Any], training: Training) -> dict[str, Any]
             keys = [name] if name else inside
             found |= {f"{section}.{key}": inside[key] for key in keys if key in inside}
     return without_unread(found)
+
+
+def without_unread(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the keys that have no effect given the recipe's other values.
+
+    For example Muon's rates if the optimizer is Adam, or a block size without DropBlock.
+
+    >>> without_unread({"schedule": "linear", "learning_rate_decay": 0.9, "warmup": 0.2})
+    {'schedule': 'linear', 'warmup': 0.2}
+    """
+    unread = [key for reads, keys in _UNREAD if reads(recipe) for key in keys]
+    return {key: value for key, value in recipe.items() if key not in unread}
+
+
+def _chosen(key: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda recipe: recipe.get(key) in values
+
+
+# Pairs of a condition on the recipe and the keys that have no effect if it holds.
+_UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
+    (
+        _chosen("optimizer", "adam", "sgd"),
+        ("muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescale"),
+    ),
+    (_chosen("optimizer", "adam"), ("momentum", "offset_rate_factor")),
+    (_chosen("optimizer", "sgd", "muon"), ADAM),
+    (_chosen("schedule", "one_cycle", "linear"), ("learning_rate_decay",)),
+    (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
+    (_chosen("schedule", "one_cycle"), ("cooldown",)),
+    (lambda recipe: keep_prob(recipe, recipe.get("epochs", 1) - 1) == 1, DROP_KEYS),
+]
 
 
 def versions() -> dict[str, str]:

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import words
-from pipeline.core.recipe import DROP_KEYS
-from pipeline.core.words import NO_DROPBLOCK, describe_dropblock, duration, without_unread
-from tests.conftest import checked
+from pipeline.core.words import NO_DROPBLOCK, describe_dropblock, duration
 
 PIPELINE = Path(words.__file__).parents[1]
 DROPS = {
@@ -38,37 +36,6 @@ def test_dropblock_is_said_by_what_is_dropped_and_how_much_is_kept(changes, said
 
 def test_a_recipe_without_dropblock_says_so():
     assert describe_dropblock({"epochs": 6}) == NO_DROPBLOCK
-
-
-MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescale"}
-
-
-@pytest.mark.parametrize(
-    ("choices", "unread"),
-    [
-        ({}, {"learning_rate_decay"}),
-        ({"optimizer": "adam"}, {"learning_rate_decay", *MUON, "momentum",
-                                 "offset_rate_factor"}),
-        ({"optimizer": "sgd"}, {"learning_rate_decay", *MUON}),
-        ({"schedule": "exponential"}, {"warmup", "cooldown"}),
-        ({"schedule": "one_cycle"}, {"learning_rate_decay", "cooldown"}),
-        ({"conv_keep_step": 0.0, "conv_keep_end": 1.0},
-         {"learning_rate_decay", *DROP_KEYS}),
-    ],
-)  # fmt: skip
-def test_keys_that_the_other_choices_make_meaningless_are_left_out(choices, unread):
-    params = checked(**{f"model.{key}": value for key, value in choices.items()})
-    recipe = vars(params.network("model"))
-    assert recipe.keys() - without_unread(recipe).keys() == unread
-
-
-def test_adams_numbers_are_read_by_adam_alone():
-    numbers = {"train.adam_beta_1": 0.9, "train.adam_epsilon": 1e-8, "train.clip_norm": 100.0}
-    assert without_unread({"optimizer": "adam", **numbers}).keys() >= numbers.keys()
-    assert without_unread({"optimizer": "sgd", **numbers}).keys() == {
-        "optimizer",
-        "train.clip_norm",
-    }
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,15 @@ import shutil
 
 import pytest
 
-from pipeline.core.words import without_unread
+from pipeline.core.recipe import DROP_KEYS
 from pipeline.settings import identity as module
-from pipeline.settings.identity import code_digest, identity, setting_of, settings_of
+from pipeline.settings.identity import (
+    code_digest,
+    identity,
+    setting_of,
+    settings_of,
+    without_unread,
+)
 from pipeline.settings.trainings import Training
 from tests.conftest import checked, quick_values
 
@@ -159,3 +165,34 @@ def test_the_settings_of_an_earlier_version_have_what_it_had():
     assert settings_of(earlier, MODEL) == {
         **without_unread(earlier["model"]), "train.watch": "test",
     }  # fmt: skip
+
+
+MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescale"}
+
+
+@pytest.mark.parametrize(
+    ("choices", "unread"),
+    [
+        ({}, {"learning_rate_decay"}),
+        ({"optimizer": "adam"}, {"learning_rate_decay", *MUON, "momentum",
+                                 "offset_rate_factor"}),
+        ({"optimizer": "sgd"}, {"learning_rate_decay", *MUON}),
+        ({"schedule": "exponential"}, {"warmup", "cooldown"}),
+        ({"schedule": "one_cycle"}, {"learning_rate_decay", "cooldown"}),
+        ({"conv_keep_step": 0.0, "conv_keep_end": 1.0},
+         {"learning_rate_decay", *DROP_KEYS}),
+    ],
+)  # fmt: skip
+def test_keys_that_the_other_choices_make_meaningless_are_left_out(choices, unread):
+    params = checked(**{f"model.{key}": value for key, value in choices.items()})
+    recipe = vars(params.network("model"))
+    assert recipe.keys() - without_unread(recipe).keys() == unread
+
+
+def test_adams_numbers_are_read_by_adam_alone():
+    numbers = {"train.adam_beta_1": 0.9, "train.adam_epsilon": 1e-8, "train.clip_norm": 100.0}
+    assert without_unread({"optimizer": "adam", **numbers}).keys() >= numbers.keys()
+    assert without_unread({"optimizer": "sgd", **numbers}).keys() == {
+        "optimizer",
+        "train.clip_norm",
+    }
