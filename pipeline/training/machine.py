@@ -35,7 +35,7 @@ def configure_backend(train: TrainParams, seed: int) -> None:
 def resolve_precision(wanted: str) -> str:
     """Return the precision that `auto` means on this machine; any other value unchanged.
 
-    In 16 bits the networks train 1.1 to 1.4 times as fast on a CPU with AVX512-BF16, and 1.4 to 1.9
+    In 16 bits the networks train 1.1 to 1.4 times as fast on a CPU with AVX512-BF16, and 1.4 to 2.4
     times on one with AMX (reports/benchmarks/precision.md).
     """
     if wanted != "auto":
