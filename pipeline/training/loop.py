@@ -26,6 +26,7 @@ from pipeline.training.batches import (
     plan_batches,
 )
 from pipeline.training.compiling import create_variables
+from pipeline.training.interrupts import traced_undisturbed
 from pipeline.training.machine import has_gpu, peak_memory
 from pipeline.training.optimizers import RateTable
 
@@ -269,6 +270,8 @@ class Trainer:
         # Trace again for each size: steps are faster if shapes are known.
         model.make_train_function(force=True)
         model.make_test_function(force=True)
+        model.train_function = traced_undisturbed(model.train_function)
+        model.test_function = traced_undisturbed(model.test_function)
         model.fit(
             batches,
             validation_data=self._scored(self.watched and self.prepared[self.watched], size),
