@@ -5,6 +5,14 @@ import pytest
 from pipeline.training.interrupts import held_signals, traced_undisturbed
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """Obey Ctrl-C, which a background job of a shell ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_signal_takes_effect_at_the_end_of_the_block():
     done = []
     with pytest.raises(KeyboardInterrupt), held_signals():
