@@ -21,6 +21,8 @@ def load_keras() -> None:
     The garbage collector leaves alone what is loaded: looking through these objects again and again
     takes a second until the first training step, and another when the process ends.
     """
+    if "keras" in sys.modules:
+        return
     hidden = [name for name in _UNUSED if name not in sys.modules]
     with quiet_loading(), no_collection():
         for name in hidden:
