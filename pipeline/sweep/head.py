@@ -54,7 +54,9 @@ class Head:
             if dry_run:
                 restore(clone, self.scratch, self.environment, "prepare")
             else:
-                self._run(clone, "the data cannot be prepared", "repro", "prepare")
+                # A relative data.path starts at the main repository, and a download stays there.
+                main = {**self.environment, "DVC_ROOT": str(self.root)}
+                run_dvc(clone, "the data cannot be prepared", "repro", "prepare", environment=main)
             stages = read_lock(clone)
             if not stages:
                 return None

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from pipeline.sweep.head import Head
+from pipeline.sweep.plan import plan_points
+from pipeline.versioning.command import user_environment
+from pipeline.versioning.overrides import expand
+from pipeline.versioning.repository import git
+from pipeline.versioning.scratch import scratch_folder
+from pipeline.versioning.snapshot import take_snapshot
+
+
+@pytest.mark.slow
+def test_data_of_a_relative_path_are_prepared_in_a_clone(project):
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+    labels = np.arange(40) % 2
+    arrays = {"x_train": images[:30], "y_train": labels[:30]}
+    (project / "data").mkdir()
+    np.savez("data/mine.npz", **arrays, x_test=images[30:], y_test=labels[30:])
+    assert git(project, "status", "--porcelain") == ""  # a clone does not have it
+    (point,) = plan_points(
+        project, take_snapshot(project), expand(["data.source=npz", "data.path=data/mine.npz"])
+    )
+    with scratch_folder(project) as scratch:
+        head = Head(project, scratch, take_snapshot(project), None, user_environment())
+        data = head.prepare(point, dry_run=False)
+    assert (data.classes, data.images) == (2, 27)
