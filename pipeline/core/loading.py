@@ -1,6 +1,5 @@
 """Load Keras with TensorFlow: quietly, and without optional packages that nothing here uses."""
 
-import gc
 import os
 import subprocess
 import sys
@@ -18,13 +17,11 @@ def load_keras() -> None:
     """Load Keras quietly, so that a later import is silent and takes no time.
 
     Its optional packages take a fifth of the loading time and are skipped; others may import them.
-    The garbage collector leaves alone what is loaded: looking through these objects again and again
-    takes a second until the first training step, and another when the process ends.
     """
     if "keras" in sys.modules:
         return
     hidden = [name for name in _UNUSED if name not in sys.modules]
-    with quiet_loading(), no_collection():
+    with quiet_loading():
         for name in hidden:
             sys.modules[name] = None  # type: ignore[assignment]  # importing it raises ImportError
         try:
@@ -32,17 +29,6 @@ def load_keras() -> None:
         finally:
             for name in hidden:
                 del sys.modules[name]
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Collect no garbage in this block, and never look again at what it leaves behind."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 @contextmanager

@@ -26,10 +26,9 @@ def said(inside, **environment):
 @pytest.mark.slow
 def test_keras_is_loaded_without_a_word_and_without_packages_that_it_does_not_need():
     code = (
-        "import gc, sys; from pipeline.core.loading import load_keras; load_keras(); "
+        "import sys; from pipeline.core.loading import load_keras; load_keras(); "
         "assert {'keras', 'tensorflow'} <= sys.modules.keys(); "
         "assert not {'sklearn', 'matplotlib'} & sys.modules.keys(); "
-        "assert gc.isenabled() and gc.get_freeze_count() > 100_000; "
         "import sklearn, matplotlib.pyplot"
     )
     done = subprocess.run(
