@@ -2,47 +2,25 @@
 
 import io
 import re
-import signal
-import subprocess
-import time
 
 import pandas as pd
-import psutil
 import pytest
 
 from pipeline.tracking.trainings import EXPERIMENTS
-from tests.conftest import (
-    environment_of_a_user,
-    make_project,
-    obey_ctrl_c,
-    project_in,
-    run_name,
-    runs_of,
-)
+from tests.conftest import run_name, runs_of
 from tests.sweep.compared import comparison
+from tests.sweep.sweeps import (
+    BLOCKS,
+    NAMES,
+    assert_one_finished_run_each,
+    clone_of,
+    experiments,
+    sweep,
+)
 
 pytestmark = pytest.mark.slow
 
-BLOCKS = ["-S", "model.drop_block_size=1,3", "-S", "train.deterministic=true"]
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A committed project without results, with clones that have none either."""
-    return make_project(tmp_path_factory.mktemp("run") / "start")
-
-
-def clone_of(start, folder):
-    start.run("git", "clone", "-q", str(start.folder), str(folder))
-    project = project_in(folder)
-    project.run("git", "config", "user.email", "test@example.com")
-    project.run("git", "config", "user.name", "test")
-    return project
-
-
-def sweep(project, *arguments, check=True):
-    return project.run("python", "-m", "pipeline", "sweep", *arguments, check=check)
 
 
 def shown(project):
@@ -53,32 +31,9 @@ def shown(project):
     return table.sort_index().drop(columns=differing.columns)
 
 
-def experiments(project):
-    listed = project.run("dvc", "exp", "list", "--name-only").stdout.split()
-    return {name.rsplit("-", 1)[0]: name for name in listed}
-
-
-def assert_one_finished_run_each(project, names, killed=False):
-    """Without others; `killed`: but those that were cut off before their first checkpoint."""
-    client, runs = runs_of(project)
-    if killed:
-        runs = [run for run in runs if run.info.status != "KILLED"]
-    assert sorted(run.info.run_name for run in runs) == sorted(names)
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    for run in runs:
-        steps = [m.step for m in client.get_metric_history(run.info.run_id, "val_loss")]
-        assert steps == [1, 2]
-        assert {a.path for a in client.list_artifacts(run.info.run_id)} >= {"figures"}
-
-
-EXACT = {"train.deterministic": True}
-BASELINE, RESNET = run_name("baseline", **EXACT), run_name(**EXACT)
-NAMES = [BASELINE, *(run_name(**EXACT, **{"model.drop_block_size": size}) for size in (1, 3))]
-
-
 @pytest.fixture(scope="module")
-def swept(start, tmp_path_factory):
-    project = clone_of(start, tmp_path_factory.mktemp("swept") / "swept")
+def swept(committed, tmp_path_factory):
+    project = clone_of(committed, tmp_path_factory.mktemp("swept") / "swept")
     project.output = sweep(project, *BLOCKS).stdout
     return project
 
@@ -101,10 +56,12 @@ def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
     assert list((swept.folder / ".dvc/tmp/sweep").iterdir()) == []
 
 
-def test_it_ends_as_the_same_experiments_one_after_the_other(swept, start, tmp_path, monkeypatch):
+def test_it_ends_as_the_same_experiments_one_after_the_other(
+    swept, committed, tmp_path, monkeypatch
+):
     for name, value in ONE_THREAD.items():
         monkeypatch.setenv(name, value)
-    serial = clone_of(start, tmp_path / "serial")
+    serial = clone_of(committed, tmp_path / "serial")
     for block in (1, 3):
         override = ["-S", f"model.drop_block_size={block}", *BLOCKS[2:]]
         serial.run("dvc", "exp", "run", "-n", f"drop_block_size-{block}-serial", *override)
@@ -145,8 +102,8 @@ def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
     assert len(runs_of(swept)[1]) == 3
 
 
-def test_a_dry_run_prepares_nothing(start, tmp_path):
-    project = clone_of(start, tmp_path / "dry")
+def test_a_dry_run_prepares_nothing(committed, tmp_path):
+    project = clone_of(committed, tmp_path / "dry")
     said = sweep(project, *BLOCKS, "--dry-run").stdout
     assert "distinct trainings: 3, already done: 0, to run: 3" in said
     assert "unknown until the data are prepared" in said
@@ -154,25 +111,8 @@ def test_a_dry_run_prepares_nothing(start, tmp_path):
     assert not list(project.folder.glob(".dvc/cache/files/md5/*"))
 
 
-def test_two_sweeps_at_once_train_and_record_each_once(start, tmp_path):
-    project = clone_of(start, tmp_path / "twice")
-    command = ["python", "-m", "pipeline", "sweep", "-S", "train.deterministic=true"]
-    sweeps = [
-        subprocess.Popen(
-            command, cwd=project.folder, env=environment_of_a_user(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    said = [each.communicate(timeout=900)[0] for each in sweeps]
-    assert [each.returncode for each in sweeps] == [0, 0], said
-    assert not any("not recorded" in each for each in said)
-    assert list(experiments(project)) == ["sweep"]
-    assert_one_finished_run_each(project, [BASELINE, RESNET])
-
-
-def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
-    project = clone_of(start, tmp_path / "plain")
+def test_what_a_plain_repro_has_trained_is_done_already(committed, tmp_path):
+    project = clone_of(committed, tmp_path / "plain")
     project.run("dvc", "repro", "evaluate@baseline-dropblock-0")
     said = sweep(project, "-S", "model.drop_block_size=3").stdout
     assert "distinct trainings: 2, already done: 1, to run: 1" in said
@@ -181,52 +121,8 @@ def test_what_a_plain_repro_has_trained_is_done_already(start, tmp_path):
     assert list(experiments(project)) == ["sweep"]
 
 
-def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(start, tmp_path):
-    project = clone_of(start, tmp_path / "stopped")
-    command = ["python", "-m", "pipeline", "sweep", *BLOCKS]
-    process = subprocess.Popen(
-        command, cwd=project.folder, env=environment_of_a_user(), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=obey_ctrl_c,
-    )  # fmt: skip
-    while not list(project.folder.glob(".training/*/epoch-00001")):
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=600)[0]
-    assert process.returncode == 130, output
-    assert "Traceback" not in output
-    assert output.endswith("interrupted\n")
-    here = str(project.folder)
-    assert not [p for p in psutil.process_iter() if _works_in(p, here)]
-    _, runs = runs_of(project)
-    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
-    assert sweep(project, *BLOCKS).returncode == 0
-    assert_one_finished_run_each(project, NAMES, killed=True)
-
-
-def _works_in(process, folder):
-    try:
-        return process.cwd().startswith(folder)
-    except psutil.Error:
-        return False
-
-
-def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(start, tmp_path):
-    project = clone_of(start, tmp_path / "failing")
-    sizes = ["-S", "++model.batch_size=50,5000", *BLOCKS[2:]]
-    done = sweep(project, *sizes, check=False)
-    assert done.returncode == 1
-    assert re.search(r"resnet-dropblock-0 of batch_size-5000-\w+ failed:\n", done.stdout)
-    assert "model.batch_size = 5000: there are only" in done.stdout
-    assert "not recorded: batch_size-5000-" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(experiments(project)) == ["batch_size-50"]
-    # The training is refused before it opens a run.
-    assert_one_finished_run_each(project, [BASELINE, RESNET])
-
-
-def test_a_tuning_runs_each_trial_once_and_makes_a_preset_and_a_parent_run(start, tmp_path):
-    project = clone_of(start, tmp_path / "tuned")
+def test_a_tuning_runs_each_trial_once_and_makes_a_preset_and_a_parent_run(committed, tmp_path):
+    project = clone_of(committed, tmp_path / "tuned")
     tuning = "trials: 2\nseeds: [100]\nspaces: {learning_rate: {low: 0.01, high: 0.1}}\n"
     (project.folder / "tune.yaml").write_text(tuning)
     project.run("git", "commit", "-qam", "tuning")

@@ -1,0 +1,84 @@
+"""Whole sweeps that are stopped, run twice at once, or have a training that fails."""
+
+import re
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.conftest import environment_of_a_user, obey_ctrl_c, runs_of
+from tests.sweep.sweeps import (
+    BASELINE,
+    BLOCKS,
+    NAMES,
+    RESNET,
+    assert_one_finished_run_each,
+    clone_of,
+    experiments,
+    sweep,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_sweeps_at_once_train_and_record_each_once(committed, tmp_path):
+    project = clone_of(committed, tmp_path / "twice")
+    command = ["python", "-m", "pipeline", "sweep", "-S", "train.deterministic=true"]
+    sweeps = [
+        subprocess.Popen(
+            command, cwd=project.folder, env=environment_of_a_user(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [each.communicate(timeout=900)[0] for each in sweeps]
+    assert [each.returncode for each in sweeps] == [0, 0], said
+    assert not any("not recorded" in each for each in said)
+    assert list(experiments(project)) == ["sweep"]
+    assert_one_finished_run_each(project, [BASELINE, RESNET])
+
+
+def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(committed, tmp_path):
+    project = clone_of(committed, tmp_path / "stopped")
+    command = ["python", "-m", "pipeline", "sweep", *BLOCKS]
+    process = subprocess.Popen(
+        command, cwd=project.folder, env=environment_of_a_user(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=obey_ctrl_c,
+    )  # fmt: skip
+    while not list(project.folder.glob(".training/*/epoch-00001")):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=600)[0]
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert output.endswith("interrupted\n")
+    here = str(project.folder)
+    assert not [p for p in psutil.process_iter() if _works_in(p, here)]
+    _, runs = runs_of(project)
+    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
+    assert sweep(project, *BLOCKS).returncode == 0
+    assert_one_finished_run_each(project, NAMES, killed=True)
+
+
+def _works_in(process, folder):
+    try:
+        return process.cwd().startswith(folder)
+    except psutil.Error:
+        return False
+
+
+def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(committed, tmp_path):
+    project = clone_of(committed, tmp_path / "failing")
+    sizes = ["-S", "++model.batch_size=50,5000", *BLOCKS[2:]]
+    done = sweep(project, *sizes, check=False)
+    assert done.returncode == 1
+    assert re.search(r"resnet-dropblock-0 of batch_size-5000-\w+ failed:\n", done.stdout)
+    assert "model.batch_size = 5000: there are only" in done.stdout
+    assert "not recorded: batch_size-5000-" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(experiments(project)) == ["batch_size-50"]
+    # The training is refused before it opens a run.
+    assert_one_finished_run_each(project, [BASELINE, RESNET])
