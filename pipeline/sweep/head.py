@@ -54,9 +54,7 @@ class Head:
             if dry_run:
                 restore(clone, self.scratch, self.environment, "prepare")
             else:
-                # A relative data.path starts at the main repository, and a download stays there.
-                main = {**self.environment, "DVC_ROOT": str(self.root)}
-                run_dvc(clone, "the data cannot be prepared", "repro", "prepare", environment=main)
+                self._run(clone, "the data cannot be prepared", "repro", "prepare")
             stages = read_lock(clone)
             if not stages:
                 return None
@@ -80,8 +78,8 @@ class Head:
     def record(self, point: Point, known: Mapping[str, Record]) -> None:
         """Record finished trainings as a DVC experiment in the main repository.
 
-        `dvc exp run` finds the trainings in dvc.lock, and runs only `report` and `publish`. Another
-        sweep may record the same experiment at the same time.
+        `dvc exp run` finds the trainings in dvc.lock, and runs only `report` and `publish`. May be
+        called from several threads; another sweep may record the same experiment meanwhile.
 
         Raises:
             UserError: DVC failed.
@@ -91,7 +89,7 @@ class Head:
         for task in point.tasks:
             lock |= fit_lock(known[task.result].stages, point.values, point.data.stages)
         problem = f"{point.name} cannot be recorded"
-        with held(self.root, "record"), self.clone(point, lock) as clone:
+        with held(self.root, point.name), self.clone(point, lock) as clone:
             if self.is_recorded(point):
                 return
             if self.remote:
@@ -108,4 +106,7 @@ class Head:
         return bool(git(self.root, "rev-parse", "-q", "--verify", ref, check=False))
 
     def _run(self, clone: Path, problem: str, *arguments: str) -> None:
-        run_dvc(clone, problem, *arguments, environment=self.environment)
+        # As in `dvc exp run --queue`: data.path, a download, checkpoints, locks and store are those
+        # of the main repository.
+        environment = {**self.environment, "DVC_ROOT": str(self.root)}
+        run_dvc(clone, problem, *arguments, environment=environment)

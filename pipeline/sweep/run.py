@@ -93,8 +93,13 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
 def find_known(head: Head, points: Sequence[Point]) -> Known:
     """Return the results that the cluster's ledger and DVC's cache have."""
     known = look_up(head, list_tasks(points)) if head.remote else {}
-    for point in points:
-        known |= head.find_cached(point, [t for t in point.tasks if t.result not in known])
+
+    def find(point: Point) -> Known:
+        return head.find_cached(point, [t for t in point.tasks if t.result not in known])
+
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        for found in list(executor.map(find, points)):
+            known |= found
     return known
 
 
@@ -153,17 +158,23 @@ def train(
 
 def finish(head: Head, points: Sequence[Point], known: Known) -> list[str]:
     """Record each experiment whose trainings are all done; print and return the others' names."""
+
+    def record(point: Point) -> bool:
+        try:
+            head.record(point, known)
+        except UserError as error:
+            if not head.is_recorded(point):  # else another sweep was faster
+                print(error, file=sys.stderr)
+                return False
+        print(f"recorded {point.name}", flush=True)
+        return True
+
     lacking = [p.name for p in points if any(task.result not in known for task in p.tasks)]
-    for point in points:
-        if point.name not in lacking:
-            try:
-                head.record(point, known)
-            except UserError as error:
-                if not head.is_recorded(point):  # else another sweep was faster
-                    print(error, file=sys.stderr)
-                    lacking.append(point.name)
-                    continue
-            print(f"recorded {point.name}", flush=True)
+    trained = [point for point in points if point.name not in lacking]
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        for point, recorded in zip(trained, executor.map(record, trained), strict=True):
+            if not recorded:
+                lacking.append(point.name)
     if lacking:
         names = ", ".join(lacking)
         print(f"not recorded: {names}; repeat the command to retry what failed", file=sys.stderr)
