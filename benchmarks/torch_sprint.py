@@ -166,8 +166,9 @@ def train(
     labels: torch.Tensor,
     recipe: SprintParams,
     augment: AugmentParams,
+    bfloat16: bool,
 ) -> None:
-    """Train a network."""
+    """Train a network; in 16 bits, with weights and loss in 32, if `bfloat16`."""
     trained = [weights for weights in network.parameters() if weights.requires_grad]
     kernels = [weights for weights in trained if weights.ndim == 4]
     head = network.logits.weight
@@ -193,8 +194,10 @@ def train(
                 group["lr"] = rate
             muon.param_groups[0]["lr"] = factor * rate
             network.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                logits = network(batch)
             loss = functional.cross_entropy(
-                network(batch), labels[chosen], label_smoothing=recipe.label_smoothing
+                logits.float(), labels[chosen], label_smoothing=recipe.label_smoothing
             )
             loss.backward()
             sgd.step()
@@ -203,8 +206,8 @@ def train(
         print(f"epoch {epoch + 1} of {recipe.epochs}: loss {np.mean(losses):.3f}", flush=True)
 
 
-def trained_here() -> tuple[pd.DataFrame, str]:
-    """Return the results of the trainings here, and the split that was scored."""
+def trained_here() -> tuple[pd.DataFrame, str, str]:
+    """Return the results of the trainings here, the split that was scored, and the precision."""
     found = [read_json(file) for file in sorted(OUTPUTS.glob("evaluation/sprint-*/metrics.json"))]
     if not found:
         raise SystemExit("no evaluated training of sprint is here: run `dvc repro` first")
@@ -219,7 +222,7 @@ def trained_here() -> tuple[pd.DataFrame, str]:
         }
         for facts in found
     ]
-    return pd.DataFrame(rows), found[0]["scored"]
+    return pd.DataFrame(rows), found[0]["scored"], found[0]["precision"]
 
 
 def main() -> None:
@@ -229,7 +232,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    ours, split = trained_here()
+    ours, split, precision = trained_here()
     params, prepared = load_params(PARAMS_FILE), Prepared(PREPARED)
     recipe: Any = params.network("sprint")
     images, scored = (pixels(prepared[name]) for name in ("train", split))
@@ -244,7 +247,7 @@ def main() -> None:
         network = Sprint(recipe, len(prepared.class_names), stem)
         network.to(memory_format=torch.channels_last)
         start = time.perf_counter()
-        train(network, images, labels, recipe, params.augment)
+        train(network, images, labels, recipe, params.augment, "bfloat16" in precision)
         rows.append(
             {
                 "contender": "sprint, PyTorch",
@@ -259,7 +262,8 @@ def main() -> None:
     table = pd.concat([ours, pd.DataFrame(rows)], ignore_index=True)
     save(
         "torch_sprint", table, plot,
-        scored=split, width=recipe.width, epochs=recipe.epochs, torch=torch.__version__,
+        scored=split, width=recipe.width, epochs=recipe.epochs, precision=precision,
+        torch=torch.__version__,
     )  # fmt: skip
 
 
