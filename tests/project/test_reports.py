@@ -206,12 +206,30 @@ def test_the_table_of_the_recipes_parts_follows_from_the_screening():
         assert bounds == pytest.approx([100 * low, 100 * high], abs=0.06)
 
 
+def table_below(heading):
+    """Return the rows of the only table of a section of reports/recipe."""
+    page = (REPOSITORY / "reports/recipe/README.md").read_text()
+    section = page.split(f"\n{heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def test_what_was_tried_in_the_tutorials_networks_is_in_the_table():
+    tried = pd.read_csv(REPOSITORY / "reports/recipe/laptop.csv", keep_default_na=False)
+    single = tried[~tried["changed"].str.contains("label_smoothing")]
+    assert len(tried) - len(single) == 12  # the random trials
+    rows = table_below("## `sprint`'s parts in the tutorial's networks")
+    for place, network in enumerate(("baseline", "resnet"), 1):
+        shown = [row[place] for row in rows if row[place]]
+        found = 100 * single[single["network"] == network]["val_accuracy"]
+        assert sorted(shown) == sorted(f"{accuracy:.1f}" for accuracy in found)
+
+
 def test_the_final_runs_of_the_pages_are_those_of_the_table():
     final = pd.read_csv(REPOSITORY / "reports/recipe/final.csv")
     final = final[final["name"] != "laptop"].assign(pflop=final["pflop"].round(3))
     runs = final.groupby(["network", "pflop"])[["test_accuracy", "test_flip_accuracy"]]
-    page = (REPOSITORY / "reports/recipe/README.md").read_text().split("## The frontier")[1]
-    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")][1:]
+    rows = table_below("## The frontier")
     assert len(rows) == len(runs)
     for network, _, pflop, seeds, accuracy, flipped, _ in rows:
         found = runs.get_group((network.strip(), float(pflop)))
