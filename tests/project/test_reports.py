@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmarks.curve import CONTRASTS
 from pipeline.core.files import read_yaml
 from pipeline.reporting.sections.images import FREE
 from pipeline.reporting.sections.statistics import COLLAPSES, RELIABLE
 from tests.conftest import REPOSITORY
-from tests.recomputed import assert_contrasts_follow, evidence, interval_of
+from tests.recomputed import assert_contrasts_follow, evidence, interval_of, max_t
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +242,39 @@ def test_the_final_runs_of_the_pages_are_those_of_the_table():
     ends = {n: 100 * mine.loc[mine["pflop"].idxmax(), "test_accuracy"]
             for n, mine in final.groupby("network")}  # fmt: skip
     assert f"resnet {ends['resnet']:.1f} %, baseline {ends['baseline']:.1f} %" in preset
+
+
+def test_the_tables_of_the_curve_follow_from_its_results():
+    results = pd.read_csv(REPOSITORY / "reports/curve/results.csv")
+    page = (REPOSITORY / "reports/curve/README.md").read_text().split("\n## Results\n")[1]
+    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line] for line in lines]
+    arms = {tuple(row[:3]): row[3:] for row in rows if row[1] in ("plain", "resnet")}
+    for (epochs, *arm), found in results.groupby(["epochs", "network", "variant"]):
+        pflop, seeds, *shown = arms.pop((str(epochs), *arm))
+        scores = 100 * found["test_accuracy"].to_numpy()
+        assert (float(pflop), int(seeds)) == (round(found["pflop"].mean(), 4), len(scores))
+        expected = scores.mean(), *stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+        assert [float(cell) for cell in shown] == pytest.approx(expected, abs=0.051)
+    assert not arms
+    for epochs, trained in results.groupby("epochs"):
+        with np.load(REPOSITORY / f"reports/curve/predictions-{epochs}.npz") as saved:
+            bits = np.unpackbits(saved["right"], axis=1, count=10_000).mean(axis=1)
+            scored = dict(zip(saved["names"].tolist(), bits[saved["rows"]], strict=True))
+        for _, row in trained.iterrows():
+            network = {"plain": "baseline"}.get(row["network"], row["network"])
+            name = f"this run/{network}/{row['variant']}/{row['seed']}"
+            assert scored[name] == pytest.approx(row["test_accuracy"], abs=1e-9)
+        right = trained.assign(right=(10_000 * trained["test_accuracy"]).round())
+        by_arm = right.pivot(index="seed", columns=["network", "variant"], values="right")
+        pairs = np.array([by_arm[a] - by_arm[b] for a, b in CONTRASTS.values()])
+        shown = {row[1]: row[2:] for row in rows if row[0] == str(epochs)}
+        for name, differences, p in zip(CONTRASTS, pairs / 100, max_t(pairs), strict=True):
+            seeds, *numbers, said_p = shown[name]
+            expected = differences.mean(), *interval_of(differences)
+            assert int(seeds) == len(differences)
+            assert [float(cell) for cell in numbers] == pytest.approx(expected, abs=0.051)
+            assert float(said_p) == pytest.approx(p, abs=6e-4)
 
 
 def test_others_recipes_name_their_source():
