@@ -52,7 +52,7 @@ class Head:
         """
         with self.clone(point, {}) as clone:
             if dry_run:
-                restore(clone, self.scratch, self.environment, "prepare")
+                restore(clone, self.environment, "prepare")
             else:
                 self._run(clone, "the data cannot be prepared", "repro", "prepare")
             stages = read_lock(clone)
@@ -70,7 +70,7 @@ class Head:
             return {}
         with self.clone(point, point.data.stages) as clone:
             targets = (f"evaluate@{task.training.label}" for task in tasks)
-            restore(clone, self.scratch, self.environment, *targets)
+            restore(clone, self.environment, *targets)
             known = read_lock(clone)
             found = [task for task in tasks if f"evaluate@{task.training.label}" in known]
             return {task.result: read_record(clone, task.training) for task in found}

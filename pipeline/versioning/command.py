@@ -32,19 +32,18 @@ def run_dvc(folder: Path, problem: str, *arguments: str, environment: dict[str, 
         raise UserError(f"{problem}:\n{last_lines(done.stdout)}")
 
 
-def restore(folder: Path, scratch: Path, environment: dict[str, str], *targets: str) -> None:
+def restore(clone: Path, environment: dict[str, str], *targets: str) -> None:
     """Restore from DVC's cache the stages that it has; run none, because their `python` is a stub.
 
-    Args:
-        scratch: a folder for the stub, which always fails.
+    The stub, which always fails, lies beside the clone: other threads have their own.
     """
-    stub = scratch / "stub" / "python"
+    stub = clone.parent / "stub" / "python"
     stub.parent.mkdir(exist_ok=True)
     stub.write_text("#!/bin/sh\nexit 1\n")
     stub.chmod(0o755)
     path = f"{stub.parent}{os.pathsep}{environment['PATH']}"
     subprocess.run(
-        dvc("repro", "--quiet", "--keep-going", *targets), cwd=folder,
+        dvc("repro", "--quiet", "--keep-going", *targets), cwd=clone,
         env={**environment, "PATH": path}, capture_output=True,
     )  # fmt: skip
 
