@@ -1,1 +1,1 @@
-"""Many experiments at once: Ray runs trainings in parallel, `dvc exp run` records the results."""
+"""Many experiments at once: Ray runs trainings in parallel, DVC records the results."""

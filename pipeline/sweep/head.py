@@ -10,7 +10,7 @@ from pipeline.core.records import load_metadata
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Data, Point, Task
 from pipeline.sweep.task import read_record
-from pipeline.versioning.command import restore, run_dvc
+from pipeline.versioning.command import experiment_environment, restore, run_dvc
 from pipeline.versioning.repository import (
     Stages,
     experiment_ref,
@@ -78,7 +78,7 @@ class Head:
     def record(self, point: Point, known: Mapping[str, Record]) -> None:
         """Record finished trainings as a DVC experiment in the main repository.
 
-        `dvc exp run` finds the trainings in dvc.lock, and runs only `report` and `publish`. May be
+        `dvc repro` finds the trainings in dvc.lock, and runs only `report` and `publish`. May be
         called from several threads; another sweep may record the same experiment meanwhile.
 
         Raises:
@@ -93,10 +93,12 @@ class Head:
             if self.is_recorded(point):
                 return
             if self.remote:
-                # `dvc exp run --pull` would fetch the remote's whole run-cache, entry by entry.
+                # `dvc repro --pull` would fetch the remote's whole run-cache, entry by entry.
                 targets = [name for name in lock if name.startswith("evaluate@")]
                 self._run(clone, problem, "fetch", "--with-deps", *targets)
-            self._run(clone, problem, "exp", "run", "--name", point.name)
+            # Not `dvc exp run`, after which `publish` would take the clone for the main repository.
+            self._run(clone, problem, "repro", experiment=point.name)
+            self._run(clone, problem, "exp", "save", "--name", point.name)
             ref = experiment_ref(self.snapshot.head, point.name)
             git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
 
@@ -105,8 +107,6 @@ class Head:
         ref = experiment_ref(self.snapshot.head, point.name)
         return bool(git(self.root, "rev-parse", "-q", "--verify", ref, check=False))
 
-    def _run(self, clone: Path, problem: str, *arguments: str) -> None:
-        # As in `dvc exp run --queue`: data.path, a download, checkpoints, locks and store are those
-        # of the main repository.
-        environment = {**self.environment, "DVC_ROOT": str(self.root)}
-        run_dvc(clone, problem, *arguments, environment=environment)
+    def _run(self, clone: Path, problem: str, *arguments: str, experiment: str = "") -> None:
+        own = experiment_environment(experiment, self.snapshot.head, self.root)
+        run_dvc(clone, problem, *arguments, environment={**self.environment, **own})

@@ -17,7 +17,12 @@ from pipeline.settings.trainings import Training
 from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Task
-from pipeline.versioning.command import dvc, last_lines, user_environment
+from pipeline.versioning.command import (
+    dvc,
+    experiment_environment,
+    last_lines,
+    user_environment,
+)
 from pipeline.versioning.fence import run_fenced
 from pipeline.versioning.repository import Stages, fit_lock, read_lock, write_lock
 from pipeline.versioning.scratch import held, scratch_folder
@@ -133,11 +138,8 @@ class Worker(NamedTuple):
         environment = {
             **({} if root else user_environment()),
             **self.place.environment,
-            "DVC_EXP_NAME": self.task.experiment,
-            "DVC_EXP_BASELINE_REV": self.place.snapshot.head,
+            **experiment_environment(self.task.experiment, self.place.snapshot.head, root),
             "DVC_SITE_CACHE_DIR": str(self.clone.parent / "site"),
-            # As in `dvc exp run --queue`: the main repository's checkpoints, GPU locks and store.
-            **({"DVC_ROOT": str(root)} if root else {}),
         }
         for pause in (*pauses, None):
             with file.open("w") as log, file.open() as said:

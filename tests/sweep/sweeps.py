@@ -2,10 +2,12 @@
 
 from tests.conftest import project_in, run_name, runs_of
 
-BLOCKS = ["-S", "model.drop_block_size=1,3", "-S", "train.deterministic=true"]
+BLOCKS = ["-S", "model.drop_block_size=1,3"]
+DETERMINISTIC = ["-S", "train.deterministic=true"]
+ALONE = ["-S", "train.networks=[model]", *DETERMINISTIC]
 EXACT = {"train.deterministic": True}
-BASELINE, RESNET = run_name("baseline", **EXACT), run_name(**EXACT)
-NAMES = [BASELINE, *(run_name(**EXACT, **{"model.drop_block_size": size}) for size in (1, 3))]
+RESNET = run_name(**EXACT)
+RESNETS = [run_name(**EXACT, **{"model.drop_block_size": size}) for size in (1, 3)]
 
 
 def clone_of(start, folder):

@@ -10,10 +10,10 @@ import pytest
 
 from tests.conftest import environment_of_a_user, obey_ctrl_c, runs_of
 from tests.sweep.sweeps import (
-    BASELINE,
+    ALONE,
     BLOCKS,
-    NAMES,
     RESNET,
+    RESNETS,
     assert_one_finished_run_each,
     clone_of,
     experiments,
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 def test_two_sweeps_at_once_train_and_record_each_once(committed, tmp_path):
     project = clone_of(committed, tmp_path / "twice")
-    command = ["python", "-m", "pipeline", "sweep", "-S", "train.deterministic=true"]
+    command = ["python", "-m", "pipeline", "sweep", *ALONE]
     sweeps = [
         subprocess.Popen(
             command, cwd=project.folder, env=environment_of_a_user(), text=True,
@@ -37,12 +37,12 @@ def test_two_sweeps_at_once_train_and_record_each_once(committed, tmp_path):
     assert [each.returncode for each in sweeps] == [0, 0], said
     assert not any("not recorded" in each for each in said)
     assert list(experiments(project)) == ["sweep"]
-    assert_one_finished_run_each(project, [BASELINE, RESNET])
+    assert_one_finished_run_each(project, [RESNET])
 
 
 def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(committed, tmp_path):
     project = clone_of(committed, tmp_path / "stopped")
-    command = ["python", "-m", "pipeline", "sweep", *BLOCKS]
+    command = ["python", "-m", "pipeline", "sweep", *BLOCKS, *ALONE]
     process = subprocess.Popen(
         command, cwd=project.folder, env=environment_of_a_user(), start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=obey_ctrl_c,
@@ -59,8 +59,8 @@ def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(committed, t
     assert not [p for p in psutil.process_iter() if _works_in(p, here)]
     _, runs = runs_of(project)
     assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
-    assert sweep(project, *BLOCKS).returncode == 0
-    assert_one_finished_run_each(project, NAMES, killed=True)
+    assert sweep(project, *BLOCKS, *ALONE).returncode == 0
+    assert_one_finished_run_each(project, RESNETS, killed=True)
 
 
 def _works_in(process, folder):
@@ -72,7 +72,7 @@ def _works_in(process, folder):
 
 def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(committed, tmp_path):
     project = clone_of(committed, tmp_path / "failing")
-    sizes = ["-S", "++model.batch_size=50,5000", *BLOCKS[2:]]
+    sizes = ["-S", "++model.batch_size=50,5000", *ALONE]
     done = sweep(project, *sizes, check=False)
     assert done.returncode == 1
     assert re.search(r"resnet-dropblock-0 of batch_size-5000-\w+ failed:\n", done.stdout)
@@ -81,4 +81,4 @@ def test_a_training_that_always_fails_is_named_and_the_others_are_recorded(commi
     assert "Traceback" not in done.stderr
     assert list(experiments(project)) == ["batch_size-50"]
     # The training is refused before it opens a run.
-    assert_one_finished_run_each(project, [BASELINE, RESNET])
+    assert_one_finished_run_each(project, [RESNET])

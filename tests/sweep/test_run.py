@@ -11,7 +11,9 @@ from tests.conftest import run_name, runs_of
 from tests.sweep.compared import comparison
 from tests.sweep.sweeps import (
     BLOCKS,
-    NAMES,
+    DETERMINISTIC,
+    EXACT,
+    RESNETS,
     assert_one_finished_run_each,
     clone_of,
     experiments,
@@ -20,6 +22,7 @@ from tests.sweep.sweeps import (
 
 pytestmark = pytest.mark.slow
 
+NAMES = [run_name("baseline", **EXACT), *RESNETS]  # both experiments have the baseline
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -34,7 +37,7 @@ def shown(project):
 @pytest.fixture(scope="module")
 def swept(committed, tmp_path_factory):
     project = clone_of(committed, tmp_path_factory.mktemp("swept") / "swept")
-    project.output = sweep(project, *BLOCKS).stdout
+    project.output = sweep(project, *BLOCKS, *DETERMINISTIC).stdout
     return project
 
 
@@ -56,6 +59,11 @@ def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
     assert list((swept.folder / ".dvc/tmp/sweep").iterdir()) == []
 
 
+def test_experiments_are_recorded_at_once_but_published_one_after_the_other(swept):
+    """All wait for one lock, the main repository's."""
+    assert (swept.folder / ".training/publish.lock").exists()
+
+
 def test_it_ends_as_the_same_experiments_one_after_the_other(
     swept, committed, tmp_path, monkeypatch
 ):
@@ -63,7 +71,7 @@ def test_it_ends_as_the_same_experiments_one_after_the_other(
         monkeypatch.setenv(name, value)
     serial = clone_of(committed, tmp_path / "serial")
     for block in (1, 3):
-        override = ["-S", f"model.drop_block_size={block}", *BLOCKS[2:]]
+        override = ["-S", f"model.drop_block_size={block}", *DETERMINISTIC]
         serial.run("dvc", "exp", "run", "-n", f"drop_block_size-{block}-serial", *override)
     wanted, got = shown(serial), shown(swept)
     pd.testing.assert_frame_equal(got, wanted, check_exact=True)
@@ -86,13 +94,13 @@ def test_it_ends_as_the_same_experiments_one_after_the_other(
 
 def test_the_same_command_again_does_nothing(swept):
     before = {run.info.run_id for run in runs_of(swept)[1]}
-    said = sweep(swept, *BLOCKS).stdout
+    said = sweep(swept, *BLOCKS, *DETERMINISTIC).stdout
     assert "experiments: 2, already recorded: 2" in said
     assert {run.info.run_id for run in runs_of(swept)[1]} == before
 
 
 def test_a_larger_sweep_trains_only_what_is_new_and_a_dry_run_nothing(swept):
-    larger = ["-S", "model.drop_block_size=3", "-S", "train.seeds=[0,1]", *BLOCKS[2:]]
+    larger = ["-S", "model.drop_block_size=3", "-S", "train.seeds=[0,1]", *DETERMINISTIC]
     before = experiments(swept)
     said = sweep(swept, *larger, "--dry-run").stdout
     assert "distinct trainings: 4, already done: 2, to run: 2" in said
@@ -114,10 +122,10 @@ def test_a_dry_run_prepares_nothing(committed, tmp_path):
 def test_what_a_plain_repro_has_trained_is_done_already(committed, tmp_path):
     project = clone_of(committed, tmp_path / "plain")
     project.run("dvc", "repro", "evaluate@baseline-dropblock-0")
-    said = sweep(project, "-S", "model.drop_block_size=3").stdout
+    said = sweep(project, "-S", "train.networks=[baseline]", "-S", "train.seeds=[0,1]").stdout
     assert "distinct trainings: 2, already done: 1, to run: 1" in said
-    names = [run_name("baseline"), run_name(**{"model.drop_block_size": 3})]
-    assert_one_finished_run_each(project, names)
+    first = run_name("baseline")
+    assert_one_finished_run_each(project, [first, first.replace("seed 0", "seed 1")])
     assert list(experiments(project)) == ["sweep"]
 
 
