@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.versioning.experiments import REFERENCE
 from tests.chaos.faults import (
     BALLAST,
     NOTHING,
@@ -30,7 +29,7 @@ from tests.chaos.faults import (
 )
 from tests.chaos.results import lacking, results_of
 from tests.chaos.ways import DOCTOR, WAYS, Way, advice
-from tests.conftest import obey_ctrl_c, project_in
+from tests.conftest import experiment_references, obey_ctrl_c, project_in
 
 FAULTS = 4  # in a round
 DISK_SIZE = "400m"
@@ -136,12 +135,7 @@ class Round:
 
     def recorded(self) -> set[str]:
         """Return the names of the recorded experiments."""
-        return {revision.rpartition("/")[2] for revision in self.experiments()}
-
-    def experiments(self) -> list[str]:
-        """Return the references of the recorded experiments."""
-        listed = self.project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps")
-        return [name for name in listed.stdout.split() if REFERENCE.match(name)]
+        return {revision.rpartition("/")[2] for revision in experiment_references(self.project)}
 
     def queue_missing(self) -> None:
         """Queue the experiments that are not recorded and neither queued nor running."""
@@ -175,7 +169,7 @@ class Round:
         for _ in range(MENDS):
             if not self.mend(""):
                 return ""
-            for name in lacking(self.folder, self.experiments()):
+            for name in lacking(self.folder, experiment_references(self.project)):
                 self.attempt(("dvc", "exp", "remove", name))
                 self.need("dvc exp remove")
             self.queue_missing()
@@ -229,7 +223,7 @@ def main(folder: Path, name: str, way: Way, length: float) -> None:
     results = {}
     if not problem:
         try:
-            results = results_of(it.folder, it.experiments())
+            results = results_of(it.folder, experiment_references(it.project))
         except Exception as error:  # a damaged file
             problem = f"cannot be read: {error!r}"
     said = {"rows": it.rows, "problem": problem, "seconds": seconds, "results": results,

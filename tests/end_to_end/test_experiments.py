@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 import urllib.request
 
 import numpy as np
@@ -10,7 +9,16 @@ import pandas as pd
 import pytest
 
 from pipeline.commands.servers import free_port
-from tests.conftest import copy_project, run_name, runs_of, start_python, stop, wait_until_up
+from tests.conftest import (
+    copy_project,
+    experiment_references,
+    run_name,
+    runs_of,
+    start_python,
+    stop,
+    wait_until_up,
+)
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 BLOCK = "model.drop_block_size"
@@ -23,18 +31,9 @@ def project(finished_project, tmp_path_factory):
     project.run("dvc", "exp", "run", "--temp", "-n", "temp-7", "-S", "model.drop_block_size=7")
     project.run("dvc", "exp", "run", "--queue", "-S", "model.drop_block_size=3")
     project.run("dvc", "queue", "start")
-    wait_for_the_queue(project)
+    wait_for(lambda: len(experiment_references(project)) == 2, 900)
+    wait_for(lambda: "Success" in project.run("dvc", "queue", "status").stdout)
     return project
-
-
-def wait_for_the_queue(project):
-    for _ in range(180):
-        status = project.run("dvc", "queue", "status").stdout
-        if "Queued" not in status and "Running" not in status:
-            assert status.count("Success") == 1, status
-            return
-        time.sleep(1)
-    raise TimeoutError(status)
 
 
 def store(project):

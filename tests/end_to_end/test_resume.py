@@ -87,23 +87,29 @@ def assert_the_same(folder, expected):
     assert points == {"FINISHED": finished, "KILLED": cut_off}
 
 
-@pytest.fixture
-def prepared(tmp_path, monkeypatch, no_tracking_environment, invoke):
-    folder = tmp_path / "whole"
-    (folder / ".dvc").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory, empty_store):
+    """A project with prepared data, in which nothing was trained. Do not change it; copy it."""
+    folder = tmp_path_factory.mktemp("clean")
+    (folder / ".dvc").mkdir()
     write_params(folder)
-    monkeypatch.chdir(folder)
-    assert invoke("prepare")[0] == 0
+    assert start_python(folder, "-m", "pipeline", "prepare", readable=False).wait() == 0
+    shutil.copyfile(empty_store, folder / "mlflow.db")
     return folder
 
 
-def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prepared, tmp_path):
-    clean = shutil.copytree(prepared, tmp_path / "clean")
-    finish(prepared)
-    expected = results_of(prepared)
-    history = pd.read_csv(prepared / f"outputs/history/{LABEL}.csv")
-    assert list(history["epoch"]) == list(range(1, EPOCHS + 1))
+@pytest.fixture(scope="module")
+def whole(clean, tmp_path_factory):
+    """The same project after a training that nothing interrupted, to be read."""
+    folder = shutil.copytree(clean, tmp_path_factory.mktemp("whole") / "copy")
+    finish(folder)
+    return folder
 
+
+def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(clean, whole, tmp_path):
+    expected = results_of(whole)
+    history = pd.read_csv(whole / f"outputs/history/{LABEL}.csv")
+    assert list(history["epoch"]) == list(range(1, EPOCHS + 1))
     rng, faults, folder = random.Random(0), 0, None
     while faults < FAULTS:
         if folder is None:
@@ -131,10 +137,10 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(prep
     print(f"faults injected {faults}, each followed by a resumed training; results lost: none")
 
 
-def test_killed_between_the_last_epoch_and_dvcs_record_nothing_is_trained_again(prepared, tmp_path):
-    clean = shutil.copytree(prepared, tmp_path / "clean")
-    finish(prepared)
-    expected = results_of(prepared)
+def test_killed_between_the_last_epoch_and_dvcs_record_nothing_is_trained_again(
+    clean, whole, tmp_path
+):
+    expected = results_of(whole)
     rng, ended = random.Random(1), 0
     for fault in range(faults := max(1, FAULTS // 3)):
         folder = shutil.copytree(clean, tmp_path / f"ended-{fault}")
@@ -186,22 +192,23 @@ runpy.run_module("pipeline", run_name="__main__")
 """
 
 
-def test_a_disk_that_is_full_while_saving_loses_nothing(prepared):
+def test_a_disk_that_is_full_while_saving_loses_nothing(clean, tmp_path):
     """The system then refuses to write, here beyond a size that a checkpoint exceeds."""
-    write_params(prepared, width=0.125, epochs=3)  # a checkpoint larger than MLflow's database
-    process = start(prepared)
-    while not list((prepared / ".training").glob("*/epoch-*")):
+    folder = shutil.copytree(clean, tmp_path / "full")
+    write_params(folder, width=0.125, epochs=3)  # a checkpoint larger than MLflow's database
+    process = start(folder)
+    while not list((folder / ".training").glob("*/epoch-*")):
         time.sleep(0.02)
     process.kill()
     process.wait()
-    (checkpoint,) = (prepared / ".training").glob("*/epoch-0000[12]/last.keras")
+    (checkpoint,) = (folder / ".training").glob("*/epoch-0000[12]/last.keras")
     limit = checkpoint.stat().st_size // 2
-    process = start_python(prepared, "-c", LIMITED, str(limit), LABEL, errors=True)
+    process = start_python(folder, "-c", LIMITED, str(limit), LABEL, errors=True)
     output = process.communicate()[0]
     assert process.returncode == 2, output
     assert "cannot be saved" in output and "`dvc repro` resumes after epoch" in output
     assert "Traceback" not in output
-    process = start(prepared, "resuming after epoch")
+    process = start(folder, "resuming after epoch")
     assert process.stdout.read() and process.wait() == 0
-    history = pd.read_csv(prepared / f"outputs/history/{LABEL}.csv")
+    history = pd.read_csv(folder / f"outputs/history/{LABEL}.csv")
     assert list(history["epoch"]) == [1, 2, 3]

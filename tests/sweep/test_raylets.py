@@ -1,6 +1,7 @@
 """Trainings on Ray nodes that share only DVC's remote; a stand-in for DVC waits for its turn."""
 
 import threading
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -17,9 +18,9 @@ pytestmark = pytest.mark.slow
 STORE = 80 << 20
 
 
-@pytest.fixture
-def cluster():
-    """A head without processors, and two raylets with one each."""
+@contextmanager
+def started():
+    """Start a head without processors and two raylets with one each, and connect to them."""
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for _ in range(2):
         made.add_node(num_cpus=1, num_gpus=0, object_store_memory=STORE)
@@ -27,6 +28,20 @@ def cluster():
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+@pytest.fixture
+def damaged_cluster():
+    """A cluster of one test's own. A process connects to one at a time: these tests come first."""
+    with started() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The cluster of all tests that leave it as it is."""
+    with started() as made:
+        yield made
 
 
 def kill_worker(cluster, worker):
@@ -51,14 +66,16 @@ def records_of(work):
 
 
 @pytest.mark.parametrize("fault", [kill_worker, kill_raylet, remove_node])
-def test_a_lost_training_ends_there_and_goes_on_elsewhere_from_its_checkpoint(fault, cluster, work):
+def test_a_lost_training_ends_there_and_goes_on_elsewhere_from_its_checkpoint(
+    fault, damaged_cluster, work
+):
     lost = []
 
     def lose():
         wait_for(work.started)
         wait_for(lambda: list(work.remote.glob("sweep/key-0/own-key/epoch-00001/state.json")))
         lost.extend(work.started())
-        fault(cluster, worker_of(lost[0]))
+        fault(damaged_cluster, worker_of(lost[0]))
         wait_for(lambda: not psutil.pid_exists(lost[0]))
         wait_for(lambda: len(work.started()) == 2)
         work.go()
