@@ -30,8 +30,9 @@ def project(finished_project, tmp_path_factory):
     project = copy_project(finished_project, tmp_path_factory.mktemp("experiments") / "copy")
     project.run("dvc", "exp", "run", "--temp", "-n", "temp-7", "-S", "model.drop_block_size=7")
     project.run("dvc", "exp", "run", "--queue", "-S", "model.drop_block_size=3")
+    before = experiment_references(project)
     project.run("dvc", "queue", "start")
-    wait_for(lambda: len(experiment_references(project)) == 2, 900)
+    wait_for(lambda: experiment_references(project) != before, 900, every=0.5)
     wait_for(lambda: "Success" in project.run("dvc", "queue", "status").stdout)
     return project
 

@@ -76,7 +76,7 @@ def test_of_many_differences_the_last_are_a_number_and_a_hash():
     many = {**TINY, "recipe.momentum": 0.8, "recipe.warmup": 0.1, "model.drop_block_size": 3}
     listed = (
         "resnet, quick, epochs=2, momentum=0.{}, warmup=0.1, drop_block_size=3, width=0.03, "
-        "augment.crop_pixels=2, 1 more ("
+        "filters=[128,256], 3 more ("
     )
     one, other = name(**many), name(**{**many, "recipe.momentum": 0.7})
     assert one.startswith(listed.format(8)) and other.startswith(listed.format(7))

@@ -8,12 +8,14 @@ from pipeline.stages.train import Setup
 from tests.conftest import TINY, checked
 
 # One residual block, whose graph is traced in a second or two.
-SMALL = {"model.filters": [128], "model.kernel_sizes": [3], "model.hidden_units": [1024]}
+SMALL = {
+    **TINY, "model.filters": [128], "model.kernel_sizes": [3], "model.hidden_units": [1024]
+}  # fmt: skip
 
 
 @pytest.fixture
 def setup(workspace, store):
     """A small training, its data prepared."""
-    params = checked(**TINY, **SMALL)
+    params = checked(**SMALL)
     prepare(params)
     return Setup(params, Training("model", "dropblock", 0), Prepared(PREPARED))

@@ -10,7 +10,7 @@ from pipeline.evaluation import outputs
 from pipeline.networks.shared.models import load_network
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
-from tests.conftest import REPOSITORY, TINY, checked, quick_params
+from tests.conftest import REPOSITORY, checked, quick_params
 from tests.made_up_results import write_models, write_results
 from tests.stages.conftest import SMALL
 
@@ -41,7 +41,7 @@ def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(setup, 
 def test_without_the_test_images_validation_is_scored_also_mirrored(setup):
     training = setup.training
     train(setup.params, training)
-    evaluate(checked(**TINY, **SMALL, **{"evaluate.test": False, "evaluate.flip": True}), training)
+    evaluate(checked(**SMALL, **{"evaluate.test": False, "evaluate.flip": True}), training)
     metrics = outputs.load_metrics(training, setup.prepared.digest)
     assert metrics["scored"] == "val"
     assert not [key for key in metrics if "_test_" in key]

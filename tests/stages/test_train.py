@@ -18,7 +18,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking.runs import HISTORY, TRAINING, TrackedRun
 from pipeline.training import checkpoint, loop
-from tests.conftest import TINY, checked
+from tests.conftest import checked
 from tests.stages.conftest import SMALL
 
 TRAINED = Training("model", "dropblock", 0)
@@ -29,7 +29,7 @@ def run(setup):
 
 
 def changed(setup, **changes):
-    return replace(setup, params=checked(**{**TINY, **SMALL, **changes}))
+    return replace(setup, params=checked(**{**SMALL, **changes}))
 
 
 def steps(store, run_id):
