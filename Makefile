@@ -6,8 +6,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-# Run test files in parallel, each file in one process, in the order of the files, so that the long
-# ones do not come last. Tests that start their own Ray are left out: they would disturb each other.
+# Run test files in parallel, each file in one process, in the order that tests/conftest.py gives them.
+# Tests that start their own Ray are left out: they would disturb each other.
 ON_RAY = tests/sweep/test_run.py tests/sweep/test_disturbed.py tests/sweep/test_raylets.py \
   tests/sweep/test_pool.py
 # The last digits depend on the number of threads, so it is the same on every machine.

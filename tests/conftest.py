@@ -45,6 +45,21 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Run whole pipelines first, so that no long test comes last.
+
+    Among them, one file that needs the finished project makes it, while those that do without run.
+    """
+    needing = [item.path for item in items if "finished_project" in item.fixturenames]
+
+    def place(item):
+        if "end_to_end" not in item.path.parts:
+            return 2
+        return int(item.path in needing and item.path != needing[0])
+
+    items.sort(key=place)
+
+
 @cache
 def quick_params() -> str:
     """Return params.yaml as `preset quick` writes it, whatever a user has changed."""

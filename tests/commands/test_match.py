@@ -4,10 +4,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.commands.match import nearest
-from tests.conftest import TINY, checked, quick_values, with_values
+from tests.conftest import checked, quick_values, with_values
 from tests.made_up_results import write_results
 
 SIZE = 90, 10, 32  # training images, classes and pixels that write_results leaves
+SMALL = {"recipe.epochs": 2, "baseline.width": 0.03, "baseline.epochs": 2, "model.width": 0.06}
 
 
 def test_a_width_is_found_from_below_and_from_above():
@@ -42,7 +43,7 @@ def test_no_value_is_counted_twice():
 def project(workspace):
     """Prepared data, and the small networks on them."""
     write_results(workspace, seeds=[0])
-    values = with_values(quick_values(), {**TINY, "data.limit": None, "model.width": 0.06})
+    values = with_values(quick_values(), SMALL)
     YAML().dump(values, workspace / "params.yaml")
     return workspace
 
@@ -56,7 +57,7 @@ def test_the_override_makes_the_compute_equal(project, invoke, key):
     assert code == 0, said
     value = re.search(rf"  dvc exp run -S baseline\.{key}=(\S+)\n", said)[1]
     number = int(value) if key == "epochs" else float(value)
-    params = checked(**{**TINY, "model.width": 0.06, f"baseline.{key}": number})
+    params = checked(**{**SMALL, f"baseline.{key}": number})
     mine, goal = (estimate(n, params.network(n), *SIZE) for n in ("baseline", "model"))
     assert mine.pflop == pytest.approx(goal.pflop, rel=0.02)
     assert f"{mine.parameters:,}" in said
