@@ -74,6 +74,8 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
         todo = [point for point in points if not head.is_recorded(point)]
         print(f"experiments: {len(points)}, already recorded: {len(points) - len(todo)}")
         kinds = {point.data_key: point for point in todo}
+        if kinds and not dry_run:
+            print("preparing the data, if that was not done yet", flush=True)
         data = {key: head.prepare(point, dry_run) for key, point in kinds.items()}
         todo = [replace(point, data=data[point.data_key]) for point in todo]
         known = find_known(head, todo)

@@ -42,7 +42,7 @@ def swept(committed, tmp_path_factory):
 
 
 def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
-    assert "experiments: 2, already recorded: 0" in swept.output
+    assert "experiments: 2, already recorded: 0\npreparing the data" in swept.output
     assert "distinct trainings: 3, already done: 0, to run: 3\n" in swept.output
     assert "[3/3] resnet-dropblock-0" in swept.output
     client, runs = runs_of(swept)
@@ -114,7 +114,7 @@ def test_a_dry_run_prepares_nothing(committed, tmp_path):
     project = clone_of(committed, tmp_path / "dry")
     said = sweep(project, *BLOCKS, "--dry-run").stdout
     assert "distinct trainings: 3, already done: 0, to run: 3" in said
-    assert "unknown until the data are prepared" in said
+    assert "unknown until the data are prepared" in said and "preparing" not in said
     assert not (project.folder / "mlflow.db").exists()
     assert not list(project.folder.glob(".dvc/cache/files/md5/*"))
 
