@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from pipeline.reporting.contrasts import Result
+from pipeline.reporting.tried import Result
 from tests.conftest import quick_values, with_values
 
 SEEDS = range(6)

@@ -8,9 +8,10 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
 from pipeline.core.records import load_metadata
 from pipeline.reporting.audit import Answers, read_answers, save_answers
-from pipeline.reporting.contrasts import Contrasts, Result, contrast, describe_contrasts
+from pipeline.reporting.contrasts import Contrasts, contrast, describe_contrasts
 from pipeline.reporting.experiments import make_page
 from pipeline.reporting.page import write_page
+from pipeline.reporting.tried import Result
 from pipeline.versioning.experiments import Experiment, check_outputs, list_experiments
 
 FOLDER = REPORTS / "experiments"

@@ -12,8 +12,8 @@ from scipy import stats
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json, read_yaml
 from pipeline.reporting.comparison import LEVEL
-from pipeline.reporting.contrasts import Result, numbers_of
 from pipeline.reporting.formats import listed
+from pipeline.reporting.tried import Result, numbers_of
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.repository import LOCK, read_lock
 

@@ -1,67 +1,18 @@
-"""Compare experiments: each network's settings, and their differences from a reference.
+"""Compare experiments: how each network's settings differ from a reference.
 
-Trainings that differ only in the seed form one setting, even if they belong to different
-experiments. Settings are compared over the seeds that they share, and all are tested at once.
+Settings are compared over the seeds that they share, and all are tested at once.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.recipe import Variant, resolve
-from pipeline.core.records import SPLIT_NAMES
-from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.comparison import Interval, max_t_p_values, pooled_half, t_interval
 from pipeline.reporting.formats import by_size
-from pipeline.settings.identity import settings_of
-from pipeline.settings.trainings import Training
-
-Numbers = dict[str, Any]
-BLOCK, OFF = "drop_block_size", "off"
-
-
-class Result(NamedTuple):
-    """An experiment's result.
-
-    Attributes:
-        params: params.yaml by section, from any version of this project.
-        summary: its comparison.json.
-    """
-
-    name: str
-    params: dict[str, Any]
-    summary: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The trainings that differ only in the seed, over all experiments.
-
-    Attributes:
-        numbers: the params that determine the training.
-        experiments: the experiments' names, the reference first.
-        right: the number of correct images, by seed.
-        images: the number of scored images.
-        scored: the split they are from, as people read it: test or validation.
-        cost: the pflop, parameters and training_seconds of a training, a mean over the seeds of the
-            first experiment; empty if that is of an earlier version of this project.
-    """
-
-    network: str
-    numbers: Numbers
-    experiments: list[str]
-    right: dict[int, int]
-    images: int
-    scored: str
-    cost: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def accuracies(self) -> np.ndarray:
-        """The accuracy of each seed, from 0 to 1, in the order of the seeds."""
-        return np.array([self.right[seed] for seed in sorted(self.right)]) / self.images
+from pipeline.reporting.tried import Result, Setting, collect_settings, describe_change, differing
 
 
 @dataclass(frozen=True)
@@ -174,46 +125,6 @@ def contrast(results: list[Result], reference: str | None) -> Contrasts:
     )
 
 
-def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
-    """Return each network's settings, and the experiments that contradict an earlier one.
-
-    If the same training has different results, as from another machine, the first one seen counts.
-    """
-    settings: dict[tuple[str, str], Setting] = {}
-    unlike: list[str] = []
-    for result in results:
-        for network, found in result.summary["accuracy"].items():
-            right = {int(seed): count for seed, count in found["right"].items()}
-            key = network, result.summary["settings"][network]
-            known = settings.get(key)
-            if known is None:
-                settings[key] = Setting(
-                    network=network,
-                    numbers=numbers_of(result, network),
-                    experiments=[result.name],
-                    right=right,
-                    images=result.summary["images"],
-                    scored=SPLIT_NAMES[result.summary["scored"]],
-                    cost=result.summary.get("cost", {}).get(network, {}),
-                )
-            elif all(known.right.get(seed, count) == count for seed, count in right.items()):
-                known.experiments.append(result.name)
-                known.right.update(right)
-            else:
-                unlike.append(f"{result.name} ({network})")
-    return list(settings.values()), unlike
-
-
-def numbers_of(result: Result, network: str) -> Numbers:
-    """Return the params that determine a network's trainings; block size `off` if no DropBlock."""
-    section = result.summary["sections"][network]
-    variant: Variant = (result.params["train"].get("variants") or ["dropblock"])[0]
-    numbers = settings_of(result.params, Training(section, variant, 0))
-    if BLOCK in resolve(result.params, section):
-        return {**numbers, BLOCK: numbers.get(BLOCK, OFF)}
-    return numbers
-
-
 def _leads(
     results: list[Result], settings: list[Setting], of_reference: dict[str, Setting]
 ) -> list[Lead]:
@@ -290,19 +201,6 @@ def largest_common(shared: list[list[int]]) -> list[int]:
 
 def _by_seed(setting: Setting, reference: Setting, seeds: list[int]) -> dict[int, float]:
     return {s: (setting.right[s] - reference.right[s]) / setting.images for s in seeds}
-
-
-def differing(settings: list[Numbers]) -> list[str]:
-    """Return the keys whose values differ between the settings, in order."""
-    keys = list(dict.fromkeys(key for numbers in settings for key in numbers))
-    return [key for key in keys if len({str(numbers.get(key)) for numbers in settings}) > 1]
-
-
-def describe_change(numbers: Numbers, reference: Numbers) -> str:
-    """Say what differs from the reference; if no param does, that the code or versions do."""
-    keys = [key for key in differing([reference, numbers]) if key in numbers]
-    said = [NO_DROPBLOCK if numbers[key] == OFF else f"{key} {numbers[key]}" for key in keys]
-    return ", ".join(said) or "same params, different code or library versions"
 
 
 def describe_contrasts(found: Contrasts) -> dict[str, Any]:

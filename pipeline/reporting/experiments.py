@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, t_interval
-from pipeline.reporting.contrasts import OFF, Contrast, Contrasts, Setting, differing
+from pipeline.reporting.contrasts import Contrast, Contrasts
 from pipeline.reporting.formats import (
     Rows,
     between,
@@ -18,6 +18,7 @@ from pipeline.reporting.formats import (
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import Drawing, Part, Section
 from pipeline.reporting.setting_plots import ABSENT, plot_contrasts, plot_settings, value_of
+from pipeline.reporting.tried import OFF, Setting, differing
 
 ALONE = (
     "There is nothing to compare yet: all results on this data have the same settings. `dvc exp "

@@ -3,14 +3,8 @@ import pytest
 from scipy import stats
 
 from pipeline.reporting.comparison import max_t_p_values, pooled_half
-from pipeline.reporting.contrasts import (
-    OFF,
-    contrast,
-    describe_change,
-    describe_contrasts,
-    largest_common,
-    numbers_of,
-)
+from pipeline.reporting.contrasts import contrast, describe_contrasts, largest_common
+from pipeline.reporting.tried import OFF, describe_change, numbers_of
 from tests.made_up_experiments import BASELINE, SEEDS, counts, experiment
 
 
