@@ -10,7 +10,7 @@ from pipeline.core.records import load_metadata
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Data, Point, Task
 from pipeline.sweep.task import read_record
-from pipeline.versioning.command import experiment_environment, restore, run_dvc
+from pipeline.versioning.command import restore, run_dvc
 from pipeline.versioning.repository import (
     Stages,
     experiment_ref,
@@ -22,6 +22,8 @@ from pipeline.versioning.scratch import held
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage
 
+RECORDING = "recording"  # key of the lock
+
 
 @dataclass(frozen=True)
 class Head:
@@ -31,7 +33,8 @@ class Head:
         root: the main repository; the clones share its cache.
         scratch: a folder for the clones.
         remote: DVC's remote if a cluster trains, else None.
-        environment: the environment variables for DVC.
+        environment: the environment variables for DVC. DVC_ROOT names the main repository, as in
+            `dvc exp run --queue`: data, downloads, checkpoints, locks and store are there.
     """
 
     root: Path
@@ -78,8 +81,8 @@ class Head:
     def record(self, point: Point, known: Mapping[str, Record]) -> None:
         """Record finished trainings as a DVC experiment in the main repository.
 
-        `dvc repro` finds the trainings in dvc.lock, and runs only `report` and `publish`. May be
-        called from several threads; another sweep may record the same experiment meanwhile.
+        `dvc repro` finds the trainings in dvc.lock, and runs only `report` and `publish`. One at a
+        time, also of several sweeps: DVC's cache and MLflow's registry fail if two add the same.
 
         Raises:
             UserError: DVC failed.
@@ -89,15 +92,15 @@ class Head:
         for task in point.tasks:
             lock |= fit_lock(known[task.result].stages, point.values, point.data.stages)
         problem = f"{point.name} cannot be recorded"
-        with held(self.root, point.name), self.clone(point, lock) as clone:
+        with held(self.root, RECORDING), self.clone(point, lock) as clone:
             if self.is_recorded(point):
                 return
             if self.remote:
                 # `dvc repro --pull` would fetch the remote's whole run-cache, entry by entry.
                 targets = [name for name in lock if name.startswith("evaluate@")]
                 self._run(clone, problem, "fetch", "--with-deps", *targets)
-            # Not `dvc exp run`, after which `publish` would take the clone for the main repository.
-            self._run(clone, problem, "repro", experiment=point.name)
+            # Not `dvc exp run`, in which `publish` would take the clone for the main repository.
+            self._run(clone, problem, "repro", **self.snapshot.told(point.name))
             self._run(clone, problem, "exp", "save", "--name", point.name)
             ref = experiment_ref(self.snapshot.head, point.name)
             git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
@@ -107,6 +110,5 @@ class Head:
         ref = experiment_ref(self.snapshot.head, point.name)
         return bool(git(self.root, "rev-parse", "-q", "--verify", ref, check=False))
 
-    def _run(self, clone: Path, problem: str, *arguments: str, experiment: str = "") -> None:
-        own = experiment_environment(experiment, self.snapshot.head, self.root)
-        run_dvc(clone, problem, *arguments, environment={**self.environment, **own})
+    def _run(self, clone: Path, problem: str, *arguments: str, **told: str) -> None:
+        run_dvc(clone, problem, *arguments, environment={**self.environment, **told})

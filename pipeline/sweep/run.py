@@ -66,7 +66,8 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
         os.environ.update(PATIENCE)
     with scratch_folder(root) as scratch:
         snapshot = take_snapshot(root)
-        own = {"MLFLOW_TRACKING_URI": store_uri(), "DVC_SITE_CACHE_DIR": str(scratch / "site")}
+        own = {"MLFLOW_TRACKING_URI": store_uri(), "DVC_SITE_CACHE_DIR": str(scratch / "site"),
+               "DVC_ROOT": str(root)}  # fmt: skip
         remote = remote_storage(root) if cluster else None
         head = Head(root, scratch, snapshot, remote, {**user_environment(), **own})
         points = plan_points(root, snapshot, choices)
@@ -160,23 +161,16 @@ def train(
 
 def finish(head: Head, points: Sequence[Point], known: Known) -> list[str]:
     """Record each experiment whose trainings are all done; print and return the others' names."""
-
-    def record(point: Point) -> bool:
+    lacking = [p.name for p in points if any(task.result not in known for task in p.tasks)]
+    for point in [point for point in points if point.name not in lacking]:
         try:
             head.record(point, known)
         except UserError as error:
             if not head.is_recorded(point):  # else another sweep was faster
                 print(error, file=sys.stderr)
-                return False
-        print(f"recorded {point.name}", flush=True)
-        return True
-
-    lacking = [p.name for p in points if any(task.result not in known for task in p.tasks)]
-    trained = [point for point in points if point.name not in lacking]
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        for point, recorded in zip(trained, executor.map(record, trained), strict=True):
-            if not recorded:
                 lacking.append(point.name)
+                continue
+        print(f"recorded {point.name}", flush=True)
     if lacking:
         names = ", ".join(lacking)
         print(f"not recorded: {names}; repeat the command to retry what failed", file=sys.stderr)

@@ -17,12 +17,7 @@ from pipeline.settings.trainings import Training
 from pipeline.sweep.checkpoints import shared_checkpoints
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Task
-from pipeline.versioning.command import (
-    dvc,
-    experiment_environment,
-    last_lines,
-    user_environment,
-)
+from pipeline.versioning.command import dvc, last_lines, user_environment
 from pipeline.versioning.fence import run_fenced
 from pipeline.versioning.repository import Stages, fit_lock, read_lock, write_lock
 from pipeline.versioning.scratch import held, scratch_folder
@@ -134,11 +129,11 @@ class Worker(NamedTuple):
         Raises:
             TrainingFailedError: the last attempt failed too.
         """
-        root, file = self.place.root, self.clone.parent / "log"
+        file = self.clone.parent / "log"
         environment = {
-            **({} if root else user_environment()),
+            **({} if self.place.root else user_environment()),
             **self.place.environment,
-            **experiment_environment(self.task.experiment, self.place.snapshot.head, root),
+            **self.place.snapshot.told(self.task.experiment),
             "DVC_SITE_CACHE_DIR": str(self.clone.parent / "site"),
         }
         for pause in (*pauses, None):

@@ -58,16 +58,3 @@ def user_environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "RAY_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
-
-
-def experiment_environment(name: str, head: str, root: Path | None) -> dict[str, str]:
-    """Return what `dvc exp run --queue` tells the stages of an experiment.
-
-    Args:
-        name: of the experiment; "" if it does not matter yet.
-        head: the commit that it belongs to.
-        root: the main repository, whose data, downloads, checkpoints, locks and store the stages
-            use; None: those of the clone.
-    """
-    told = {"DVC_EXP_NAME": name, "DVC_EXP_BASELINE_REV": head}
-    return {**told, "DVC_ROOT": str(root)} if root else told

@@ -34,6 +34,10 @@ class Snapshot(NamedTuple):
     state: str
     config: str
 
+    def told(self, experiment: str) -> dict[str, str]:
+        """Return the environment variables by which DVC tells stages their experiment."""
+        return {"DVC_EXP_NAME": experiment, "DVC_EXP_BASELINE_REV": self.head}
+
 
 def take_snapshot(root: Path) -> Snapshot:
     """Take the last commit and the edits since then, as `dvc exp run` does.

@@ -54,7 +54,7 @@ def work(tmp_path, monkeypatch, own_cache):
     environment = {**user_environment(), "NOTES": str(notes), "REMOTE": f"{tmp_path}/remote"}
     return SimpleNamespace(
         root=root,
-        place=Place(root, snapshot, environment),
+        place=Place(root, snapshot, {**environment, "DVC_ROOT": str(root)}),
         elsewhere=Place(None, snapshot, environment),
         remote=tmp_path / "remote",
         notes=notes,

@@ -22,6 +22,7 @@ def test_data_of_a_relative_path_are_prepared_in_a_clone(project):
         project, take_snapshot(project), expand(["data.source=npz", "data.path=data/mine.npz"])
     )
     with scratch_folder(project) as scratch:
-        head = Head(project, scratch, take_snapshot(project), None, user_environment())
+        environment = {**user_environment(), "DVC_ROOT": str(project)}
+        head = Head(project, scratch, take_snapshot(project), None, environment)
         data = head.prepare(point, dry_run=False)
     assert (data.classes, data.images) == (2, 27)

@@ -59,8 +59,8 @@ def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
     assert list((swept.folder / ".dvc/tmp/sweep").iterdir()) == []
 
 
-def test_experiments_are_recorded_at_once_but_published_one_after_the_other(swept):
-    """All wait for one lock, the main repository's."""
+def test_experiments_are_published_under_the_main_repositorys_lock(swept):
+    """They wait for a `dvc repro` there, and for each other."""
     assert (swept.folder / ".training/publish.lock").exists()
 
 
