@@ -10,7 +10,7 @@ from pipeline.core.errors import UserError, first_line
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
-from pipeline.versioning.fence import GRACE
+from pipeline.versioning.fence import GRACE, ParentLostError
 from pipeline.versioning.repository import Stages
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -68,10 +68,19 @@ def slots(cpus: int) -> int:
 
 
 class Board:
-    """A Ray actor that collects the trainings' lines about each epoch until they are shown."""
+    """A Ray actor: tells trainings their place, and collects their lines until they are shown.
 
-    def __init__(self) -> None:
+    The sweep's own process must own no object in Ray's store: if Ray's process on this machine is
+    killed, Ray tries to recover such objects and ends the process that owns them at once.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = ray.put(place)
         self._lines: list[str] = []
+
+    def place(self) -> ray.ObjectRef:
+        """Return a reference to the place, whose code takes megabytes."""
+        return self._place
 
     def add(self, line: str) -> None:
         """Add a line."""
@@ -97,9 +106,11 @@ def train_all(
     """
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
-    remote, shared = ray.remote(train).options(max_retries=RETRIES, **takes), ray.put(place)
-    pending = {remote.remote(task, shared, data, board): task for task, data in tasks}
+    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote(place)
+    remote = ray.remote(_train).options(
+        max_retries=RETRIES, retry_exceptions=[ray.exceptions.WorkerCrashedError], **takes
+    )
+    pending = {remote.remote(task, data, board): task for task, data in tasks}
     try:
         while pending:
             ended = ray.wait(list(pending), timeout=LOOK)[0]
@@ -113,6 +124,13 @@ def train_all(
             ray.cancel(reference)
         if pending:
             ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
+
+
+def _train(task: Task, prepared: Stages, board: Any) -> Record:
+    try:
+        return train(task, ray.get(ray.get(board.place.remote())), prepared, board)
+    except ParentLostError:  # Ray itself was killed; this process is about to end as well
+        raise ray.exceptions.WorkerCrashedError from None
 
 
 def _outcome(reference: ray.ObjectRef) -> Record | TrainingFailedError:

@@ -112,14 +112,16 @@ with pool(1, cluster=False):
 def start_driver(work, folder):
     """Start a sweep of two trainings in a process of its own; return it once both train."""
     asked = [(task, {}) for task in tasks(0, 1)]
-    (folder / "asked").write_bytes(pickle.dumps((asked, work.place)))
+    large = dict.fromkeys("AB", "x" * 100_000)  # as large as a project: Ray must not inline it
+    place = work.place._replace(environment={**work.place.environment, **large})
+    (folder / "asked").write_bytes(pickle.dumps((asked, place)))
     sweep = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(folder / "asked")], cwd=REPOSITORY,
         env={**os.environ, "RAY_ADDRESS": "", "PYTHONPATH": str(REPOSITORY)},
         start_new_session=True, preexec_fn=obey_ctrl_c,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    wait_for(lambda: len(work.started()) == 2, 600)
+    wait_for(lambda: len(work.started()) == 2 or sweep.poll() is not None, 600)
     return sweep
 
 
@@ -140,5 +142,5 @@ def test_if_ray_itself_is_killed_each_training_says_so_in_one_line(work, tmp_pat
         said = sweep.stdout.read().splitlines()
     assert not any(map(psutil.pid_exists, work.started()))
     lost = [line for line in said if line.startswith("Ray lost its process or machine: ")]
-    assert len(lost) == 2
+    assert len(lost) == 2, "\n".join(said)
     assert not any("raylet" in line for line in said if line not in lost)
