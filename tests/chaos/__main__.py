@@ -78,6 +78,9 @@ def campaign(folder: Path, log: Path, faults: int, jobs: int) -> Iterator[dict[s
     with ThreadPoolExecutor(jobs) as pool:
         found = pool.map(lambda way: uninterrupted(folder, way), WAYS)
         whole = dict(zip([way.name for way in WAYS], found, strict=True))
+    from pipeline.training.machine import describe_machine  # imports TensorFlow
+
+    made = {"commit": folder.name, "processor": describe_machine()["processor"]}
     rows = read_log(log) if log.exists() else []
     done, count = {int(row["round"]) for row in rows}, len(rows)
     todo = (number for number in itertools.count() if number not in done)
@@ -90,7 +93,7 @@ def campaign(folder: Path, log: Path, faults: int, jobs: int) -> Iterator[dict[s
             while count < faults and len(running) < jobs:
                 running.add(pool.submit(attempt, folder, next(todo), whole))
             ended, running = wait(running, return_when=FIRST_COMPLETED)
-            for added in (each.result() for each in ended):
+            for added in ([row | made for row in each.result()] for each in ended):
                 writer.writerows(added)
                 opened.flush()
                 count += len(added)
@@ -111,7 +114,7 @@ def main() -> None:
         made.mkdir(parents=True, exist_ok=True)
     for row in campaign(folder, asked.reports / "faults.csv", asked.faults, asked.jobs):
         print(" | ".join(str(row[key]) for key in COLUMNS), flush=True)
-    write_page(asked.reports, folder.name)
+    write_page(asked.reports)
 
 
 if __name__ == "__main__":

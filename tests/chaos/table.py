@@ -5,10 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.settings.identity import versions
-
 COLUMNS = ["round", "way", "fault", "hit", "moment", "stage", "verdict", "needed", "lost",
-           "traceback", "lost_cpu_seconds", "lost_seconds"]  # fmt: skip
+           "traceback", "lost_cpu_seconds", "lost_seconds", "commit", "processor"]  # fmt: skip
 PAGE = """\
 # Faults injected into whole runs
 
@@ -31,9 +29,9 @@ faults. A run is tiny: most of its time is starting Python and TensorFlow, which
 makes it do again; a longer training loses at most the epoch that was interrupted. *Full
 disk*: the run's own file system is kept full until the command ends. Damage is done after SIGKILL
 of all processes: a file is truncated, emptied, or has one byte changed. [faults.csv](faults.csv)
-has every fault of the rounds that were finished.
+has every fault of the rounds that were finished, on two cores each:
 
-{machine}
+{by_commit}
 """
 
 
@@ -52,19 +50,17 @@ def summary(faults: pd.DataFrame, by: str) -> pd.DataFrame:
     return pd.DataFrame({"faults": groups.size(), **counts, **times}).reset_index()
 
 
-def write_page(folder: Path, commit: str) -> None:
+def write_page(folder: Path) -> None:
     """Write README.md from faults.csv."""
-    from pipeline.training.machine import describe_machine
-
     faults = pd.DataFrame(read_log(folder / "faults.csv"))
-    facts = {"commit": commit, **describe_machine(), **versions()}
     verdicts = faults["verdict"].value_counts()
+    rounds = faults.groupby(["commit", "processor"], sort=False).size()
     said = PAGE.format(
         count=len(faults),
         **{name: verdicts.get(name, 0) for name in ("survived", "mended", "lost")},
         by_way=summary(faults, "way").to_markdown(index=False, floatfmt=".0f"),
         by_fault=summary(faults, "fault").to_markdown(index=False, floatfmt=".0f"),
         each=faults.groupby("round").size().max(),
-        machine=", ".join(f"{key} {value}" for key, value in facts.items()),
+        by_commit=rounds.rename("faults").reset_index().to_markdown(index=False),
     )
     (folder / "README.md").write_text(said)
