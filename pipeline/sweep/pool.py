@@ -107,9 +107,8 @@ def train_all(
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote(place)
-    remote = ray.remote(_train).options(
-        max_retries=RETRIES, retry_exceptions=[ray.exceptions.WorkerCrashedError], **takes
-    )
+    again = {"max_retries": RETRIES, "retry_exceptions": [ray.exceptions.WorkerCrashedError]}
+    remote = ray.remote(_train).options(name="train", **again, **takes)
     pending = {remote.remote(task, data, board): task for task, data in tasks}
     try:
         while pending:
