@@ -42,6 +42,8 @@ def check_database(uri: str) -> None:
     file = local_file(uri)
     if file is None or not file.exists():
         return
+    if not file.stat().st_size:  # SQLite would take it for a new database
+        raise UserError(store_problem(uri, ValueError("the file is empty")))
     try:
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")

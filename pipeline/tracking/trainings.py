@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.core.files import hash_file
 from pipeline.core.records import Prepared
@@ -61,11 +62,13 @@ def finished_run(
     own = next((run for run in runs if run.data.tags.get(HISTORY) == history), None)
     if own is None:
         started = start_tags(params, training, facts["training"])
-        started |= {**context_tags(), **process_tags()}
+        trained = {f"git.{key}": facts[f"git_{key}"] for key in ("commit", "dirty", "changes")}
+        trained |= {"mlflow.source.git.commit": trained["git.commit"], HISTORY: history}
+        tags = resolve_tags(started | context_tags() | process_tags() | trained)
         own = client.create_run(
             client.get_experiment_by_name(EXPERIMENT).experiment_id,
             run_name=facts["name"],
-            tags={key: value for key, value in {**started, HISTORY: history}.items() if value},
+            tags={key: value for key, value in tags.items() if value},
         )
     if own.info.status != "FINISHED":  # new, interrupted while new, or superseded before
         log_settings(TrackedRun(client, own), params, training, prepared, facts)

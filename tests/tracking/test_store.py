@@ -226,16 +226,16 @@ def test_a_database_outside_of_the_project_stays_as_it_is(workspace, monkeypatch
     assert store.open_store().get_experiment("1").artifact_location == location
 
 
+@pytest.mark.parametrize("damage", [lambda data: b"damaged" * 20 + data[140:], lambda _: b""])
 def test_a_damaged_database_is_named_before_mlflow_tries_it_for_two_minutes(
-    workspace, empty_store, invoke, monkeypatch
+    workspace, empty_store, invoke, monkeypatch, damage
 ):
-    """By `check` too, which runs first of all stages."""
+    """By `check` too, which runs first of all stages. An empty file is no new store."""
     shutil.copyfile(empty_store, "mlflow.db")
     Path("params.yaml").write_text(quick_params())
     Path(".dvc/config").write_text("[core]\n    no_scm = true\n")
     assert invoke("check")[0] == 0
-    with Path("mlflow.db").open("r+b") as file:
-        file.write(b"damaged" * 20)
+    Path("mlflow.db").write_bytes(damage(Path("mlflow.db").read_bytes()))
     monkeypatch.setattr(store, "MlflowClient", None)
     with pytest.raises(UserError, match=r"mlflow.db cannot be used .*move the damaged file away"):
         open_store()

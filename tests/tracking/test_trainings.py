@@ -39,6 +39,8 @@ def test_a_run_is_made_with_all_settings_where_there_is_none(find, store):
     assert (run.info.status, run.info.run_name) == ("FINISHED", TRAINED.label)
     assert run.data.tags[TRAINING] == IDENTITY
     assert run.data.tags[HISTORY] == hash_file(TRAINED.history_file)
+    trained_at = load_facts(TRAINED, DIGEST)["git_commit"]  # not the commit of today
+    assert run.data.tags["git.commit"] == run.data.tags["mlflow.source.git.commit"] == trained_at
     assert {"drop_block_size", "train.clip_norm", "augment.crop_pixels", "data.source", "seed",
             "tensorflow", "parameters"} <= set(run.data.params)  # fmt: skip
     assert run.data.params["learning_rate"] == "0.05"  # of section recipe
