@@ -29,7 +29,8 @@ faults. A run is tiny: most of its time is starting Python and TensorFlow, which
 makes it do again; a longer training loses at most the epoch that was interrupted. *Full
 disk*: the run's own file system is kept full until the command ends. Damage is done after SIGKILL
 of all processes: a file is truncated, emptied, or has one byte changed. [faults.csv](faults.csv)
-has every fault of the rounds that were finished, on two cores each:
+has every fault of the rounds that were finished; git's history of it has those that lost a result,
+which were repeated once the cause was mended. All ran on two cores:
 
 {by_commit}
 """
