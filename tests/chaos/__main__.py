@@ -85,7 +85,7 @@ def campaign(folder: Path, log: Path, faults: int, jobs: int) -> Iterator[dict[s
     done, count = {int(row["round"]) for row in rows}, len(rows)
     todo = (number for number in itertools.count() if number not in done)
     with log.open("a", newline="") as opened, ThreadPoolExecutor(jobs) as pool:
-        writer = csv.DictWriter(opened, COLUMNS)
+        writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")
         if not rows:
             writer.writeheader()
         running: set[Future[list[dict[str, Any]]]] = set()
