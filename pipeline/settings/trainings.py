@@ -57,6 +57,16 @@ class Training(NamedTuple):
         return cls(networks[found[1]], found[2], int(found[3]))  # type: ignore[arg-type]
 
     @property
+    def train_stage(self) -> str:
+        """The name of its training in dvc.yaml."""
+        return f"train@{self.label}"
+
+    @property
+    def evaluate_stage(self) -> str:
+        """The name of its evaluation in dvc.yaml."""
+        return f"evaluate@{self.label}"
+
+    @property
     def models_folder(self) -> Path:
         """Folder of the best and the last weights."""
         return OUTPUTS / "models" / self.label

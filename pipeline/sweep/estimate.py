@@ -47,7 +47,7 @@ def _count_all(points: Sequence[Point]) -> dict[str, float]:
     counted: dict[str, float] = {}  # all seeds of a setting take as much
     for point in points:
         params = check_params(point.values)
-        for task in point.tasks if point.data else []:
+        for task in point.tasks:
             if (setting := setting_of(task.key)) not in counted:
                 counted[setting] = _count(task.training.network, point, params)
             found[task.result] = counted[setting]

@@ -22,7 +22,9 @@ from pipeline.versioning.scratch import held
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage
 
-RECORDING = "recording"  # key of the lock
+# Key of the lock on adding to DVC's cache: DVC tries a reflink at an object's final path, and so
+# empties or refuses one that another process has just added.
+ADDING = "adding"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Head:
             if dry_run:
                 restore(clone, self.environment, "prepare")
             else:
-                self._run(clone, "the data cannot be prepared", "repro", "prepare")
+                with held(self.root, ADDING):
+                    self._run(clone, "the data cannot be prepared", "repro", "prepare")
             stages = read_lock(clone)
             if not stages:
                 return None
@@ -72,17 +75,16 @@ class Head:
         if not tasks or point.data is None:
             return {}
         with self.clone(point, point.data.stages) as clone:
-            targets = (f"evaluate@{task.training.label}" for task in tasks)
-            restore(clone, self.environment, *targets)
+            restore(clone, self.environment, *(task.training.evaluate_stage for task in tasks))
             known = read_lock(clone)
-            found = [task for task in tasks if f"evaluate@{task.training.label}" in known]
+            found = [task for task in tasks if task.training.evaluate_stage in known]
             return {task.result: read_record(clone, task.training) for task in found}
 
     def record(self, point: Point, known: Mapping[str, Record]) -> None:
-        """Record finished trainings as a DVC experiment in the main repository.
+        """Record finished trainings as a DVC experiment in the main repository, unless it is there.
 
-        `dvc repro` finds the trainings in dvc.lock, and runs only `report` and `publish`. One at a
-        time, also of several sweeps: DVC's cache and MLflow's registry fail if two add the same.
+        `dvc repro` finds the trainings in dvc.lock, so that only `check`, `report` and `publish`
+        run. Only one experiment is recorded at a time, across all sweeps of this repository.
 
         Raises:
             UserError: DVC failed.
@@ -92,23 +94,25 @@ class Head:
         for task in point.tasks:
             lock |= fit_lock(known[task.result].stages, point.values, point.data.stages)
         problem = f"{point.name} cannot be recorded"
-        with held(self.root, RECORDING), self.clone(point, lock) as clone:
+        variables = self.snapshot.stage_variables(point.name)
+        with held(self.root, ADDING):
             if self.is_recorded(point):
                 return
-            if self.remote:
-                # `dvc repro --pull` would fetch the remote's whole run-cache, entry by entry.
-                targets = [name for name in lock if name.startswith("evaluate@")]
-                self._run(clone, problem, "fetch", "--with-deps", *targets)
-            # Not `dvc exp run`, in which `publish` would take the clone for the main repository.
-            self._run(clone, problem, "repro", **self.snapshot.told(point.name))
-            self._run(clone, problem, "exp", "save", "--name", point.name)
-            ref = experiment_ref(self.snapshot.head, point.name)
-            git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
+            with self.clone(point, lock) as clone:
+                if self.remote:
+                    # `dvc repro --pull` would fetch the remote's whole run-cache, entry by entry.
+                    targets = [task.training.evaluate_stage for task in point.tasks]
+                    self._run(clone, problem, "fetch", "--with-deps", *targets)
+                # In `dvc exp run`, `publish` would take the clone for the main repository.
+                self._run(clone, problem, "repro", **variables)
+                self._run(clone, problem, "exp", "save", "--name", point.name)
+                ref = experiment_ref(self.snapshot.head, point.name)
+                git(self.root, "fetch", "--no-write-fetch-head", str(clone), f"{ref}:{ref}")
 
     def is_recorded(self, point: Point) -> bool:
         """Whether the main repository has this experiment."""
         ref = experiment_ref(self.snapshot.head, point.name)
         return bool(git(self.root, "rev-parse", "-q", "--verify", ref, check=False))
 
-    def _run(self, clone: Path, problem: str, *arguments: str, **told: str) -> None:
-        run_dvc(clone, problem, *arguments, environment={**self.environment, **told})
+    def _run(self, clone: Path, problem: str, *arguments: str, **variables: str) -> None:
+        run_dvc(clone, problem, *arguments, environment={**self.environment, **variables})

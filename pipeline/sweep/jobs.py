@@ -70,7 +70,7 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
 
     Args:
         address: the job server's, like http://127.0.0.1:8265.
-        tag: identifies the sweep, no matter how much of it is done already.
+        tag: identifies all trainings of the experiments that are not recorded yet.
         code: the folder whose package `pipeline` runs on the cluster.
 
     Raises:
@@ -138,7 +138,10 @@ def _stop(client: JobSubmissionClient, name: str) -> None:
     deadline = time.monotonic() + ABSENT
     try:
         client.stop_job(name)
-        while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
+        while not client.get_job_status(name).is_terminal():
+            if time.monotonic() > deadline:
+                warn(f"job {name} has not ended yet; `ray job status {name}` shows whether it has")
+                return
             time.sleep(LOOK)
     except NO_ANSWER as error:
         warn(f"the cluster does not answer ({first_line(error)}); `ray job stop {name}` ends it")

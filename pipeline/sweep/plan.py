@@ -52,6 +52,11 @@ class Task(NamedTuple):
         """Its name for people."""
         return f"{self.training.title} of {self.experiment}"
 
+    @property
+    def weights_key(self) -> str:
+        """Identifies its weights: variants without DropBlock are one training, but two outputs."""
+        return f"{self.key}-{self.training.variant}"
+
 
 @dataclass(frozen=True)
 class Point:
@@ -82,7 +87,7 @@ class Point:
         for training in params.trainings:
             key = identity(params, training, data)
             code = code_digest(training.network, "evaluate")
-            result = digest([key, self.values["evaluate"], code])
+            result = digest([key, training.variant, self.values["evaluate"], code])
             found.append(Task(key, result, training, self.name, self.overrides))
         return found
 
@@ -97,7 +102,7 @@ def plan_points(root: Path, snapshot: Snapshot, choices: Sequence[Overrides]) ->
     Raises:
         UserError: raised by override_params or check_params.
     """
-    code = [git(root, "rev-parse", f"{snapshot.state}:./{path}") for path in CODE[:2]]
+    code = [git(root, "rev-parse", f"{snapshot.state}:./{path}") for path in CODE]
     original = git(root, "show", f"{snapshot.state}:./{PARAMS_FILE}")
     points = {}
     for chosen in choices:

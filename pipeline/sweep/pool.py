@@ -10,7 +10,7 @@ from pipeline.core.errors import UserError, first_line
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
-from pipeline.versioning.fence import GRACE, ParentLostError
+from pipeline.versioning.fence import GRACE, LAST, ParentLostError
 from pipeline.versioning.repository import Stages
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 JOINING = 600.0  # seconds to wait for a cluster's machines to join
 LOOK = 1.0  # seconds between checks for machines or output lines
+ENDING = GRACE + LAST + 2 * LOOK  # seconds that ending a training may take
 RETRIES = 3  # for a training whose worker or machine is lost
 OBJECTS = 128 << 20  # bytes of Ray's object store, which holds only the snapshot
 Ended = tuple[Task, Record | TrainingFailedError]
@@ -37,12 +38,15 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
         cpus: CPU cores per training, if there is no GPU.
 
     Raises:
-        UserError: there are too few CPU cores for a single training.
+        UserError: Ray cannot start, or there are too few CPU cores for a single training.
     """
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     own = {"include_dashboard": False, "object_store_memory": OBJECTS,
            "_node_ip_address": "127.0.0.1"}  # fmt: skip
-    ray.init("auto", **quiet) if cluster else ray.init("local", **quiet, **own)
+    try:
+        ray.init("auto", **quiet) if cluster else ray.init("local", **quiet, **own)
+    except Exception as error:  # Ray raises many kinds
+        raise UserError(f"Ray cannot start: {first_line(error)}") from None
     try:
         deadline = time.monotonic() + (JOINING if cluster else 0)
         while not slots(cpus):
@@ -68,7 +72,7 @@ def slots(cpus: int) -> int:
 
 
 class Board:
-    """A Ray actor: tells trainings their place, and collects their lines until they are shown.
+    """A Ray actor that hands the Place to trainings, and collects their lines until they are shown.
 
     The sweep's own process must own no object in Ray's store: if Ray's process on this machine is
     killed, Ray tries to recover such objects and ends the process that owns them at once.
@@ -105,11 +109,16 @@ def train_all(
         say: a function that shows a line.
     """
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote(place)
     again = {"max_retries": RETRIES, "retry_exceptions": [ray.exceptions.WorkerCrashedError]}
     remote = ray.remote(_train).options(name="train", **again, **takes)
-    pending = {remote.remote(task, data, board): task for task, data in tasks}
+    pending: dict[ray.ObjectRef, Task] = {}
+    first: dict[str, ray.ObjectRef] = {}  # by the training's identity
+    for task, data in tasks:
+        reference = remote.remote(task, data, board, first.get(task.key))
+        first.setdefault(task.key, reference)
+        pending[reference] = task
     try:
         while pending:
             ended = ray.wait(list(pending), timeout=LOOK)[0]
@@ -122,10 +131,11 @@ def train_all(
         for reference in pending:
             ray.cancel(reference)
         if pending:
-            ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
+            ray.wait(list(pending), num_returns=len(pending), timeout=ENDING)
 
 
-def _train(task: Task, prepared: Stages, board: Any) -> Record:
+def _train(task: Task, prepared: Stages, board: Any, _first: Record | None) -> Record:
+    """Run a training. Ray starts it after `_first`, the same training with another evaluation."""
     try:
         return train(task, ray.get(ray.get(board.place.remote())), prepared, board)
     except ParentLostError:  # Ray itself was killed; this process is about to end as well
@@ -135,8 +145,8 @@ def _train(task: Task, prepared: Stages, board: Any) -> Record:
 def _outcome(reference: ray.ObjectRef) -> Record | TrainingFailedError:
     try:
         return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        return TrainingFailedError(str(error.cause))
     except ray.exceptions.RayError as error:
-        said = f"Ray lost its process or machine: {first_line(error)}"
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        lost = isinstance(cause, ray.exceptions.RayError)
+        said = f"Ray lost its process or machine: {first_line(cause)}" if lost else str(cause)
         return TrainingFailedError(said)

@@ -58,6 +58,8 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
     """
     root = project_root()
     if cluster:
+        if not cluster.startswith(("http://", "https://")):
+            raise UserError(f"--on {cluster}: give the whole address, like http://127.0.0.1:8265")
         if store_uri().startswith("sqlite:"):
             raise UserError(
                 f"MLflow's store {store_uri()} is a file on this machine; a "
@@ -82,10 +84,11 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
         known = find_known(head, todo)
         tasks = list_tasks(todo)
         missing = [task for task in tasks if task.result not in known]
-        print(f"distinct trainings: {len(tasks)}, already done: {len(tasks) - len(missing)}, "
-              f"to run: {len(missing)}", flush=True)  # fmt: skip
+        needed, left = ({task.weights_key for task in each} for each in (tasks, missing))
+        print(f"distinct trainings: {len(needed)}, already done: {len(needed - left)}, "
+              f"to run: {len(left)}", flush=True)  # fmt: skip
         pflop = count_missing(todo, missing) if missing else {}
-        if dry_run:
+        if dry_run or not todo:
             return Swept(names, [])
         open_store()
         if missing:
@@ -132,8 +135,10 @@ def count_missing(points: Sequence[Point], missing: Sequence[Task]) -> dict[str,
         print("  their compute is unknown until the data are prepared")
         return {}
     counted = count_all([point for point in points if set(point.tasks) & set(missing)])
-    pflop = {task.result: counted.get(task.result, 0.0) for task in missing}
-    print(describe_plan(missing, pflop), flush=True)
+    trained = {task.weights_key: task for task in reversed(missing)}  # not its other evaluations
+    pflop = {task.result: 0.0 for task in missing}
+    pflop |= {task.result: counted.get(task.result, 0.0) for task in trained.values()}
+    print(describe_plan(list(reversed(trained.values())), pflop), flush=True)
     return pflop
 
 
@@ -166,11 +171,10 @@ def finish(head: Head, points: Sequence[Point], known: Known) -> list[str]:
         try:
             head.record(point, known)
         except UserError as error:
-            if not head.is_recorded(point):  # else another sweep was faster
-                print(error, file=sys.stderr)
-                lacking.append(point.name)
-                continue
-        print(f"recorded {point.name}", flush=True)
+            print(error, file=sys.stderr)
+            lacking.append(point.name)
+        else:
+            print(f"recorded {point.name}", flush=True)
     if lacking:
         names = ", ".join(lacking)
         print(f"not recorded: {names}; repeat the command to retry what failed", file=sys.stderr)

@@ -90,11 +90,11 @@ class Worker(NamedTuple):
         ledger = Ledger(storage)
         if record := persist(partial(ledger.get, self.task.result)):
             return record
-        first = persist(partial(ledger.get, self.task.key))
-        record = self._evaluate(first)
-        first = persist(partial(ledger.add, self.task.key, record))
-        if first.weights != record.weights:
-            record = self._evaluate(first)
+        earlier = persist(partial(ledger.get, self.task.weights_key))
+        record = self._evaluate(earlier)
+        counting = persist(partial(ledger.add, self.task.weights_key, record))
+        if counting.weights != record.weights:
+            record = self._evaluate(counting)
         return persist(partial(ledger.add, self.task.result, record))
 
     def _evaluate(self, trained: Record | None) -> Record:
@@ -121,7 +121,7 @@ class Worker(NamedTuple):
 
     @property
     def _target(self) -> str:
-        return f"evaluate@{self.task.training.label}"
+        return self.task.training.evaluate_stage
 
     def _run(self, command: list[str], pauses: Sequence[float] = ()) -> None:
         """Run a command; if it fails, try again after each pause.
@@ -133,7 +133,7 @@ class Worker(NamedTuple):
         environment = {
             **({} if self.place.root else user_environment()),
             **self.place.environment,
-            **self.place.snapshot.told(self.task.experiment),
+            **self.place.snapshot.stage_variables(self.task.experiment),
             "DVC_SITE_CACHE_DIR": str(self.clone.parent / "site"),
         }
         for pause in (*pauses, None):
@@ -163,6 +163,6 @@ def thread_limits(threads: int) -> dict[str, str]:
 def read_record(clone: Path, training: Training) -> Record:
     """Collect the record of an evaluated training."""
     metrics, stages = read_json(clone / training.evaluation_folder / METRICS), read_lock(clone)
-    names = ("prepare", f"train@{training.label}", f"evaluate@{training.label}")
+    names = ("prepare", training.train_stage, training.evaluate_stage)
     entries = {name: stages[name] for name in names}
     return Record(training.label, metrics["training_seconds"], entries)

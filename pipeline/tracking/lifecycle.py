@@ -69,7 +69,7 @@ def _open_run(
     client: MlflowClient, name: str, tags: dict[str, str], rows: Sequence[HistoryRow]
 ) -> Iterator[TrackedRun]:
     """Start or reopen a run, and keep its heartbeat going."""
-    before = _run_of(client, tags[TRAINING], rows) if rows else None
+    before = _run_of(client, tags, rows) if rows else None
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
     active = mlflow.start_run(
         run_id=before,
@@ -83,11 +83,11 @@ def _open_run(
         yield TrackedRun(client, active)
 
 
-def _run_of(client: MlflowClient, identity: str, rows: Sequence[HistoryRow]) -> str | None:
+def _run_of(client: MlflowClient, tags: dict[str, str], rows: Sequence[HistoryRow]) -> str | None:
     """Return the ended run with the most of these epochs and no other losses, if there is one."""
     losses = {int(row["epoch"]): rounded(row[LOSS]) for row in rows}
     shared = {}
-    for run in find_training_runs(identity):
+    for run in find_training_runs(tags[TRAINING], tags["variant"]):
         points = client.get_metric_history(run.info.run_id, LOSS)
         same = all(losses.get(point.step, point.value) == point.value for point in points)
         if run.info.status != "RUNNING" and same:

@@ -38,9 +38,12 @@ DIGITS = 4  # of metrics, significant; the UI shows all it gets, and the files k
 NO_STEP = -1  # MLflow copies a run's metrics at this step to a logged model; here there are none
 
 
-def find_training_runs(identity: str) -> list[Run]:
-    """Return a training's runs in the open store, newest first."""
-    return find_runs(f"tags.`{TRAINING}` = '{identity}'")
+def find_training_runs(identity: str, variant: str) -> list[Run]:
+    """Return a training's runs in the open store, newest first.
+
+    Variants of a network without DropBlock have the same identity, but a run each.
+    """
+    return find_runs(f"tags.`{TRAINING}` = '{identity}' AND tags.variant = '{variant}'")
 
 
 def without_files(client: MlflowClient) -> list[str]:

@@ -58,7 +58,7 @@ def finished_run(
     whose history equals the output's counts; the others are marked KILLED.
     """
     history = hash_file(training.history_file)
-    runs = find_training_runs(facts["training"])
+    runs = find_training_runs(facts["training"], training.variant)
     own = next((run for run in runs if run.data.tags.get(HISTORY) == history), None)
     if own is None:
         started = start_tags(params, training, facts["training"])

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.versioning import fence
 
 TAIL = 12  # last lines of a failed command's output, for the error message
 
@@ -16,7 +17,7 @@ def dvc(*arguments: str) -> list[str]:
 
 
 def run_dvc(folder: Path, problem: str, *arguments: str, environment: dict[str, str]) -> None:
-    """Run DVC in a folder.
+    """Run DVC in a folder; it is ended with its stage when this process or this call ends.
 
     Args:
         problem: the error message's first line if DVC fails.
@@ -24,18 +25,25 @@ def run_dvc(folder: Path, problem: str, *arguments: str, environment: dict[str, 
     Raises:
         UserError: it failed; the message has the last lines of its output.
     """
-    done = subprocess.run(
-        dvc(*arguments), cwd=folder, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    if done.returncode:
-        raise UserError(f"{problem}:\n{last_lines(done.stdout)}")
+    with subprocess.Popen(
+        [sys.executable, fence.__file__, *dvc(*arguments)], cwd=folder, env=environment,
+        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as guard:  # fmt: skip
+        assert guard.stdin is not None and guard.stdout is not None
+        try:
+            said = guard.stdout.read()
+        finally:
+            guard.stdin.close()  # at which the guard ends DVC, if it still runs
+            guard.wait()
+    if guard.returncode:
+        raise UserError(f"{problem}:\n{last_lines(said)}")
 
 
 def restore(clone: Path, environment: dict[str, str], *targets: str) -> None:
     """Restore from DVC's cache the stages that it has; run none, because their `python` is a stub.
 
-    The stub, which always fails, lies beside the clone: other threads have their own.
+    The stub, which always fails, is next to the clone, so that each thread has its own.
     """
     stub = clone.parent / "stub" / "python"
     stub.parent.mkdir(exist_ok=True)

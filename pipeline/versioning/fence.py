@@ -22,7 +22,7 @@ from typing import IO
 
 LOOK = 0.2  # seconds between checks of the training
 SUBREAPER = 36  # Linux' prctl option: orphaned descendants become children of this process
-PARENT = os.getppid()  # a worker's is Ray's raylet; without it, Ray considers the worker lost
+PARENT = os.getppid()  # of a Ray worker: the raylet; once it is gone, Ray runs the task elsewhere
 GRACE = 30.0  # seconds between SIGTERM (the training closes its MLflow run) and SIGKILL
 LAST = 5.0  # seconds after SIGKILL
 

@@ -11,18 +11,13 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError, warn
 from pipeline.core.files import project_root
-from pipeline.versioning.repository import LOCK, experiment_ref, git, read_blobs
+from pipeline.versioning.repository import AS_AUTHOR, LOCK, experiment_ref, git, read_blobs
 
 NAME = "repro-{}"
 # The hash that stage `report` read; `publish` has one too, but that of its previous run.
 _RESULT = re.compile(
     r"^  report:\n(?:   .*\n)*?    - path: outputs/evaluation\n\s+hash: md5\n\s+md5: (\w+)", re.M
 )
-_AUTHOR = {
-    f"GIT_{role}_{what}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "pipeline"), ("EMAIL", "pipeline@localhost"))
-}
 
 
 def keep_result() -> str | None:
@@ -92,4 +87,4 @@ def _commit_workspace(root: Path, head: str, message: str) -> str:
         new = staged("ls-files", "-z", "--others", "--exclude-standard", "--", "pipeline")
         staged("add", "--", LOCK, *new.split("\0")[:-1])
         tree = staged("write-tree")
-    return git(root, "commit-tree", tree, "-p", head, "-m", message, environment=_AUTHOR)
+    return git(root, *AS_AUTHOR, "commit-tree", tree, "-p", head, "-m", message)

@@ -13,8 +13,11 @@ import yaml
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
+from pipeline.settings.params import PARAMS_FILE
 
 LOCK = "dvc.lock"
+AUTHOR = {"user.name": "pipeline", "user.email": "pipeline@localhost"}  # of this tool's commits
+AS_AUTHOR = [option for key, name in AUTHOR.items() for option in ("-c", f"{key}={name}")]
 Stages = dict[str, dict[str, Any]]  # entries of dvc.lock
 
 
@@ -92,10 +95,10 @@ def fit_lock(stages: Stages, values: dict[str, Any], prepared: Stages) -> Stages
     fitted = dict(prepared)
     for name, entry in stages.items():
         if name not in prepared:
-            keys = entry["params"]["params.yaml"]
+            keys = entry["params"][str(PARAMS_FILE)]
             params = {key: reduce(getitem, key.split("."), values) for key in keys}
             deps = [data.get(dep["path"], dep) for dep in entry["deps"]]
-            fitted[name] = {**entry, "params": {"params.yaml": params}, "deps": deps}
+            fitted[name] = {**entry, "params": {str(PARAMS_FILE): params}, "deps": deps}
     return fitted
 
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import filelock
 
@@ -33,8 +34,9 @@ def scratch_folder(root: Path | None) -> Iterator[Path]:
         with suppress(filelock.Timeout), filelock.FileLock(lock, timeout=0):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
             lock.unlink(missing_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent))
+    folder = parent / uuid4().hex
     with filelock.FileLock(f"{folder}.lock"):
+        folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.core.errors import UserError
+from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.experiments import cache_folder
 from pipeline.versioning.overrides import override_params
-from pipeline.versioning.repository import LOCK, Stages, git, write_lock
+from pipeline.versioning.repository import AS_AUTHOR, AUTHOR, LOCK, Stages, git, write_lock
 
 REF = "refs/sweep/snapshot"
-CODE = ("pipeline", "dvc.yaml", "params.yaml")  # what an experiment consists of
-AUTHOR = {"user.name": "sweep", "user.email": "sweep@localhost"}  # author of its commits
+CODE = ("pipeline", "dvc.yaml")  # with params.yaml, all that an experiment consists of
 
 
 class Snapshot(NamedTuple):
@@ -34,8 +34,8 @@ class Snapshot(NamedTuple):
     state: str
     config: str
 
-    def told(self, experiment: str) -> dict[str, str]:
-        """Return the environment variables by which DVC tells stages their experiment."""
+    def stage_variables(self, experiment: str) -> dict[str, str]:
+        """Return the variables by which `dvc exp run` names the experiment to its stages."""
         return {"DVC_EXP_NAME": experiment, "DVC_EXP_BASELINE_REV": self.head}
 
 
@@ -48,11 +48,11 @@ def take_snapshot(root: Path) -> Snapshot:
     head = git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
     if not head:
         raise UserError(f"{root} has no git commit yet, which experiments need; commit first")
-    if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *CODE):
+    tracked = (*CODE, str(PARAMS_FILE))
+    if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *tracked):
         raise UserError(f"{unknown.splitlines()[0]} is not tracked by git; `git add` it first")
     git(root, "update-index", "-q", "--refresh", check=False)  # or copied files look edited
-    author = [text for key, name in AUTHOR.items() for text in ("-c", f"{key}={name}")]
-    state = git(root, *author, "stash", "create") or head
+    state = git(root, *AS_AUTHOR, "stash", "create") or head
     return Snapshot(_bundle(root, state), head, state, _config(root))
 
 

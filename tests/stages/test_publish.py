@@ -149,7 +149,7 @@ def test_what_was_interrupted_ends_like_what_was_not(
 def finished(training, history):
     """Make a run of a training that ended well with some history."""
     identity = f"{training.network}-dropblock-identity-0"
-    with tracked_run(history, {TRAINING: identity, HISTORY: history}):
+    with tracked_run(history, {TRAINING: identity, "variant": "dropblock", HISTORY: history}):
         pass
 
 

@@ -24,6 +24,12 @@ def test_a_wrong_value_is_named_as_elsewhere(refuse):
     assert "model.drop_block_size" in said and "0" in said
 
 
+@pytest.mark.parametrize("address", ["head", "127.0.0.1", "localhost:8265"])
+def test_a_clusters_address_is_a_whole_one(refuse, address):
+    said = refuse("--on", address)
+    assert said == f"error: --on {address}: give the whole address, like http://127.0.0.1:8265\n"
+
+
 def test_a_cluster_takes_an_mlflow_server(refuse):
     said = refuse("--on", f"http://127.0.0.1:{free_port()}")
     assert "mlflow.db is a file on this machine" in said and "MLFLOW_TRACKING_URI" in said

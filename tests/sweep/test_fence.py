@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from pipeline.versioning import fence
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, obey_ctrl_c
 from tests.waiting import wait_for
 
 # A child process, like DVC's training, that records when it is ended.
@@ -100,6 +100,30 @@ def test_the_training_ends_also_when_the_workers_children_are_killed_with_it(tmp
     wait_for(lambda: not psutil.pid_exists(pid))
     assert (tmp_path / "ended").exists()
     worker.wait()
+
+
+HEAD = """
+import os, pathlib, sys
+from pipeline.versioning.command import run_dvc
+folder = pathlib.Path(sys.argv[2])
+(folder / "dvc.py").write_text(sys.argv[1])
+run_dvc(folder, "it failed", environment=dict(os.environ))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_dvc_and_its_stage_end_when_the_sweep_does(tmp_path, how):
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", HEAD, training(tmp_path), str(tmp_path)], cwd=REPOSITORY,
+        preexec_fn=obey_ctrl_c, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    pid = started_pid(tmp_path)
+    sweep.send_signal(how)
+    sweep.wait()
+    if how != signal.SIGINT:  # at which it waits itself
+        wait_for(lambda: not psutil.pid_exists(pid))
+    assert not psutil.pid_exists(pid)
+    assert (tmp_path / "ended").read_text() == "politely"
 
 
 RAYLET = """

@@ -50,6 +50,14 @@ def test_experiments_that_differ_in_evaluation_share_trainings_but_not_results(p
     assert len({task.result for task in tasks}) == len(tasks) == 4
 
 
+def test_variants_without_dropblock_are_one_training_but_dvc_keeps_both(project):
+    off = ("model.conv_keep_step=0.0", "model.conv_keep_end=1.0", "train.networks=[model]")
+    tasks = list_tasks(plan(project, *off, "train.variants=[dropblock,nodrop]"))
+    assert [task.training.variant for task in tasks] == ["dropblock", "nodrop"]
+    assert len({task.key for task in tasks}) == 1
+    assert len({task.weights_key for task in tasks}) == 2
+
+
 def test_other_data_are_other_trainings_the_same_data_are_not(project):
     points = plan(project, "data.limit=100,150")
     assert len({point.data_key for point in points}) == 2

@@ -9,8 +9,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 from pipeline.sweep.ledger import Ledger
+from pipeline.sweep.pool import train_all
 from pipeline.versioning.storage import local_storage
-from tests.sweep.stand_in import made_by, start, worker_of
+from tests.sweep.stand_in import made_by, start, tasks, worker_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -135,6 +136,14 @@ def test_of_two_evaluations_at_once_both_are_of_the_first_training(cluster, work
     assert made_by(first) == made_by(second)
     records = [records_of(work).get(f"{name}-0") for name in ("result", "other")]
     assert made_by(records[0]) == made_by(records[1])
+
+
+def test_a_sweep_of_evaluations_trains_once(cluster, work):
+    asked = [(task, {"prepare": {"outs": []}})
+             for result in ("result", "other") for task in tasks(0, result=result)]  # fmt: skip
+    outcomes = dict(train_all(asked, work.elsewhere, 1, lambda line: work.go()))
+    assert {task.result for task in outcomes} == {"result-0", "other-0"}
+    assert len({made_by(record) for record in outcomes.values()}) == len(work.started()) == 1
 
 
 def test_a_push_that_leaves_something_out_is_done_again(cluster, work):

@@ -23,7 +23,7 @@ def tags_of(client, run_id):
 
 
 ROWS = [{"epoch": 1, "train_loss": 2.5}, {"epoch": 2, "train_loss": 4 / 3}]
-TAGS = {TRAINING: "abc-0"}
+TAGS = {TRAINING: "abc-0", "variant": "dropblock"}
 
 
 def leave(rows, status="KILLED", tags=TAGS):
@@ -59,7 +59,7 @@ def test_without_a_checkpoint_a_training_has_a_run_of_its_own(store):
 
 def test_the_run_of_other_epochs_or_another_training_or_a_deleted_one_is_left_alone(store):
     others = {leave([{"epoch": 1, "train_loss": 9.9}], "FINISHED"),
-              leave(ROWS[:1], tags={TRAINING: "other-0"})}  # fmt: skip
+              leave(ROWS[:1], tags={**TAGS, TRAINING: "other-0"})}  # fmt: skip
     deleted = leave(ROWS[:1])
     store.delete_run(deleted)
     assert go_on(ROWS[:1]) not in {*others, deleted}

@@ -12,6 +12,7 @@ from pipeline.tracking.runs import TRAINING, TrackedRun, find_training_runs
 from tests.small_model import log_small_model
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
+TAGS = {TRAINING: "abc-0", "variant": "dropblock"}
 
 
 def points(client, run_id, key):
@@ -34,9 +35,9 @@ def test_a_run_that_ends_well_is_finished_and_has_its_metrics(store):
 
 
 def test_a_reopened_run_goes_on_without_repeated_points(store):
-    with tracked_run("one", {TRAINING: "abc-0"}) as first:
+    with tracked_run("one", TAGS) as first:
         first.log_history(ROWS[:2])
-    with tracked_run("one", {TRAINING: "abc-0"}, ROWS[:2]) as second:
+    with tracked_run("one", TAGS, ROWS[:2]) as second:
         second.log_history(ROWS)
     assert second.run_id == first.run_id
     assert [step for step, _ in points(store, first.run_id, "val_accuracy")] == [1, 2, 3]
@@ -57,13 +58,16 @@ def test_a_run_that_has_ended_is_completed_and_nothing_is_written_twice(store):
 
 
 def test_the_runs_of_a_training_are_found_the_newest_first(store):
-    with tracked_run("first", {TRAINING: "abc-0"}):
+    with tracked_run("first", TAGS):
         pass
-    with tracked_run("other", {TRAINING: "abc-1"}):
+    with tracked_run("other", {**TAGS, TRAINING: "abc-1"}):
         pass
-    with tracked_run("second", {TRAINING: "abc-0"}):
+    with tracked_run("second", TAGS):
         pass
-    assert [run.info.run_name for run in find_training_runs("abc-0")] == ["second", "first"]
+    with tracked_run("nodrop", {**TAGS, "variant": "nodrop"}):
+        pass
+    found = find_training_runs("abc-0", "dropblock")
+    assert [run.info.run_name for run in found] == ["second", "first"]
 
 
 def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, monkeypatch, capsys):

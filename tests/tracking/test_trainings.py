@@ -52,6 +52,17 @@ def test_a_run_is_made_with_all_settings_where_there_is_none(find, store):
     assert find().run_id == made.run_id
 
 
+def test_variants_that_come_to_the_same_training_have_a_run_each(
+    find, store, workspace, params, monkeypatch
+):
+    find()
+    write_results(workspace, seeds=[0], variants=("nodrop",))
+    nodrop = TRAINED._replace(variant="nodrop")
+    facts = {**load_facts(nodrop, DIGEST), "training": IDENTITY}
+    finished_run(store, params, nodrop, Prepared(PREPARED), facts)
+    assert statuses(store) == {TRAINED.label: "FINISHED", nodrop.label: "FINISHED"}
+
+
 def test_a_new_run_that_was_cut_off_and_closed_is_completed(find, store, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
@@ -71,7 +82,8 @@ def test_a_new_run_that_was_cut_off_and_closed_is_completed(find, store, monkeyp
 def test_runs_of_other_trainings_and_runs_cut_off_are_left_as_they_are(find, store):
     with tracked_run("other", {TRAINING: "model-dropblock-identity-1"}):
         pass
-    with pytest.raises(ValueError), tracked_run("cut off", {TRAINING: IDENTITY}):
+    own = {TRAINING: IDENTITY, "variant": "dropblock"}
+    with pytest.raises(ValueError), tracked_run("cut off", own):
         raise ValueError
     find()
     assert statuses(store) == {
