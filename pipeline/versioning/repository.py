@@ -9,7 +9,9 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
+import voluptuous
 import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
@@ -51,15 +53,12 @@ def parse_lock(content: bytes, name: str) -> Stages:
         UserError: it is damaged, for example by a full disk or with conflict markers.
     """
     try:
-        stages = load_fast(content)["stages"]
-    except (yaml.YAMLError, TypeError, KeyError):
-        stages = None
-    if not isinstance(stages, dict):
+        return COMPILED_LOCKFILE_SCHEMA(load_fast(content))["stages"]
+    except (yaml.YAMLError, voluptuous.Invalid, KeyError):
         raise UserError(
             f"{name} is damaged; restore it with `git checkout {LOCK}`, or remove it: "
             "`dvc repro` then restores results from its cache"
-        )
-    return stages
+        ) from None
 
 
 class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -224,7 +224,7 @@ def test_results_come_from_dvcs_cache_by_the_hash_in_the_lock(workspace, invoke)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
             outs.append({"path": str(path), "hash": "md5", "md5": md5})
-        write_lock(workspace, {"report": {"outs": outs}})
+        write_lock(workspace, {"report": {"cmd": "x", "outs": outs}})
         if name != "workspace":
             git(workspace, "add", "params.yaml", "dvc.lock")
             tree = git(workspace, "write-tree")

@@ -54,8 +54,8 @@ def run(tmp_path, monkeypatch):
 
     def make(right, changes=None, **of_summary):
         params = PARAMS | {"data": {"path": "/b"}} | (changes or {})
-        lock = {"stages": {"report": {"params": {"params.yaml": params}}}}
-        YAML().dump(lock, tmp_path / "dvc.lock")
+        stages = {"report": {"cmd": "x", "params": {"params.yaml": params}}}
+        YAML().dump({"schema": "2.0", "stages": stages}, tmp_path / "dvc.lock")
         write(tmp_path / "reports", right, None, **of_summary)
 
     return make
@@ -77,7 +77,8 @@ def test_a_run_of_a_presets_params_finds_its_published_report(
         shutil.copy(file, copy)
     shutil.copy(REPOSITORY / "reports" / published / "comparison.json", tmp_path / "reports")
     params = with_values(preset_values(preset), {"model.image_relu": relu})
-    YAML().dump({"stages": {"report": {"params": {"params.yaml": params}}}}, tmp_path / "dvc.lock")
+    stages = {"report": {"cmd": "x", "params": {"params.yaml": params}}}
+    YAML().dump({"schema": "2.0", "stages": stages}, tmp_path / "dvc.lock")
     table, folder = verify(None)
     assert folder == Path("reports", published)
     assert set(table["verdict"]) == {f"{AGREES}, the same counts"}

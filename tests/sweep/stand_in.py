@@ -26,9 +26,9 @@ def evaluate(made_by):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text('{"training_seconds": 2.0}')
     outs = [{"md5": md5, "path": f"outputs/models/{label}"}]
-    rest = {"deps": [], "params": {"params.yaml": {"model": {}}}}
-    trained = {"outs": [{**outs[0], "made_by": made_by}], **rest}
-    stages = {"prepare": {"outs": outs}, f"train@{label}": trained}
+    rest = {"cmd": "", "deps": [], "params": {"params.yaml": {"model": {}}}}
+    trained = {"outs": [{**outs[0], "size": int(made_by)}], **rest}
+    stages = {"prepare": {"cmd": "", "outs": outs}, f"train@{label}": trained}
     stages[f"evaluate@{label}"] = {"outs": outs, **rest}
     lock.write_text(json.dumps({"schema": "2.0", "stages": stages}))
     done.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ lock = pathlib.Path("dvc.lock")
 known = (YAML(typ="safe").load(lock) if lock.exists() else {}).get("stages", {})
 done = pathlib.Path(os.environ.get("DVC_ROOT", "."), "run-cache", label)
 if trained := known.get(f"train@{label}"):
-    evaluate(trained["outs"][0]["made_by"])
+    evaluate(str(trained["outs"][0]["size"]))
 if done.exists() and "DVC_ROOT" in os.environ:  # like DVC's run-cache
     evaluate(done.read_text())
 def end(*_):
@@ -69,13 +69,13 @@ def tasks(*seeds, result="result"):
 
 
 def start(work, *seeds, place=None, result="result", say=print):
-    asked = [(task, {"prepare": {"outs": []}}) for task in tasks(*seeds, result=result)]
+    asked = [(task, {"prepare": {"cmd": "", "outs": []}}) for task in tasks(*seeds, result=result)]
     return train_all(asked, place or work.place, 1, say)
 
 
 def made_by(record):
-    """Return the number of the process that made a result."""
-    return int(record.weights[0]["made_by"])
+    """Return the number of the process that made a result, which the stand-in gives as its size."""
+    return record.weights[0]["size"]
 
 
 def worker_of(pid):

@@ -139,7 +139,7 @@ def test_of_two_evaluations_at_once_both_are_of_the_first_training(cluster, work
 
 
 def test_a_sweep_of_evaluations_trains_once(cluster, work):
-    asked = [(task, {"prepare": {"outs": []}})
+    asked = [(task, {"prepare": {"cmd": "", "outs": []}})
              for result in ("result", "other") for task in tasks(0, result=result)]  # fmt: skip
     outcomes = dict(train_all(asked, work.elsewhere, 1, lambda line: work.go()))
     assert {task.result for task in outcomes} == {"result-0", "other-0"}

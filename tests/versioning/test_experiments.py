@@ -27,7 +27,7 @@ def results(workspace, cache):
         YAML().dump({"model": {"drop_block_size": size}}, workspace / "params.yaml")
         md5 = hashlib.md5(content.encode()).hexdigest()
         outs = [{"path": str(OUT), "hash": "md5", "md5": md5}, {"path": "no md5"}]
-        write_lock(workspace, {"report": {"outs": outs}, "publish": {"cmd": "x"}})
+        write_lock(workspace, {"report": {"cmd": "x", "outs": outs}, "publish": {"cmd": "x"}})
         (workspace / OUT).parent.mkdir(exist_ok=True)
         (workspace / OUT).write_text(content)
         if cached:
