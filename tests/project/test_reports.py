@@ -311,10 +311,11 @@ def test_the_table_of_injected_faults_follows_from_their_log(folder):
     with (folder / "faults.csv").open() as file:
         faults = list(csv.DictReader(file))
     found = Counter(fault["verdict"] for fault in faults)
-    assert (
-        f"**{len(faults)} faults: {found['survived']} survived, {found['mended']} mended, " in page
-    )
-    assert f"[{len(faults)} faults]" in (REPOSITORY / "README.md").read_text()
+    verdicts = ", ".join(f"{found[name]} {name}" for name in ("survived", "mended", "lost"))
+    assert f"**{len(faults)} faults: {verdicts}.**" in page
+    readme = (REPOSITORY / "README.md").read_text()
+    assert f"[{len(faults)} faults]" in readme
+    assert ("(reports/reliability/README.md) lost no result." in readme) == (not found["lost"])
     for column in ("way", "fault"):
         for name in {fault[column] for fault in faults}:
             own = [fault for fault in faults if fault[column] == name]
