@@ -46,7 +46,7 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
     try:
         ray.init("auto", **quiet) if cluster else ray.init("local", **quiet, **own)
     except Exception as error:  # Ray raises many kinds
-        raise UserError(f"Ray cannot start: {first_line(error)}") from None
+        raise UserError(f"Ray cannot start: {first_line(error)}; repeat the command") from None
     try:
         deadline = time.monotonic() + (JOINING if cluster else 0)
         while not slots(cpus):

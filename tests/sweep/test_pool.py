@@ -11,6 +11,7 @@ import psutil
 import pytest
 import ray
 
+from pipeline.core.errors import UserError
 from pipeline.sweep import pool as pools
 from pipeline.sweep.pool import slots
 from pipeline.sweep.task import TrainingFailedError
@@ -19,6 +20,18 @@ from tests.sweep.stand_in import made_by, start, tasks, worker_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
+
+
+def test_if_ray_cannot_start_one_line_says_so(monkeypatch):
+    def fail(*_, **__):
+        raise Exception("The current node timed out during startup.\nSee raylet.out.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with (
+        pytest.raises(UserError, match=r"^Ray cannot start: The current node timed .*startup\.;"),
+        pools.pool(1, cluster=False),
+    ):
+        pass
 
 
 @pytest.fixture(scope="module")
