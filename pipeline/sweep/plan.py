@@ -1,8 +1,9 @@
 """Plan a sweep: its experiments (points) and the distinct trainings (tasks) that they need."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,7 +116,12 @@ def plan_points(root: Path, snapshot: Snapshot, choices: Sequence[Overrides]) ->
 
 def list_tasks(points: Iterable[Point]) -> list[Task]:
     """Return the distinct tasks, in the order of the experiments."""
+    return distinct((task for point in points for task in point.tasks), attrgetter("result"))
+
+
+def distinct(tasks: Iterable[Task], key: Callable[[Task], str]) -> list[Task]:
+    """Return the first task of each key."""
     found: dict[str, Task] = {}
-    for task in (task for point in points for task in point.tasks):
-        found.setdefault(task.result, task)
+    for task in tasks:
+        found.setdefault(key(task), task)
     return list(found.values())

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.core.errors import UserError, first_line
@@ -15,7 +16,7 @@ from pipeline.sweep.estimate import count_all
 from pipeline.sweep.head import Head
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.ledger import Ledger, Record
-from pipeline.sweep.plan import Point, Task, list_tasks, plan_points
+from pipeline.sweep.plan import Point, Task, distinct, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
 from pipeline.sweep.task import Place
 from pipeline.tracking.database import store_uri
@@ -135,11 +136,10 @@ def count_missing(points: Sequence[Point], missing: Sequence[Task]) -> dict[str,
         print("  their compute is unknown until the data are prepared")
         return {}
     counted = count_all([point for point in points if set(point.tasks) & set(missing)])
-    trained = {task.weights_key: task for task in reversed(missing)}  # not its other evaluations
-    pflop = {task.result: 0.0 for task in missing}
-    pflop |= {task.result: counted.get(task.result, 0.0) for task in trained.values()}
-    print(describe_plan(list(reversed(trained.values())), pflop), flush=True)
-    return pflop
+    trained = distinct(missing, attrgetter("weights_key"))  # the rest are other evaluations
+    pflop = {task.result: counted.get(task.result, 0.0) for task in trained}
+    print(describe_plan(trained, pflop), flush=True)
+    return dict.fromkeys((task.result for task in missing), 0.0) | pflop
 
 
 def train(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.versioning import fence
+from pipeline.versioning.fence import guarded
 
 TAIL = 12  # last lines of a failed command's output, for the error message
 
@@ -25,17 +25,9 @@ def run_dvc(folder: Path, problem: str, *arguments: str, environment: dict[str, 
     Raises:
         UserError: it failed; the message has the last lines of its output.
     """
-    with subprocess.Popen(
-        [sys.executable, fence.__file__, *dvc(*arguments)], cwd=folder, env=environment,
-        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as guard:  # fmt: skip
-        assert guard.stdin is not None and guard.stdout is not None
-        try:
-            said = guard.stdout.read()
-        finally:
-            guard.stdin.close()  # at which the guard ends DVC, if it still runs
-            guard.wait()
+    with guarded(dvc(*arguments), folder, environment, subprocess.PIPE) as guard:
+        assert guard.stdout is not None
+        said = guard.stdout.read().decode(errors="replace")  # communicate() would close its input
     if guard.returncode:
         raise UserError(f"{problem}:\n{last_lines(said)}")
 

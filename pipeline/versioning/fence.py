@@ -16,7 +16,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,34 @@ class ParentLostError(BaseException):
     """Ray has restarted this work elsewhere; not an Exception, so that nothing here retries it."""
 
 
+@contextmanager
+def guarded(
+    command: list[str], folder: Path, environment: dict[str, str], output: IO | int
+) -> Iterator[subprocess.Popen]:
+    """Run a command under a guard, which ends it when this process or the block ends.
+
+    Args:
+        output: an open file for the command's output, or subprocess.PIPE.
+    """
+    with subprocess.Popen(
+        [sys.executable, __file__, *command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C reaches the sweep only
+    ) as guard:
+        try:
+            yield guard
+        finally:
+            assert guard.stdin is not None
+            guard.stdin.close()
+            while guard.poll() is None:
+                with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
+                    guard.wait(LOOK)
+
+
 def run_fenced(command: list[str], folder: Path, environment: dict[str, str], log: IO) -> int:
     """Run a command and return its exit code; it is ended when this process or this call ends.
 
@@ -40,28 +69,13 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
     Raises:
         ParentLostError: this process's parent is gone.
     """
-    guard = subprocess.Popen(
-        [sys.executable, __file__, *command],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C reaches the sweep only
-    )
     # Ray cancels a task by raising KeyboardInterrupt in it repeatedly, without a signal. That does
     # not interrupt a system call like wait(), so poll.
-    try:
+    with guarded(command, folder, environment, log) as guard:
         while guard.poll() is None:
             if os.getppid() != PARENT:
                 raise ParentLostError("the process that started this one is gone")
             time.sleep(LOOK)
-    finally:
-        assert guard.stdin is not None
-        guard.stdin.close()
-        while guard.poll() is None:
-            with suppress(KeyboardInterrupt):
-                time.sleep(LOOK)
     return guard.returncode
 
 

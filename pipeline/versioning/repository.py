@@ -11,7 +11,6 @@ from typing import Any
 
 import voluptuous
 import yaml
-from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
@@ -52,6 +51,8 @@ def parse_lock(content: bytes, name: str) -> Stages:
     Raises:
         UserError: it is damaged, for example by a full disk or with conflict markers.
     """
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # slow; `check` and `publish` parse no lock
+
     try:
         return COMPILED_LOCKFILE_SCHEMA(load_fast(content))["stages"]
     except (yaml.YAMLError, voluptuous.Invalid, KeyError):

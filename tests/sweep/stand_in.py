@@ -68,8 +68,11 @@ def tasks(*seeds, result="result"):
     ]
 
 
+PREPARED = {"prepare": {"cmd": "", "outs": []}}
+
+
 def start(work, *seeds, place=None, result="result", say=print):
-    asked = [(task, {"prepare": {"cmd": "", "outs": []}}) for task in tasks(*seeds, result=result)]
+    asked = [(task, PREPARED) for task in tasks(*seeds, result=result)]
     return train_all(asked, place or work.place, 1, say)
 
 

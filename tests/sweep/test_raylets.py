@@ -11,7 +11,7 @@ from ray.cluster_utils import Cluster
 from pipeline.sweep.ledger import Ledger
 from pipeline.sweep.pool import train_all
 from pipeline.versioning.storage import local_storage
-from tests.sweep.stand_in import made_by, start, tasks, worker_of
+from tests.sweep.stand_in import PREPARED, made_by, start, tasks, worker_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -139,8 +139,7 @@ def test_of_two_evaluations_at_once_both_are_of_the_first_training(cluster, work
 
 
 def test_a_sweep_of_evaluations_trains_once(cluster, work):
-    asked = [(task, {"prepare": {"cmd": "", "outs": []}})
-             for result in ("result", "other") for task in tasks(0, result=result)]  # fmt: skip
+    asked = [(task, PREPARED) for name in ("result", "other") for task in tasks(0, result=name)]
     outcomes = dict(train_all(asked, work.elsewhere, 1, lambda line: work.go()))
     assert {task.result for task in outcomes} == {"result-0", "other-0"}
     assert len({made_by(record) for record in outcomes.values()}) == len(work.started()) == 1

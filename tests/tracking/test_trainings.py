@@ -52,9 +52,7 @@ def test_a_run_is_made_with_all_settings_where_there_is_none(find, store):
     assert find().run_id == made.run_id
 
 
-def test_variants_that_come_to_the_same_training_have_a_run_each(
-    find, store, workspace, params, monkeypatch
-):
+def test_variants_that_come_to_the_same_training_have_a_run_each(find, store, workspace, params):
     find()
     write_results(workspace, seeds=[0], variants=("nodrop",))
     nodrop = TRAINED._replace(variant="nodrop")

@@ -34,7 +34,7 @@ def test_a_lock_comes_back_as_it_was_written_and_is_what_dvc_reads(workspace):
         b"<<<<<<< HEAD\na: 1\n=======\n",
         b"a: [",
         b"\xff",
-        b"stages:\n  train:\n    cmd: a\n    outs:\n    - path: b\n      nFiles: 1\n",
+        b"schema: '2.0'\nstages: {train: {cmd: a, outs: [{path: b, nFiles: 1}]}}\n",
     ],
 )
 def test_a_damaged_lock_is_named_with_the_way_out(content):
