@@ -57,7 +57,7 @@ test-cluster: setup-cluster  ## Test sweeps on Ray nodes with real PostgreSQL an
 	@uv pip install --quiet --group cluster-tests $(addprefix --find-links ,$(PIP_FIND_LINKS))
 	@pytest tests/cluster/test_deploy.py -v $(CHOSEN) || [ $$? = 5 ]  # exit code 5: TESTS did not select it
 	@pytest tests/cluster --ignore tests/cluster/test_deploy.py \
-	  -n $$(nproc) --dist worksteal -v $(CHOSEN)
+	  -n auto --dist worksteal -v $(CHOSEN)
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: setup-dev  ## Run all tests that need one machine and show the lines that none of them reaches

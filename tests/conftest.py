@@ -45,6 +45,12 @@ TINY = {
 }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers(config):
+    """Start one more than there are cores for the slow tests: some wait for servers and kills."""
+    return (yield) + (config.option.markexpr != "not slow")
+
+
 def pytest_collection_modifyitems(items):
     """Run whole pipelines first, so that no long test comes last.
 

@@ -23,44 +23,47 @@ from tests.sweep.sweeps import (
 pytestmark = pytest.mark.slow
 
 
-def test_two_sweeps_at_once_train_and_record_each_once(committed, tmp_path):
-    project = clone_of(committed, tmp_path / "twice")
-    command = ["python", "-m", "pipeline", "sweep", *ALONE]
-    sweeps = [
-        subprocess.Popen(
-            command, cwd=project.folder, env=environment_of_a_user(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    said = [each.communicate(timeout=900)[0] for each in sweeps]
-    assert [each.returncode for each in sweeps] == [0, 0], said
-    assert not any("not recorded" in each for each in said)
-    assert list(experiments(project)) == ["sweep"]
-    assert_one_finished_run_each(project, [RESNET])
+COMMAND = ["python", "-m", "pipeline", "sweep", *BLOCKS, *ALONE]
 
 
-def test_ctrl_c_leaves_nothing_running_and_the_same_command_goes_on(committed, tmp_path):
-    project = clone_of(committed, tmp_path / "stopped")
-    command = ["python", "-m", "pipeline", "sweep", *BLOCKS, *ALONE]
-    process = subprocess.Popen(
-        command, cwd=project.folder, env=environment_of_a_user(), start_new_session=True,
+def start(project):
+    return subprocess.Popen(
+        COMMAND, cwd=project.folder, env=environment_of_a_user(), start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=obey_ctrl_c,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stopped(committed, tmp_path_factory):
+    """A project in which Ctrl-C stopped a sweep that had trained an epoch."""
+    project = clone_of(committed, tmp_path_factory.mktemp("stopped") / "stopped")
+    process = start(project)
     while not list(project.folder.glob(".training/*/epoch-00001")):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=600)[0]
-    assert process.returncode == 130, output
-    assert "Traceback" not in output
-    assert output.endswith("interrupted\n")
-    here = str(project.folder)
+    project.output = process.communicate(timeout=600)[0]
+    project.code = process.returncode
+    return project
+
+
+def test_ctrl_c_leaves_nothing_running(stopped):
+    assert stopped.code == 130, stopped.output
+    assert "Traceback" not in stopped.output
+    assert stopped.output.endswith("interrupted\n")
+    here = str(stopped.folder)
     assert not [p for p in psutil.process_iter() if _works_in(p, here)]
-    _, runs = runs_of(project)
+    _, runs = runs_of(stopped)
     assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
-    assert sweep(project, *BLOCKS, *ALONE).returncode == 0
-    assert_one_finished_run_each(project, RESNETS, killed=True)
+
+
+def test_the_same_command_twice_at_once_goes_on_and_trains_and_records_each_once(stopped):
+    sweeps = [start(stopped) for _ in range(2)]
+    said = [each.communicate(timeout=900)[0] for each in sweeps]
+    assert [each.returncode for each in sweeps] == [0, 0], said
+    assert not any("not recorded" in each for each in said)
+    assert set(experiments(stopped)) == {"drop_block_size-1", "drop_block_size-3"}
+    assert_one_finished_run_each(stopped, RESNETS, killed=True)
 
 
 def _works_in(process, folder):
