@@ -8,8 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # Run test files in parallel, each file in one process, in the order that tests/conftest.py gives them.
 # Tests that start their own Ray are left out: they would disturb each other.
-ON_RAY = tests/sweep/test_run.py tests/sweep/test_disturbed.py tests/sweep/test_raylets.py \
-  tests/sweep/test_pool.py
+ON_RAY = $(addprefix tests/sweep/test_,run.py disturbed.py tuning.py raylets.py pool.py)
 # The last digits depend on the number of threads, so it is the same on every machine.
 PARALLEL = TF_NUM_INTRAOP_THREADS=2 pytest -n auto --dist loadscope --no-loadscope-reorder \
   $(addprefix --ignore=,$(ON_RAY))
