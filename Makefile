@@ -42,7 +42,7 @@ run: setup  ## Train and compare both networks: the whole pipeline
 test: setup-dev  ## Run the quick tests (minutes on two cores)
 	@$(PARALLEL) -m "not slow"
 
-test-all: setup-dev  ## Run all tests that need one machine, also whole pipelines, killed processes and servers
+test-all: setup-dev  ## Run all tests that need neither Ray nor a cluster, also whole pipelines, killed processes and servers
 	@$(PARALLEL) $(CHOSEN)
 
 CHOSEN = $(if $(TESTS),-k '$(TESTS)')
@@ -59,7 +59,7 @@ test-cluster: setup-cluster  ## Test sweeps on Ray nodes with real PostgreSQL an
 	  -n auto --dist worksteal -v $(CHOSEN)
 
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
-coverage: setup-dev  ## Run all tests that need one machine and show the lines that none of them reaches
+coverage: setup-dev  ## Run the tests of test-all and show the lines that none of them reaches
 	@$(PARALLEL) --cov
 
 lint: setup-dev  ## Check style, types, spelling and the allowed imports between packages
@@ -78,7 +78,7 @@ serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
 doctor: setup  ## Find and repair what dead processes or a lost MLflow store left behind
 	@python -m pipeline doctor
 
-ui: setup  ## Open MLflow's UI on 127.0.0.1
+ui: setup  ## Serve MLflow's UI on 127.0.0.1
 	@python -m pipeline ui
 
 benchmarks: setup-dev  ## Time training and input against Keras, PyTorch and OpenCV (CIFAR100_DIR: CIFAR-100's folder)
@@ -86,7 +86,7 @@ benchmarks: setup-dev  ## Time training and input against Keras, PyTorch and Ope
 	python -m benchmarks.train_step
 	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
 
-chaos: setup-dev  ## Inject N faults (default 300) into whole runs, two at once; goes on where it was interrupted
+chaos: setup-dev  ## Inject faults into whole runs until the log has N of them (default 300); continues where it was interrupted
 	@nice python -m tests.chaos $(or $(N),300) --jobs 2
 
 audit: setup-dev  ## Check the pinned packages for known vulnerabilities; fails on those that cannot be looked up

@@ -121,8 +121,8 @@ def prepare() -> None:
 def train(training: Training) -> None:
     """Stage: train one network with one seed.
 
-    TRAINING is network-variant-seed, like resnet-dropblock-0. MLflow tracks it; an interrupted
-    training resumes after its last complete epoch.
+    TRAINING is network-variant-seed, like resnet-dropblock-0 (in DVC, train@model-dropblock-0).
+    MLflow tracks it; an interrupted training resumes after its last complete epoch.
     """
     run_stage("train", training)
 
@@ -130,9 +130,11 @@ def train(training: Training) -> None:
 @cli.command()
 @click.argument("training", type=TrainingType())
 def evaluate(training: Training) -> None:
-    """Stage: score one training on the test set, or on validation images (evaluate.test: false).
+    """Stage: score one training.
 
-    TRAINING is network-variant-seed, like resnet-dropblock-0. Writes metrics and predictions.
+    TRAINING is network-variant-seed, like resnet-dropblock-0 (in DVC, evaluate@model-dropblock-0).
+    Scores the test set, or validation images if evaluate.test is false. Writes metrics and
+    predictions.
     """
     run_stage("evaluate", training)
 
@@ -171,7 +173,7 @@ def preset(name: str, overrides: tuple[str, ...]) -> None:
 
 @cli.command()
 def upgrade() -> None:
-    """Convert a params.yaml from an earlier version of this project, keeping its values."""
+    """Convert a params.yaml of an earlier version. Its values are kept."""
     from pipeline.settings.presets import upgrade_params
 
     print(upgrade_params())
@@ -179,9 +181,10 @@ def upgrade() -> None:
 
 @cli.command()
 def check() -> None:
-    """Check params.yaml, the repository and MLflow's store; list all wrong keys and values at once.
+    """Check params.yaml, the repository and MLflow's store.
 
-    Run it first: DVC's error for a malformed list does not name the key.
+    Lists all wrong keys and values at once. Run it first: DVC's error for a malformed list does not
+    name the key.
     """
     from pipeline.data.sources import most_training_images
     from pipeline.settings.params import PARAMS_FILE, check_batch_size, load_params
@@ -204,7 +207,10 @@ def check() -> None:
 @click.option("--x", metavar="KEY", default="drop_block_size", show_default=True,
               help="The param to plot accuracy against.")  # fmt: skip
 def compare(reference: str | None, x: str) -> None:
-    """Compare all experiments on the prepared data; write reports/experiments/report.html."""
+    """Compare all experiments on the prepared data.
+
+    Writes reports/experiments/report.html.
+    """
     from pipeline.commands.compare import compare
 
     print(compare(reference, x))
@@ -217,7 +223,7 @@ def compare(reference: str | None, x: str) -> None:
 @click.option("--by", "key", metavar="KEY", default="width", show_default=True,
               help="The numeric key of NETWORK to change, like epochs.")  # fmt: skip
 def match(network: str, to: str, key: str) -> None:
-    """Find the width at which a network's training takes as much compute as another's.
+    """Find the width at which two networks take equal compute.
 
     Counts the operations of whole trainings with the recipes in params.yaml and the prepared data.
     Prints the cost of both trainings and the `-S` override that makes them equal within 2 %.
@@ -246,10 +252,11 @@ def match(network: str, to: str, key: str) -> None:
 def sweep(
     overrides: tuple[str, ...], cpus_per_training: int, dry_run: bool, cluster: str | None
 ) -> int:
-    """Run many experiments, with as many trainings at once as the machine has room for.
+    """Run many experiments, several trainings at once.
 
-    Trains only what has not been trained before, and records each experiment for `dvc exp show`.
-    After Ctrl-C or a failure, the same command continues.
+    One training runs per GPU, or per CPU core if there is none. Trains only what has not been
+    trained before, and records each experiment for `dvc exp show`. After Ctrl-C or a failure, the
+    same command continues.
 
     \b
     python -m pipeline sweep -S 'model.drop_block_size=1,3,5,7' -S 'train.seeds=[0,1,2]'
@@ -268,12 +275,13 @@ def sweep(
 @CLUSTER
 @DRY_RUN
 def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
-    """Tune the networks with equal budgets: the same trials of the same spaces for each.
+    """Tune the networks with equal budgets.
 
-    tune.yaml declares the number of trials and the spaces. The trials are random points, run as a
-    sweep, and scored on validation images only. Writes reports/tuning/report.html, with the best
-    accuracy to expect after each number of trials, and the best values as preset `tuned`. MLflow's
-    UI shows the trials under one run. After Ctrl-C or a failure, the same command continues.
+    Each network gets the same trials of the same spaces. tune.yaml declares the number of trials
+    and the spaces. The trials are random points, run as a sweep, and scored on validation images
+    only. Writes reports/tuning/report.html, with the best accuracy to expect after each number of
+    trials, and the best values as preset `tuned`. MLflow's UI shows the trials under one run. After
+    Ctrl-C or a failure, the same command continues.
     """
     from pipeline.commands.tune import tune
 
@@ -306,9 +314,10 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 @click.argument("file", type=Here())
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 def export(file: Path, model: str) -> None:
-    """Write a network to FILE (.tflite: TensorFlow Lite, LiteRT), and its class names to a .txt.
+    """Write a network to a file for TensorFlow Lite (LiteRT).
 
-    The model takes whole numbers 0..255 as pixels, like `serve`, and returns probabilities.
+    FILE ends with .tflite; the names of the classes are written to a .txt next to it. The model
+    takes whole numbers 0..255 as pixels, like `serve`, and returns probabilities.
     """
     from pipeline.commands.export import export
 
@@ -347,7 +356,7 @@ def ui(port: int | None) -> None:
 @cli.command()
 @click.argument("name", required=False)
 def lookup(name: str | None) -> None:
-    """Show which MLflow run belongs to which training of which DVC experiment.
+    """Show which MLflow run belongs to which training.
 
     NAME is the name or revision of an experiment, or the first digits of a run's id; default: all.
     """
@@ -359,7 +368,7 @@ def lookup(name: str | None) -> None:
 @cli.command()
 @click.argument("folder", type=Here(), required=False)
 def verify(folder: Path | None) -> int:
-    """Compare the last run with the published results of the same params and data.
+    """Compare the last run with published results.
 
     FOLDER holds a published report, like reports/cifar100; default: the one with the same params
     and data. Says for each network whether its accuracy differs from the published one by more than
@@ -376,7 +385,7 @@ def verify(folder: Path | None) -> int:
 
 @cli.command()
 def doctor() -> int:
-    """Find and repair what dead processes or a lost MLflow store left behind.
+    """Repair what dead processes or a lost MLflow store left.
 
     Closes runs and tasks of DVC's queue that a dead process left running; removes damaged files
     from DVC's cache; reports results that are not in MLflow, and runs and models whose files are
