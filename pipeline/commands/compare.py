@@ -4,14 +4,14 @@ import json
 from functools import cache
 from typing import Any
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, warn
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
 from pipeline.core.records import load_metadata
 from pipeline.reporting.audit import Answers, read_answers, save_answers
 from pipeline.reporting.contrasts import Contrasts, contrast, describe_contrasts
 from pipeline.reporting.experiments import make_page
 from pipeline.reporting.page import write_page
-from pipeline.reporting.tried import Result
+from pipeline.reporting.tried import BLOCK, Result
 from pipeline.versioning.experiments import Experiment, check_outputs, list_experiments
 
 FOLDER = REPORTS / "experiments"
@@ -30,15 +30,21 @@ def compare(reference: str | None, x: str) -> str:
     """
     check_outputs(PREPARED)
     experiments = list_experiments()
-    results = select(experiments, digest_of_data(experiments))
+    ordered = sorted(experiments, key=lambda experiment: experiment.name != reference)
+    results = select(ordered, digest_of_data(experiments))
     if not results:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
+    if x != BLOCK and not any(x in setting.numbers for setting in found.settings):
+        warn(f"--x {x}: no network has this param, so accuracy is plotted against another")
     page = make_page(found, x)
     write_page(page, FOLDER)
     figures = {"images": found.settings[0].images, "contrasts": describe_contrasts(found)}
     write_json(FOLDER / COMPARISON.name, {"headline": page.headline, **figures})
-    save_answers(FOLDER / PREDICTIONS.name, collect_answers(experiments, found))
+    if answers := collect_answers(experiments, found):
+        save_answers(FOLDER / PREDICTIONS.name, answers)
+    else:
+        warn(f"no predictions of these experiments are in DVC's cache, so no {PREDICTIONS.name}")
     return f"{page.headline}\n{FOLDER / 'report.html'}"
 
 
@@ -51,7 +57,7 @@ def digest_of_data(experiments: list[Experiment]) -> str | None:
 
 
 def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
-    """Return the results on the same data and the same scored split, this run first.
+    """Return the results on the same data and the same scored split as the first.
 
     Results equal to an earlier one are left out: the last commit or an experiment may be this run.
     """
@@ -60,8 +66,7 @@ def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
         summary = read_summary(experiment)
         if not all(key in summary for key in NEEDED) or summary["digest"] != digest:
             continue
-        mine = not experiment.revision
-        if not mine and found and summary["scored"] != found[0].summary["scored"]:
+        if found and summary["scored"] != found[0].summary["scored"]:
             continue
         if not any(summary == other.summary for other in found):
             found.append(Result(experiment.name, experiment.params, summary))

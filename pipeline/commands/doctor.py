@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.commands.lookup import identities
+from pipeline.commands.lookup import identities, key_of
 from pipeline.core.errors import and_more
 from pipeline.tracking.lifecycle import close_dead_runs
-from pipeline.tracking.runs import TRAINING, without_files
+from pipeline.tracking.runs import without_files
 from pipeline.tracking.store import (
     find_runs,
     open_store,
@@ -44,8 +44,12 @@ def examine() -> tuple[list[str], list[str]]:
 def experiments_not_in_store() -> list[str]:
     """Return the names of the experiments with a training that has no run in the store."""
     finished = find_runs("attributes.status = 'FINISHED'")
-    there = {run.data.tags.get(TRAINING) for run in finished}
-    return [e.name for e in list_experiments() if set(identities(e).values()) - there]
+    there = set(map(key_of, finished))
+    return [
+        experiment.name
+        for experiment in list_experiments()
+        if {(found, t.variant) for t, found in identities(experiment).items()} - there
+    ]
 
 
 def describe_lacking(lacking: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ import itertools
 import json
 
 import pandas as pd
+from mlflow.entities import Run
 
 from pipeline.core.errors import UserError
 from pipeline.networks import network_names
@@ -26,7 +27,7 @@ def lookup(name: str | None) -> pd.DataFrame:
         UserError: there is no such result, or this is not a DVC repository.
     """
     open_store()
-    finished = {run.data.tags.get(TRAINING): run.info.run_id for run in reversed(find_runs())
+    finished = {key_of(run): run.info.run_id for run in reversed(find_runs())
                 if run.info.status == "FINISHED"}  # fmt: skip
     rows = [
         {
@@ -35,7 +36,7 @@ def lookup(name: str | None) -> pd.DataFrame:
             "network": _name_of(training),
             "variant": training.variant,
             "seed": training.seed,
-            "MLflow run": finished.get(identity, ABSENT),
+            "MLflow run": finished.get((identity, training.variant), ABSENT),
         }
         for experiment in list_experiments()
         for training, identity in identities(experiment).items()
@@ -48,6 +49,11 @@ def lookup(name: str | None) -> pd.DataFrame:
             else "no results yet; run `dvc repro`"
         )
     return pd.DataFrame(chosen)
+
+
+def key_of(run: Run) -> tuple[str | None, str | None]:
+    """Return the identity and variant: variants of a network without DropBlock share the former."""
+    return run.data.tags.get(TRAINING), run.data.tags.get("variant")
 
 
 def _is_named(row: dict[str, object], name: str) -> bool:

@@ -15,6 +15,7 @@ from pipeline.reporting.comparison import LEVEL
 from pipeline.reporting.formats import listed
 from pipeline.reporting.tried import Result, numbers_of
 from pipeline.settings.params import PARAMS_FILE
+from pipeline.versioning.experiments import params_of_report
 from pipeline.versioning.repository import LOCK, read_lock
 
 AGREES, DISAGREES = "as published", "differs by more than seeds do"
@@ -95,10 +96,7 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
 def _last_run() -> Result:
     if not Path(LOCK).exists() or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
-    # Use the params of the last report; params.yaml may have changed since.
-    stage = read_lock(Path()).get("report", {})
-    params = stage.get("params", {}).get(str(PARAMS_FILE), {})
-    return Result(str(REPORTS), params, read_json(COMPARISON))
+    return Result(str(REPORTS), params_of_report(read_lock(Path())), read_json(COMPARISON))
 
 
 def list_published() -> list[Result]:
@@ -119,6 +117,9 @@ def read_published(folder: Path) -> Result:
     Raises:
         UserError: the folder holds no published report.
     """
+    for file in (folder / PARAMS_FILE, folder / COMPARISON.name):
+        if not file.exists():
+            raise UserError(f"{folder} holds no published report: {file.name} is missing")
     params = read_yaml(folder / PARAMS_FILE)
     return Result(str(folder), params, read_json(folder / COMPARISON.name))
 

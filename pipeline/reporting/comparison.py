@@ -12,6 +12,7 @@ Pure functions of correct answers and of differences by seed. They answer three 
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -57,6 +58,7 @@ class Comparison:
             seeds; 0 for a single seed.
         by_seed: the difference of each seed.
         p_value: two-sided, from sign flips over the seeds, on these test images.
+        tests: for how many comparisons the p-value is adjusted.
     """
 
     difference: Interval
@@ -64,6 +66,7 @@ class Comparison:
     image_error: float
     by_seed: dict[int, float]
     p_value: float
+    tests: int = 1
 
     @property
     def seeds(self) -> int:
@@ -80,6 +83,12 @@ class Comparison:
     def images_dominate(self) -> bool:
         """Whether the test images add more to the uncertainty about other images than the seeds."""
         return self.seeds > 1 and self.image_error > self.spread / self.seeds**0.5
+
+    @property
+    def covers_images(self) -> bool:
+        """Whether the interval over the seeds is wide enough for other test images too."""
+        bounds = [(found.low, found.high) for found in (self.difference, self.new_images) if found]
+        return len(set(bounds)) == 1
 
     @property
     def enough_seeds(self) -> bool:
@@ -224,6 +233,20 @@ def max_t_p_values(differences: np.ndarray) -> np.ndarray:
     p_values = np.empty(len(order))
     p_values[order] = np.maximum.accumulate(reached.mean(axis=0))
     return p_values
+
+
+def adjusted_p_values(differences: Sequence[Mapping[int, int]]) -> list[float]:
+    """Return max-T p-values of contrasts that may have different seeds.
+
+    The signs of all seeds are flipped together; a seed that a contrast lacks adds nothing to its
+    statistic.
+
+    Args:
+        differences: each contrast's difference in correct images, by seed.
+    """
+    seeds = sorted(set().union(*differences))
+    rows = [[contrast.get(seed, 0) for contrast in differences] for seed in seeds]
+    return max_t_p_values(np.array(rows)).tolist() if rows else []
 
 
 @cache

@@ -3,14 +3,19 @@
 Settings are compared over the seeds that they share, and all are tested at once.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.reporting.comparison import Interval, max_t_p_values, pooled_half, t_interval
+from pipeline.reporting.comparison import (
+    LEVEL,
+    Interval,
+    adjusted_p_values,
+    pooled_half,
+    t_interval,
+)
 from pipeline.reporting.formats import by_size
 from pipeline.reporting.tried import Result, Setting, collect_settings, describe_change, differing
 
@@ -21,17 +26,16 @@ class Contrast:
 
     Attributes:
         by_seed: the difference in accuracy for each shared seed, from -1 to 1.
-        p_value: adjusted for all contrasts of the family; None for a contrast outside the family,
-            which has fewer seeds.
+        p_value: adjusted for all contrasts that are tested together.
         pooled_half: half the width of the interval with the seed variance pooled over all settings
-            of the family; None outside the family, and for a single seed.
+            that have all seeds; None for other settings, and for a single seed.
     """
 
     setting: Setting
     reference: Setting
     by_seed: dict[int, float]
-    p_value: float | None
-    pooled_half: float | None = None
+    p_value: float
+    pooled_half: float | None
 
     @property
     def pooled(self) -> Interval | None:
@@ -45,6 +49,11 @@ class Contrast:
     def difference(self) -> Interval:
         """The mean with an unadjusted Student's t interval; NaN bounds for a single seed."""
         return t_interval(np.array(list(self.by_seed.values())))
+
+    @property
+    def significant(self) -> bool:
+        """Whether there is evidence of a difference: p below 0.05 and an interval without 0."""
+        return self.p_value < LEVEL and self.difference.excludes_zero
 
     @property
     def label(self) -> str:
@@ -70,18 +79,16 @@ class Contrasts:
     Attributes:
         settings: those of all networks.
         reference: the name of the experiment that the others are compared with.
-        seeds: those that all contrasts of the family share.
-        family: the contrasts that are tested together.
-        apart: contrasts with fewer seeds, which are not tested.
+        family: the contrasts, which are tested together.
+        unpaired: settings that share no seed with the reference.
         leads: the other networks minus the first one, in each experiment; also tested together.
         unlike: experiments whose results differ from an earlier experiment's for the same training.
     """
 
     settings: list[Setting]
     reference: str
-    seeds: list[int]
     family: list[Contrast]
-    apart: list[Contrast]
+    unpaired: list[Setting]
     leads: list[Lead]
     unlike: list[str]
 
@@ -113,13 +120,11 @@ def contrast(results: list[Result], reference: str | None) -> Contrasts:
     ]
     networks = list(dict.fromkeys(s.network for s in settings))
     pairs.sort(key=lambda pair: (networks.index(pair[0].network), _order(*pair)))
-    seeds, made = contrast_at_once(pairs)
     return Contrasts(
         settings=settings,
         reference=chosen,
-        seeds=seeds,
-        family=[c for c in made if c.p_value is not None],
-        apart=[c for c in made if c.p_value is None and c.by_seed],
+        family=contrast_at_once([pair for pair in pairs if _shared(*pair)]),
+        unpaired=[pair[0] for pair in pairs if not _shared(*pair)],
         leads=_leads(ordered, settings, of_reference),
         unlike=unlike,
     )
@@ -129,22 +134,21 @@ def _leads(
     results: list[Result], settings: list[Setting], of_reference: dict[str, Setting]
 ) -> list[Lead]:
     """Compare the other networks' settings with the first network's, in each experiment."""
-    pairs: dict[tuple[str, str], tuple[Setting, Setting]] = {}
+    pairs: dict[tuple[int, int], tuple[Setting, Setting]] = {}  # experiments may share settings
     for result in results:
         mine = {s.network: s for s in settings if result.name in s.experiments}
         first = mine.get(result.summary.get("reference", ""))
-        if first and mine.keys() <= of_reference.keys():
+        if first and first.network in of_reference:
             for other in mine.values():
-                if other is not first:
-                    changed = _describe_pair(first, other, of_reference)
-                    pairs.setdefault((other.network, changed), (other, first))
+                if other is not first and other.network in of_reference and _shared(first, other):
+                    pairs[id(other), id(first)] = other, first
     ordered = sorted(
-        pairs.items(),
-        key=lambda item: [_order(s, of_reference[s.network]) for s in reversed(item[1])],
+        pairs.values(),
+        key=lambda pair: [_order(s, of_reference[s.network]) for s in reversed(pair)],
     )
-    made = contrast_at_once([pair for _, pair in ordered])[1]
     return [
-        Lead(changed, c) for ((_, changed), _), c in zip(ordered, made, strict=True) if c.by_seed
+        Lead(_describe_pair(c.reference, c.setting, of_reference), c)
+        for c in contrast_at_once(ordered)
     ]
 
 
@@ -163,40 +167,33 @@ def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setti
     )
 
 
-def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> tuple[list[int], list[Contrast]]:
+def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> list[Contrast]:
     """Compare each setting with its reference, with p-values adjusted for all pairs.
 
-    Returns:
-        The seeds shared by the adjusted pairs, and a contrast per pair; one with fewer seeds has
-        no p-value.
+    Pairs may share different seeds, but at least one each.
     """
-    shared = [sorted(set(s.right) & set(r.right)) for s, r in pairs]
-    seeds = largest_common(shared)
-    family = [i for i, common in enumerate(shared) if seeds and set(seeds) <= set(common)]
-    p_values, half = {}, None
-    if family:
-        arms = {id(s): s for i in family for s in pairs[i]}.values()
-        if len(seeds) > 1:
-            half = pooled_half(np.array([[s.right[n] / s.images for s in arms] for n in seeds]))
-        # Whole numbers of images, because their sums are exact.
-        counts = [[s.right[seed] - r.right[seed] for s, r in (pairs[i] for i in family)]
-                  for seed in seeds]  # fmt: skip
-        p_values = dict(zip(family, max_t_p_values(np.array(counts)).tolist(), strict=True))
-    return seeds, [
-        Contrast(s, r, _by_seed(s, r, seeds), p_values[i], half)
-        if i in p_values
-        else Contrast(s, r, _by_seed(s, r, shared[i]), None)
-        for i, (s, r) in enumerate(pairs)
+    shared = [_shared(*pair) for pair in pairs]
+    seeds = sorted(set().union(*shared))
+    # Whole numbers of images, because their sums are exact.
+    counts = [
+        {seed: s.right[seed] - r.right[seed] for seed in own}
+        for (s, r), own in zip(pairs, shared, strict=True)
+    ]
+    whole = [pair for pair, own in zip(pairs, shared, strict=True) if own == seeds]
+    half = _pooled_half(whole, seeds) if whole and len(seeds) > 1 else None
+    return [
+        Contrast(s, r, _by_seed(s, r, own), p, half if own == seeds else None)
+        for (s, r), own, p in zip(pairs, shared, adjusted_p_values(counts), strict=True)
     ]
 
 
-def largest_common(shared: list[list[int]]) -> list[int]:
-    """Return the largest set of seeds that a contrast has; at a tie, the most frequent one."""
-    if not any(shared):
-        return []
-    counts = Counter(tuple(seeds) for seeds in shared)
-    most = max(len(seeds) for seeds in counts)
-    return list(next(seeds for seeds, _ in counts.most_common() if len(seeds) == most))
+def _pooled_half(pairs: list[tuple[Setting, Setting]], seeds: list[int]) -> float:
+    arms = {id(setting): setting for pair in pairs for setting in pair}.values()
+    return pooled_half(np.array([[s.right[seed] / s.images for s in arms] for seed in seeds]))
+
+
+def _shared(setting: Setting, reference: Setting) -> list[int]:
+    return sorted(setting.right.keys() & reference.right.keys())
 
 
 def _by_seed(setting: Setting, reference: Setting, seeds: list[int]) -> dict[int, float]:
@@ -207,7 +204,6 @@ def describe_contrasts(found: Contrasts) -> dict[str, Any]:
     """Return all contrasts, their seeds and their results, for JSON."""
     return {
         "reference": found.reference,
-        "seeds": found.seeds,
         "found": [
             {
                 "network": c.setting.network,
@@ -216,7 +212,7 @@ def describe_contrasts(found: Contrasts) -> dict[str, Any]:
                 "label": c.label,
                 **_describe_contrast(c),
             }
-            for c in [*found.family, *found.apart]
+            for c in found.family
         ],
         "leads": [
             {

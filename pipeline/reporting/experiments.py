@@ -24,6 +24,10 @@ ALONE = (
     "There is nothing to compare yet: all results on this data have the same settings. `dvc exp "
     "run -S model.drop_block_size=7` adds an experiment with another setting."
 )
+UNPAIRED = (
+    "There is nothing to compare yet: no other setting shares a seed with the reference. Run them "
+    "with the same `train.seeds`."
+)
 SETTINGS_ABOUT = "Each combination of params that was trained, with its accuracy."
 LEADS_ABOUT = "How much better one network is than the other, in each experiment."
 SETTINGS_NOTE = (
@@ -37,7 +41,7 @@ CONTRAST_NOTE = (
     "{scored} accuracy minus that of *{reference}*, in points, paired over the seeds that both "
     "have: for each seed, and as a mean with Student's t interval (95 %, not adjusted for the "
     "number of rows). {pooled} The adjusted p-values are Westfall-Young max-T sign flips over the "
-    "shared seeds, {seeds}, for all rows at once. `--reference NAME` chooses another reference."
+    "shared seeds, for all {rows} at once. `--reference NAME` chooses another reference."
 )
 POOLED_NOTE = (
     "The *pooled interval* estimates the spread between seeds from all rows together: it is more "
@@ -47,10 +51,7 @@ LEADS_NOTE = (
     "{scored} accuracy of one network minus the other's in the same experiment, paired over the "
     "seeds. The p-values are adjusted for all rows at once, the intervals are not."
 )
-APART_NOTE = (
-    "These share fewer seeds with the reference than the rows above, so they get paired intervals "
-    "but no adjusted p-value."
-)
+UNPAIRED_NOTE = "Not compared, because they share no seed with {reference}: {names}."
 UNLIKE_NOTE = (
     "Left out: {names}, because the same training has different results in an earlier experiment, "
     "perhaps from another machine."
@@ -84,7 +85,7 @@ def make_page(found: Contrasts, x: str) -> Page:
         sections.insert(0, Section("The networks in each experiment", LEADS_ABOUT, leads))
     return Page(
         "Experiments",
-        conclude(found) if found.family else ALONE,
+        conclude(found),
         [],
         [UNLIKE_NOTE.format(names=listed(found.unlike))] if found.unlike else [],
         [drawing, *contrast_parts(found)],
@@ -106,19 +107,22 @@ def horizontal(settings: list[Setting], wanted: str) -> str:
 
 def contrast_parts(found: Contrasts) -> list[Part]:
     """Show the contrasts with the reference."""
-    if not found.family:
-        return []
-    scored = _scored(found)
-    note = CONTRAST_NOTE.format(
-        scored=scored.capitalize(),
-        reference=found.reference,
-        seeds=counted_seeds(found.seeds),
-        pooled=POOLED_NOTE,
-    )
-    alt = f"Paired differences in {scored} accuracy from {found.reference}, with intervals"
-    drawing = Drawing("contrasts", plot_contrasts([*found.family, *found.apart]), alt)
-    parts: list[Part] = [contrast_table(found.family), note, drawing]
-    return [*parts, APART_NOTE, contrast_table(found.apart)] if found.apart else parts
+    parts: list[Part] = []
+    if found.family:
+        scored = _scored(found)
+        note = CONTRAST_NOTE.format(
+            scored=scored.capitalize(),
+            reference=found.reference,
+            rows=counted(len(found.family), "row"),
+            pooled=POOLED_NOTE,
+        )
+        alt = f"Paired differences in {scored} accuracy from {found.reference}, with intervals"
+        drawing = Drawing("contrasts", plot_contrasts(found.family), alt)
+        parts = [contrast_table(found.family), note, drawing]
+    if found.unpaired:
+        names = listed([name for setting in found.unpaired for name in setting.experiments])
+        parts.append(UNPAIRED_NOTE.format(reference=found.reference, names=names))
+    return parts
 
 
 def _scored(found: Contrasts) -> str:
@@ -128,30 +132,35 @@ def _scored(found: Contrasts) -> str:
 
 def conclude(found: Contrasts) -> str:
     """Say in one sentence which contrasts are significant."""
+    if not found.family:
+        return UNPAIRED if found.unpaired else ALONE
     keys = sorted({key for c in found.family for key in _changed_keys(c)})
     varied, change = listed(keys) if keys else "the code", "change" if len(keys) > 1 else "changes"
     effect = f"{varied} {change} the mean {_scored(found)} accuracy"
-    seeds = len(found.seeds)
-    if seeds < SEEDS_NEEDED:
+    numbers = [len(c.by_seed) for c in found.family]
+    fewest, most = min(numbers), max(numbers)
+    if most < SEEDS_NEEDED:
         return (
-            f"Not enough seeds to say whether {effect}: with {counted(seeds, 'shared seed')} no p "
-            f"can fall below {min(1.0, 2 / 2**seeds):.3g}, and p below {LEVEL} needs at least "
+            f"Not enough seeds to say whether {effect}: with {counted(most, 'shared seed')} no p "
+            f"can fall below {min(1.0, 2 / 2**most):.3g}, and p below {LEVEL} needs at least "
             f"{SEEDS_NEEDED} seeds."
         )
-    shown = [c for c in found.family if c.p_value is not None and c.p_value < LEVEL]
+    over = f"{most} shared seeds" if fewest == most else f"{fewest} to {most} shared seeds"
+    shown = [c for c in found.family if c.significant]
     if not shown:
-        smallest = min(c.p_value for c in found.family if c.p_value is not None)
+        smallest = min(found.family, key=lambda c: c.p_value)
+        but = ", but its interval includes 0" if smallest.p_value < LEVEL else ""
         return (
-            f"No evidence that {effect}: over {seeds} shared seeds, the smallest adjusted p of "
-            f"{counted(len(found.family), 'contrast')} is {format_p(smallest)}."
+            f"No evidence that {effect}: over {over}, the smallest adjusted p of "
+            f"{counted(len(found.family), 'contrast')} is {format_p(smallest.p_value)}{but}."
         )
     said = [
         f"{c.setting.network}, {c.label}: {100 * c.difference.mean:+.1f} points "
-        f"({between(c.difference)}), adjusted p {format_p(c.p_value or 0)}"
+        f"({between(c.difference)}), adjusted p {format_p(c.p_value)}"
         for c in shown
     ]
     others = len(found.family) - len(shown)
-    text = f"Shown to differ from {found.reference} over {seeds} shared seeds: {'; '.join(said)}."
+    text = f"Shown to differ from {found.reference} over {over}: {'; '.join(said)}."
     rest = f" For the other {others}, neither a difference nor equality is shown." if others else ""
     return text + rest
 
@@ -185,7 +194,7 @@ def _in_points(contrasts: list[Contrast]) -> pd.DataFrame:
             "mean": f"{100 * c.difference.mean:+.2f}",
             "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none (one seed)",
             "pooled interval": between(c.pooled) if c.pooled else "none",
-            "adjusted p": format_p(c.p_value) if c.p_value is not None else "none",
+            "adjusted p": format_p(c.p_value),
         }
         for c in contrasts
     ]

@@ -1,9 +1,15 @@
 """Everything that the report's sections show, computed once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.reporting.comparison import Comparison, compare, interval
+from pipeline.reporting.comparison import (
+    Comparison,
+    adjusted_p_values,
+    compare,
+    interval,
+    paired_differences,
+)
 from pipeline.reporting.equivalence import Equivalence, equivalence
 from pipeline.reporting.results import Results, load_results
 from pipeline.settings.identity import setting_of
@@ -45,20 +51,24 @@ def find(params: Params) -> Findings:
 def compare_networks(results: Results) -> dict[str, Comparison]:
     """Compare each network with the first over their paired seeds, unless one diverged.
 
-    Nothing is compared if the test images were not scored: such runs only serve to choose a recipe.
+    The p-values are adjusted for all networks at once. Nothing is compared if the test images were
+    not scored: such runs only serve to choose a recipe.
     """
     if results.scored != "test":
         return {}
     diverged = {network for network, *_ in results.diverged}
     if results.reference in diverged:
         return {}
-    compared = {}
+    compared, counts = {}, []
     for name in results.others:
         if name not in diverged:
             seeds = results.paired_seeds(name)
             reference, other = (results.hits(n, seeds) for n in (results.reference, name))
             compared[name] = compare(reference, other, seeds)
-    return compared
+            more = paired_differences(reference, other).sum(axis=1).tolist()
+            counts.append(dict(zip(seeds, more, strict=True)))
+    adjusted = zip(compared.items(), adjusted_p_values(counts), strict=True)
+    return {n: replace(c, p_value=p, tests=len(counts)) for (n, c), p in adjusted}
 
 
 def summarise(findings: Findings) -> dict[str, Any]:

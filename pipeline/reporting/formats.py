@@ -64,7 +64,8 @@ def accuracy_with_interval(hits: np.ndarray) -> str:
 def in_points(differences: np.ndarray) -> str:
     """Write the mean of (seeds, images) differences in accuracy with its 95 % interval."""
     found = interval(differences)
-    return f"{100 * found.mean:+.1f} points ({between(found)})"
+    bounds = f" ({between(found)})" if differences.size > 1 else ""
+    return f"{100 * found.mean:+.1f} points{bounds}"
 
 
 def between(found: Interval, form: str = "+.1f", sign: int = 1) -> str:

@@ -1,14 +1,16 @@
 """The first lines of the report: who is ahead, how certain that is, and what limits it."""
 
+import pandas as pd
+
 from pipeline.core.records import SPLIT_NAMES
 from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
 from pipeline.reporting.equivalence import Equivalence
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
 from pipeline.reporting.formats import between, capitalised, counted, format_p, listed
-from pipeline.reporting.results import Results
+from pipeline.reporting.results import EQUAL, Results
+from pipeline.settings.identity import setting_of
 
-ALIKE = 0.1  # relative difference in compute up to which it is not mentioned
 WITHOUT_TEST = (
     "**No verdict: only validation images were scored (`evaluate.test: false`). They serve to "
     "choose recipes, so their scores are too optimistic.** `dvc repro` with `evaluate.test: true` "
@@ -78,7 +80,8 @@ def _intervals(comparison: Comparison, sign: int) -> str:
 
 def _certainty(comparison: Comparison) -> str:
     seeds = comparison.seeds
-    over = f"p = {comparison.p_value:.2g} over " if seeds > 1 else "over "
+    kind = "adjusted p" if comparison.tests > 1 else "p"
+    over = f"{kind} = {comparison.p_value:.2g} over " if seeds > 1 else "over "
     over += "1 seed" if seeds == 1 else f"{seeds} paired seeds"
     if seeds == 1:
         return f"{over}: too few seeds for a verdict"
@@ -130,6 +133,8 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
     """
     seeds, p_value = comparison.seeds, format_p(comparison.p_value)
     tested = f"p = {p_value} by sign flips over {seeds} paired seeds, on these test images"
+    if comparison.tests > 1:
+        tested += f", adjusted for {comparison.tests} comparisons"
     if not comparison.enough_seeds:
         least = 2 / 2**seeds
         reason = (
@@ -142,7 +147,9 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
         better, times = (
             (name, compute) if comparison.difference.mean > 0 else (reference, 1 / compute)
         )
-        price = f", for {times:.1f} times the compute" if abs(times - 1) > ALIKE else ""
+        form = ".1f" if abs(times - 1) >= 0.1 else ".2f"
+        equal = 1 / EQUAL <= times <= EQUAL
+        price = "" if equal else f", for {times:{form}} times the compute"
         return (
             f"**The {better} is the better method here{price}** ({tested}; the interval of the "
             f"difference excludes zero).{_elsewhere(comparison)}"
@@ -213,7 +220,19 @@ def warnings(findings: Findings) -> list[str]:
             f"{name} {variant} seed {seed}" for name, variant, seed in everything.diverged
         )
         said.append(
-            f"The losses or predictions of {trainings} contain NaN or infinity, so these networks "
-            "are not compared. Try a lower learning_rate."
+            f"The losses or predictions of {trainings} contain NaN or infinity. "
+            + ("These networks are not compared. " if results.diverged else "")
+            + "Try a lower learning_rate."
+        )
+    kinds = results.metrics.groupby("network")["training"].agg(_kinds)
+    if mixed := [name for name in results.names if kinds[name] > 1]:
+        said.append(
+            f"The seeds of the {listed(mixed)} were not all trained by the same code and library "
+            "versions, so their spread has another cause too. `dvc repro --force` trains all again."
         )
     return said
+
+
+def _kinds(identities: pd.Series) -> int:
+    """Return how many settings these trainings have, including code and versions."""
+    return identities.map(setting_of).nunique()

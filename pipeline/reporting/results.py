@@ -16,6 +16,7 @@ from pipeline.networks import display_name
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import Training, label_history, load_history
 
+EQUAL = 1.02  # ratio of compute up to which two trainings count as equally expensive
 Key = tuple[str, Variant, int]  # a network's display name, variant, seed
 
 

@@ -134,6 +134,4 @@ def plot_contrasts(contrasts: list[Contrast]) -> Figure:
 
 def _tested(contrast: Contrast) -> str:
     seeds = counted(len(contrast.by_seed), "seed")
-    if contrast.p_value is None:
-        return f"{seeds}, not tested"
     return f"{seeds}, adjusted p {format_p(contrast.p_value)}"

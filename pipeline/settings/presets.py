@@ -201,6 +201,8 @@ def apply(text: str, changes: dict[str, Any]) -> str:
         section, _, name = key.partition(".")
         if section not in known or (name and name not in known[section]):
             raise UserError(unknown_key(key, known))
+        if not name and value not in ({}, None):
+            raise UserError(f"{key} is a section; set its keys, like {key}.KEY={value}")
         if not values.get(section):
             values[section] = CommentedMap()
             values.yaml_set_comment_before_after_key(section, before="\n")

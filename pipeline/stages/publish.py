@@ -5,15 +5,16 @@ scores, figures, model and report. Then it chooses the registry's champion and r
 as a DVC experiment. What exists is left alone: running it again changes nothing, and running it on
 an empty store fills it.
 
-The best network by validation accuracy becomes `champion`, but only if it beats the present
-champion on the same prepared data; `challenger` is the best among the other networks, of this run
-or already registered. Nothing is chosen by test accuracy: without validation images there is no
-champion.
+Of this run's trainings and the registered ones on the same prepared data, the best by validation
+accuracy is `champion`; `challenger` is the best of the other networks. Nothing is chosen by test
+accuracy: without validation images there is no champion.
 """
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import filelock
 import matplotlib.pyplot as plt
@@ -86,7 +87,7 @@ def publish_training(params: Params, training: Training) -> Published:
     published = Published(training, run, metrics)
     scores = "-".join(hash_file(file)[:12] for file in sorted(training.evaluation_folder.iterdir()))
     if run.tags().get(SCORES) != scores:
-        run.log_history(history.to_dict("records"))
+        run.send_history(history.to_dict("records"))
         run.log_files([training.history_file])
         log_scores(published, params, prepared)
         for file, figure in draw_figures(published, prepared).items():
@@ -185,52 +186,76 @@ def choose_champion(published: list[Published]) -> str:
         return "no champion without validation images (data.validation_fraction is 0)"
     ranked = rank(metrics.assign(published=published))
     registry = Registry(metadata["params"]["source"], metadata["digest"])
-    return _compete(registry, ranked, metadata)
+    candidates = [*_registered(registry, ranked), *_trained(registry, ranked, metadata)]
+    return _compete(registry, candidates, ranked[0], metadata)
 
 
-def _compete(registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
-    """Take the aliases with the best trainings that beat those that are registered already."""
-    best, champion = ranked[0], registry.find("champion")
-    accuracy = best["best_val_accuracy"]
-    if champion and not _is_ahead(best, champion):
-        return (
-            f"{champion.tags['run_name']} stays champion of {registry.name} with validation "
-            f"accuracy {_accuracy(champion):.4f}; the best of this run, {best['name']}, has "
-            f"{accuracy:.4f}"
+class Candidate(NamedTuple):
+    """A training that may become champion or challenger; `register` gives it an alias."""
+
+    network: str
+    name: str
+    accuracy: float
+    register: Callable[[str], None]
+
+
+def _registered(registry: Registry, ranked: list[dict[str, Any]]) -> list[Candidate]:
+    """Return the versions that have an alias, but for the trainings of this run."""
+    found = [version for alias in ALIASES if (version := registry.find(alias))]
+    mine = {row["training"] for row in ranked}
+    return [
+        Candidate(
+            version.tags["network"],
+            version.tags["run_name"],
+            float(version.tags["val_accuracy"]),
+            partial(registry.set_alias, version),
         )
-    rivals = [
-        version
-        for version in (champion, registry.find("challenger"))
-        if version and version.tags["network"] != best["network"]
+        for version in found
+        if version.tags[TRAINING] not in mine
     ]
-    second = [row for row in ranked[1:2] if all(_is_ahead(row, rival) for rival in rivals)]
-    said, data = [], descriptions.describe_data(metadata)
-    for alias, row in zip(ALIASES, [best, *second], strict=False):
+
+
+def _trained(
+    registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]
+) -> Iterator[Candidate]:
+    """Return the best training of each network of this run."""
+    data = descriptions.describe_data(metadata)
+
+    def register(row: dict[str, Any], alias: str) -> None:
         each: Published = row["published"]
         model = each.run.find_model() or log_model(each, metadata)
         tags = version_tags(row, metadata)
         registry.register(model, alias, tags, descriptions.describe_version(row, data))
-        said.append(f"{row['name']} {row['best_val_accuracy']:.4f}")
-    if rivals and not second:
-        kept = max(rivals, key=_accuracy)
-        registry.set_alias(kept, "challenger")
-        said.append(f"{kept.tags['run_name']} {_accuracy(kept):.4f}")
-    registry.describe(descriptions.describe_registered(data))
-    challenger = f", challenger {said[1]}" if len(said) > 1 else ""
-    return (
-        f"{best['name']} is champion of {registry.name} with validation accuracy "
-        f"{accuracy:.4f}{challenger}"
+
+    for row in ranked:
+        accuracy = row["best_val_accuracy"]
+        yield Candidate(row["network"], row["name"], accuracy, partial(register, row))
+
+
+def _compete(
+    registry: Registry,
+    candidates: list[Candidate],
+    mine: dict[str, Any],
+    metadata: dict[str, Any],
+) -> str:
+    """Make the best candidate champion, and the best of another network challenger.
+
+    At a tie, the earlier candidate stays ahead.
+    """
+    ordered = sorted(candidates, key=lambda candidate: -candidate.accuracy)
+    best = ordered[0]
+    placed = [best, *[c for c in ordered if c.network != best.network][:1]]
+    for alias, candidate in zip(ALIASES, placed, strict=False):
+        candidate.register(alias)
+    registry.describe(descriptions.describe_registered(descriptions.describe_data(metadata)))
+    stays = best.name != mine["name"] or best.accuracy != mine["best_val_accuracy"]
+    said = (
+        f"{best.name} {'stays' if stays else 'is'} champion of {registry.name} with validation "
+        f"accuracy {best.accuracy:.4f}"
     )
-
-
-def _is_ahead(row: dict[str, Any], version: Any) -> bool:
-    """Whether a training is better than a registered version, or is that version's own."""
-    own = version.tags.get(TRAINING) == row["training"]
-    return own or row["best_val_accuracy"] > _accuracy(version)
-
-
-def _accuracy(version: Any) -> float:
-    return float(version.tags["val_accuracy"])
+    if stays:
+        said += f" (the best of this run, {mine['name']}, has {mine['best_val_accuracy']:.4f})"
+    return said + "".join(f", challenger {c.name} {c.accuracy:.4f}" for c in placed[1:])
 
 
 def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:

@@ -84,20 +84,22 @@ class TrackedRun:
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
 
-    def log_history(self, rows: Sequence[dict[str, float]]) -> bool:
-        """Send the epochs that the store does not have yet; return whether it now has all."""
+    def log_history(self, rows: Sequence[dict[str, float]]) -> None:
+        """Send the epochs that the store does not have yet, or leave them for later."""
+        try:
+            self.send_history(rows)
+        except REQUEST_ERRORS as error:
+            warn(f"MLflow does not answer ({first_line(error)}); epochs will be sent later")
+
+    def send_history(self, rows: Sequence[dict[str, float]]) -> None:
+        """Send the epochs that the store does not have yet."""
         missing = [row for row in rows if int(row["epoch"]) not in self._sent_steps]
         for row in missing:
             step = int(row["epoch"])
             values = {SYSTEM.get(k, k): v for k, v in row.items() if k != "epoch"}
             metrics = [Metric(k, rounded(v), _now(), step) for k, v in sorted(values.items())]
-            try:
-                self._client.log_batch(self.run_id, metrics=metrics)
-            except REQUEST_ERRORS as error:
-                warn(f"MLflow does not answer ({first_line(error)}); epochs will be sent later")
-                return False
+            self._client.log_batch(self.run_id, metrics=metrics)
             self._sent_steps.add(step)
-        return True
 
     def log_end(self, history: str) -> None:
         """Tag the run with the hash of the training's history, by which `publish` finds the run."""

@@ -32,7 +32,7 @@ class Experiment(NamedTuple):
 
     Attributes:
         revision: the start of its commit's hash; empty for the workspace.
-        params: params.yaml by section, from any version of this project.
+        params: those of its results by section, from any version of this project.
         hashes: MD5 of each output that dvc.lock records, by path.
     """
 
@@ -109,8 +109,9 @@ def list_experiments() -> list[Experiment]:
     for (name, revision), (params, lock) in zip(names, contents, strict=True):
         if params and lock is not None:  # empty after a full disk: damaged, too
             try:
-                hashes = _hashes(parse_lock(lock, LOCK))
-                found.append(Experiment(name, revision[:7], _parse_params(params), hashes))
+                stages = parse_lock(lock, LOCK)
+                used = {**_parse_params(params), **params_of_report(stages)}
+                found.append(Experiment(name, revision[:7], used, _hashes(stages)))
             except UserError:
                 if not revision:
                     raise
@@ -151,6 +152,11 @@ def _parse_params(content: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{PARAMS_FILE} must hold sections like `model:`, got {values!r}")
     return values
+
+
+def params_of_report(stages: Stages) -> dict[str, Any]:
+    """Return the params that the last report was made with; params.yaml may have changed since."""
+    return stages.get("report", {}).get("params", {}).get(str(PARAMS_FILE), {})
 
 
 def _hashes(stages: Stages) -> dict[str, str]:

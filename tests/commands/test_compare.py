@@ -237,3 +237,17 @@ def test_results_come_from_dvcs_cache_by_the_hash_in_the_lock(workspace, invoke)
     assert [c["experiments"] for c in found["contrasts"]["found"]] == [["block-7"]]
     assert found["contrasts"]["found"][0]["label"] == "drop_block_size 7"
     assert_contrasts_follow(found["contrasts"]["leads"], right)
+
+
+def test_the_reference_may_be_the_experiment_that_this_run_was_kept_as(known):
+    known += [made_up("workspace", 5), made_up("repro-1", 5), made_up("block-7", 7, 0.3)]
+    assert "differ from repro-1" in module.compare("repro-1", "drop_block_size")
+
+
+def test_without_any_predictions_the_page_is_written_and_a_warning_says_what_lacks(known, capsys):
+    for experiment in (made_up("workspace", 5), made_up("block-7", 7, 0.3)):
+        del experiment[2][PREDICTIONS]
+        known.append(experiment)
+    assert module.compare(None, "drop_block_size").startswith("Shown to differ")
+    assert "no predictions of these experiments" in capsys.readouterr().err
+    assert not (module.FOLDER / PREDICTIONS.name).exists()

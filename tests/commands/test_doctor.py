@@ -21,7 +21,7 @@ def results(store, monkeypatch):
     monkeypatch.setattr(doctor, "list_experiments", experiments)
     monkeypatch.setattr(doctor, "remove_damaged", list)
     monkeypatch.setattr(doctor, "identities", lambda e: {RESNET: found[e.name]})
-    with tracked_run("one", {TRAINING: "there-0"}):
+    with tracked_run("one", {TRAINING: "there-0", "variant": "dropblock"}):
         pass
     return found
 
@@ -56,7 +56,10 @@ def test_a_way_out_for_the_last_commit_can_be_typed(results):
 
 
 def test_a_run_that_did_not_finish_is_no_result(results, store):
-    with pytest.raises(ValueError), tracked_run("one", {TRAINING: "failed-0"}):
+    with (
+        pytest.raises(ValueError),
+        tracked_run("one", {TRAINING: "failed-0", "variant": "dropblock"}),
+    ):
         raise ValueError
     results |= {"workspace": "failed-0"}
     assert len(doctor.examine()[1]) == 1
@@ -71,7 +74,7 @@ def test_a_run_left_running_by_a_dead_process_is_closed(results, store):
 
 
 def test_runs_and_models_whose_files_are_gone_are_named(results, store, workspace):
-    with tracked_run("published", {TRAINING: "published-0"}) as run:
+    with tracked_run("published", {TRAINING: "published-0", "variant": "dropblock"}) as run:
         run.log_files([workspace / "requirements.lock"])
         run.set_tags({SCORES: "f00d"})
     model = log_small_model()

@@ -33,9 +33,12 @@ def contents(monkeypatch):
 @pytest.fixture
 def run_id(store):
     """A run of the resnet's training that ended well, beside one that did not."""
-    with pytest.raises(ValueError), tracked_run("one", {TRAINING: "resnet-id-0"}):
+    with (
+        pytest.raises(ValueError),
+        tracked_run("one", {TRAINING: "resnet-id-0", "variant": "dropblock"}),
+    ):
         raise ValueError
-    with tracked_run("one", {TRAINING: "resnet-id-0"}) as run:
+    with tracked_run("one", {TRAINING: "resnet-id-0", "variant": "dropblock"}) as run:
         return run.run_id
 
 
@@ -61,9 +64,19 @@ def test_each_training_stands_with_the_run_that_has_its_identity(experiments, ru
 
 
 def test_the_newest_finished_run_of_an_identity_counts(experiments, run_id):
-    with tracked_run("again", {TRAINING: "resnet-id-0"}) as newest:
+    with tracked_run("again", {TRAINING: "resnet-id-0", "variant": "dropblock"}) as newest:
         pass
     assert list(module.lookup("workspace")["MLflow run"]) == [newest.run_id]
+
+
+def test_variants_with_the_same_identity_have_a_run_each(store, monkeypatch):
+    own = {}
+    for variant in ("dropblock", "nodrop"):
+        with tracked_run(variant, {TRAINING: "sprint-id-0", "variant": variant}) as run:
+            own[variant] = run.run_id
+    found = [holding(v, "", Training("sprint", v, 0), "sprint-id-0") for v in own]
+    monkeypatch.setattr(module, "list_experiments", lambda: found)
+    assert list(module.lookup(None)["MLflow run"]) == list(own.values())
 
 
 @pytest.mark.parametrize("name", ["block-7", "abc1234", "abc1234567"])

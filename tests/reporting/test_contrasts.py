@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from pipeline.reporting.comparison import max_t_p_values, pooled_half
-from pipeline.reporting.contrasts import contrast, describe_contrasts, largest_common
+from pipeline.reporting.contrasts import contrast, describe_contrasts
 from pipeline.reporting.tried import OFF, describe_change, numbers_of
 from tests.made_up_experiments import BASELINE, SEEDS, counts, experiment
 
@@ -18,32 +18,57 @@ def experiments():
     ]
 
 
-def test_all_contrasts_are_tested_at_once_and_those_with_fewer_seeds_stand_apart(experiments):
+def test_all_contrasts_are_tested_at_once_also_those_with_fewer_seeds(experiments):
     found = contrast(experiments, None)
-    assert found.seeds == list(SEEDS)
-    assert [c.label for c in found.family] == ["drop_block_size 1", "drop_block_size 7"]
-    assert [c.label for c in found.apart] == ["drop_block_size 9"]
-    assert found.apart[0].p_value is None
+    labels = ["drop_block_size 1", "drop_block_size 7", "drop_block_size 9"]
+    assert [c.label for c in found.family] == labels
+    assert [len(c.by_seed) for c in found.family] == [6, 6, 2]
     right = [e.summary["accuracy"]["resnet"]["right"] for e in experiments[:3]]
     rows = np.array([[r[str(s)] for r in right] for s in SEEDS])
-    expected = max_t_p_values(rows[:, 1:] - rows[:, :1])
+    few = counts(462, 4, seeds=[0, 1])  # the other seeds add nothing to its statistic
+    nine = [few[s] - rows[s, 0] if s in few else 0 for s in SEEDS]
+    expected = max_t_p_values(np.column_stack([rows[:, 1:] - rows[:, :1], nine]))
     assert [c.p_value for c in found.family] == pytest.approx(expected.tolist())
     assert found.family[0].p_value == 0.03125
-    assert found.family[1].p_value > 0.05
+    assert found.family[1].p_value > 0.05 and found.family[2].p_value >= 0.5
     paired = stats.ttest_rel(rows[:, 1] / 1000, rows[:, 0] / 1000).confidence_interval(0.95)
     difference = found.family[0].difference
     assert (difference.low, difference.high) == pytest.approx((paired.low, paired.high))
 
 
-def test_the_pooled_interval_is_over_all_settings_of_the_family(experiments):
+def test_settings_of_disjoint_seeds_are_tested_over_those_that_each_shares_with_the_reference():
+    whole = experiment("this run", counts(460, 1, seeds=range(12)))
+    worse = experiment("late", counts(300, 2, seeds=range(6, 12)), drop_block_size=7)
+    alike = experiment("early", counts(460, 3), drop_block_size=3)
+    family = {c.label: c for c in contrast([whole, alike, worse], None).family}
+    assert family["drop_block_size 7"].significant and not family["drop_block_size 3"].significant
+    assert list(family["drop_block_size 7"].by_seed) == list(range(6, 12))
+
+
+def test_settings_that_share_no_seed_are_named(experiments):
+    later = experiment("later", counts(300, 2, seeds=range(10, 16)), drop_block_size=3)
+    found = contrast([experiments[0], later], None)
+    assert (found.family, [s.experiments for s in found.unpaired]) == ([], [["later"]])
+
+
+def test_a_low_p_without_an_interval_beyond_zero_shows_nothing():
+    """All differences have one sign, but the largest alone makes the mean uncertain."""
+    base = counts(460, 1)
+    odd = experiment("odd", {s: n + (60 if s == 5 else 1) for s, n in base.items()}, width=0.2)
+    (found,) = contrast([experiment("this run", base), odd], None).family
+    assert found.p_value < 0.05 and found.difference.low < 0 and not found.significant
+
+
+def test_the_pooled_interval_is_over_all_settings_that_have_all_seeds(experiments):
     found = contrast(experiments, None)
     right = [e.summary["accuracy"]["resnet"]["right"] for e in experiments[:3]]
     half = pooled_half(np.array([[r[str(s)] / 1000 for r in right] for s in SEEDS]))
-    for c in found.family:
+    *whole, fewer = found.family
+    assert fewer.pooled is None
+    for c in whole:
         assert (c.pooled.low, c.pooled.high) == pytest.approx(
             (c.difference.mean - half, c.difference.mean + half)
         )
-    assert [c.pooled for c in found.apart] == [None]
     written = describe_contrasts(found)["found"][0]
     assert written["pooled"]["low"] == pytest.approx(found.family[0].pooled.low)
 
@@ -112,7 +137,7 @@ def test_what_networks_inherit_is_a_number_of_each(experiments):
 
 def test_what_is_written_for_others_to_read_names_both_sides(experiments):
     written = describe_contrasts(contrast(experiments, None))
-    assert [c["adjusted_p"] is None for c in written["found"]] == [False, False, True]
+    assert [c["pooled"] is None for c in written["found"]] == [False, False, True]
     first, lead = written["found"][0], written["leads"][1]
     assert (first["experiments"], first["reference"]) == (["block-1"], ["this run"])
     assert first["low"] < first["mean"] < first["high"] < 0
@@ -120,13 +145,6 @@ def test_what_is_written_for_others_to_read_names_both_sides(experiments):
     one = contrast([experiment(n, {0: 400}, drop_block_size=i) for i, n in [(5, "a"), (6, "b")]],
                    None)  # fmt: skip
     assert "low" not in describe_contrasts(one)["found"][0]  # of one seed
-
-
-def test_the_family_has_the_most_seeds_and_then_the_most_contrasts():
-    assert largest_common([[0, 1], [0, 1, 2], [0, 1, 2]]) == [0, 1, 2]
-    assert largest_common([[3, 4], [0, 1], [0, 1]]) == [0, 1]
-    assert largest_common([[], []]) == []
-    assert largest_common([]) == []
 
 
 def test_the_lead_in_each_experiment_is_between_its_own_two_settings(experiments):
@@ -141,12 +159,32 @@ def test_the_lead_in_each_experiment_is_between_its_own_two_settings(experiments
     right = counts(460, 1)
     wider = changed["baseline: width 0.5"]
     assert wider.by_seed == {s: (right[s] - 430 - s) / 1_000 for s in SEEDS}
-    pairs = [(counts(460, 1), BASELINE), (counts(400, 2), BASELINE), (counts(461, 3), BASELINE),
-             (right, {s: 430 + s for s in SEEDS})]  # fmt: skip
-    expected = max_t_p_values(np.array([[a[s] - b[s] for a, b in pairs] for s in SEEDS]))
-    tested = [c.p_value for c in changed.values() if c.p_value is not None]
-    assert tested == pytest.approx(expected.tolist())
-    assert changed["resnet: drop_block_size 9"].p_value is None  # of two seeds
+    pairs = [
+        (counts(460, 1), BASELINE),
+        (counts(400, 2), BASELINE),
+        (counts(461, 3), BASELINE),
+        (counts(462, 4, seeds=[0, 1]), BASELINE),
+        (right, {s: 430 + s for s in SEEDS}),
+    ]
+    leads_by_seed = [[a[s] - b[s] if s in a else 0 for a, b in pairs] for s in SEEDS]
+    expected = max_t_p_values(np.array(leads_by_seed))
+    assert [c.p_value for c in changed.values()] == pytest.approx(expected.tolist())
+
+
+def test_an_experiment_with_another_network_still_has_the_lead_of_the_shared_ones(experiments):
+    more = experiment("more", counts(470, 7), drop_block_size=3)
+    for key, value in (("accuracy", {"right": {"0": 1}}), ("settings", "s"), ("sections", "model")):
+        more.summary[key]["third"] = value
+    leads = contrast([experiments[0], more], None).leads
+    assert [lead.changed for lead in leads] == ["", "resnet: drop_block_size 3"]
+
+
+def test_experiments_that_differ_only_in_code_have_a_lead_each(experiments):
+    later = experiment("later", counts(300, 9))
+    later.summary["settings"]["resnet"] = "of other code"
+    leads = contrast([experiments[0], later], None).leads
+    assert len(leads) == 2
+    assert [lead.contrast.setting.experiments for lead in leads] == [["this run"], ["later"]]
 
 
 def test_experiments_that_differ_in_nothing_have_one_lead(experiments):
@@ -156,4 +194,4 @@ def test_experiments_that_differ_in_nothing_have_one_lead(experiments):
 
 def test_an_experiment_alone_has_no_contrast(experiments):
     found = contrast(experiments[:1], None)
-    assert (found.family, found.apart, len(found.settings)) == ([], [], 2)
+    assert (found.family, found.unpaired, len(found.settings)) == ([], [], 2)

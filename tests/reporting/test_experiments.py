@@ -106,7 +106,7 @@ def test_the_page_shows_contrasts_leads_and_settings(varied):
     assert page.headline.startswith("Shown to differ from this run")
     assert page.warnings == []
     markdown = render_markdown(page)
-    assert "Westfall-Young max-T sign flips over the shared seeds, 6 (0 to 5)" in markdown
+    assert "Westfall-Young max-T sign flips over the shared seeds, for all 2 rows" in markdown
     assert not re.search(r"[{}]|None\b|nan\b", markdown)
 
 
@@ -115,12 +115,27 @@ def test_other_results_of_the_same_training_are_a_warning(varied):
     assert "moved (resnet)" in said
 
 
-def test_contrasts_with_fewer_seeds_stand_apart(varied):
+def test_the_sentence_names_how_many_seeds_the_contrasts_share(varied):
     few = experiment("block-3", counts(440, 6, seeds=[0, 1]), drop_block_size=3)
-    *_, note, table = make_page(contrast([*varied, few], None), X).overview
-    assert note == experiments.APART_NOTE
-    assert table["adjusted p"].tolist() == ["none"]
-    assert table["seeds shared"].tolist() == ["2 (0 to 1)"]
+    said = experiments.conclude(contrast([*varied, few], None))
+    assert said.startswith("Shown to differ from this run over 2 to 6 shared seeds: ")
+
+
+def test_settings_without_a_common_seed_are_named_and_the_sentence_says_why(varied):
+    late = experiment("late", counts(300, 6, seeds=range(10, 16)), drop_block_size=3)
+    *_, note = make_page(contrast([*varied, late], None), X).overview
+    assert note == "Not compared, because they share no seed with this run: late."
+    alone = make_page(contrast([varied[0], late], None), X)
+    assert alone.headline == experiments.UNPAIRED
+    assert note in alone.overview
+
+
+def test_a_low_p_whose_interval_includes_zero_is_no_evidence(varied):
+    base = counts(460, 1)
+    odd = experiment("odd", {s: n + (60 if s == 5 else 1) for s, n in base.items()}, width=0.2)
+    said = experiments.conclude(contrast([varied[0], odd], None))
+    assert said.startswith("No evidence that width changes")
+    assert said.endswith("is 0.031, but its interval includes 0.")
 
 
 def test_the_figure_is_against_a_param_that_varies(varied):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.reporting.comparison import max_t_p_values, sign_flip_p_value
 from pipeline.reporting.findings import Findings, compare_networks, find, summarise
 from tests.conftest import with_train
 from tests.made_up_results import write_results
@@ -44,6 +45,23 @@ def test_each_network_is_compared_with_the_first():
     summary = summarise(Findings(None, described, described, compared))
     assert summary["reference"] == "baseline"
     assert summary["differences"]["resnet"]["seeds"] == 2
+
+
+def test_p_values_are_adjusted_for_all_networks_at_once():
+    shares = {"baseline": 0.5, "resnet": 0.52, "sprint": 0.48}
+    predictions = {
+        (name, "dropblock", seed): right_about(share, 10 * seed + i)
+        for seed in range(6)
+        for i, (name, share) in enumerate(shares.items())
+    }
+    results = with_history(results_of(predictions, LABELS))
+    right = {name: results.hits(name, list(range(6))).sum(axis=1) for name in shares}
+    counts = np.column_stack([right[name] - right["baseline"] for name in ("resnet", "sprint")])
+    compared = compare_networks(results)
+    assert [c.p_value for c in compared.values()] == max_t_p_values(counts).tolist()
+    assert [c.tests for c in compared.values()] == [2, 2]
+    alone = [sign_flip_p_value(column) for column in counts.T]
+    assert sum(c.p_value for c in compared.values()) > sum(alone)
 
 
 def test_a_network_is_compared_over_the_seeds_that_it_shares_with_the_first():

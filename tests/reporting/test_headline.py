@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from pipeline.reporting.comparison import Comparison, Interval
 from pipeline.reporting.equivalence import Equivalence
 from pipeline.reporting.findings import Findings, find
-from pipeline.reporting.headline import headline, title, verdict, verdicts
+from pipeline.reporting.headline import headline, title, verdict, verdicts, warnings
 from pipeline.reporting.results import load_results
 from tests.conftest import checked, with_train
 from tests.made_up_results import write_results
@@ -100,6 +102,24 @@ def test_a_verdict_says_what_the_better_network_costs():
     worse, better = made_up(-0.05, 6, 0.03125), made_up(0.05, 6, 0.03125)
     assert "better method here, for 3.3 times the compute**" in verdict(better, "a", "b", 3.3)
     assert "better method here, for 0.3 times the compute**" in verdict(worse, "a", "b", 3.3)
+    assert "better method here, for 1.04 times the compute**" in verdict(better, "a", "b", 1.04)
+    assert "better method here** (p" in verdict(better, "a", "b", 1.02)
+
+
+def test_adjusted_p_values_are_called_so(results):
+    found = replace(made_up(0.05, 6, 0.03125), tests=2)
+    assert ", adjusted p = 0.031 over 6 paired seeds" in headline(
+        findings_of(results, resnet=found)
+    )
+    assert "on these test images, adjusted for 2 comparisons;" in verdict(found, "a", "b", 1.0)
+
+
+def test_seeds_of_different_code_are_a_warning(workspace, params):
+    write_results(workspace, seeds=[0, 1])
+    results = load_results(with_train(params, seeds=[0, 1]))
+    results.metrics["training"] = [f"{n}-0" for n in range(len(results.metrics))]
+    (said,) = [each for each in warnings(findings_of(results)) if "same code" in each]
+    assert said.startswith("The seeds of the baseline and resnet were not all trained by the same")
 
 
 @pytest.mark.parametrize(

@@ -206,3 +206,8 @@ def test_a_broken_params_file_is_no_traceback(workspace, invoke, content, comman
     code, said = invoke(*command)
     assert code in (0, 2)
     assert "Traceback" not in said
+
+
+def test_a_value_for_a_whole_section_is_refused():
+    with pytest.raises(UserError, match=r"data is a section; set its keys, like data\.KEY=foo"):
+        presets.apply(presets.preset_text("quick", {}), {"data": "foo"})

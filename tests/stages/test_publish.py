@@ -5,6 +5,7 @@ import subprocess
 import matplotlib.pyplot as plt
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import hash_file
@@ -94,7 +95,7 @@ AFTER, BEFORE = 1, 0
 STEPS = {
     "a run is made": (MlflowClient, "create_run", AFTER),
     "a data set is named": (TrackedRun, "log_dataset", AFTER),
-    "the curves are sent": (TrackedRun, "log_history", AFTER),
+    "the curves are sent": (TrackedRun, "send_history", AFTER),
     "the scores are logged": (TrackedRun, "log_scores", AFTER),
     "a model is half uploaded": (MlflowClient, "log_model_artifacts", BEFORE),
     "a model has no tags yet": (MlflowClient, "set_logged_model_tags", BEFORE),
@@ -179,6 +180,20 @@ def test_of_two_runs_of_a_training_the_one_with_the_outputs_history_counts(
     again = runs(store)[mine, "FINISHED"]
     assert (again.info.run_id, "end_reason" in again.data.tags) == (counts.info.run_id, False)
     assert [status for _, status in runs(store)].count("FINISHED") == 1
+
+
+def test_epochs_that_the_store_refuses_are_sent_by_the_next_publish(results, store, params):
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(UserError, match="MLflow"):
+        patched.setattr(MlflowClient, "log_batch", _refuse)
+        publish(params)
+    publish(params)
+    for run in runs(store).values():
+        steps = [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")]
+        assert steps == list(range(1, len(steps) + 1)) and steps
+
+
+def _refuse(*_, **__):
+    raise MlflowException("database is locked")
 
 
 def test_another_evaluation_changes_the_scores_of_the_same_run_and_model(
@@ -287,6 +302,14 @@ def test_a_worse_network_does_not_take_the_challengers_place(choose):
     assert choose(baseline=0.5, model=0.7).endswith("challenger baseline-dropblock-0 0.6000")
     assert choose(baseline=0.65, model=0.7).endswith("challenger baseline-dropblock-0 0.6500")
     assert choose(model=0.8).endswith("challenger baseline-dropblock-0 0.6500")
+    assert choose(baseline=0.66).endswith("challenger baseline-dropblock-0 0.6600")
+
+
+def test_the_order_of_the_runs_does_not_decide_the_places(choose):
+    choose(model=0.8)
+    assert choose(baseline=0.7).endswith("challenger baseline-dropblock-0 0.7000")
+    assert "stays champion" in choose(model=0.79, baseline=0.75)
+    assert Registry("digits", DIGEST).get("challenger").tags["val_accuracy"] == "0.75"
 
 
 def test_a_beaten_champion_is_challenger_if_it_is_better_than_the_second(choose):

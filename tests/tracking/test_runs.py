@@ -21,7 +21,7 @@ def points(client, run_id, key):
 
 def test_a_run_that_ends_well_is_finished_and_has_its_metrics(store):
     with tracked_run("one", {"network": "resnet"}) as run:
-        assert run.log_history(ROWS[:2])
+        run.log_history(ROWS[:2])
         run.log_history(ROWS)
         run.log_scores({"test_accuracy": 0.5})
         run.log_params({"width": 1.0, **{f"p{i}": i for i in range(150)}})
@@ -79,10 +79,10 @@ def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, m
             raise OSError("connection refused")
 
         monkeypatch.setattr(run._client, "log_batch", unreachable)
-        assert not run.log_history(ROWS[:2])
+        run.log_history(ROWS[:2])
         assert "connection refused" in capsys.readouterr().err
         monkeypatch.setattr(run._client, "log_batch", send)
-        assert run.log_history(ROWS)
+        run.log_history(ROWS)
     assert [step for step, _ in points(store, run.run_id, "train_loss")] == [1, 2, 3]
 
 

@@ -27,7 +27,9 @@ def results(workspace, cache):
         YAML().dump({"model": {"drop_block_size": size}}, workspace / "params.yaml")
         md5 = hashlib.md5(content.encode()).hexdigest()
         outs = [{"path": str(OUT), "hash": "md5", "md5": md5}, {"path": "no md5"}]
-        write_lock(workspace, {"report": {"cmd": "x", "outs": outs}, "publish": {"cmd": "x"}})
+        used = {"params.yaml": {"model": {"drop_block_size": size}}}
+        report = {"cmd": "x", "params": used, "outs": outs}
+        write_lock(workspace, {"report": report, "publish": {"cmd": "x"}})
         (workspace / OUT).parent.mkdir(exist_ok=True)
         (workspace / OUT).write_text(content)
         if cached:
@@ -56,6 +58,12 @@ def test_the_workspace_the_last_commit_and_all_experiments_are_listed_with_their
     assert sizes(found) == {"workspace": 7, "commit": 1, "early": 3}
     assert [e.read(OUT) for e in found] == [b"seven", b"one", b"three"]
     assert [e.read(Path("no md5")) for e in found] == [None] * 3
+
+
+def test_results_go_with_the_params_that_made_them_not_with_later_edits(results, workspace):
+    results(5)
+    YAML().dump({"model": {"drop_block_size": 9}}, workspace / "params.yaml")
+    assert sizes(list_experiments()) == {"workspace": 5}
 
 
 def test_experiments_of_earlier_commits_count_and_dvcs_queue_does_not(results, commit, workspace):

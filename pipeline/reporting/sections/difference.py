@@ -50,7 +50,7 @@ def questions(comparison: Comparison) -> list[Part]:
     }
     if not comparison.images_dominate:
         images = SEEDS_DOMINATE
-    elif new_images == comparison.difference:
+    elif comparison.covers_images:
         images = IMAGES_COVERED
     else:
         images = IMAGES_DOMINATE

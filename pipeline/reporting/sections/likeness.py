@@ -12,7 +12,7 @@ from pipeline.reporting.formats import (
     in_points,
     with_differences,
 )
-from pipeline.reporting.results import Results
+from pipeline.reporting.results import EQUAL, Results
 from pipeline.reporting.section import Part, Section
 
 ABOUT = "What remains of the difference when DropBlock or compute is the same."
@@ -35,7 +35,6 @@ NO_TABLE = (
     "DropBlock, and with dropout of single units at the same probability in all epochs."
 )
 DIVERGED = "No table by kind of DropBlock, because trainings diverged (see the warnings)."
-EQUAL = 1.02  # ratio of compute up to which two trainings count as equally expensive
 
 
 def make(findings: Findings) -> Section:

@@ -15,11 +15,14 @@ PLANNED = range(3, 21)
 NOTE = (
     "The smallest true difference that each number of paired seeds finds with 80 % power on these "
     "test images, if the differences' standard deviation over seeds is {spread:.1f} points, as "
-    "measured here over {seeds} seeds. **On other images, a difference below {floor:.2f} points "
-    "cannot be shown by any number of seeds.** *Interval without 0*: Student's t (noncentral t). "
+    "measured here over {seeds} seeds. {floor}*Interval without 0*: Student's t (noncentral t). "
     "*Verdict*: also p below 0.05 by sign flips, which takes six seeds (simulated up to 9, then "
     "t). *Trainings* and *minutes* are totals for both networks and all seeds, run one after "
     "another, at the mean time measured here. {caution}"
+)
+FLOOR = (
+    "**On other images, no number of seeds finds a difference below {smallest:.2f} points with "
+    "80 % power.** "
 )
 CAUTION = (
     "A standard deviation measured over {seeds} seeds is uncertain: the true one may be {low:.1f} "
@@ -53,7 +56,8 @@ def _of_network(results: Results, name: str, comparison: Comparison) -> list[Par
     seeds, spread = comparison.seeds, 100 * comparison.spread
     low, high = power.spread_interval(spread, seeds)
     caution = CAUTION.format(seeds=seeds, low=low, high=high)
-    floor = 100 * power.smallest_of_images(comparison.image_error)
+    smallest = 100 * power.smallest_of_images(comparison.image_error)
+    floor = FLOOR.format(smallest=smallest) if smallest else ""
     note = NOTE.format(spread=spread, seeds=seeds, floor=floor, caution=caution)
     return [planning_table(results, name, comparison), note]
 

@@ -1,5 +1,6 @@
 """How the numbers were produced: data, splits, choice of epoch, software, hardware, commit."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.reporting import tutorial
@@ -25,8 +26,9 @@ TEST_SEEN = (
 AS_PUBLISHED = "; there is no validation split: the tutorial's own protocol"
 VALIDATION_WATCHED = (
     "The validation images chose the epoch whose weights are kept{stopped}; the test images were "
-    "read once, at the end."
+    "{read}."
 )
+READ_ONCE, NOT_READ = "read once, at the end", "not read"
 AND_STOPPED = " and stopped the training"
 NOTHING_WATCHED = (
     "Only training images were scored during training: the number of epochs was fixed beforehand, "
@@ -76,31 +78,51 @@ def make(findings: Findings) -> Section:
 
 def protocol(results: Results, params: Params) -> list[str]:
     """List data, splits, choice of epoch, software, hardware and commit."""
-    metadata, first = results.metadata, results.metrics.iloc[0]
+    metadata = results.metadata
     images, digest = metadata["images"], metadata["digest"][:DIGEST_SHOWN]
-    machine = first["machine"]
     return [
         f"Data: {metadata['params']['source']}, prepared digest {digest}; {images['train']:,} "
         f"training, {images['val']:,} validation, {images['test']:,} test images of "
         f"{len(metadata['class_names'])} classes.",
         *([_split(metadata["params"])] if images["val"] else []),
-        describe_watching(results.watched, stops(params), images["val"]),
+        describe_watching(results.watched, stops(params), images["val"], results.scored),
         f"{sizes(results, params)} {describe_seeds(results)}",
-        f"Software: TensorFlow {first['tensorflow']}, Keras {first['keras']}, Python "
-        f"{machine['python']}; precision {first['precision']}.",
-        f"Hardware: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
-        f"{machine['system']}; devices: {', '.join(first['devices'])}.",
+        f"Software: {distinct(results, _software)}.",
+        f"Hardware: {distinct(results, _hardware)}.",
         f"Trained at git commit {'; '.join(commits(results))}. `python -m pipeline lookup` names "
         "the experiments that have these trainings.",
     ]
 
 
-def describe_watching(watched: str | None, stops: bool, validation_images: int) -> str:
+def distinct(results: Results, describe: Callable[[dict[str, Any]], str]) -> str:
+    """Describe all trainings, each description once."""
+    return "; or ".join(dict.fromkeys(map(describe, results.metrics.to_dict("records"))))
+
+
+def _software(row: dict[str, Any]) -> str:
+    return (
+        f"TensorFlow {row['tensorflow']}, Keras {row['keras']}, Python "
+        f"{row['machine']['python']}; precision {row['precision']}"
+    )
+
+
+def _hardware(row: dict[str, Any]) -> str:
+    machine = row["machine"]
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"{machine['system']}; devices: {', '.join(row['devices'])}"
+    )
+
+
+def describe_watching(
+    watched: str | None, stops: bool, validation_images: int, scored: str = "test"
+) -> str:
     """Say which images were scored after each epoch, and what they decided."""
     if watched is None:
         return NOTHING_WATCHED
     if watched == "val":
-        return VALIDATION_WATCHED.format(stopped=AND_STOPPED if stops else "")
+        read = READ_ONCE if scored == "test" else NOT_READ
+        return VALIDATION_WATCHED.format(stopped=AND_STOPPED if stops else "", read=read)
     said = TEST_STOPPED if stops else TEST_SEEN
     return said.format(as_published="" if validation_images else AS_PUBLISHED)
 

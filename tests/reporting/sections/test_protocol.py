@@ -42,6 +42,23 @@ def test_the_validation_images_are_said_to_have_chosen(workspace, params):
     assert "Each seed holds out different training images" in " ".join(protocol(results, params))
 
 
+def test_images_that_were_not_scored_were_not_read(workspace, params):
+    write_results(workspace, seeds=[0], scored="val")
+    said = " ".join(protocol(load_results(params), params))
+    assert "the test images were not read." in said and "read once" not in said
+
+
+def test_each_machine_and_version_is_named_once(workspace, params):
+    write_results(workspace, seeds=[0])
+    results = load_results(params)
+    before = protocol(results, params)
+    results.metrics["tensorflow"] = ["2.0", "9.9"]
+    after = [line for line in protocol(results, params) if line not in before]
+    assert len(after) == 1
+    assert after[0].startswith("Software: TensorFlow 2.0, ")
+    assert "; or TensorFlow 9.9, " in after[0]
+
+
 def test_changes_to_the_commit_are_named(workspace, params):
     write_results(workspace, seeds=[0])
     results = load_results(params)
