@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.commands.lookup import identities, key_of
+from pipeline.commands.lookup import identities
 from pipeline.core.errors import and_more
 from pipeline.tracking.lifecycle import close_dead_runs
-from pipeline.tracking.runs import without_files
+from pipeline.tracking.runs import key_of, without_files
 from pipeline.tracking.store import (
     find_runs,
     open_store,

@@ -4,12 +4,11 @@ import itertools
 import json
 
 import pandas as pd
-from mlflow.entities import Run
 
 from pipeline.core.errors import UserError
 from pipeline.networks import network_names
 from pipeline.settings.trainings import Training
-from pipeline.tracking.runs import TRAINING
+from pipeline.tracking.runs import TRAINING, key_of
 from pipeline.tracking.store import find_runs, open_store, store_errors
 from pipeline.versioning.experiments import Experiment, list_experiments
 
@@ -49,11 +48,6 @@ def lookup(name: str | None) -> pd.DataFrame:
             else "no results yet; run `dvc repro`"
         )
     return pd.DataFrame(chosen)
-
-
-def key_of(run: Run) -> tuple[str | None, str | None]:
-    """Return the identity and variant: variants of a network without DropBlock share the former."""
-    return run.data.tags.get(TRAINING), run.data.tags.get("variant")
 
 
 def _is_named(row: dict[str, object], name: str) -> bool:

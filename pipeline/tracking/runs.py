@@ -46,6 +46,11 @@ def find_training_runs(identity: str, variant: str) -> list[Run]:
     return find_runs(f"tags.`{TRAINING}` = '{identity}' AND tags.variant = '{variant}'")
 
 
+def key_of(run: Run) -> tuple[str | None, str | None]:
+    """Return a run's identity and variant."""
+    return run.data.tags.get(TRAINING), run.data.tags.get("variant")
+
+
 def without_files(client: MlflowClient) -> list[str]:
     """Return the complete runs and models of a local store whose files are gone, in words."""
     complete = [run for run in find_runs() if SCORES in run.data.tags]
