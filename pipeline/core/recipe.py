@@ -54,6 +54,13 @@ def scaled(count: int, width: float) -> int:
     return max(1, round(count * width))
 
 
+def drops_blocks(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe has DropBlock: it drops something in some epoch, if there are enough."""
+    if "conv_keep_start" not in recipe or recipe["conv_keep_end"] == 1:
+        return False
+    return recipe["conv_keep_start"] < 1 or recipe["conv_keep_step"] > 0
+
+
 def keep_prob(recipe: Mapping[str, Any], epoch: int) -> float:
     """Return DropBlock's keep probability in an epoch, counted from 0.
 

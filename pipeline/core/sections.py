@@ -12,7 +12,7 @@ from pipeline.core.words import describe_dropblock
 SMALLEST, LARGEST = 16, 224  # side of an image in pixels
 SMALLEST_SHRUNK = 8  # side of the first epochs' images
 WIDEST = 16.0  # times the tutorial's filters and hidden units
-MOST_EPOCHS = 100_000
+MOST_EPOCHS = 99_999  # checkpoints are named by five digits
 MOST_VARIED = 0.5  # share of the images; beyond, all seeds would have the same validation images
 Probability = Annotated[float, Field(ge=0, le=1)]
 KeepProbability = Annotated[float, Field(gt=0, le=1)]

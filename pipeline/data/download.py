@@ -73,7 +73,7 @@ def _fetch(url: str, part: Path, size: int) -> None:
                 if failures == ATTEMPTS:
                     raise _give_up(url, size, str(error)) from None
                 bar.write(f"download interrupted ({error}), trying again")
-                time.sleep(PAUSE * 2**failures)
+                time.sleep(PAUSE * 2 ** max(0, failures - 1))
 
 
 def _request(url: str, part: Path, size: int, bar: tqdm) -> None:

@@ -38,7 +38,8 @@ def load_image(file: Path, side: int, fit: str) -> np.ndarray:
     """
     try:
         with Image.open(file, formats=FORMATS) as image:
-            if getattr(image, "is_animated", False):
+            # A camera's JPEG may hold a second picture, like a preview; the first one counts.
+            if image.format != "MPO" and getattr(image, "is_animated", False):
                 raise UserError(f"{file} is animated; give a single picture")
             if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
                 raise Image.DecompressionBombError

@@ -7,7 +7,6 @@ from scipy.ndimage import correlate1d
 BLUR_16 = np.array([1, 4, 6, 4, 1])  # times 16; the blur applies it along both axes
 SHARPEN_KERNEL_256 = -np.outer(BLUR_16, BLUR_16)
 SHARPEN_KERNEL_256[2, 2] += 512
-CHUNK = 5_000  # images sharpened at a time, to bound the memory
 
 
 def sharpen(images: np.ndarray) -> np.ndarray:
@@ -15,12 +14,7 @@ def sharpen(images: np.ndarray) -> np.ndarray:
 
     Integer arithmetic, rounded half to even and saturated to 0..255, with a reflect-101 border.
     """
-    sharpened = np.empty_like(images)
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK].astype(np.int32)
-        blur = chunk
-        for axis in (1, 2):
-            blur = correlate1d(blur, BLUR_16, axis=axis, mode="mirror")
-        total = 512 * chunk - blur
-        sharpened[start : start + CHUNK] = np.clip(np.rint(total / 256), 0, 255)
-    return sharpened
+    blur = exact = images.astype(np.int32)
+    for axis in (1, 2):
+        blur = correlate1d(blur, BLUR_16, axis=axis, mode="mirror")
+    return np.clip(np.rint((512 * exact - blur) / 256), 0, 255).astype(np.uint8)

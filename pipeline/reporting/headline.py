@@ -224,6 +224,11 @@ def warnings(findings: Findings) -> list[str]:
             + ("These networks are not compared. " if results.diverged else "")
             + "Try a lower learning_rate."
         )
+    if results.uncounted:
+        said.append(
+            f"The operations of these layers are not counted, so the compute of their network is "
+            f"too low: {listed(results.uncounted)}."
+        )
     kinds = results.metrics.groupby("network")["training"].agg(_kinds)
     if mixed := [name for name in results.names if kinds[name] > 1]:
         said.append(

@@ -108,6 +108,12 @@ class Results:
         return self.metrics.groupby("network")["training_seconds"].mean()
 
     @property
+    def uncounted(self) -> list[str]:
+        """The layers whose operations are missing from the compute."""
+        found = self.metrics.get("uncounted", pd.Series(dtype=object)).explode().dropna()
+        return sorted(set(found))
+
+    @property
     def pflop(self) -> pd.Series:
         """The mean compute of a training in PFLOP, by network."""
         return self.metrics.groupby("network")["pflop"].mean()

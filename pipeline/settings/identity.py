@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import read_yaml
-from pipeline.core.recipe import DROP_KEYS, keep_prob, resolve
+from pipeline.core.recipe import DROP_KEYS, drops_blocks, resolve
 from pipeline.settings.params import RECIPE, Params
 from pipeline.settings.trainings import Training
 
@@ -91,7 +91,7 @@ _UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
     (_chosen("schedule", "one_cycle", "linear"), ("learning_rate_decay",)),
     (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
     (_chosen("schedule", "one_cycle"), ("cooldown",)),
-    (lambda recipe: keep_prob(recipe, recipe.get("epochs", 1) - 1) == 1, DROP_KEYS),
+    (lambda recipe: not drops_blocks(recipe), DROP_KEYS),
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from scipy import stats
 from scipy.special import log_softmax
 
 from pipeline.core.files import PREPARED, hash_file, work_folder
@@ -106,8 +107,8 @@ def summarise(history: pd.DataFrame, facts: Facts) -> dict[str, Any]:
         **facts,
         "epochs": len(history),
         "best_epoch": int(kept["epoch"]),
-        "seconds_per_epoch": float(history["seconds"].median()),
-        "images_per_second": float(history["images_per_second"].median()),
+        "seconds_per_epoch": float(history["seconds"].mean()),
+        "images_per_second": float(stats.hmean(history["images_per_second"])),
         "training_seconds": float(history["seconds"].sum()),
         "peak_memory_mb": float(history["peak_memory_mb"].max()),
     }

@@ -5,7 +5,7 @@ Writes the best and the last weights, the history of the epochs and the facts of
 
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, warn
 from pipeline.core.files import PREPARED, hash_file, work_folder
 from pipeline.core.records import SPLIT_NAMES, Prepared, Split
 from pipeline.core.sections import Recipe, Watch
@@ -24,6 +24,7 @@ from pipeline.networks.shared.models import (
     count_flops,
     load_network,
     trainable_parameters,
+    uncounted,
 )
 from pipeline.settings.identity import identity, versions
 from pipeline.settings.names import training_name
@@ -98,6 +99,9 @@ def train(params: Params, training: Training) -> str:
         with tracked_run(setup.name, tags, rows) as run, explain_lack_of_memory(setup):
             size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
             print(f"{setup.name}: {size}, MLflow run {run.run_id}", flush=True)
+            if facts["uncounted"]:
+                names = ", ".join(facts["uncounted"])
+                warn(f"PFLOP lacks the operations of these layers: {names}")
             log_settings(run, params, training, setup.prepared, facts)
             run.log_history(rows)
             run_epochs(setup, model, rows, folder, run)
@@ -149,7 +153,7 @@ def run_epochs(
                 f"some space, then `dvc repro` resumes after epoch {len(rows) - 1}"
             ) from None
         run.log_history(rows)
-        print(describe_epoch(rows, begun, setup.recipe.epochs, watched), flush=True)
+        print(describe_epoch(rows, begun, trainer.sizes, watched), flush=True)
 
     trainer = loop.Trainer(
         setup.prepared,
@@ -162,20 +166,23 @@ def run_epochs(
     trainer.fit(model, rows, after_epoch, verbose=1 if sys.stdout.isatty() else 0)
 
 
-def describe_epoch(rows: list[HistoryRow], begun: int, epochs: int, watched: Split | None) -> str:
-    """Describe the last epoch, and estimate the time left.
+def describe_epoch(
+    rows: list[HistoryRow], begun: int, sizes: Sequence[int], watched: Split | None
+) -> str:
+    """Describe the last epoch, and estimate the time left: it grows with the images' pixels.
 
     Args:
         begun: the number of epochs done before this process started.
-        epochs: the number of epochs at most.
+        sizes: the image size of each epoch, of as many as there are at most.
     """
     row = rows[-1]
-    said = f"epoch {len(rows)} of {epochs}: training {_scores(row, 'train')}"
+    said = f"epoch {len(rows)} of {len(sizes)}: training {_scores(row, 'train')}"
     if watched:
         said += f"; {SPLIT_NAMES[watched]} {_scores(row, watched)}"
     # Leave out this process's first epoch, which includes tracing and set-up.
-    timed = [r["seconds"] for r in rows[begun + 1 :]] or [row["seconds"]]
-    left = statistics.median(timed) * (epochs - len(rows))
+    timed = rows[begun + 1 :] or [row]
+    pace = statistics.median(r["seconds"] / r["image_size"] ** 2 for r in timed)
+    left = pace * sum(size**2 for size in sizes[len(rows) :])
     return f"{said}; {duration(row['seconds'])}, about {duration(left)} left"
 
 
@@ -194,6 +201,7 @@ def collect_facts(setup: Setup, model: keras.Model) -> Facts:
         "watched": setup.watched,
         "parameters": trainable_parameters(model),
         "flops": count_flops(model),
+        "uncounted": uncounted(model),
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "machine": describe_machine(),
         "precision": resolve_precision(setup.params.train.precision),
@@ -213,4 +221,7 @@ def write_outputs(setup: Setup, folder: Path, rows: list[HistoryRow], facts: Fac
     save_facts(training, {**facts, "pflop": rows[-1]["pflop"], "ended": ended})
     training.models_folder.mkdir(parents=True, exist_ok=True)
     for name in checkpoint.WEIGHTS:
-        copy_network(newest / name, training.models_folder / name)
+        file = training.models_folder / name
+        load_network(newest / name).save(file)  # without the optimizer, up to two thirds of it
+        copy_network(file, file.with_name("copy"))
+        file.with_name("copy").replace(file)

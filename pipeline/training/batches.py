@@ -15,7 +15,7 @@ from pipeline.training.augment import augment_batch
 Tensor = Any
 WORD = 8  # bytes
 AHEAD = 1 << 30  # bytes of the batches that are made at once
-FLIPS = 1  # second part of the flips' seed, which makes them independent of other draws
+FLIPS = 1  # second part of the flips' seed; the second epoch's order has it too, for other draws
 
 
 def make_train_dataset(

@@ -40,7 +40,10 @@ ANY_SIZE = keras.InputSpec(shape=(None, None, None, 3))
 
 
 class DropoutSetter(keras.callbacks.Callback):
-    """Sets the keep probability of DropBlock and the seeds of all dropout before each epoch."""
+    """Sets the keep probability of DropBlock and the seeds of all random layers before each epoch.
+
+    Keras does not save the state of seeds.
+    """
 
     def __init__(self, recipe: Recipe, seed: int) -> None:
         super().__init__()
@@ -49,11 +52,15 @@ class DropoutSetter(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set keep probability and seeds."""
         for number, layer in enumerate(self.model.layers):
-            if isinstance(layer, DropBlock2D):
-                layer.keep_prob.assign(self._recipe.keep_prob(epoch))
-            if isinstance(layer, DropBlock2D | keras.layers.Dropout):
-                words = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
-                layer.seed_generator.state.assign(words)
+            inside = layer._flatten_layers(include_self=False)
+            for place, part in enumerate([layer, *sorted(inside, key=lambda part: part.name)]):
+                if isinstance(part, DropBlock2D):
+                    part.keep_prob.assign(self._recipe.keep_prob(epoch))
+                where = (number, place) if place else (number,)
+                for value in vars(part).values():
+                    if isinstance(value, keras.random.SeedGenerator):
+                        sequence = np.random.SeedSequence((self._seed, epoch, *where))
+                        value.state.assign(sequence.generate_state(2))
 
 
 class AverageWeights(keras.callbacks.SwapEMAWeights):
@@ -66,6 +73,9 @@ class AverageWeights(keras.callbacks.SwapEMAWeights):
     def __init__(self, resumed: bool) -> None:
         super().__init__(swap_on_epoch=True)
         self._ema_weights_in_model = resumed
+
+    def _finalize_ema_values(self) -> None:
+        """Keep the weights at the end of `fit`: training goes on at another image size."""
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
@@ -236,6 +246,12 @@ class Trainer:
         """How many whole batches an epoch has."""
         return len(self.prepared["train"]) // self.recipe.batch_size
 
+    @property
+    def sizes(self) -> list[int]:
+        """The image size of each epoch, in pixels."""
+        full, epochs = self.prepared.image_size, range(self.recipe.epochs)
+        return [schedules.image_size(self.recipe, epoch, full) for epoch in epochs]
+
     def fit(
         self, model: keras.Model, rows: list[HistoryRow], after_epoch: EpochHook, verbose: int
     ) -> None:
@@ -250,11 +266,9 @@ class Trainer:
         create_variables(model)
         model.steps_per_execution = steps_at_once(self.steps)
         model.input_spec = ANY_SIZE
-        full, epochs = self.prepared.image_size, range(self.recipe.epochs)
-        sizes = [schedules.image_size(self.recipe, epoch, full) for epoch in epochs]
         while not has_ended(rows, self.recipe, self.watched):
-            size = sizes[len(rows)]
-            last_epoch = len(rows) + sizes[len(rows) :].count(size)
+            size = self.sizes[len(rows)]
+            last_epoch = len(rows) + self.sizes[len(rows) :].count(size)
             self._fit_at(model, size, last_epoch, rows, after_epoch, verbose)
 
     def _fit_at(

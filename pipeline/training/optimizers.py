@@ -54,6 +54,9 @@ class KernelDecay:
     def _use_weight_decay(self, variable: Variable) -> bool:
         return len(variable.shape) > 1
 
+    def finalize_variable_values(self, var_list: list[Variable]) -> None:
+        """Leave the weights alone at the end of `fit`; AverageWeights puts the averages in."""
+
 
 @keras.saving.register_keras_serializable("pipeline")
 class Adam(KernelDecay, keras.optimizers.Adam):
@@ -175,7 +178,8 @@ def _name(variable: Variable) -> str:
 
 
 def _is_convolution(variable: Variable) -> bool:
-    return len(variable.shape) == 4
+    """Whether it is a convolution's kernel; a depthwise one has no matrix to orthogonalise."""
+    return len(variable.shape) == 4 and variable.shape[-1] > 1
 
 
 def _precision() -> str:

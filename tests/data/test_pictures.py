@@ -146,3 +146,10 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeyp
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UserError, match="has more than 1,000 pixels"):
         load_image(tmp_path / "a.png")
+
+
+def test_of_a_photo_with_a_preview_the_first_picture_counts(tmp_path):
+    main, preview = (Image.new("RGB", (64, 64), colour) for colour in ("red", "blue"))
+    main.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview])
+    red, _, blue = load_image(tmp_path / "a.jpg").reshape(-1, 3).mean(axis=0)
+    assert red > 200 and blue < 50

@@ -49,10 +49,3 @@ def test_edges_saturate_instead_of_wrapping_around():
     step[:, :, 16:] = 255
     sharpened = sharpen(step)
     np.testing.assert_array_equal(sharpened, step)
-
-
-def test_more_images_than_fit_into_one_chunk(monkeypatch):
-    images = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), np.uint8)
-    whole = sharpen(images)
-    monkeypatch.setattr("pipeline.data.sharpen.CHUNK", 3)
-    np.testing.assert_array_equal(sharpen(images), whole)

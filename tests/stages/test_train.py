@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -68,6 +69,8 @@ def test_a_training_leaves_weights_history_and_facts(setup, store):
     last = max(Path(".training").rglob("epoch-*"))
     assert datetime.fromisoformat(facts["ended"]).timestamp() == int(last.stat().st_mtime)
     assert {"last.keras", "best.keras"} == {file.name for file in TRAINED.models_folder.iterdir()}
+    last_network = keras.saving.load_model(TRAINED.models_folder / "last.keras")
+    assert not last_network.compiled  # nothing reads its optimizer, which is large
     assert len(TRAINED.history_file.read_text().splitlines()) == 1 + setup.recipe.epochs
     (tracked,) = store.search_runs(["1"])
     assert tracked.info.status == "FINISHED"
@@ -199,3 +202,12 @@ def test_a_new_network_adapts_to_the_training_images_and_a_resumed_one_has_done_
 def test_a_batch_larger_than_the_data_is_refused(setup):
     with pytest.raises(UserError, match=r"model.batch_size = 500: there are only"):
         run(changed(setup, **{"model.batch_size": 500}))
+
+
+def test_the_time_left_counts_the_pixels_of_the_epochs_to_come():
+    sizes = [20, 20, 20, 40]
+    rows = [
+        {"seconds": seconds, "image_size": 20, "train_accuracy": 0.5, "train_loss": 1.0}
+        for seconds in (500.0, 60.0, 60.0)
+    ]
+    assert stage.describe_epoch(rows, 0, sizes, None).endswith("; 60 s, about 4 min left")

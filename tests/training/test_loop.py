@@ -107,6 +107,55 @@ def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params)
     assert rows[0]["val_accuracy"] == pytest.approx(accuracy)
 
 
+def test_training_goes_on_from_its_own_weights_when_the_images_grow(prepared, tiny_params):
+    sizes = {"image_sizes": [[0.5, 30]], "pool_stride": 4, "epochs": 2}
+    params = with_recipe(tiny_params, optimizer="sgd", weight_average=0.7, **sizes)
+    recipe = params.network("model")
+    configure_backend(params.train, seed=3)
+    model = new_model("model", recipe, params.train, 10, 32)
+    begun, ended = [], []
+
+    class Spy(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            begun.append(self.model.get_layer("logits_dense").kernel.numpy())
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == self.params["steps"] - 1:
+                ended.append(self.model.get_layer("logits_dense").kernel.numpy())
+
+    averages, plain_fit = [], model.fit
+    model.fit = lambda *a, callbacks, **k: plain_fit(*a, callbacks=[*callbacks, Spy()], **k)
+
+    def keep(model, rows):
+        averages.append(model.get_layer("logits_dense").kernel.numpy())
+
+    trainer(prepared, recipe, params).fit(model, [], keep, verbose=0)
+    np.testing.assert_allclose(begun[1], ended[0], atol=1e-6)
+    assert np.abs(begun[1] - averages[0]).max() > 1e-3
+    np.testing.assert_array_equal(model.get_layer("logits_dense").kernel, averages[1])
+
+
+def test_all_random_layers_are_seeded_anew_in_each_epoch(tiny_params):
+    inputs = keras.Input((8, 8, 3))
+    inside = keras.Sequential([keras.layers.Dropout(0.5), DropBlock2D(1.0, 3, "skip")])
+    noise = keras.layers.GaussianNoise(0.1)
+    model = keras.Model(inputs, keras.layers.Dropout(0.5)(noise(inside(inputs))))
+    recipe = tiny_params.network("model")
+
+    def states(epoch):
+        setter = loop.DropoutSetter(recipe, seed=3)
+        setter.set_model(model)
+        setter.on_epoch_begin(epoch)
+        found = [v for v in model.variables if v.name.endswith("seed_generator_state")]
+        return [tuple(value.numpy().tolist()) for value in found]
+
+    first, second = states(0), states(1)
+    assert len(first) == len(set(first + second)) / 2 == 4
+    model.predict(np.zeros((1, 8, 8, 3)), verbose=0)
+    assert states(0) == first
+    assert float(inside.layers[1].keep_prob) == pytest.approx(recipe.keep_prob(0))
+
+
 @pytest.mark.slow
 def test_without_a_watched_split_only_training_is_scored(prepared, tiny_params):
     recipe = tiny_params.network("model").model_copy(update={"epochs": 2})

@@ -180,3 +180,11 @@ def test_an_optimizer_goes_on_after_saving_as_if_it_had_not_been_saved(
         each.train_on_batch(x, y)
     for expected, weights in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected)
+
+
+def test_muon_takes_a_depthwise_kernel_for_none_of_its_own():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False)(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3, use_bias=False)(x))
+    kernels = [optimizers._is_convolution(weight) for weight in model.trainable_weights]
+    assert kernels == [False, True]

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from pipeline.core.recipe import scaled
+from pipeline.core.recipe import drops_blocks, scaled
 from pipeline.core.records import CHANNELS
 from pipeline.core.sections import ConvNetParams, LayerParams
 from pipeline.networks.shared.batch_norm import BatchNorm
@@ -99,7 +99,7 @@ def max_pool(x: Tensor, recipe: ConvNetParams, name: str) -> Tensor:
 
 def drop_block(x: Tensor, recipe: ConvNetParams, name: str) -> Tensor:
     """Drop blocks, starting with the first epoch's keep probability; nothing if it stays at 1."""
-    if recipe.conv_keep_end == 1:  # the layers must not depend on the number of epochs
+    if not drops_blocks(vars(recipe)):
         return x
     return DropBlock2D(
         recipe.conv_keep_start, recipe.drop_block_size, recipe.drop_block_oversize, name=name

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, ZipInfo
@@ -20,6 +21,7 @@ from pipeline.networks import FOLDER, code_errors, find_network
 from pipeline.networks.shared import batch_norm, convolution, dropblock, initializers  # noqa: F401
 
 ADAPTED_ON = 2000  # training images
+COUNTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
 
 
 def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> keras.Model:
@@ -157,20 +159,57 @@ def _without_traces(config: Any) -> Any:
 def count_flops(model: keras.Model, size: int | None = None) -> int:
     """Count the floating-point operations of one image's forward pass.
 
-    Counts convolutions (also depthwise) and dense layers only; a multiply-add counts as two
-    operations.
+    Counts convolutions and dense layers only, also inside other layers, each time that they are
+    applied; a multiply-add counts as two operations.
 
     Args:
         size: side of the image in pixels; None: the one that the network was built for.
     """
-    flops = 0
     if size is not None and size != model.input_shape[1]:
         model = at_size(model, size)
-    for layer in model.layers:
-        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
-            places = math.prod(layer.output.shape[1:-1])  # that the kernel is applied at
-            flops += 2 * math.prod(layer.kernel.shape) * places
-    return flops
+    counted: list[int] = []
+
+    def counting(layer: keras.Layer) -> Callable[..., Any]:
+        call = layer.call
+
+        def count(*inputs: Any, **named: Any) -> Any:
+            outputs = call(*inputs, **named)
+            places = math.prod(outputs.shape[1:-1])  # that the kernels are applied at
+            kernels = _matrices(layer.weights)
+            counted.append(2 * places * sum(math.prod(kernel.shape) for kernel in kernels))
+            return outputs
+
+        return count
+
+    watched = [layer for layer in _parts(model) if isinstance(layer, COUNTED)]
+    for layer in watched:
+        layer.call = counting(layer)
+    try:
+        model(np.zeros((1, *model.input_shape[1:]), np.float32), training=False)
+    finally:
+        for layer in watched:
+            del layer.call
+    return sum(counted)
+
+
+def uncounted(model: keras.Model) -> list[str]:
+    """Return the names of the layers with matrices that count_flops leaves out."""
+    return [
+        layer.name
+        for layer in _parts(model)
+        if not isinstance(layer, COUNTED)
+        and _matrices(layer.trainable_weights)
+        and not list(_parts(layer))
+    ]
+
+
+def _parts(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """Yield the layers inside a layer, at any depth; Keras has no public way to list them."""
+    yield from layer._flatten_layers(include_self=False)
+
+
+def _matrices(weights: list[keras.Variable]) -> list[keras.Variable]:
+    return [weight for weight in weights if len(weight.shape) > 1]
 
 
 def training_pflop(model: keras.Model, images: int, size: int | None = None) -> float:

@@ -4,6 +4,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from pipeline.core.errors import UserError
 from pipeline.networks import model as resnet
@@ -13,6 +14,7 @@ from pipeline.networks.shared.models import (
     count_flops,
     load_network,
     training_pflop,
+    uncounted,
 )
 from pipeline.training.compiling import compile_model, new_model
 from tests.conftest import truncate
@@ -164,3 +166,25 @@ def test_logits_above_zero_are_no_softmax(params, monkeypatch):
 def test_each_network_keeps_its_contract(params, network):
     if network in params.networks:  # a user's own network needs a section
         new_model(network, params.network(network), params.train, 10, 32)
+
+
+def test_layers_inside_others_are_counted_each_time_that_they_are_applied():
+    inputs = keras.Input((8, 8, 3))
+    block = keras.Sequential([layers.Conv2D(4, 3, use_bias=False, name="inside")])
+    x = block(inputs)
+    shared = layers.Dense(4, name="shared")
+    x = shared(shared(x))
+    x = layers.SeparableConv2D(5, 3, use_bias=False)(x)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    separable = 4 * 4 * (9 * 4 + 4 * 5)
+    expected = 6 * 6 * 9 * 3 * 4 + 2 * 6 * 6 * 4 * 4 + separable + 4 * 4 * 5 * 2
+    assert count_flops(model) == 2 * expected
+    assert uncounted(model) == []
+
+
+def test_layers_with_other_matrices_are_named():
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Reshape((16, 3))(inputs)
+    x = layers.MultiHeadAttention(1, 2)(x, x)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    assert sorted(uncounted(model)) == ["attention_output", "key", "query", "value"]
