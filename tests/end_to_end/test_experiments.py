@@ -2,10 +2,13 @@
 
 import io
 import json
+import subprocess
 import urllib.request
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from pipeline.commands.servers import free_port
@@ -31,10 +34,18 @@ def project(finished_project, tmp_path_factory):
     project.run("dvc", "exp", "run", "--temp", "-n", "temp-7", "-S", "model.drop_block_size=7")
     project.run("dvc", "exp", "run", "--queue", "-S", "model.drop_block_size=3")
     before = experiment_references(project)
-    project.run("dvc", "queue", "start")
+    subprocess.run(
+        ["dvc", "queue", "start"], cwd=project.folder, env=project.environment, check=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # which its worker keeps open
+    )  # fmt: skip
     wait_for(lambda: experiment_references(project) != before, 900, every=0.5)
     wait_for(lambda: "Success" in project.run("dvc", "queue", "status").stdout)
-    return project
+    yield project
+    # The worker misses the request to end if it reads it while it is being written.
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(project.folder):
+                process.kill()
 
 
 def store(project):
