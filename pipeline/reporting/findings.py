@@ -8,7 +8,6 @@ from pipeline.reporting.comparison import (
     adjusted_p_values,
     compare,
     interval,
-    paired_differences,
 )
 from pipeline.reporting.equivalence import Equivalence, equivalence
 from pipeline.reporting.results import Results, load_results
@@ -65,8 +64,8 @@ def compare_networks(results: Results) -> dict[str, Comparison]:
             seeds = results.paired_seeds(name)
             reference, other = (results.hits(n, seeds) for n in (results.reference, name))
             compared[name] = compare(reference, other, seeds)
-            more = paired_differences(reference, other).sum(axis=1).tolist()
-            counts.append(dict(zip(seeds, more, strict=True)))
+            images, by_seed = reference.shape[1], compared[name].by_seed
+            counts.append({seed: round(share * images) for seed, share in by_seed.items()})
     adjusted = zip(compared.items(), adjusted_p_values(counts), strict=True)
     return {n: replace(c, p_value=p, tests=len(counts)) for (n, c), p in adjusted}
 
