@@ -23,7 +23,7 @@ from mlflow.utils.uri import is_local_uri
 
 from pipeline.core.errors import first_line, warn
 from pipeline.core.records import SPLIT_NAMES, Images
-from pipeline.tracking.store import EXPERIMENT, REQUEST_ERRORS, find_runs
+from pipeline.tracking.store import EXPERIMENT, REQUEST_ERRORS, add_row, find_runs
 from pipeline.tracking.views import NOTE
 
 LOCK_FILE = "requirements.lock"
@@ -160,7 +160,7 @@ class TrackedRun:
         )
         tags = [InputTag(CONTEXT, SPLIT_NAMES[split]), InputTag("sha256", digest)]
         inputs = [DatasetInput(Dataset(**used.to_dict()), tags)]
-        self._client.log_inputs(self.run_id, inputs)
+        add_row(lambda: self._client.log_inputs(self.run_id, inputs))
 
     def find_model(self) -> LoggedModel | None:
         """Return the model that log_model logged; delete models that a kill left incomplete."""

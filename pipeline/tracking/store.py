@@ -96,6 +96,18 @@ def find_or_none(request: Callable[[], Found]) -> Found | None:
         return None
 
 
+def add_row(request: Callable[[], None]) -> None:
+    """Send a request that adds a row to a table; send it again if the row is refused.
+
+    MLflow checks that a row is missing before it adds it. If two runs do so at once, the database
+    refuses the second row, with an error that MLflow does not handle.
+    """
+    try:
+        request()
+    except MlflowException:
+        request()
+
+
 def create_database(file: Path) -> None:
     """Create a local database with all its tables, or nothing if this is interrupted.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from pipeline.tracking.store import EXPERIMENT, open_store
+from pipeline.tracking.store import EXPERIMENT, add_row, open_store
 
 VIEW = "comparison"  # in the page's address: viewStateShareKey=comparison
 NAME = "Comparison"
@@ -52,7 +52,7 @@ def save_view(client: MlflowClient) -> None:
         {"name": NAME, "createdAt": _SAVED, "updatedAt": _SAVED, "state": json.dumps(_state())}
     )
     if experiment.tags.get(_TAG) != content:
-        client.set_experiment_tag(experiment.experiment_id, _TAG, content)
+        add_row(lambda: client.set_experiment_tag(experiment.experiment_id, _TAG, content))
 
 
 def save_description(description: str) -> None:

@@ -64,7 +64,7 @@ def assert_each_is_there_once(project, shared, labels=LABELS):
     statuses = [(run.info.run_name, run.info.status) for run in runs_of(project)]
     finished = sorted(name for name, status in statuses if status == "FINISHED")
     assert len(finished) == len(labels) == len(set(finished)), statuses
-    assert {status for _, status in statuses} <= {"FINISHED", "KILLED"}
+    assert {status for _, status in statuses} <= {"FINISHED", "KILLED"}, statuses
     for run in runs_of(project):
         if run.info.status == "FINISHED":
             history = MlflowClient().get_metric_history(run.info.run_id, "val_loss")

@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from pipeline.core.records import Images, make_records
 from pipeline.tracking.lifecycle import tracked_run
@@ -94,6 +96,19 @@ def test_each_split_of_the_data_is_named_with_its_digest_and_its_size(store):
     assert (logged.dataset.name, logged.dataset.digest) == ("digits validation", "f00d" * 4)
     assert json.loads(logged.dataset.profile)["features_shape"] == [3, 32, 32, 3]
     assert {tag.key: tag.value for tag in logged.tags}["mlflow.data.context"] == "validation"
+
+
+def test_two_runs_that_name_the_same_new_data_at_once_both_have_it(store):
+    pixels = np.zeros((5, 32, 32, 3), np.uint8)
+    data = ("digits", "val", "f00d" * 16, Images(pixels, make_records(np.arange(3), 3)))
+    with tracked_run("first", {}) as first:
+        pass
+    with tracked_run("second", {}) as second:
+        # It has looked for the row, and is about to add it.
+        event.listen(Session, "before_flush", lambda *_: first.log_dataset(*data), once=True)
+        second.log_dataset(*data)
+    for run in (first, second):
+        assert len(store.get_run(run.run_id).inputs.dataset_inputs) == 1
 
 
 def test_how_fast_the_machine_was_stands_with_the_system_metrics(store):
