@@ -70,7 +70,7 @@ class Cluster:
                 "include_dashboard": True,
                 "dashboard_host": services.HOST,
                 "dashboard_port": self.port,
-                "dashboard_agent_listen_port": free_port(),  # another Ray here may use the default
+                "dashboard_agent_listen_port": 0,  # any: another Ray here may use the default
                 "object_store_memory": 80 << 20,
             },
         )
