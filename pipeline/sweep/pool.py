@@ -111,12 +111,13 @@ def train_all(
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote(place)
+    shared = ray.get(board.place.remote())
     again = {"max_retries": RETRIES, "retry_exceptions": [ray.exceptions.WorkerCrashedError]}
     remote = ray.remote(_train).options(name="train", **again, **takes)
     pending: dict[ray.ObjectRef, Task] = {}
     first: dict[str, ray.ObjectRef] = {}  # by the training's identity
     for task, data in tasks:
-        reference = remote.remote(task, data, board, first.get(task.key))
+        reference = remote.remote(task, data, board, shared, first.get(task.key))
         first.setdefault(task.key, reference)
         pending[reference] = task
     try:
@@ -134,10 +135,15 @@ def train_all(
             ray.wait(list(pending), num_returns=len(pending), timeout=ENDING)
 
 
-def _train(task: Task, prepared: Stages, board: Any, _first: Record | None) -> Record:
-    """Run a training. Ray starts it after `_first`, the same training with another evaluation."""
+def _train(
+    task: Task, prepared: Stages, board: Any, place: Place, _first: Record | None
+) -> Record:
+    """Run a training. Ray starts it after `_first`, the same training with another evaluation.
+
+    It must not wait for Ray: while a task waits, Ray starts another one on its cores.
+    """
     try:
-        return train(task, ray.get(ray.get(board.place.remote())), prepared, board)
+        return train(task, place, prepared, board)
     except ParentLostError:  # Ray itself was killed; this process is about to end as well
         raise ray.exceptions.WorkerCrashedError from None
 

@@ -106,6 +106,15 @@ def test_a_training_that_fails_says_why_and_the_others_go_on(pool, work):
     assert len(work.started()) == 4  # three attempts, plus the other task
 
 
+def test_a_training_never_waits_for_ray_which_would_start_another_on_its_cores(monkeypatch):
+    def wait(*_, **__):
+        raise AssertionError("waits")
+
+    monkeypatch.setattr(ray, "get", wait)
+    monkeypatch.setattr(pools, "train", lambda *arguments: arguments)
+    assert pools._train("task", {}, "board", "place", None) == ("task", "place", {}, "board")
+
+
 def test_slots_are_of_so_many_processors_each(pool):
     there = ray.cluster_resources()["CPU"]
     assert slots(1) == there
