@@ -135,9 +135,7 @@ def train_all(
             ray.wait(list(pending), num_returns=len(pending), timeout=ENDING)
 
 
-def _train(
-    task: Task, prepared: Stages, board: Any, place: Place, _first: Record | None
-) -> Record:
+def _train(task: Task, prepared: Stages, board: Any, place: Place, _first: Record | None) -> Record:
     """Run a training. Ray starts it after `_first`, the same training with another evaluation.
 
     It must not wait for Ray: while a task waits, Ray starts another one on its cores.
