@@ -96,6 +96,11 @@ class Comparison:
         return self.seeds >= SEEDS_NEEDED
 
     @property
+    def smallest_p(self) -> float:
+        """The p-value's floor: no result of so many seeds could have a smaller one."""
+        return 1 / min(2 ** (self.seeds - 1), SAMPLED_FLIPS)
+
+    @property
     def significant(self) -> bool:
         """Whether there is evidence of a difference: p below 0.05 and an interval without 0."""
         return self.enough_seeds and self.p_value < LEVEL and self.difference.excludes_zero

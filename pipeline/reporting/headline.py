@@ -81,7 +81,8 @@ def _intervals(comparison: Comparison, sign: int) -> str:
 def _certainty(comparison: Comparison) -> str:
     seeds = comparison.seeds
     kind = "adjusted p" if comparison.tests > 1 else "p"
-    over = f"{kind} = {comparison.p_value:.2g} over " if seeds > 1 else "over "
+    floor = f"(floor {comparison.smallest_p:.2g})"
+    over = f"{kind} = {comparison.p_value:.2g} {floor} over " if seeds > 1 else "over "
     over += "1 seed" if seeds == 1 else f"{seeds} paired seeds"
     if seeds == 1:
         return f"{over}: too few seeds for a verdict"
@@ -132,14 +133,17 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
         compute: the compute of a training of `name`, divided by the reference's.
     """
     seeds, p_value = comparison.seeds, format_p(comparison.p_value)
-    tested = f"p = {p_value} by sign flips over {seeds} paired seeds, on these test images"
+    floor = format_p(comparison.smallest_p)
+    tested = (
+        f"p = {p_value} (floor {floor}) by sign flips over {seeds} paired seeds, on these test "
+        "images"
+    )
     if comparison.tests > 1:
         tested += f", adjusted for {comparison.tests} comparisons"
     if not comparison.enough_seeds:
-        least = 2 / 2**seeds
         reason = (
             f"with {counted(seeds, 'paired seed')} the two-sided p-value of sign "
-            f"flips cannot fall below {min(1.0, least):.3g}; "
+            f"flips cannot fall below {comparison.smallest_p:.3g}; "
             f"to reach 0.05 takes {SEEDS_NEEDED} seeds"
         )
         return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)

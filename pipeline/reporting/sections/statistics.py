@@ -15,7 +15,8 @@ SEEDS = (
     "differences), on these test images."
 )
 P_VALUES = (
-    "*p, sign flips* comes from flipping the signs of the seeds' differences, on these images."
+    "*p, sign flips* comes from flipping the signs of the seeds' differences, on these images. Its "
+    "floor, 2/2^n for n seeds, is the smallest value that it can have."
 )
 MCNEMAR = (
     "*McNemar p* compares the two *fitted models* of one seed on the same images; it does not show "
@@ -36,7 +37,7 @@ RELIABLE = (
 COLLAPSES = (
     "**Six seeds can miss rare collapses**: if one seed in ten loses 7 times the spread of the "
     "others, the interval contains the true difference in 85 % of cases with 6 seeds, and if it "
-    "loses 20 times the spread, in 48 %; p is then below 0.05 in 10 % and 47 % of cases without a "
+    "loses 20 times the spread, in 49 %; p is then below 0.05 in 10 % and 47 % of cases without a "
     "difference."
 )
 
