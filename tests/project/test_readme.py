@@ -88,8 +88,27 @@ def test_the_sentences_follow_from_the_committed_figures():
     assert f"A wider plain CNN is {ahead} better than the resnet ({interval})" in text
     lost, interval = points(contrast("resnet", "skip_connections False"), sign=-1)
     assert f"the resnet loses {lost} ({interval}) in this recipe" in text
-    gains = [points(contrast(n, "without DropBlock"))[0] for n in ("baseline", "resnet")]
+    drop = [contrast(n, "without DropBlock") for n in ("baseline", "resnet")]
+    gains = [points(said)[0] for said in drop]
     assert f"{gains[0]} for the baseline and {gains[1].split()[0]} for the resnet" in text
+    said = [lead("baseline: width 0.525"), contrast("resnet", "skip_connections False"), *drop]
+    p_values = [FIGURES["differences"]["resnet"]["p_value"], *(c["adjusted_p"] for c in said)]
+    assert {round(p, 3) for p in p_values} == {0.031}
+    assert "Each of these differences has p = 0.031, the smallest" in text
+
+
+def test_the_costs_in_the_sentences_follow_from_the_table():
+    text = " ".join(README.split("## The answer on CIFAR-100")[1].split("\n## ")[0].split())
+    cost = {
+        name: (float(size), float(pflop))
+        for name, size, pflop in re.findall(
+            r"\| (baseline|resnet|baseline, 2.1 times as wide) \| ([\d.]+) M \| ([\d.]+) \|", text
+        )
+    }
+    resnet, wide = cost["resnet"], cost["baseline, 2.1 times as wide"]
+    assert f"takes {resnet[1] / cost['baseline'][1]:.1f} times the compute" in text
+    assert f"{100 * (wide[1] / resnet[1] - 1):.1f} % more compute" in text
+    assert f"and {wide[0] / resnet[0]:.1f} times the parameters" in text
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

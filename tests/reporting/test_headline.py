@@ -38,9 +38,10 @@ def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
         (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval 4.0 to 6.0 ",
          "for these two fitted models"),
         (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1; to reach 0.05 takes 6"),
-        (made_up(0.2, 3, 0.25), "p = 0.25 (floor 0.25) over 3 paired seeds: too few seeds for a verdict, and "
-         "the interval over 3 seeds is valid only if", "fall below 0.25"),
-        (made_up(0.05, 6, 0.03125), "p = 0.031 (floor 0.031) over 6 paired seeds: evidence of a difference",
+        (made_up(0.2, 3, 0.25), "p = 0.25 (floor 0.25) over 3 paired seeds: too few seeds for a "
+         "verdict, and the interval over 3 seeds is valid only if", "fall below 0.25"),
+        (made_up(0.05, 6, 0.03125), "p = 0.031 (floor 0.031) over 6 paired seeds: evidence of a "
+         "difference",
          "**The resnet is the better method here** (p = 0.031 (floor 0.031)"),
         (made_up(-0.05, 6, 0.03125), "the baseline is ahead by 5.0", "**The baseline is"),
         (made_up(0.01, 6, 0.4, low=-0.02), ": no evidence of a difference",
