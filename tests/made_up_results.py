@@ -81,7 +81,7 @@ def splits_of(images: dict[str, int], scored: str) -> list[str]:
 def random_metrics(rng, label: str, splits: list[str], digest: str) -> dict:
     """What `evaluate` writes into metrics.json."""
     network, variant, seed = label.split("-")
-    scores = ("loss", "accuracy", "top_k_accuracy", "superclass_accuracy", "calibration_error")
+    scores = ("loss", "accuracy", "top_k_accuracy", "calibration_error")
     return {
         "name": label, "training": f"{network}-{variant}-identity-{seed}",
         "network": network, "variant": variant, "seed": int(seed),

@@ -1,8 +1,6 @@
 """Compare all experiments on the same data: statistics, figures, and the answers behind them."""
 
-import json
 from functools import cache
-from typing import Any
 
 from pipeline.core.errors import UserError, warn
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
@@ -52,7 +50,7 @@ def digest_of_data(experiments: list[Experiment]) -> str | None:
     """Return the digest of the data to compare on: the prepared data, else the newest results'."""
     if PREPARED.exists():
         return load_metadata(PREPARED)["digest"]
-    digests = (read_summary(experiment).get("digest") for experiment in reversed(experiments))
+    digests = (each.read_json(COMPARISON).get("digest") for each in reversed(experiments))
     return next(filter(None, digests), None)
 
 
@@ -63,7 +61,7 @@ def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
     """
     found: list[Result] = []
     for experiment in experiments:
-        summary = read_summary(experiment)
+        summary = experiment.read_json(COMPARISON)
         if not all(key in summary for key in NEEDED) or summary["digest"] != digest:
             continue
         if found and summary["scored"] != found[0].summary["scored"]:
@@ -71,15 +69,6 @@ def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
         if not any(summary == other.summary for other in found):
             found.append(Result(experiment.name, experiment.params, summary))
     return found
-
-
-def read_summary(experiment: Experiment) -> dict[str, Any]:
-    """Return an experiment's comparison.json; {} if no local cache has it."""
-    try:
-        summary = json.loads(experiment.read(COMPARISON) or b"{}")
-    except ValueError:
-        return {}
-    return summary if isinstance(summary, dict) else {}
 
 
 def collect_answers(experiments: list[Experiment], found: Contrasts) -> dict[str, Answers]:

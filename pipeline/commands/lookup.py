@@ -1,14 +1,13 @@
 """Which MLflow run belongs to which training of which experiment, joined on their identities."""
 
 import itertools
-import json
 
 import pandas as pd
 
 from pipeline.core.errors import UserError
 from pipeline.networks import network_names
 from pipeline.settings.trainings import Training
-from pipeline.tracking.runs import TRAINING, key_of
+from pipeline.tracking.runs import key_of
 from pipeline.tracking.store import find_runs, open_store, store_errors
 from pipeline.versioning.experiments import Experiment, list_experiments
 
@@ -70,10 +69,6 @@ def identities(experiment: Experiment) -> dict[Training, str]:
     lists = [asked.get(key) or [] for key in ("networks", "variants", "seeds")]
     found = {}
     for training in (Training(*combination) for combination in itertools.product(*lists)):
-        try:
-            facts = json.loads(experiment.read(training.facts_file) or b"{}")
-        except ValueError:
-            continue
-        if isinstance(facts, dict) and TRAINING in facts:
-            found[training] = facts[TRAINING]
+        if identity := experiment.read_json(training.facts_file).get("training"):
+            found[training] = identity
     return found

@@ -1,6 +1,5 @@
 """Tune each network with the same number of trials of the same spaces, on validation images."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,11 +66,7 @@ def read_scores(names: set[str]) -> dict[str, float]:
     found = {}
     for experiment in list_experiments():
         if experiment.name in names:
-            try:
-                metrics = json.loads(experiment.read(METRICS) or b"{}")
-            except ValueError:  # a damaged file in DVC's cache
-                continue
-            for each in metrics.values():
+            for each in experiment.read_json(METRICS).values():
                 if "val_accuracy" in each:
                     found[experiment.name] = each["val_accuracy"]
     return found

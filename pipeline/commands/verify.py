@@ -16,7 +16,7 @@ from pipeline.reporting.formats import listed
 from pipeline.reporting.tried import Result, numbers_of
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.experiments import params_of_report
-from pipeline.versioning.repository import LOCK, read_lock
+from pipeline.versioning.repository import read_lock
 
 AGREES, DISAGREES = "as published", "differs by more than seeds do"
 OTHER_DATA = "data: other images, or prepared differently"
@@ -94,9 +94,10 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
 
 
 def _last_run() -> Result:
-    if not Path(LOCK).exists() or not COMPARISON.exists():
+    params = params_of_report(read_lock(Path()))
+    if not params or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
-    return Result(str(REPORTS), params_of_report(read_lock(Path())), read_json(COMPARISON))
+    return Result(str(REPORTS), params, read_json(COMPARISON))
 
 
 def list_published() -> list[Result]:

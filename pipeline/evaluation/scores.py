@@ -15,20 +15,20 @@ CALIBRATION_BINS = 15  # as Guo et al., arXiv 1706.04599
 def score(
     log_probabilities: np.ndarray,
     labels: np.ndarray,
-    superclass_of: np.ndarray,
     top_k: int,
+    superclass_of: np.ndarray | None = None,
     balanced: bool = False,
 ) -> Scores:
     """Score (n, classes) log-probabilities against (n,) labels.
 
     Args:
-        superclass_of: the superclass of each class.
+        superclass_of: the superclass of each class; None if there are no superclasses.
         balanced: add balanced_accuracy, the mean over the classes of each one's accuracy.
 
     Returns:
         loss (mean cross entropy in nats) and, from 0 to 1, accuracy, top_k_accuracy if there are
         more than top_k classes, superclass_accuracy (whether the most likely class has the right
-        superclass), calibration_error.
+        superclass) if there are superclasses, calibration_error.
     """
     predicted = log_probabilities.argmax(axis=1)
     picked = log_probabilities[np.arange(len(labels)), labels].astype(np.float64)
@@ -39,11 +39,13 @@ def score(
         some["balanced_accuracy"] = float(recall)
     if top_k < log_probabilities.shape[1]:
         some["top_k_accuracy"] = top_k_accuracy(log_probabilities, labels, top_k)
+    if superclass_of is not None:
+        same = superclass_of[predicted] == superclass_of[labels]
+        some["superclass_accuracy"] = float(same.mean())
     return {
         "loss": float(-picked.mean()),
         "accuracy": float((predicted == labels).mean()),
         **some,
-        "superclass_accuracy": float((superclass_of[predicted] == superclass_of[labels]).mean()),
         "calibration_error": calibration_error(calibration_table(log_probabilities, labels)),
     }
 

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.core.errors import UserError
 from pipeline.core.recipe import Variant, resolve
 from pipeline.core.records import SPLIT_NAMES
 from pipeline.core.words import NO_DROPBLOCK
 from pipeline.settings.identity import settings_of
+from pipeline.settings.params import check_params
 from pipeline.settings.trainings import Training
 
 Numbers = dict[str, Any]
@@ -92,11 +94,20 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
 def numbers_of(result: Result, network: str) -> Numbers:
     """Return the params that determine a network's trainings; block size `off` if no DropBlock."""
     section = result.summary["sections"][network]
-    variant: Variant = (result.params["train"].get("variants") or ["dropblock"])[0]
-    numbers = settings_of(result.params, Training(section, variant, 0))
-    if BLOCK in resolve(result.params, section):
+    values = _typed(result.params)
+    variant: Variant = (values["train"].get("variants") or ["dropblock"])[0]
+    numbers = settings_of(values, Training(section, variant, 0))
+    if BLOCK in resolve(values, section):
         return {**numbers, BLOCK: numbers.get(BLOCK, OFF)}
     return numbers
+
+
+def _typed(params: dict[str, Any]) -> dict[str, Any]:
+    """Return params with the defaults in code, as an identity has them; others as they are."""
+    try:
+        return check_params(params).by_section()
+    except UserError:  # of another version of this project
+        return params
 
 
 def differing(settings: list[Numbers]) -> list[str]:

@@ -87,13 +87,15 @@ def score_splits(
 
     `flip_accuracy` uses the mean of the probabilities of an image and its mirror image.
     """
-    superclass_of = np.array(prepared.metadata["superclass_of"])
+    data = prepared.metadata
+    coarse = data["superclass_names"] != data["class_names"]
+    superclass_of = np.array(data["superclass_of"]) if coarse else None
     balanced = has_unequal_classes(prepared["train"]["label"])
     scores: dict[Split, outputs.Scores] = {}
     for (split, mirrored), values in predictions.items():
         labels = prepared[split]["label"]
         if not mirrored:
-            scores[split] = score(values, labels, superclass_of, settings.top_k, balanced)
+            scores[split] = score(values, labels, settings.top_k, superclass_of, balanced)
             continue
         both = np.logaddexp(predictions[split, False], values)
         scores[split]["flip_accuracy"] = float((both.argmax(axis=1) == labels).mean())

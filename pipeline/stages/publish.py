@@ -103,11 +103,10 @@ def publish_training(params: Params, training: Training) -> Published:
 def log_scores(published: Published, params: Params, prepared: Prepared) -> None:
     """Log the main scores as metrics, for the list of runs, and all scores as a table."""
     run, metrics = published.run, published.metrics
-    has_superclasses = prepared.metadata["superclass_names"] != prepared.metadata["class_names"]
     test = {
         key.removeprefix("best_"): value
         for key, value in metrics.items()
-        if key.startswith("best_test_") and (has_superclasses or "superclass" not in key)
+        if key.startswith("best_test_")
     }
     run.log_scores(
         {
@@ -118,8 +117,6 @@ def log_scores(published: Published, params: Params, prepared: Prepared) -> None
         }
     )
     table = outputs.scores_table(published.training)
-    if not has_superclasses:
-        table = table.drop(columns="superclass_accuracy")
     run.log_table(table, "scores.csv")
     # Tags, not params: another evaluation of the same training may change them.
     settings = params.evaluate.model_dump()

@@ -1,5 +1,6 @@
 """Read the project's experiments: sets of params with their results, in git and DVC's cache."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -57,6 +58,14 @@ class Experiment(NamedTuple):
             return None
         file = cache_folder() / "files" / "md5" / md5[:2] / md5[2:]
         return file.read_bytes() if file.exists() else None
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """Return the values of a JSON output; {} if it is damaged, or read() has None."""
+        try:
+            values = json.loads(self.read(path) or b"{}")
+        except ValueError:
+            return {}
+        return values if isinstance(values, dict) else {}
 
 
 def check_outputs(*folders: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -37,15 +36,15 @@ def swept(workspace, monkeypatch):
 
     def experiments():
         network = {"workspace": 0.99, **dict(enumerate(found.scores))}
-        metrics = {n: json.dumps({"x": {"val_accuracy": s}}) for n, s in network.items() if s}
-        metrics |= dict.fromkeys(found.damaged, "{")
-        metrics["workspace"] = json.dumps({n: {"val_accuracy": 0.9} for n in "ab"})
+        metrics = {n: {"x": {"val_accuracy": s}} for n, s in network.items() if s}
+        metrics |= {key: {} for key in found.damaged}
+        metrics["workspace"] = {n: {"val_accuracy": 0.9} for n in "ab"}
         return [
             SimpleNamespace(
                 name=n if n == "workspace" else f"trial-{n}",
-                read=lambda _, text=text: text.encode(),
+                read_json=lambda _, of_trial=of_trial: of_trial,
             )
-            for n, text in metrics.items()
+            for n, of_trial in metrics.items()
         ]
 
     monkeypatch.setattr(command, "sweep", sweep)

@@ -9,7 +9,7 @@ from pipeline.evaluation import scores
 def test_scores_equal_hand_computed_ones():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.4, 0.1]])
     labels, superclass_of = np.array([0, 1, 1]), np.array([0, 1, 1])
-    found = scores.score(np.log(probabilities), labels, superclass_of, top_k=2)
+    found = scores.score(np.log(probabilities), labels, 2, superclass_of)
     assert found["loss"] == pytest.approx(-np.log([0.7, 0.3, 0.4]).mean())
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["top_k_accuracy"] == pytest.approx(1.0)
@@ -21,17 +21,18 @@ def test_scores_equal_hand_computed_ones():
 
 def test_extreme_logits_do_not_overflow():
     values = log_softmax(np.array([[1e4, 0.0, 0.0]]), axis=1).astype(np.float32)
-    found = scores.score(values, np.array([1]), np.arange(3), top_k=1)
+    found = scores.score(values, np.array([1]), top_k=1)
     assert (found["loss"], found["accuracy"]) == (1e4, 0.0)
 
 
 def test_balanced_accuracy_is_the_mean_of_the_classes_with_images():
     predicted, labels = np.array([0, 0, 0, 2, 1, 3]), np.array([0, 0, 0, 0, 1, 1])
     values = log_softmax(5.0 * np.eye(4)[predicted], axis=1)
-    found = scores.score(values, labels, np.arange(4), top_k=4, balanced=True)
+    found = scores.score(values, labels, top_k=4, balanced=True)
     assert found["accuracy"] == pytest.approx(4 / 6)
     assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert "top_k_accuracy" not in found  # of four classes
+    assert "superclass_accuracy" not in found
 
 
 def test_classes_are_unequal_from_a_fifth_more_images():

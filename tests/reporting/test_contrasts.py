@@ -110,6 +110,21 @@ def test_the_same_numbers_by_other_code_are_two_settings(experiments):
     assert found.unlike == []
 
 
+def test_defaults_in_code_and_keys_that_a_network_lacks_are_as_in_its_identity():
+    def of_sprint(changes):
+        made = experiment("made", counts(450), changes={"sprint.epochs": 6, **changes})
+        return numbers_of(made._replace(summary={"sections": {"sprint": "sprint"}}), "sprint")
+
+    usual = of_sprint({})
+    scale = usual["logits_scale"]
+    assert (
+        usual == of_sprint({"sprint.logits_scale": scale}) == of_sprint({"recipe.dense_keep": 0.1})
+    )
+    assert (
+        describe_change(usual, of_sprint({"sprint.logits_scale": 0.3})) == f"logits_scale {scale}"
+    )
+
+
 def test_params_that_nothing_reads_are_no_difference():
     """Those of DropBlock where it is off: by its numbers, never falling, or by the variant."""
     off = numbers_of(experiment("off", counts(450), conv_keep_end=1.0), "resnet")

@@ -125,6 +125,14 @@ def test_results_that_no_cache_here_has_are_none(results, commit):
     assert elsewhere.read(OUT) is None
 
 
+@pytest.mark.parametrize(("content", "values"), [('{"a": 1}', {"a": 1}), ("{", {}), ("[]", {})])
+def test_a_damaged_json_file_is_as_an_absent_one(results, content, values):
+    results(1, content)
+    (workspace,) = list_experiments()
+    assert workspace.read_json(OUT) == values
+    assert workspace.read_json(Path("absent.json")) == {}
+
+
 def test_a_file_that_is_gone_from_the_workspace_is_none(results, workspace):
     results(1)
     (workspace / OUT).unlink()

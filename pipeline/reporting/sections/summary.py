@@ -61,12 +61,8 @@ def make(findings: Findings) -> Section:
 
 
 def scores_of(results: Results) -> list[str]:
-    """Return which of SCORES exist; without superclass scores if the classes have none."""
-    there = [key for key in SCORES if any(f"best_{s}_{key}" in results.metrics for s in SPLITS)]
-    metadata = results.metadata
-    if metadata["superclass_names"] == metadata["class_names"]:
-        there.remove("superclass_accuracy")
-    return there
+    """Return which of SCORES exist."""
+    return [key for key in SCORES if any(f"best_{s}_{key}" in results.metrics for s in SPLITS)]
 
 
 def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFrame:
