@@ -182,7 +182,8 @@ def leads_table(found: Contrasts) -> pd.DataFrame:
     contrasts = [lead.contrast for lead in found.leads]
     changed = [lead.changed or f"as in {found.reference}" for lead in found.leads]
     table = _in_points(contrasts).set_axis(pd.Index(changed, name="experiments"))
-    table.insert(0, "lead", [f"{c.setting.network} minus {c.reference.network}" for c in contrasts])
+    pairs = [f"{c.setting.network} minus {c.reference.network}" for c in contrasts]
+    table.insert(0, "networks", pairs)
     return table
 
 

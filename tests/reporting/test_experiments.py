@@ -55,7 +55,7 @@ def test_the_contrasts_table_has_each_seeds_difference(varied):
 def test_the_lead_of_each_experiment_is_a_row(varied):
     table = experiments.leads_table(contrast(varied, None))
     assert table.index.tolist()[:2] == ["as in this run", "resnet: drop_block_size 1"]
-    assert set(table["lead"]) == {"resnet minus baseline"}
+    assert set(table["networks"]) == {"resnet minus baseline"}
     one, baseline = counts(400, 2), experiment("", {0: 1}).summary["accuracy"]["baseline"]["right"]
     assert table.iloc[1]["difference of each"].startswith(f"{(one[0] - baseline['0']) / 10:+.1f}, ")
 

@@ -23,7 +23,7 @@ LABELS: dict[Variant, str] = {
     "unitdrop": "all drop single units",
 }
 TABLE_NOTE = (
-    "Test accuracy by network and kind of DropBlock. A lead over the {reference} *without "
+    "Test accuracy by network and kind of DropBlock. A difference from the {reference} *without "
     "DropBlock* comes from the rest of the recipe: architecture, width, epochs and compute. "
     "`dvc exp run -S model.skip_connections=false` removes only the skip connections. "
     "Rows `minus without` show what dropping adds: per network, and how much more it adds than for "
