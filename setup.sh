@@ -43,6 +43,13 @@ for lock in "$@"; do
   "$uv" pip install --quiet --require-hashes --python "$venv/bin/python" --requirement "$lock"
   echo "... done in $SECONDS s"
 done
+# `source .venv/bin/activate` sets the folder's name at the time when .venv was made; use the present one.
+grep -q here_now "$venv/bin/activate" || cat >> "$venv/bin/activate" << 'END'
+here_now=$(CDPATH= cd "$(dirname "${BASH_SOURCE:-$0}")/.." && pwd)
+if [ -f "$here_now/pyvenv.cfg" ]; then
+  export VIRTUAL_ENV="$here_now" PATH="$here_now/bin:$_OLD_VIRTUAL_PATH"
+fi
+END
 # A one-word command, which shell completion needs; it works in the project's folder and below.
 cat > "$venv/bin/pipeline" << 'END'
 #!/bin/sh
