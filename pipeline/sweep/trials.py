@@ -47,6 +47,7 @@ class Tuning(Section):
     """What to try for each network."""
 
     trials: Annotated[int, Field(ge=2)]
+    study: Seed = 0
     seeds: Annotated[list[Seed], Field(min_length=1), Distinct]
     spaces: Annotated[dict[str, Range | Choices], Field(min_length=1)]
 
@@ -66,11 +67,11 @@ def load_tuning(file: Path = FILE) -> Tuning:
 
 
 def draw_trials(tuning: Tuning) -> list[Trial]:
-    """Return the trials: independent random points, always the same.
+    """Return the trials: independent random points, the same each time for a study.
 
     A list of choices is divided into equal shares.
     """
-    points = np.random.default_rng(0).random((tuning.trials, len(tuning.spaces)))
+    points = np.random.default_rng(tuning.study).random((tuning.trials, len(tuning.spaces)))
     return [
         {
             key: space.at(share) if isinstance(space, Range) else space[int(share * len(space))]

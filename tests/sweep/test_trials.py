@@ -38,6 +38,14 @@ def test_more_trials_continue_the_same_sequence():
     assert draw_trials(tuning(8)) == draw_trials(tuning(64))[:8]
 
 
+def test_another_study_draws_other_points():
+    first, second = (
+        draw_trials(Tuning(trials=8, study=s, seeds=[7], spaces=SPACES)) for s in (0, 1)
+    )
+    assert first == draw_trials(tuning(8))
+    assert not any(a == b for a, b in zip(first, second, strict=True))
+
+
 def test_a_trial_trains_one_network_and_leaves_the_test_images_alone():
     trial = {
         "learning_rate": 0.05,
