@@ -107,23 +107,43 @@ def test_reports_with_their_evidence_are_committed():
     assert sum((folder / "predictions.npz").stat().st_size for folder in PUBLISHED) < 20e6
 
 
-def test_losses_top_5_and_calibration_follow_from_the_quick_reports_predictions():
-    folder = REPOSITORY / "reports/quick"
+def has_scores(folder):
+    with np.load(folder / "predictions.npz") as saved:
+        return "truth" in saved
+
+
+# Earlier versions kept only which answers are right.
+WITH_SCORES = [published(folder) for folder in PUBLISHED if has_scores(folder)]
+
+
+@pytest.mark.parametrize("folder", WITH_SCORES)
+def test_losses_top_5_and_calibration_follow_from_the_committed_predictions(folder):
+    networks = list(json.loads((folder / "comparison.json").read_text())["sections"])
     lines = (folder / "report.md").read_text().splitlines()
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:2] == "| "]
-    said = {row[0]: row[1:] for row in rows if len(row) == 3}
+    said = {row[0]: row[1:] for row in rows if len(row) == 1 + len(networks)}
     with np.load(folder / "predictions.npz") as saved:
-        names = [name.split("/")[1] for name in saved["names"].tolist()]
+        names = [name.split("/") for name in saved["names"].tolist()]
         right = np.unpackbits(saved["right"], axis=1, count=saved["predicted"].shape[1])
-        top, truth = saved["top"].astype(float), saved["truth"].astype(float)
-        above = saved["above"]
-    assert names == ["baseline", "resnet"]
-    assert said["test loss"] == [f"{loss:.3f}" for loss in -truth.mean(axis=1)]
-    assert said["test top-5 accuracy, %"] == [f"{100 * s:.1f}" for s in (above < 5).mean(axis=1)]
-    for row, error in enumerate(said["test calibration error, points"]):
-        bins = np.minimum((np.exp(top[row]) * 15).astype(int), 14)
-        gaps = np.bincount(bins, right[row] - np.exp(top[row]))
-        assert float(error) == pytest.approx(100 * np.abs(gaps).sum() / len(bins), abs=0.06)
+        arrays = [right, saved["top"].astype(float), saved["truth"].astype(float), saved["above"]]
+        right, top, truth, above = (values[saved["rows"]] for values in arrays)
+    for column, network in enumerate(networks):
+        rows = [i for i, n in enumerate(names) if n[:3] == ["this run", network, "dropblock"]]
+
+        def shown(what, column=column):
+            return float(said[what][column].split()[0])
+
+        assert shown("test loss") == pytest.approx(-truth[rows].mean(), abs=6e-4)
+        share = 100 * (above[rows] < 5).mean()
+        assert shown("test top-5 accuracy, %") == pytest.approx(share, abs=0.06)
+        errors = [calibration_error(right[row], np.exp(top[row])) for row in rows]
+        assert shown("test calibration error, points") == pytest.approx(np.mean(errors), abs=0.06)
+
+
+def calibration_error(right, confidence):
+    """In points, over 15 bins of the confidence."""
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    return 100 * np.abs(np.bincount(bins, right - confidence)).sum() / len(bins)
 
 
 def test_the_quick_reports_histories_are_those_of_its_trainings():
@@ -299,6 +319,21 @@ def test_the_final_runs_of_the_pages_are_those_of_the_table():
     ends = {n: 100 * mine.loc[mine["pflop"].idxmax(), "test_accuracy"]
             for n, mine in final.groupby("network")}  # fmt: skip
     assert f"resnet {ends['resnet']:.1f} %, baseline {ends['baseline']:.1f} %" in preset
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "network"),
+    [("sprint", "final-sprint", "sprint"), ("sprint-0.32", "final-sprint-0.32", "sprint"),
+     ("accurate", "accurate", "resnet"), ("cifar100", "laptop", "baseline"),
+     ("cifar100", "laptop", "resnet")],
+)  # fmt: skip
+def test_the_final_runs_accuracies_follow_from_the_committed_predictions(folder, name, network):
+    final = pd.read_csv(REPOSITORY / "reports/recipe/final.csv")
+    runs = final[(final["name"] == name) & (final["network"] == network)]
+    runs = runs[runs["pflop"] == runs["pflop"].min()]  # not the wider baseline
+    _, right = evidence(REPOSITORY / "reports" / folder)
+    hits = of_this_run(right, network, runs["seed"])
+    assert runs["test_accuracy"].tolist() == pytest.approx(hits.mean(axis=1), abs=5e-5)
 
 
 def test_the_tables_of_the_curve_follow_from_its_results():
