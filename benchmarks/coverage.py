@@ -18,8 +18,10 @@ from scipy import stats
 
 from benchmarks.measure import save
 from pipeline.reporting.comparison import LEVEL, Comparison, compare
+from pipeline.reporting.sequential import DECIDED, evidence
 
 SEEDS = (2, 3, 6, 10)
+MOST = 20  # seeds of `sweep --until-decided`
 BOOTSTRAP_SAMPLES = 500
 DIFFERENCE = 0.05  # between the two networks over all images, unless it is null
 SEED_SPREAD = 0.02  # standard deviation of the seeds' differences, if seeds dominate
@@ -121,6 +123,21 @@ def repeat(dominated_by: str, seeds: int, images: int, repetitions: int) -> list
     ]
 
 
+def repeat_until_decided(dominated_by: str, images: int, repetitions: int) -> dict[str, object]:
+    """Return how often, and after how many seeds, the evidence of a difference is enough."""
+    rng = np.random.default_rng(images)
+    row: dict[str, object] = {"dominated by": dominated_by, "seeds at most": MOST}
+    for truth, null in (("without a difference", "these images"), ("with 5 points", None)):
+        seeds = []
+        for _ in range(repetitions):
+            reference, other, _ = draw_answers(rng, dominated_by, MOST, images, null)
+            enough = evidence(other.mean(axis=1) - reference.mean(axis=1)) >= DECIDED
+            seeds.append(np.argmax(enough) + 1 if enough.any() else np.nan)
+        row[f"decided {truth}"] = float(np.isfinite(seeds).mean())
+        row[f"median seeds {truth}"] = float(np.nanmedian(seeds))
+    return row
+
+
 def covers(found: Comparison, which: str, truth: float) -> bool:
     """Whether an interval of a comparison covers the truth."""
     interval = getattr(found, which)
@@ -131,17 +148,24 @@ def main() -> None:
     """Run the simulation."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
     parser.add_argument("--spread", choices=DOMINATED_BY, help="one source only; default: all")
+    parser.add_argument("--until-decided", action="store_true", help="simulate that rule instead")
     parser.add_argument("--repetitions", type=int, default=10_000)
     parser.add_argument("--images", type=int, default=2_000)
     arguments = parser.parse_args()
-    rows = []
+    repetitions, images = arguments.repetitions, arguments.images
+    rows: list[dict[str, object]] = []
     for dominated_by in [arguments.spread] if arguments.spread else DOMINATED_BY:
+        if arguments.until_decided:
+            rows.append(repeat_until_decided(dominated_by, images, repetitions))
+            print(rows[-1], flush=True)
+            continue
         for seeds in SEEDS:
-            rows += repeat(dominated_by, seeds, arguments.images, arguments.repetitions)
+            rows += repeat(dominated_by, seeds, images, repetitions)
             print(pd.DataFrame(rows[-6:]).to_string(index=False, header=False), flush=True)
-    table = pd.DataFrame(rows)
-    error = stats.norm.ppf(0.975) * np.sqrt(0.95 * 0.05 / arguments.repetitions)
-    save("coverage", table, plot, **vars(arguments), simulation_error=round(float(error), 4))
+    error = stats.norm.ppf(0.975) * np.sqrt(0.95 * 0.05 / repetitions)
+    name, draw = ("until_decided", plot_decided) if arguments.until_decided else ("coverage", plot)
+    facts = {"repetitions": repetitions, "images": images, "simulation_error": round(error, 4)}
+    save(name, pd.DataFrame(rows), draw, **facts)
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -169,6 +193,17 @@ def plot(table: pd.DataFrame) -> Figure:
         column[0].set(title=f"spread from {source}", ylabel="coverage", ylim=(0.2, 1.01))
         column[1].set(xlabel="paired seeds", ylabel="p < 0.05 under the null")
     axes[1, 0].set_ylim(bottom=0)
+    return figure
+
+
+def plot_decided(table: pd.DataFrame) -> Figure:
+    """Plot how often the evidence is enough, without and with a difference."""
+    columns = ["decided without a difference", "decided with 5 points"]
+    long = table.melt("dominated by", columns, "truth", "share of simulations")
+    figure, axis = plt.subplots(figsize=(8, 3.5), layout="tight")
+    sns.barplot(long, x="share of simulations", y="dominated by", hue="truth", ax=axis)
+    axis.axvline(LEVEL, color="black", linewidth=0.8, linestyle=":")
+    axis.legend(title="")
     return figure
 
 

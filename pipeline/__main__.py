@@ -246,11 +246,22 @@ def match(network: str, to: str, key: str) -> None:
     multiple=True,
     help="As in `dvc exp run --queue`: one experiment per value or combination of values.",
 )
+@click.option(
+    "--until-decided",
+    "most",
+    metavar="MOST",
+    type=click.IntRange(min=2),
+    help="Add seeds until the difference of two networks is decided, at most to MOST.",
+)
 @CPUS
 @CLUSTER
 @DRY_RUN
 def sweep(
-    overrides: tuple[str, ...], cpus_per_training: int, dry_run: bool, cluster: str | None
+    overrides: tuple[str, ...],
+    most: int | None,
+    cpus_per_training: int,
+    dry_run: bool,
+    cluster: str | None,
 ) -> int:
     """Run many experiments, several trainings at once.
 
@@ -260,10 +271,14 @@ def sweep(
 
     \b
     python -m pipeline sweep -S 'model.drop_block_size=1,3,5,7' -S 'train.seeds=[0,1,2]'
+    python -m pipeline sweep --until-decided 20
     """
+    from pipeline.commands.until import sweep_until_decided
     from pipeline.sweep.run import sweep
     from pipeline.versioning.overrides import expand
 
+    if most:
+        return sweep_until_decided(expand(overrides), most, cpus_per_training, dry_run, cluster)
     swept = sweep(expand(overrides), cpus_per_training, dry_run, cluster)
     if not dry_run:
         print("`make compare` compares all experiments")
