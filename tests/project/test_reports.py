@@ -78,6 +78,26 @@ def test_the_table_of_collapses_follows_from_the_simulation(coverage):
         assert rejected == ", ".join(f"{100 * share:.0f}" for share in found)
 
 
+def test_the_sentences_on_stopping_follow_from_the_simulation():
+    (run,) = json.loads((REPOSITORY / "reports/benchmarks/until_decided.json").read_text())
+    found = {row["dominated by"]: row for row in run["rows"]}
+    page = " ".join((REPOSITORY / "benchmarks/README.md").read_text().split())
+    wrong = {
+        name: f"{100 * row['decided without a difference']:.0f} %" for name, row in found.items()
+    }
+    assert {wrong["seeds"], wrong["images"]} == {"3 %"}
+    assert "it decides in 3 % of simulations without a difference." in page
+    assert found["seeds"]["decided with 5 points"] > 0.9995
+    assert f"at most {found['seeds']['median seeds with 5 points']:.0f} seeds" in page
+    pattern = (
+        r"decides in (\d+ %) of simulations without a difference if a third .*, in (\d+ %) if one .*"
+        r" in (\d+ %) if"
+    )
+    said = re.search(pattern, page)
+    names = ("collapses", "rare collapses", "rare deep collapses")
+    assert said.groups() == tuple(wrong[name] for name in names)
+
+
 def test_about_new_images_the_seeds_alone_promise_too_much_as_the_report_warns(coverage):
     images = coverage[coverage["dominated by"] == "images"]
     assert shares(images, "new images", "coverage, t over seeds alone").max() < 0.93
