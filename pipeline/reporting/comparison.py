@@ -97,8 +97,8 @@ class Comparison:
 
     @property
     def smallest_p(self) -> float:
-        """The p-value's floor: no result of so many seeds could have a smaller one."""
-        return 1 / min(2 ** (self.seeds - 1), SAMPLED_FLIPS)
+        """The p-value's floor."""
+        return smallest_p(self.seeds)
 
     @property
     def significant(self) -> bool:
@@ -238,6 +238,11 @@ def max_t_p_values(differences: np.ndarray) -> np.ndarray:
     p_values = np.empty(len(order))
     p_values[order] = np.maximum.accumulate(reached.mean(axis=0))
     return p_values
+
+
+def smallest_p(seeds: int) -> float:
+    """Return the floor of a two-sided p-value: no result of so many seeds has a smaller one."""
+    return 2 / 2**seeds if seeds <= ALL_FLIPS else 1 / SAMPLED_FLIPS
 
 
 def adjusted_p_values(differences: Sequence[Mapping[int, int]]) -> list[float]:

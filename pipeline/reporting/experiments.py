@@ -3,7 +3,7 @@
 import pandas as pd
 
 from pipeline.core.words import NO_DROPBLOCK
-from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, t_interval
+from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, smallest_p, t_interval
 from pipeline.reporting.contrasts import Contrast, Contrasts
 from pipeline.reporting.formats import (
     Rows,
@@ -142,7 +142,7 @@ def conclude(found: Contrasts) -> str:
     if most < SEEDS_NEEDED:
         return (
             f"Not enough seeds to say whether {effect}: with {counted(most, 'shared seed')} no p "
-            f"can fall below {min(1.0, 2 / 2**most):.3g}, and p below {LEVEL} needs at least "
+            f"can fall below {smallest_p(most):.3g}, and p below {LEVEL} needs at least "
             f"{SEEDS_NEEDED} seeds."
         )
     over = f"{most} shared seeds" if fewest == most else f"{fewest} to {most} shared seeds"

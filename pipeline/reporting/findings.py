@@ -102,8 +102,7 @@ def describe_accuracy(results: Results, name: str) -> dict[str, Any]:
 
 def describe_cost(results: Results, name: str) -> dict[str, float]:
     """Return what a training of a network costs, as the mean over its seeds."""
-    mean = results.of_network(name)[["pflop", "parameters", "training_seconds"]].mean()
-    return {key: float(value) for key, value in mean.items()}
+    return results.means.loc[name, ["pflop", "parameters", "training_seconds"]].to_dict()
 
 
 def describe_difference(comparison: Comparison) -> dict[str, Any]:

@@ -136,8 +136,7 @@ def all_networks(results: Results) -> str:
 
 def cost(results: Results, name: str) -> str:
     """Say what a network costs compared with the reference."""
-    mean = results.metrics.groupby("network")[["parameters", "pflop", "images_per_second"]].mean()
-    mine, other = mean.loc[name], mean.loc[results.reference]
+    mine, other = results.means.loc[name], results.means.loc[results.reference]
     ratio = mine / other
     return (
         f"the {name} has {ratio['parameters']:.1f} times the parameters and "

@@ -112,7 +112,7 @@ def verdicts(findings: Findings) -> list[str]:
         return [f"**No verdict: the {results.reference} was trained alone.**"]
     if not comparisons:
         return ["**No verdict: the results are not complete.**"]
-    pflop = results.pflop
+    pflop = results.means["pflop"]
     said = {
         name: verdict(found, results.reference, name, pflop[name] / pflop[results.reference])
         for name, found in comparisons.items()

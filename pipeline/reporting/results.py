@@ -103,20 +103,15 @@ class Results:
         return sorted(self.of_network(name)["seed"].unique())
 
     @property
-    def training_seconds(self) -> pd.Series:
-        """The mean training time in seconds, by network."""
-        return self.metrics.groupby("network")["training_seconds"].mean()
+    def means(self) -> pd.DataFrame:
+        """The mean of each number of the metrics over the seeds, by network."""
+        return self.metrics.groupby("network").mean(numeric_only=True)
 
     @property
     def uncounted(self) -> list[str]:
         """The layers whose operations are missing from the compute."""
         found = self.metrics.get("uncounted", pd.Series(dtype=object)).explode().dropna()
         return sorted(set(found))
-
-    @property
-    def pflop(self) -> pd.Series:
-        """The mean compute of a training in PFLOP, by network."""
-        return self.metrics.groupby("network")["pflop"].mean()
 
     def paired_seeds(self, *names: str) -> list[int]:
         """The seeds for which the reference and all of these networks have results."""

@@ -1,15 +1,19 @@
-"""The tutorial's published numbers: results from tutorial.yaml, the recipe from the preset."""
+"""The tutorial's published numbers: its results, and its recipe from preset `tutorial`."""
 
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from pipeline.core.files import read_yaml
 from pipeline.settings.identity import without_unread
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.presets import preset_values
 
+PARTS = {"baseline": 6, "model": 7}  # the part of the tutorial that a network comes from
+# After the last epoch: train accuracy (%), train loss (nats), test accuracy (%), test loss (nats).
+PUBLISHED = {
+    "part 5: CNN + augmentation": [97.5, 0.1332, 65.3, 1.3090],
+    "part 7: residual network": [99.5, 0.0300, 70.7, 1.2815],
+}
 # The preset deviates from the tutorial here: the tutorial watches the test set.
 OWN_PROTOCOL = {"data": {"validation_fraction": 0.0}, "train": {"watch": "test"}}
 # Keys that are not part of the recipe: which trainings, on which machine, data from where.
@@ -20,26 +24,11 @@ LEFT_OUT = {
 
 
 @cache
-def _results() -> dict[str, Any]:
-    return read_yaml(Path(__file__).with_name("tutorial.yaml"))
-
-
-@cache
 def _recipe() -> Params:
     values = preset_values("tutorial")
     return check_params(
         {**values, **{name: values[name] | own for name, own in OWN_PROTOCOL.items()}}
     )
-
-
-def published() -> dict[str, list[float]]:
-    """Return train accuracy (%), train loss (nats), test accuracy and test loss, by part."""
-    return _results()["published"]
-
-
-def part_of(network: str) -> int | None:
-    """Return the tutorial's part that a network (its section) comes from; None if from none."""
-    return _results()["parts"].get(network)
 
 
 def differences(params: Params) -> list[tuple[str, Any, Any]]:
@@ -57,6 +46,6 @@ def _compared(params: Params, networks: list[str]) -> Iterator[tuple[str, Any]]:
         values = getattr(params, section).model_dump(exclude=LEFT_OUT.get(section))
         yield from ((f"{section}.{key}", value) for key, value in values.items())
     for network in networks:
-        if part_of(network):
+        if network in PARTS:
             recipe = without_unread(vars(params.network(network)))
             yield from ((f"{network}.{key}", value) for key, value in recipe.items())

@@ -31,8 +31,8 @@ def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
     """Return the few numbers that `dvc metrics show` and `dvc exp show` list."""
     results = findings.results
     kept = [f"best_{name}" for name in ("test_accuracy", "test_loss", "val_accuracy")]
-    means = results.metrics.groupby("network")[[c for c in kept if c in results.metrics]].mean()
-    means.columns = means.columns.str.removeprefix("best_")
+    means = results.means[[c for c in kept if c in results.metrics]]
+    means = means.rename(columns=lambda column: column.removeprefix("best_"))
     metrics = {name: means.loc[name].round(6).to_dict() for name in results.names}
     for name, comparison in findings.comparisons.items():
         found = comparison.difference

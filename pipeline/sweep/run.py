@@ -19,7 +19,7 @@ from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Point, Task, distinct, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
 from pipeline.sweep.task import Place
-from pipeline.tracking.database import store_uri
+from pipeline.tracking.database import local_file, store_uri
 from pipeline.tracking.store import open_store
 from pipeline.versioning.command import user_environment
 from pipeline.versioning.overrides import Overrides
@@ -61,7 +61,7 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
     if cluster:
         if not cluster.startswith(("http://", "https://")):
             raise UserError(f"--on {cluster}: give the whole address, like http://127.0.0.1:8265")
-        if store_uri().startswith("sqlite:"):
+        if local_file(store_uri()):
             raise UserError(
                 f"MLflow's store {store_uri()} is a file on this machine; a "
                 "cluster needs a server: set MLFLOW_TRACKING_URI to its address"

@@ -59,7 +59,7 @@ def store_problem(uri: str, error: BaseException) -> str:
         way_out = f"back it up and run `mlflow db upgrade {uri}`"
     elif "disk is full" in str(error):
         way_out = "free some space and repeat the command"
-    elif uri.startswith("sqlite:"):
+    elif local_file(uri):
         way_out = "check that the folder is writable, or move the damaged file away"
     else:
         way_out = "start the server, or correct or unset MLFLOW_TRACKING_URI"

@@ -15,7 +15,7 @@ from pipeline.core.secrets import masked
 from pipeline.settings.trainings import HistoryRow
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
-from pipeline.tracking.database import store_uri
+from pipeline.tracking.database import local_file, store_uri
 from pipeline.tracking.runs import LOSS, TRAINING, TrackedRun, find_training_runs, rounded
 from pipeline.tracking.store import (
     REQUEST_ERRORS,
@@ -109,7 +109,7 @@ def sampling_interval(uri: str) -> int:
 
     Each sample takes two requests. At 30 s, a hundred runs send a server about six per second.
     """
-    return 5 if uri.startswith("sqlite:") else 30
+    return 5 if local_file(uri) else 30
 
 
 def _end_status(error: BaseException) -> tuple[str, str]:

@@ -151,7 +151,7 @@ def _create_experiment(client: MlflowClient, uri: str) -> None:
 
 def _artifact_location(uri: str) -> str | None:
     """Return the artifact folder next to a local database; None for a server, which decides."""
-    return (project_root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+    return (project_root() / "mlartifacts").as_uri() if local_file(uri) else None
 
 
 def _follow_the_folder(file: Path, location: str) -> None:

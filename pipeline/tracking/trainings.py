@@ -18,6 +18,8 @@ from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, fin
 from pipeline.tracking.store import EXPERIMENT
 from pipeline.tracking.views import NOTE, SETTING
 
+MOST = 5000  # characters of a tag; MLflow cuts longer ones
+MORE = "and more"
 EXPERIMENTS = "dvc.experiments"  # tag: the names of the DVC experiments that contain the result
 
 
@@ -83,6 +85,10 @@ def finished_run(
 
 def tag_experiments(run: TrackedRun, names: list[str]) -> None:
     """Add names to the run's tag of experiments that contain its result."""
-    known = {name for name in run.tags().get(EXPERIMENTS, "").split(", ") if name}
-    if not known.issuperset(names):
-        run.set_tags({EXPERIMENTS: ", ".join(sorted({*known, *names}))})
+    before = run.tags().get(EXPERIMENTS, "")
+    known = set(before.split(", ")) - {""}
+    said = ", ".join(sorted({*known, *names} - {MORE}))
+    if len(said) > MOST or MORE in known:
+        said = said[: said.rindex(", ", 0, MOST)] + f", {MORE}"
+    if said != before:
+        run.set_tags({EXPERIMENTS: said})

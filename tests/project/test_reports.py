@@ -90,8 +90,8 @@ def test_the_sentences_on_stopping_follow_from_the_simulation():
     assert found["seeds"]["decided with 5 points"] > 0.9995
     assert f"at most {found['seeds']['median seeds with 5 points']:.0f} seeds" in page
     pattern = (
-        r"decides in (\d+ %) of simulations without a difference if a third .*, in (\d+ %) if one .*"
-        r" in (\d+ %) if"
+        r"decides in (\d+ %) of simulations without a difference if a third .*, "
+        r"in (\d+ %) if one in ten .*, and in (\d+ %) if"
     )
     said = re.search(pattern, page)
     names = ("collapses", "rare collapses", "rare deep collapses")

@@ -45,7 +45,7 @@ def test_a_training_of_ten_thousand_images_takes_less_than_60_kilobytes(tmp_path
 def test_loss_top_k_and_calibration_follow_from_the_answers(tmp_path):
     log_probabilities, labels = scored(np.random.default_rng(0), 5_000)
     log_probabilities[0] = -300.0 * np.arange(100)  # nearly all classes are impossible
-    expected = score(log_probabilities, labels, np.arange(100), 5)
+    expected = score(log_probabilities, labels, 5)
     audit.save_answers(tmp_path / "a.npz", {"a/b/c/0": of(log_probabilities, labels)})
     (found,) = audit.read_answers((tmp_path / "a.npz").read_bytes()).values()
     assert -found.truth.mean(dtype=float) == pytest.approx(expected["loss"], rel=1e-3)

@@ -15,8 +15,6 @@ def test_a_network_that_is_not_trained_or_not_the_tutorials_is_left_out(params):
 
     assert sections(["baseline", "model"]) == {"baseline", "model"}
     assert sections(["model", "sprint"]) == {"model"}
-    assert tutorial.part_of("model") == 7
-    assert tutorial.part_of("another") is None
 
 
 def test_keys_that_nothing_reads_are_no_difference(params):

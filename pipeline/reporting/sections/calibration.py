@@ -55,7 +55,7 @@ def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
     else:
         tendency = "overconfident" if found.mean > 0 else "underconfident"
     claimed, true = (np.average(table[c], weights=table["count"]) for c in table.columns[:2])
-    mean = results.of_network(name)["best_test_calibration_error"].mean()
+    mean = results.means.loc[name, "best_test_calibration_error"]
     pooled = calibration_error(table)
     errors = f"expected calibration error {100 * mean:.1f} points"
     if len(excess) > 1:

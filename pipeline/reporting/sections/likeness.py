@@ -90,7 +90,7 @@ def ablation_table(results: Results) -> pd.DataFrame:
 def as_expensive(findings: Findings) -> list[Part]:
     """Say how the networks' compute differs, unless it is equal."""
     results = findings.results
-    pflop = results.pflop
+    pflop = results.means["pflop"]
     costly, cheap = str(pflop.idxmax()), str(pflop.idxmin())
     if pflop[costly] <= EQUAL * pflop[cheap]:
         return []

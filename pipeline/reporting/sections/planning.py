@@ -64,7 +64,7 @@ def _of_network(results: Results, name: str, comparison: Comparison) -> list[Par
 
 def planning_table(results: Results, name: str, comparison: Comparison) -> pd.DataFrame:
     """Return, for 3 to 20 seeds, the smallest detectable differences in points, and the cost."""
-    seconds = results.training_seconds
+    seconds = results.means["training_seconds"]
     minutes = (seconds[name] + seconds[results.reference]) / 60
     spread = 100 * comparison.spread
     rows = []

@@ -95,13 +95,12 @@ def published_table(results: Results, networks: list[str]) -> pd.DataFrame:
         networks: the sections of params.yaml, in the order of results.networks.
     """
     columns = ["train accuracy, %", "train loss", "test accuracy, %", "test loss"]
-    table = pd.DataFrame(tutorial.published(), index=columns).T
+    table = pd.DataFrame(tutorial.PUBLISHED, index=columns).T
     keys = [f"best_{split}_{what}" for split in ("train", "test") for what in ("accuracy", "loss")]
     for network, name in zip(networks, results.networks, strict=True):
         if name in results.names:
-            part = tutorial.part_of(network)
+            part = tutorial.PARTS.get(network)
             label = f"this run: {name}" + (f" (part {part})" if part else "")
-            mean = results.of_network(name)[keys].mean()
-            table.loc[label] = mean.to_numpy() * [100, 1, 100, 1]
+            table.loc[label] = results.means.loc[name, keys].to_numpy() * [100, 1, 100, 1]
     forms = {c: "{:.1f}".format if "%" in c else "{:.3f}".format for c in columns}
     return pd.DataFrame({c: table[c].map(f) for c, f in forms.items()}).rename_axis("")
