@@ -39,12 +39,12 @@ def sweep_until_decided(
         swept = sweep([asked], cpus, dry_run, cluster)
         if dry_run or swept.lacking:
             return len(swept.lacking)
-        name, differences = _difference(swept.names[asked])
+        compared, differences = _difference(swept.names[asked])
         found = evidence(differences).max()
         print(f"{counted(count, 'seed')}: evidence {found:.1f}, decided at {DECIDED:.0f}")
         if found >= DECIDED:
             break
-    print(conclude(name, differences))
+    print(conclude(compared, differences))
     return 0
 
 
@@ -62,25 +62,31 @@ def _check(choices: list[Overrides], networks: list[str], seeds: list[int], most
 
 
 def _difference(experiment: str) -> tuple[str, np.ndarray]:
-    """Return the second network's name, and its accuracy minus the first's, by seed."""
-    (found,) = (each for each in list_experiments() if each.name == experiment)
-    ((name, said),) = found.read_json(COMPARISON)["differences"].items()
-    return name, np.array(list(said["by_seed"].values()))
+    """Return what is subtracted, like `resnet minus baseline`, and the differences by seed."""
+    for each in list_experiments():
+        if each.name == experiment and (found := each.read_json(COMPARISON).get("differences")):
+            ((name, said),) = found.items()
+            reference = each.read_json(COMPARISON)["reference"]
+            return f"{name} minus {reference}", np.array(list(said["by_seed"].values()))
+    raise UserError(
+        f"experiment {experiment} has no comparison in DVC's cache here; get it with `dvc pull`, "
+        f"or remove the experiment with `dvc exp remove {experiment}` and repeat the command"
+    )
 
 
-def conclude(name: str, differences: np.ndarray) -> str:
+def conclude(compared: str, differences: np.ndarray) -> str:
     """Say whether there is enough evidence of a difference.
 
     Args:
-        name: the second network's.
-        differences: its accuracy minus the first's, by seed.
+        compared: what is subtracted, like `resnet minus baseline`.
+        differences: in accuracy, by seed.
     """
-    count, mean = len(differences), 100 * differences.mean()
-    found = evidence(differences).max()
+    said = f"{compared} is {100 * differences.mean():+.1f} points in accuracy"
+    seeds, found = counted(len(differences), "seed"), evidence(differences).max()
     if found < DECIDED:
-        return f"not decided with {counted(count, 'seed')}: the {name} scores {mean:+.1f} points"
+        return f"not decided with {seeds}: {said}"
     return (
-        f"decided after {counted(count, 'seed')}: the {name} scores {mean:+.1f} points; p is at "
-        f"most {1 / found:.2g}, whenever one stops. The report's p-values are not valid here: they "
-        "assume that the number of seeds was fixed beforehand"
+        f"decided after {seeds}: {said}; p is at most {1 / found:.2g}, however often one looked. "
+        "The report's own p-values are not valid here: they assume that the number of seeds was "
+        "fixed beforehand"
     )
