@@ -116,21 +116,14 @@ def choose_port(asked: int | None, usual: int) -> int:
     Raises:
         UserError: the port that was asked for is in use.
     """
-    if is_free(asked or usual):
-        return asked or usual
-    if asked:
-        raise UserError(f"--port {asked} is in use; choose another one, or leave --port out")
+    try:
+        return _bind(asked or usual)
+    except OSError:
+        if asked:
+            said = f"--port {asked} is in use; choose another one, or leave --port out"
+            raise UserError(said) from None
     print(f"port {usual} is in use, using another one", file=sys.stderr)
     return free_port()
-
-
-def is_free(port: int) -> bool:
-    """Whether a server can listen on a port."""
-    try:
-        _bind(port)
-    except OSError:
-        return False
-    return True
 
 
 def free_port() -> int:
@@ -139,6 +132,7 @@ def free_port() -> int:
 
 
 def _bind(port: int) -> int:
+    """Return the port after listening on it for a moment; 0 means any free one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((HOST, port))

@@ -1,6 +1,5 @@
 """Estimate the compute of trainings from their networks, before anything is trained."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -8,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from pipeline.core.loading import load_keras
 from pipeline.core.sections import Recipe
 from pipeline.settings.identity import setting_of
 from pipeline.settings.params import Params, check_batch_size, check_params
@@ -31,15 +31,11 @@ def count_all(points: Sequence[Point]) -> dict[str, float]:
 
     Runs in a subprocess, so that TensorFlow is not loaded in this process.
     """
-    with ProcessPoolExecutor(1, get_context("spawn"), _silence) as executor:
+    with ProcessPoolExecutor(1, get_context("spawn"), load_keras) as executor:
         try:
             return executor.submit(_count_all, points).result()
         except BrokenProcessPool:
             return {}
-
-
-def _silence() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow logs a lot when it starts
 
 
 def _count_all(points: Sequence[Point]) -> dict[str, float]:
