@@ -343,7 +343,7 @@ def test_the_final_runs_of_the_pages_are_those_of_the_table():
 
 @pytest.mark.parametrize(
     ("folder", "name", "network"),
-    [("sprint", "final-sprint", "sprint"), ("sprint-0.32", "final-sprint-0.32", "sprint"),
+    [("sprint", "final-sprint", "sprint"), ("sprint-wide", "final-sprint-0.32", "sprint"),
      ("accurate", "accurate", "resnet"), ("cifar100", "laptop", "baseline"),
      ("cifar100", "laptop", "resnet")],
 )  # fmt: skip
