@@ -63,11 +63,11 @@ def _check(choices: list[Overrides], networks: list[str], seeds: list[int], most
 
 def _difference(experiment: str) -> tuple[str, np.ndarray]:
     """Return what is subtracted, like `resnet minus baseline`, and the differences by seed."""
-    for each in list_experiments():
-        if each.name == experiment and (found := each.read_json(COMPARISON).get("differences")):
-            ((name, said),) = found.items()
-            reference = each.read_json(COMPARISON)["reference"]
-            return f"{name} minus {reference}", np.array(list(said["by_seed"].values()))
+    (recorded,) = (each for each in list_experiments() if each.name == experiment)
+    summary = recorded.read_json(COMPARISON)
+    for name, said in summary.get("differences", {}).items():  # of two networks, so at most one
+        compared = f"{name} minus {summary['reference']}"
+        return compared, np.array(list(said["by_seed"].values()))
     raise UserError(
         f"experiment {experiment} has no comparison in DVC's cache here; get it with `dvc pull`, "
         f"or remove the experiment with `dvc exp remove {experiment}` and repeat the command"

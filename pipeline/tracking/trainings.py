@@ -88,7 +88,8 @@ def tag_experiments(run: TrackedRun, names: list[str]) -> None:
     before = run.tags().get(EXPERIMENTS, "")
     known = set(before.split(", ")) - {""}
     said = ", ".join(sorted({*known, *names} - {MORE}))
-    if len(said) > MOST or MORE in known:
-        said = said[: said.rindex(", ", 0, MOST)] + f", {MORE}"
-    if said != before:
-        run.set_tags({EXPERIMENTS: said})
+    kept = said if len(said) <= MOST else said[: said.rindex(", ", 0, MOST)]
+    if kept != said or MORE in known:
+        kept += f", {MORE}"
+    if kept != before:
+        run.set_tags({EXPERIMENTS: kept})

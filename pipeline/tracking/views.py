@@ -47,20 +47,22 @@ SECTIONS: dict[str, list[tuple[str, str, str]]] = {
 
 def save_view(client: MlflowClient) -> None:
     """Save the view with the experiment, unless it is already up to date."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
     content = json.dumps(
         {"name": NAME, "createdAt": _SAVED, "updatedAt": _SAVED, "state": json.dumps(_state())}
     )
-    if experiment.tags.get(_TAG) != content:
-        add_row(lambda: client.set_experiment_tag(experiment.experiment_id, _TAG, content))
+    _set_tag(client, _TAG, content)
 
 
 def save_description(description: str) -> None:
     """Save the experiment's description, in Markdown, unless it is already up to date."""
-    client = open_store()
+    _set_tag(open_store(), NOTE, description)
+
+
+def _set_tag(client: MlflowClient, key: str, value: str) -> None:
+    """Set a tag of the experiment, unless it has this value already."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment.tags.get(NOTE) != description:
-        client.set_experiment_tag(experiment.experiment_id, NOTE, description)
+    if experiment.tags.get(key) != value:
+        add_row(lambda: client.set_experiment_tag(experiment.experiment_id, key, value))
 
 
 def _state() -> dict[str, Any]:

@@ -98,6 +98,9 @@ def test_the_names_of_a_results_experiments_are_collected(find, store):
     assert run.tags()["dvc.experiments"] == "one, two"
     tag_experiments(run, [f"experiment-{number}" for number in range(1000)])
     tag_experiments(run, ["another"])
-    said = run.tags()["dvc.experiments"].split(", ")
+    full = run.tags()["dvc.experiments"]
+    tag_experiments(run, ["another", "experiment-999"])
+    assert run.tags()["dvc.experiments"] == full
+    said = full.split(", ")
     assert (said[0], said[-1]) == ("another", "and more")
     assert all(name.startswith("experiment-") for name in said[1:-1])
