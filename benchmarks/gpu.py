@@ -112,7 +112,7 @@ def contenders(
 ) -> Iterator[tuple[str, str, list[float], float]]:
     """Yield name, precision, images/s of each round, and an image's GFLOP, of each contender."""
     epochs = arguments.rounds + 1
-    recipe = params.network(network).model_copy(update={**FULL_SIZE, "epochs": epochs})
+    recipe = params.recipe(network).model_copy(update={**FULL_SIZE, "epochs": epochs})
     gflop = 0.0
     for name in arguments.contenders:
         train = params.train.model_copy(update=REMEDIES.get(name, {}))

@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement, about")
     arguments = parser.parse_args()
     params = check_params(preset_values("laptop"))
-    batch_size, tables = params.network("model").batch_size, []
+    batch_size, tables = params.recipe("model").batch_size, []
     images, labels = make_batch(batch_size)
     configure_backend(params.train, 0)
     for width in arguments.widths:

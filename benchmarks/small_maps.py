@@ -34,7 +34,7 @@ def step_of(preset: str, network: str, side: int, precision: str) -> tuple[Step,
     params = check_params(preset_values(preset))
     train = params.train.model_copy(update={"precision": precision})
     configure_backend(train, 0)
-    recipe = params.network(network)
+    recipe = params.recipe(network)
     recipe = section(params, network, recipe.width, recipe.batch_size)
     model = build_model(network, recipe, 100, side)
     images, labels = make_batch(recipe.batch_size)

@@ -26,7 +26,7 @@ def section(params: Params, network: str, width: float, batch_size: int) -> Reci
     """Return a network's recipe at a given width and batch size, with DropBlock always active."""
     keeps = {"conv_keep_start": KEEP, "conv_keep_step": 0.0, "conv_keep_end": KEEP}
     changes = {"width": width, "batch_size": batch_size, **keeps}
-    return params.network(network).model_copy(update=changes)
+    return params.recipe(network).model_copy(update=changes)
 
 
 def keras_step(model: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> Step:

@@ -234,7 +234,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     ours, split, precision = trained_here()
     params, prepared = load_params(PARAMS_FILE), Prepared(PREPARED)
-    recipe: Any = params.network("sprint")
+    recipe: Any = params.recipe("sprint")
     images, scored = (pixels(prepared[name]) for name in ("train", split))
     labels, answers = (
         torch.from_numpy(prepared[name]["label"].astype(np.int64)) for name in ("train", split)

@@ -193,7 +193,7 @@ def check() -> None:
 
     params = load_params()
     for network in params.train.networks:
-        check_batch_size(network, params.network(network), most_training_images(params.data))
+        check_batch_size(network, params.recipe(network), most_training_images(params.data))
     titles = ", ".join(training.title for training in params.trainings)
     check_repository()
     check_database(store_uri())

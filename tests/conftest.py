@@ -131,8 +131,8 @@ def with_train(params, **changes):
 
 def with_recipe(params, network="model", **changes):
     """Return params with other values in a network's resolved recipe, unchecked."""
-    recipe = params.network(network).model_copy(update=changes)
-    return params.model_copy(update={"networks": {**params.networks, network: recipe}})
+    recipe = params.recipe(network).model_copy(update=changes)
+    return params.model_copy(update={"recipes": {**params.recipes, network: recipe}})
 
 
 @pytest.fixture(scope="session")

@@ -168,10 +168,10 @@ BAD_INPUT = {
         "check its permissions",
     ),
     "no prepared data": (
-        False, lambda w: None, "train model-dropblock-0", "run `dvc repro prepare`",
+        False, lambda w: None, "train model-dropblock-0", "metadata.json cannot be read",
     ),
     "prepared data cut off": (
-        True, damage_prepared, "train model-dropblock-0", "holds no prepared data",
+        True, damage_prepared, "train model-dropblock-0", "prepared cannot be read",
     ),
     "a batch larger than the data": (
         True, lambda w: set_params(w, data__limit=120, model__batch_size=200),
@@ -289,7 +289,7 @@ def test_pictures_are_classified_by_a_training_of_this_folder(workspace, invoke,
     assert invoke("prepare")[0] == 0
     folder = workspace / "outputs/models/model-dropblock-0"
     folder.mkdir(parents=True)
-    build_model("model", tiny_params.network("model"), 10, 32).save(folder / "best.keras")
+    build_model("model", tiny_params.recipe("model"), 10, 32).save(folder / "best.keras")
     digest = json.loads((workspace / "data/prepared/metadata.json").read_text())["digest"]
     facts = {"digest": digest, "training": "", "watched": "val", "name": ""}
     (workspace / "outputs/facts").mkdir()

@@ -125,7 +125,7 @@ def _changed(values: dict[str, Any], network: str, key: str, number: float) -> d
 
 
 def _recipe(values: dict[str, Any], network: str) -> Recipe:
-    return check_params(values).network(network)
+    return check_params(values).recipe(network)
 
 
 def _number(recipe: Recipe, network: str, key: str) -> float:

@@ -15,13 +15,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, unreadable, write_json
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 SPLIT_NAMES: dict[str, str] = {"train": "train", "val": "validation", "test": "test"}  # for people
 
-IMAGES, RECORDS, FOLDS = "images.npy", "records.npy", "folds.npy"
+IMAGES, RECORDS, FOLDS, METADATA = "images.npy", "records.npy", "folds.npy", "metadata.json"
 CHANNELS = 3
 CHUNK = 128  # images read or written at a time, to bound the memory
 
@@ -131,7 +131,7 @@ class Prepared:
                 folds = np.load(folder / FOLDS)
                 self._held_out = folds == seed % (folds.max() + 1)
         except (OSError, ValueError, EOFError) as error:
-            raise _no_prepared_data(folder, error) from None
+            raise unreadable(folder, error) from None
 
     def __getitem__(self, split: Split) -> Images:
         """Return the images of a split, not yet read from disk."""
@@ -171,19 +171,7 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        metadata = json.loads((folder / "metadata.json").read_text())
-    except (OSError, ValueError) as error:
-        raise _no_prepared_data(folder, error) from None
-    if not isinstance(metadata, dict):
-        raise _no_prepared_data(folder, "metadata.json is not a JSON object")
-    if not {"image_size", "split_by_seed"} <= metadata.get("params", {}).keys():
-        raise _no_prepared_data(folder, "it is of an earlier version")
-    return metadata
-
-
-def _no_prepared_data(folder: Path, reason: object) -> UserError:
-    return UserError(f"{folder} holds no prepared data ({reason}); run `dvc repro prepare`")
+    return read_json(folder / METADATA, "params", "images", "digest")
 
 
 def save_prepared(
@@ -218,7 +206,7 @@ def save_prepared(
     records["row"] = np.arange(len(records))
     np.save(folder / RECORDS, records)
     metadata = {**metadata, "images": images, "digest": digest.hexdigest()}
-    (folder / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n")
+    write_json(folder / METADATA, metadata)
     return metadata["digest"]
 
 

@@ -47,5 +47,5 @@ def _compared(params: Params, networks: list[str]) -> Iterator[tuple[str, Any]]:
         yield from ((f"{section}.{key}", value) for key, value in values.items())
     for network in networks:
         if network in PARTS:
-            recipe = without_unread(vars(params.network(network)))
+            recipe = without_unread(vars(params.recipe(network)))
             yield from ((f"{network}.{key}", value) for key, value in recipe.items())

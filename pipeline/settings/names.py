@@ -36,7 +36,7 @@ def setting_name(params: Params, training: Training) -> str:
         others = dict(list(changes.items())[LISTED:])
         said[LISTED:] = [f"{len(others)} more ({digest(others)[:4]})"]
     if off or training.variant != "dropblock":
-        said.insert(0, params.recipe(training).dropblock)
+        said.insert(0, params.recipe(training.network, training.variant).dropblock)
     return ", ".join([training.display_name, preset, *said])
 
 

@@ -37,7 +37,7 @@ class Params(Section):
     train: TrainParams
     evaluate: EvaluateParams
     report: ReportParams = ReportParams()
-    networks: dict[str, Any]
+    recipes: dict[str, Any]
 
     @model_validator(mode="after")
     def _networks_are_there(self) -> "Params":
@@ -69,7 +69,7 @@ class Params(Section):
             "augment.dropout_min_cells": (augment.dropout_min_cells, side),
         }
         for name in self.train.networks:
-            recipe = self.networks.get(name)
+            recipe = self.recipes.get(name)
             if recipe and recipe.image_sizes:
                 most[f"{name}.image_sizes"] = (recipe.image_sizes[-1][1], side)
         for key, (value, limit) in most.items():
@@ -89,7 +89,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _stopping_has_a_split(self) -> "Params":
         for name in self.train.networks:
-            recipe = self.networks.get(name)
+            recipe = self.recipes.get(name)
             if self.train.watch == "none" and recipe and recipe.stop_after_rising is not None:
                 raise rule(
                     f"{name}.stop_after_rising = {recipe.stop_after_rising} needs a loss to watch, "
@@ -115,25 +115,21 @@ class Params(Section):
             )
         return self
 
-    def network(self, name: str, variant: Variant = "dropblock") -> Recipe:
+    def recipe(self, name: str, variant: Variant = "dropblock") -> Recipe:
         """Return a network's resolved recipe, with a variant's DropBlock settings.
 
         Raises:
             UserError: params.yaml has no section for it.
         """
-        if name not in self.networks:
+        if name not in self.recipes:
             raise UserError(f"{PARAMS_FILE} has no section `{name}`; {_way_out(name)}")
-        own = self.networks[name]
+        own = self.recipes[name]
         return own.model_copy(update=resolve({RECIPE: vars(own)}, name, variant))
-
-    def recipe(self, training: Training) -> Recipe:
-        """Return the resolved recipe of a training."""
-        return self.network(training.network, training.variant)
 
     def by_section(self) -> dict[str, Any]:
         """Return the values by section; each network's section is its resolved recipe."""
-        shared = self.model_dump(exclude={"networks"})
-        return {**shared, **{name: dict(vars(recipe)) for name, recipe in self.networks.items()}}
+        shared = self.model_dump(exclude={"recipes"})
+        return {**shared, **{name: dict(vars(recipe)) for name, recipe in self.recipes.items()}}
 
     @property
     def trainings(self) -> list[Training]:
@@ -194,16 +190,16 @@ def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
     """
     problems = list(_misplaced(values))
     resolvable = all(problem.kind == "extra_forbidden" for problem in problems)
-    networks = {}
+    recipes = {}
     for name in network_names():
         if name in values and resolvable:
             try:
-                networks[name] = resolve_network(values, name)
+                recipes[name] = resolve_recipe(values, name)
             except ValidationError as error:
-                problems += _of_network(error, values, name)
+                problems += _of_recipe(error, values, name)
     sections = {key: value for key, value in values.items() if key in SECTIONS}
     try:
-        params = Params.model_validate({**sections, "networks": networks})
+        params = Params.model_validate({**sections, "recipes": recipes})
     except ValidationError as error:
         problems += [Problem(_dotted(e["loc"]), e["type"], e["msg"], e["input"])
                      for e in error.errors()]  # fmt: skip
@@ -219,7 +215,7 @@ def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
     return params
 
 
-def resolve_network(values: dict[str, Any], name: str) -> Recipe:
+def resolve_recipe(values: dict[str, Any], name: str) -> Recipe:
     """Return a network's checked recipe, without the keys of section `recipe` it does not use.
 
     Raises:
@@ -253,7 +249,7 @@ def _misplaced(values: dict[str, Any]) -> list[Problem]:
     return found
 
 
-def _of_network(error: ValidationError, values: dict[str, Any], name: str) -> list[Problem]:
+def _of_recipe(error: ValidationError, values: dict[str, Any], name: str) -> list[Problem]:
     """Return the errors of a resolved recipe, each with the section that its value comes from."""
     own, fields = values.get(name) or {}, find_network(name).params.model_fields
     found = []

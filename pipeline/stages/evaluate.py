@@ -24,7 +24,7 @@ from pipeline.settings.params import Params
 from pipeline.settings.trainings import Facts, Training, load_facts, load_history
 from pipeline.training.batches import make_eval_dataset
 from pipeline.training.checkpoint import discard_checkpoints
-from pipeline.training.loop import best_row
+from pipeline.training.epochs import best_row
 from pipeline.training.machine import one_device
 
 # The (n, classes) float32 log-probabilities of each split, as it is and (True) mirrored.

@@ -36,6 +36,7 @@ from pipeline.tracking.runs import TrackedRun
 from pipeline.tracking.trainings import log_settings, start_tags
 from pipeline.training import checkpoint, loop
 from pipeline.training.compiling import new_model
+from pipeline.training.epochs import is_best
 from pipeline.training.machine import (
     configure_backend,
     describe_machine,
@@ -57,7 +58,7 @@ class Setup:
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe."""
-        return self.params.recipe(self.training)
+        return self.params.recipe(self.training.network, self.training.variant)
 
     @property
     def name(self) -> str:
@@ -146,7 +147,7 @@ def run_epochs(
 
     def after_epoch(model: keras.Model, rows: list[HistoryRow]) -> None:
         try:
-            checkpoint.save_checkpoint(folder, model, rows, best=loop.is_best(rows, watched))
+            checkpoint.save_checkpoint(folder, model, rows, best=is_best(rows, watched))
         except OSError as error:
             raise UserError(
                 f"{folder}: the checkpoint of epoch {len(rows)} cannot be saved ({error}); free "

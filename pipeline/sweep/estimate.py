@@ -53,7 +53,7 @@ def _count_all(points: Sequence[Point]) -> dict[str, float]:
 def _count(network: str, point: Point, params: Params) -> float:
     assert point.data is not None
     try:
-        recipe, data = params.network(network), point.data
+        recipe, data = params.recipe(network), point.data
         return estimate(network, recipe, data.images, data.classes, data.image_size).pflop
     except Exception:  # the training itself will report the error
         return 0.0

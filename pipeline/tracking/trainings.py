@@ -46,7 +46,7 @@ def log_settings(
         if len(images := prepared[split]):
             run.log_dataset(source, split, prepared.digest, images)
     run.log_files([file for file in (Path(LOCK_FILE), PARAMS_FILE) if file.exists()])
-    recipe = params.recipe(training)
+    recipe = params.recipe(training.network, training.variant)
     said = describe_recipe(describe_data(prepared.metadata), recipe, facts["parameters"])
     run.set_tags({NOTE: f"{said}\n\n{report_link(run.experiment_id, run.run_id)}"})
 

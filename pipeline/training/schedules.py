@@ -1,8 +1,6 @@
 """What changes during a training, as functions of epoch and step (counted from 0)."""
 
-import itertools
 import math
-from collections.abc import Sequence
 
 from pipeline.core.sections import Recipe
 
@@ -57,11 +55,3 @@ def image_size(recipe: Recipe, epoch: int, full: int) -> int:
         if epoch < min(round(share * recipe.epochs), recipe.epochs - 1):
             return int(side)
     return full
-
-
-def should_stop(losses: Sequence[float], rising: int | None) -> bool:
-    """Whether each of the last `rising` losses was strictly greater than the one before it."""
-    if rising is None:
-        return False
-    last = losses[-rising - 1 :]
-    return len(last) > rising and all(a < b for a, b in itertools.pairwise(last))

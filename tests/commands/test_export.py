@@ -14,7 +14,7 @@ NAMES = ["a", "b", "c"]
 def model(monkeypatch, tiny_params):
     """A network that is found under any name."""
     tf.keras.utils.set_random_seed(0)
-    network = build_model("baseline", tiny_params.network("baseline"), len(NAMES), 32)
+    network = build_model("baseline", tiny_params.recipe("baseline"), len(NAMES), 32)
     found = export_model(network, sharpen=True)
     monkeypatch.setattr(command, "load_classifier", lambda _: (found, NAMES))
     return found

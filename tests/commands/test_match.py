@@ -58,7 +58,7 @@ def test_the_override_makes_the_compute_equal(project, invoke, key):
     value = re.search(rf"  dvc exp run -S baseline\.{key}=(\S+)\n", said)[1]
     number = int(value) if key == "epochs" else float(value)
     params = checked(**{**SMALL, f"baseline.{key}": number})
-    mine, goal = (estimate(n, params.network(n), *SIZE) for n in ("baseline", "model"))
+    mine, goal = (estimate(n, params.recipe(n), *SIZE) for n in ("baseline", "model"))
     assert mine.pflop == pytest.approx(goal.pflop, rel=0.02)
     assert f"{mine.parameters:,}" in said
 

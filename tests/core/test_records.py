@@ -57,5 +57,5 @@ def test_the_digest_tells_content_and_splits_apart(tmp_path):
 def test_missing_or_damaged_prepared_data_says_how_to_make_it(tmp_path, content):
     if content:
         (tmp_path / "metadata.json").write_text(content)
-    with pytest.raises(UserError, match="run `dvc repro prepare`"):
+    with pytest.raises(UserError, match="run `dvc repro`"):
         Prepared(tmp_path)

@@ -11,7 +11,7 @@ from pipeline.networks.shared.models import build_model
 @pytest.fixture(params=["baseline", "model"])
 def network(request, tiny_params):
     keras.utils.set_random_seed(0)
-    return build_model(request.param, tiny_params.network(request.param), 10, 32)
+    return build_model(request.param, tiny_params.recipe(request.param), 10, 32)
 
 
 @pytest.mark.parametrize("sharpened", [True, False])

@@ -27,7 +27,7 @@ def test_the_expectation_is_that_of_drawing_masks(side, block, keep):
 
 
 def test_the_layers_of_the_resnet_are_measured_one_by_one(params):
-    recipe = params.network("model").model_copy(update={"width": 0.1})
+    recipe = params.recipe("model").model_copy(update={"width": 0.1})
     rows, masks = measure_drop_blocks(build_model("model", recipe, 10, 32), keep=0.8)
     assert [row["map"] for row in rows] == ["32x32", "16x16", "8x8", "4x4"]
     assert [row["block_size"] for row in rows] == [5, 5, 5, 0]
@@ -40,5 +40,5 @@ def test_the_layers_of_the_resnet_are_measured_one_by_one(params):
 
 
 def test_a_network_without_dropblock_has_nothing_to_measure(params):
-    recipe = params.network("baseline", "nodrop")
+    recipe = params.recipe("baseline", "nodrop")
     assert measure_drop_blocks(build_model("baseline", recipe, 10, 32), keep=1.0) == ([], {})

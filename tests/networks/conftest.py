@@ -16,7 +16,7 @@ def build(params):
     """Build a network by its name, with other params."""
 
     def make(network, classes=100, image_size=32, **changes):
-        section = params.network(network).model_copy(update=changes)
+        section = params.recipe(network).model_copy(update=changes)
         return build_model(network, section, classes, image_size)
 
     return make

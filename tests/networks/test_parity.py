@@ -38,7 +38,7 @@ def make_model(params, contender, **changes):
     keras.utils.set_random_seed(1)
     network, changes = contender.split()[0], changes | CHANGES.get(contender, {})
     model = build_model(
-        network, params.network(network).model_copy(update=changes), classes=100, image_size=32
+        network, params.recipe(network).model_copy(update=changes), classes=100, image_size=32
     )
     rng = np.random.default_rng(2)
     for layer in model.layers:
@@ -114,7 +114,7 @@ def test_training_mode_gives_the_logits_of_the_reference(params, network, width,
     """Batch statistics, DropBlock with its rescaling over the whole batch, dropout."""
     changes = {"width": width, "conv_keep_start": 0.8, "dense_keep": 0.6}
     model, images = make_model(params, network, **changes), make_images(count)
-    section = params.network(network.split()[0]).model_copy(update=changes)
+    section = params.recipe(network.split()[0]).model_copy(update=changes)
     mode, weights = training_mode(model, section, len(images)), weights_of(model)
     expected = NETWORKS[network](images, weights, mode)
     assert next(mode.noise, None) is None

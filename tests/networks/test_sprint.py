@@ -89,7 +89,7 @@ def test_the_stem_whitens_patches_of_the_training_images(build):
 
 def test_a_new_model_has_the_stem_of_its_first_training_images_and_keeps_it(params, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2500, 32, 32, 3), np.uint8)
-    recipe, stems = params.network("sprint").model_copy(update={"width": 0.05}), []
+    recipe, stems = params.recipe("sprint").model_copy(update={"width": 0.05}), []
     for given in (images, images[:2000], images[500:]):
         model = new_model("sprint", recipe, params.train, 10, 32, as_images(given))
         stems.append(model.get_layer("stem_conv").get_weights())

@@ -71,7 +71,7 @@ def test_the_table_follows_from_the_committed_figures():
         assert accuracy == f"{100 * mean:.1f} %"
         key, _, value = changed.partition(" ")
         change = {key: json.loads(value.lower())} if changed else {}
-        recipe = laptop.network(section).model_copy(update=change)
+        recipe = laptop.recipe(section).model_copy(update=change)
         model = build_model(section, recipe, 100, 32)
         assert parameters == f"{trainable_parameters(model) / 1e6:.2f} M"
         # 45,000 images per epoch, in whole batches; the first epochs at 20 pixels.

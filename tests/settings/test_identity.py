@@ -152,7 +152,7 @@ def test_all_declared_code_is_there():
 def test_the_settings_are_those_that_dvc_declares():
     params = checked()
     settings = settings_of(params.by_section(), MODEL)
-    recipe = without_unread(vars(params.network("model")))
+    recipe = without_unread(vars(params.recipe("model")))
     assert {key: settings[key] for key in recipe} == recipe
     others = {key.partition(".")[0] for key in settings.keys() - recipe.keys()}
     assert others == {"augment", "train"}
@@ -185,7 +185,7 @@ MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescal
 )  # fmt: skip
 def test_keys_that_the_other_choices_make_meaningless_are_left_out(choices, unread):
     params = checked(**{f"model.{key}": value for key, value in choices.items()})
-    recipe = vars(params.network("model"))
+    recipe = vars(params.recipe("model"))
     assert recipe.keys() - without_unread(recipe).keys() == unread
 
 

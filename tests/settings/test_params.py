@@ -112,15 +112,15 @@ def test_small_images_are_at_most_as_large_as_the_images():
 
 @pytest.mark.parametrize(("key", "value"), [("conv_keep_end", 1.0), ("optimizer", "adam")])
 def test_what_comes_close_to_breaking_one_is_taken(key, value):
-    assert getattr(checked(**{f"model.{key}": value}).network("model"), key) == value
+    assert getattr(checked(**{f"model.{key}": value}).recipe("model"), key) == value
 
 
 def test_a_recipe_is_the_shared_one_with_what_is_the_networks_own():
     params = checked(**{"recipe.learning_rate": 0.2, "model.learning_rate": 0.3})
-    recipes = {name: params.network(name) for name in ("baseline", "model")}
+    recipes = {name: params.recipe(name) for name in ("baseline", "model")}
     assert [recipe.learning_rate for recipe in recipes.values()] == [0.2, 0.3]
     assert [recipe.epochs for recipe in recipes.values()] == [8, 6]
-    assert params.network("model", "nodrop").keep_prob(5) == 1
+    assert params.recipe("model", "nodrop").keep_prob(5) == 1
     assert params.by_section()["model"] == vars(recipes["model"])
 
 
@@ -133,7 +133,7 @@ def test_of_the_shared_keys_a_network_has_those_of_its_type_only(monkeypatch):
         "pipeline.settings.params.find_network",
         lambda name: plain if name == "sprint" else find_network(name),
     )
-    recipe = checked(**{"sprint.epochs": 3}).network("sprint")
+    recipe = checked(**{"sprint.epochs": 3}).recipe("sprint")
     assert recipe.epochs == 3
     assert not hasattr(recipe, "dense_keep")
     assert "sprint.dense_keep is not a key" in error_after(**{"sprint.dense_keep": 0.5})
@@ -142,11 +142,11 @@ def test_of_the_shared_keys_a_network_has_those_of_its_type_only(monkeypatch):
 def test_the_defaults_of_a_networks_file_hold_where_params_have_none():
     values = {**quick_values(), "sprint": {}}
     values["train"]["networks"] = ["sprint"]
-    recipe = check_params(values).network("sprint")
+    recipe = check_params(values).recipe("sprint")
     assert (recipe.width, recipe.filters, recipe.logits_scale) == (1.0, [64, 256, 768], 0.14)
     assert recipe.learning_rate == values["recipe"]["learning_rate"]
-    assert check_params({**values, "sprint": None}).network("sprint") == recipe
-    assert check_params({**values, "sprint": {"width": 0.5}}).network("sprint").width == 0.5
+    assert check_params({**values, "sprint": None}).recipe("sprint") == recipe
+    assert check_params({**values, "sprint": {"width": 0.5}}).recipe("sprint").width == 0.5
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_network_that_is_trained_needs_its_section_and_another_does_not():
     params = check_params(values)
     assert [training.label for training in params.trainings] == ["model-dropblock-0"]
     with pytest.raises(UserError, match=r"has no section `baseline`; .*`baseline: \{\}`"):
-        params.network("baseline")
+        params.recipe("baseline")
 
 
 def test_two_networks_with_one_name_for_people_are_refused(monkeypatch):

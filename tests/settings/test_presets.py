@@ -104,7 +104,7 @@ def test_the_way_back_from_what_dvc_has_written(project, invoke):
     code, printed = invoke("preset", "laptop", "data.pth=/data")
     assert (code, printed.count("\n")) == (2, 1)
     assert (project / "params.yaml").read_text() == broken_up
-    assert load_params().network("model").learning_rate == 0.1
+    assert load_params().recipe("model").learning_rate == 0.1
     _, printed = invoke("preset", "quick", "data.path=null")
     assert (project / "params.yaml").read_text() == TEXT
     assert "seeds: [0, 1]" in printed
@@ -151,7 +151,7 @@ def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
     for network in ("baseline", "model"):
         share, size = (old[network].pop(f"small_image_{name}") for name in ("share", "size"))
         old[network] |= {"image_sizes": [[share, size]] if share else [], "muon_rescale": False}
-        assert vars(params.network(network)) == old[network]
+        assert vars(params.recipe(network)) == old[network]
     new = read_yaml(PARAMS_FILE)
     for section in ("data", "augment", "train", "evaluate"):
         assert new[section] == {**ADDED.get(section, {}), **old[section]}
@@ -166,7 +166,7 @@ def test_an_upgrade_of_networks_that_agree_is_not_held_back_by_the_defaults(work
     with PARAMS_FILE.open("w") as file:
         presets.YAML().dump(old, file)
     assert invoke("upgrade")[0] == 0
-    assert load_params().network("baseline").epochs == 5
+    assert load_params().recipe("baseline").epochs == 5
 
 
 def test_an_upgrade_joins_a_size_of_ones_own_with_the_shared_share(project, invoke):
@@ -178,15 +178,15 @@ def test_an_upgrade_joins_a_size_of_ones_own_with_the_shared_share(project, invo
         presets.YAML().dump(values, file)
     assert invoke("upgrade")[0] == 0
     params = load_params()
-    assert params.network("baseline").image_sizes == [[0.5, 20]]
-    assert params.network("model").image_sizes == [[0.5, 24]]
+    assert params.recipe("baseline").image_sizes == [[0.5, 20]]
+    assert params.recipe("model").image_sizes == [[0.5, 24]]
 
 
 def test_a_saved_preset_gives_back_what_was_inherited(own_presets):
     values = quick_values()
     assert values["baseline"].pop("epochs") == 8  # so that it inherits 6
     presets.save_preset(presets.TUNED, values, "# Test.")
-    assert check_params(presets.preset_values("tuned")).network("baseline").epochs == 6
+    assert check_params(presets.preset_values("tuned")).recipe("baseline").epochs == 6
 
 
 def test_an_upgrade_leaves_a_file_of_today_as_it_is(project, invoke):

@@ -27,7 +27,7 @@ def test_compute_is_that_of_every_epoch_at_its_image_size():
         "baseline.hidden_units": [], "baseline.epochs": 3, "baseline.batch_size": 30,
         "baseline.image_sizes": [[0.6, 20]],
     }  # fmt: skip
-    found = estimate("baseline", checked(**changes).network("baseline"), 100, 10, 32)
+    found = estimate("baseline", checked(**changes).recipe("baseline"), 100, 10, 32)
     forward = {side: 2 * side**2 * 9 * 3 * 4 + 2 * (side // 2) ** 2 * 4 * 10 for side in (20, 32)}
     seen = 90  # a last batch of 10 images is left out
     assert found.pflop * 1e15 == pytest.approx(3 * seen * (2 * forward[20] + forward[32]))

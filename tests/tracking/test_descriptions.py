@@ -18,7 +18,7 @@ def test_the_data_are_said_in_a_line():
 def described(network, **changes):
     """The three lines of a network's recipe with changes."""
     recipe = checked(**{f"{network}.{key}": value for key, value in changes.items()})
-    return descriptions.describe_recipe(DATA, recipe.network(network), 1_000_000).split("\n")
+    return descriptions.describe_recipe(DATA, recipe.recipe(network), 1_000_000).split("\n")
 
 
 def test_a_recipe_is_said_in_three_lines():

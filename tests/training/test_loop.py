@@ -6,14 +6,16 @@ from pipeline.core.errors import UserError
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import training_pflop
 from pipeline.training import loop, schedules
+from pipeline.training.callbacks import DivergedError
 from pipeline.training.compiling import new_model
+from pipeline.training.epochs import is_best
 from pipeline.training.machine import configure_backend
 from tests.conftest import with_recipe
 
 
 def train(prepared, params, epochs, saved=None, network="model", rows=()):
     """Train up to `epochs`, from a saved (model file, rows) on where given; return both."""
-    recipe = params.network(network).model_copy(update={"epochs": epochs})
+    recipe = params.recipe(network).model_copy(update={"epochs": epochs})
     configure_backend(params.train, seed=3)
     if saved:
         model, rows = keras.saving.load_model(saved[0]), list(saved[1])
@@ -63,7 +65,7 @@ def test_all_parts_of_a_recipe_are_resumed_exactly(prepared, tiny_params, tmp_pa
         update={"policy": "translate", "alternate_flips": True}
     )
     params = with_recipe(tiny_params.model_copy(update={"augment": augment}), **EVERYTHING)
-    recipe, saved = params.network("model"), []
+    recipe, saved = params.recipe("model"), []
 
     def save(model, rows):
         if len(rows) == 1:  # the images grow after the second
@@ -85,7 +87,7 @@ def test_all_parts_of_a_recipe_are_resumed_exactly(prepared, tiny_params, tmp_pa
 def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params):
     """The average, followed by hand from the weights after each step of one epoch."""
     update = {"optimizer": "sgd", "weight_average": 0.7, "epochs": 1}
-    recipe = tiny_params.network("model").model_copy(update=update)
+    recipe = tiny_params.recipe("model").model_copy(update=update)
     configure_backend(tiny_params.train, seed=3)
     model = new_model("model", recipe, tiny_params.train, 10, 32)
     seen = []
@@ -110,7 +112,7 @@ def test_the_weights_kept_are_the_average_that_was_scored(prepared, tiny_params)
 def test_training_goes_on_from_its_own_weights_when_the_images_grow(prepared, tiny_params):
     sizes = {"image_sizes": [[0.5, 30]], "pool_stride": 4, "epochs": 2}
     params = with_recipe(tiny_params, optimizer="sgd", weight_average=0.7, **sizes)
-    recipe = params.network("model")
+    recipe = params.recipe("model")
     configure_backend(params.train, seed=3)
     model = new_model("model", recipe, params.train, 10, 32)
     begun, ended = [], []
@@ -135,39 +137,18 @@ def test_training_goes_on_from_its_own_weights_when_the_images_grow(prepared, ti
     np.testing.assert_array_equal(model.get_layer("logits_dense").kernel, averages[1])
 
 
-def test_all_random_layers_are_seeded_anew_in_each_epoch(tiny_params):
-    inputs = keras.Input((8, 8, 3))
-    inside = keras.Sequential([keras.layers.Dropout(0.5), DropBlock2D(1.0, 3, "skip")])
-    noise = keras.layers.GaussianNoise(0.1)
-    model = keras.Model(inputs, keras.layers.Dropout(0.5)(noise(inside(inputs))))
-    recipe = tiny_params.network("model")
-
-    def states(epoch):
-        setter = loop.DropoutSetter(recipe, seed=3)
-        setter.set_model(model)
-        setter.on_epoch_begin(epoch)
-        found = [v for v in model.variables if v.name.endswith("seed_generator_state")]
-        return [tuple(value.numpy().tolist()) for value in found]
-
-    first, second = states(0), states(1)
-    assert len(first) == len(set(first + second)) / 2 == 4
-    model.predict(np.zeros((1, 8, 8, 3)), verbose=0)
-    assert states(0) == first
-    assert float(inside.layers[1].keep_prob) == pytest.approx(recipe.keep_prob(0))
-
-
 @pytest.mark.slow
 def test_without_a_watched_split_only_training_is_scored(prepared, tiny_params):
-    recipe = tiny_params.network("model").model_copy(update={"epochs": 2})
+    recipe = tiny_params.recipe("model").model_copy(update={"epochs": 2})
     model, rows = new_model("model", recipe, tiny_params.train, 10, 32), []
     trainer(prepared, recipe, tiny_params, watched=None).fit(model, rows, lambda *_: None, 0)
     assert len(rows) == 2
     assert not [key for key in rows[0] if key.startswith(("val", "test", "clean"))]
-    assert loop.is_best(rows, None)
+    assert is_best(rows, None)
 
 
 def test_the_loss_recorded_is_without_smoothing(prepared, tiny_params):
-    recipe = tiny_params.network("model").model_copy(update={"epochs": 1, "label_smoothing": 0.5})
+    recipe = tiny_params.recipe("model").model_copy(update={"epochs": 1, "label_smoothing": 0.5})
     model, rows = new_model("model", recipe, tiny_params.train, 10, 32), []
     trainer(prepared, recipe, tiny_params).fit(model, rows, lambda *_: None, verbose=0)
     logits = model.predict(prepared["val"]["image"].astype(np.float32), verbose=0).astype(float)
@@ -176,19 +157,12 @@ def test_the_loss_recorded_is_without_smoothing(prepared, tiny_params):
     assert rows[0]["val_loss"] == pytest.approx(-picked.mean(), rel=1e-4)
 
 
-def test_an_epoch_of_small_images_is_never_the_best():
-    small = {"image_size": 20, "val_accuracy": 0.9, "val_loss": 0.1}
-    full = {"image_size": 32, "val_accuracy": 0.5, "val_loss": 1.0}
-    assert loop.is_best([small, full], "val")
-    assert not loop.is_best([full, small], "val")
-
-
 def test_the_history_holds_what_each_epoch_used(prepared, tiny_params, monkeypatch):
     traced, step = [], keras.Model.train_step
     monkeypatch.setattr(keras.Model, "train_step", lambda *a: traced.append("the step") or step(*a))
     model, rows = train(prepared, tiny_params, 2)
     assert traced == ["the step"]  # once: tracing takes seconds
-    recipe = tiny_params.network("model")
+    recipe = tiny_params.recipe("model")
     assert [row["epoch"] for row in rows] == [1, 2]
     for epoch, row in enumerate(rows):
         assert row["learning_rate"] == schedules.learning_rate(recipe, epoch)
@@ -208,7 +182,7 @@ def test_the_optimizer_and_the_layers_get_the_schedules_values(prepared, tiny_pa
             drop = next(x for x in self.model.layers if isinstance(x, DropBlock2D))
             seen.append((float(self.model.optimizer.learning_rate), float(drop.keep_prob)))
 
-    recipe = tiny_params.network("model").model_copy(update={"epochs": 2, "schedule": "one_cycle"})
+    recipe = tiny_params.recipe("model").model_copy(update={"epochs": 2, "schedule": "one_cycle"})
     model = new_model("model", recipe, tiny_params.train, 10, 32)
     plain_fit = model.fit
     model.fit = lambda *a, callbacks, **k: plain_fit(*a, callbacks=[*callbacks, Spy()], **k)
@@ -241,28 +215,6 @@ def test_a_gpu_does_the_most_steps_at_once_that_divide_an_epoch(monkeypatch, ste
     assert loop.steps_at_once(steps) == at_once
 
 
-def seeds_of_dropout(model, recipe, seed, epoch):
-    """The states of all random layers as they are set before an epoch."""
-    settings = loop.DropoutSetter(recipe, seed)
-    settings.set_model(model)
-    settings.on_epoch_begin(epoch)
-    layers = [x for x in model.layers if isinstance(x, DropBlock2D | keras.layers.Dropout)]
-    return [tuple(np.asarray(layer.seed_generator.state)) for layer in layers]
-
-
-def test_each_layer_epoch_and_seed_has_masks_of_its_own_and_always_the_same(tiny_params):
-    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10, 32)
-    drawn = {
-        (seed, epoch): seeds_of_dropout(model, tiny_params.network("model"), seed, epoch)
-        for seed in (0, 1)
-        for epoch in (0, 1, 2)
-    }
-    states = [state for of_layers in drawn.values() for state in of_layers]
-    assert len(states) == 6 * 2
-    assert len(set(states)) == len(states)
-    assert seeds_of_dropout(model, tiny_params.network("model"), 1, 2) == drawn[1, 2]
-
-
 def rows_so_far(*losses):
     rest = {"val_accuracy": 0.1, "image_size": 32, "pflop": 0.0}
     return [{"epoch": i, "val_loss": loss, **rest} for i, loss in enumerate(losses, 1)]
@@ -286,51 +238,17 @@ def test_rises_before_an_interruption_count(prepared, tiny_params):
 
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, tiny_params):
-    recipe = tiny_params.network("model")
+    recipe = tiny_params.recipe("model")
     model = new_model("model", recipe, tiny_params.train, 10, 32)
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
-    with pytest.raises(loop.DivergedError, match="nan in epoch 1, by step 1; try a lower"):
+    with pytest.raises(DivergedError, match="nan in epoch 1, by step 1; try a lower"):
         trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
 
 
-@pytest.mark.parametrize(
-    ("rows", "best"),
-    [
-        ([(0.5, 1.0)], True),
-        ([(0.5, 1.0), (0.6, 2.0)], True),
-        ([(0.5, 1.0), (0.5, 0.9)], True),
-        ([(0.5, 1.0), (0.5, 1.0)], False),
-        ([(0.5, 1.0), (0.4, 0.1)], False),
-    ],
-)
-def test_the_best_epoch_has_the_highest_validation_accuracy(rows, best):
-    rows = [
-        {"image_size": 32, "val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in rows
-    ]
-    assert loop.is_best(rows, "val") is best
-
-
-def test_where_the_test_set_is_watched_the_last_epoch_is_kept():
-    rows = [{"test_accuracy": a, "test_loss": 1.0} for a in (0.9, 0.1)]
-    assert loop.is_best(rows, "test")
-
-
-def test_the_progress_bar_shows_each_score_once(capsys):
-    bar = loop.ProgressBar()
-    bar.set_params({"verbose": 1, "epochs": 1, "steps": 1})
-    bar.on_epoch_begin(0)
-    bar.on_train_batch_end(0, {"loss": 3.5, "cross_entropy": 2.5, "accuracy": 0.5})
-    bar.on_epoch_end(0, {"val_loss": 3.25, "val_cross_entropy": 2.25})
-    said = capsys.readouterr().out
-    shown = ("cross_entropy: 2.5", "accuracy: 0.5", "val_cross_entropy: 2.25")
-    assert all(score in said for score in shown)
-    assert "3.5" not in said and "3.25" not in said
-
-
 def test_small_images_that_do_not_fit_are_refused(tiny_params):
-    model = new_model("model", tiny_params.network("model"), tiny_params.train, 10, 32)
-    recipe = tiny_params.network("model").model_copy(update={"epochs": 4})
+    model = new_model("model", tiny_params.recipe("model"), tiny_params.train, 10, 32)
+    recipe = tiny_params.recipe("model").model_copy(update={"epochs": 4})
     small = recipe.model_copy(update={"image_sizes": [[0.2, 20], [0.5, 31]]})
     with pytest.raises(UserError, match=r"model.image_sizes = \[\[0.2, 20\].*: with 20 pixels"):
         loop.check_image_size("model", small, model)

@@ -74,7 +74,7 @@ def small_model():
 
 
 def recipe_of(params, **values):
-    return params.network("model").model_copy(update=values)
+    return params.recipe("model").model_copy(update=values)
 
 
 def steps_of(params, recipe, steps=3):
@@ -146,9 +146,9 @@ def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
 
 
 def test_adam_without_decay_is_keras_own(tiny_params):
-    ours = make_optimizer(tiny_params.network("model"), tiny_params.train)
+    ours = make_optimizer(tiny_params.recipe("model"), tiny_params.train)
     keras_own = keras.optimizers.Adam(
-        tiny_params.network("model").learning_rate,
+        tiny_params.recipe("model").learning_rate,
         beta_1=tiny_params.train.adam_beta_1,
         beta_2=tiny_params.train.adam_beta_2,
         epsilon=tiny_params.train.adam_epsilon,

@@ -20,37 +20,17 @@ BASELINE_TABLE = {0: 5.0e-4, 1: 4.95e-4, 10: 4.52191e-4, 50: 3.02503e-4, 99: 1.8
 
 @pytest.mark.parametrize("epoch", RESNET_TABLE)
 def test_part_7_follows_the_table(published, epoch):
-    (rate, keep), recipe = RESNET_TABLE[epoch], published.network("model")
+    (rate, keep), recipe = RESNET_TABLE[epoch], published.recipe("model")
     assert schedules.learning_rate(recipe, epoch) == pytest.approx(rate, rel=1e-5)
     assert recipe.keep_prob(epoch) == pytest.approx(keep)
 
 
 @pytest.mark.parametrize("epoch", BASELINE_TABLE)
 def test_part_6_follows_the_table(published, epoch):
-    recipe = published.network("baseline")
+    recipe = published.recipe("baseline")
     rate = schedules.learning_rate(recipe, epoch)
     assert rate == pytest.approx(BASELINE_TABLE[epoch], rel=1e-5)
     assert recipe.keep_prob(epoch) == 0.85
-
-
-@pytest.mark.parametrize(
-    ("losses", "stops"),
-    [
-        ([1, 2, 3, 4], True),
-        ([5, 1, 2, 3, 4], True),
-        ([2, 3, 4], False),  # three losses rise only twice
-        ([1, 2, 3, 3], False),  # equal is not rising
-        ([1, 2, 3, 4, 3], False),
-        ([1, 2, 1, 2, 3], False),
-        ([], False),
-    ],
-)
-def test_training_stops_after_strictly_rising_losses_in_a_row(losses, stops):
-    assert schedules.should_stop(losses, 3) is stops
-
-
-def test_without_a_stopping_rule_training_goes_on():
-    assert schedules.should_stop([1, 2, 3, 4, 5], None) is False
 
 
 # 4 epochs of 5 steps, 20 steps: 20 % rising, the last half falling. Computed by hand.
@@ -63,7 +43,7 @@ def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, t
     update = {
         "schedule": schedule, "epochs": 4, "warmup": 0.2, "cooldown": 0.5, "learning_rate": 2.0
     }  # fmt: skip
-    recipe = published.network("model").model_copy(update=update)
+    recipe = published.recipe("model").model_copy(update=update)
     for step, share in table.items():
         rate = schedules.learning_rate(recipe, step // 5, step % 5, 5)
         assert rate == pytest.approx(2 * share, rel=1e-5), step
@@ -82,5 +62,5 @@ def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, t
 )
 def test_images_grow_and_are_full_at_the_end(published, sizes, epochs, expected):
     update = {"image_sizes": sizes, "epochs": epochs}
-    recipe = published.network("model").model_copy(update=update)
+    recipe = published.recipe("model").model_copy(update=update)
     assert [schedules.image_size(recipe, epoch, 32) for epoch in range(epochs)] == expected

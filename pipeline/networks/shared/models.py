@@ -40,7 +40,7 @@ def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> 
         UserError: the network's file has an error, or it builds something else.
 
     >>> from pipeline.settings.params import load_params
-    >>> build_model("model", load_params().network("model"), 10, image_size=32).output_shape
+    >>> build_model("model", load_params().recipe("model"), 10, image_size=32).output_shape
     (None, 10)
     """
     with code_errors(network):

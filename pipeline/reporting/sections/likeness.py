@@ -48,7 +48,7 @@ def unequal(findings: Findings) -> list[str]:
     if len(results.networks) < 2 or not findings.comparisons:
         return []
     variant = findings.everything.variants[0]
-    recipes = [params.network(network, variant) for network in params.train.networks]
+    recipes = [params.recipe(network, variant) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
     said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
     costs = [cost(results, name) for name in findings.comparisons]

@@ -44,11 +44,11 @@ def make(findings: Findings) -> Section | None:
     for name, comparison in findings.comparisons.items():
         if len(findings.comparisons) > 1:
             parts.append(f"### {capitalised(name)} against {results.reference}")
-        parts += _of_network(results, name, comparison)
+        parts += _of_recipe(results, name, comparison)
     return Section("How many seeds would be enough", ABOUT, parts)
 
 
-def _of_network(results: Results, name: str, comparison: Comparison) -> list[Part]:
+def _of_recipe(results: Results, name: str, comparison: Comparison) -> list[Part]:
     if comparison.seeds == 1:
         return [ONE_SEED]
     if not comparison.spread > 0:

@@ -129,7 +129,7 @@ def describe_watching(
 
 def stops(params: Params) -> bool:
     """Whether a training may end before its last epoch."""
-    recipes = map(params.network, params.train.networks)
+    recipes = map(params.recipe, params.train.networks)
     return any(recipe.stop_after_rising is not None for recipe in recipes)
 
 
@@ -139,7 +139,7 @@ def _split(data: dict[str, Any]) -> str:
 
 def sizes(results: Results, params: Params) -> str:
     """Say how wide the networks are and for how many epochs they may train."""
-    recipes = [params.network(network) for network in params.train.networks]
+    recipes = [params.recipe(network) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
     widths = [f"{r.width} ({name})" for name, r in pairs if hasattr(r, "width")]
     start = f"Widths: {', '.join(widths)}; at" if widths else "At"

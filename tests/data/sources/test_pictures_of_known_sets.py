@@ -64,7 +64,7 @@ def weights_after(prepared):
     from pipeline.training.loop import Trainer
 
     params = checked(**{**TINY, "baseline.epochs": 1})
-    recipe, classes = params.network("baseline"), len(prepared.class_names)
+    recipe, classes = params.recipe("baseline"), len(prepared.class_names)
     keras.utils.set_random_seed(0)
     model = new_model("baseline", recipe, params.train, classes, prepared.image_size)
     trainer = Trainer(prepared, recipe, params.augment, 0, reshuffle=True, watched="val")

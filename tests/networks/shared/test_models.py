@@ -84,7 +84,7 @@ def test_a_file_with_wrong_bytes_gets_one_message(build, tmp_path, share):
 def test_copies_of_equal_networks_are_equal_files_and_load_as_they_were(
     build, params, tmp_path, monkeypatch
 ):
-    model = compile_model(build("model"), params.network("model"), params.train)
+    model = compile_model(build("model"), params.recipe("model"), params.train)
     model.fit(np.zeros((8, 32, 32, 3)), np.zeros(8, int), verbose=0)
     names = ["first", "second"]
     for name, year in zip(names, (2001, 2002), strict=True):
@@ -151,7 +151,7 @@ def test_a_builder_that_breaks_its_contract_is_refused_in_one_line(params, monke
     build, message = BREACHES[case]
     monkeypatch.setattr(resnet, "NETWORK", dataclasses.replace(resnet.NETWORK, build=build))
     with pytest.raises(UserError, match=message) as caught:
-        new_model("model", params.network("model"), params.train, 10, 32)
+        new_model("model", params.recipe("model"), params.train, 10, 32)
     assert f"{resnet.__file__}: " in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -159,13 +159,13 @@ def test_a_builder_that_breaks_its_contract_is_refused_in_one_line(params, monke
 def test_logits_above_zero_are_no_softmax(params, monkeypatch):
     build = flat(10, bias_initializer="ones", kernel_initializer="zeros")
     monkeypatch.setattr(resnet, "NETWORK", dataclasses.replace(resnet.NETWORK, build=build))
-    assert new_model("model", params.network("model"), params.train, 10, 32).count_params()
+    assert new_model("model", params.recipe("model"), params.train, 10, 32).count_params()
 
 
 @pytest.mark.parametrize("network", network_names())
 def test_each_network_keeps_its_contract(params, network):
-    if network in params.networks:  # a user's own network needs a section
-        new_model(network, params.network(network), params.train, 10, 32)
+    if network in params.recipes:  # a user's own network needs a section
+        new_model(network, params.recipe(network), params.train, 10, 32)
 
 
 def test_layers_inside_others_are_counted_each_time_that_they_are_applied():

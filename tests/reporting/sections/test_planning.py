@@ -32,8 +32,8 @@ def test_seeds_that_agree_exactly_are_not_taken_for_one_seed(results):
     images = np.random.default_rng(0).random((2, 500)) < 0.5
     agreed = [np.repeat(values[np.newaxis], 3, axis=0) for values in images]
     same, one = compare(*agreed, [0, 1, 2]), compare(*(v[:1] for v in agreed), [0])
-    assert planning._of_network(results, "resnet", same) == [planning.NO_SPREAD]
-    assert planning._of_network(results, "resnet", one) == [planning.ONE_SEED]
+    assert planning._of_recipe(results, "resnet", same) == [planning.NO_SPREAD]
+    assert planning._of_recipe(results, "resnet", one) == [planning.ONE_SEED]
 
 
 def test_the_note_says_what_the_images_hide_however_many_the_seeds(results):
@@ -43,7 +43,7 @@ def test_the_note_says_what_the_images_hide_however_many_the_seeds(results):
     other[:, :20] = True
     other[0, 20] ^= True
     compared = compare(agreed, other, [0, 1, 2])
-    _, note = planning._of_network(results, "resnet", compared)
+    _, note = planning._of_recipe(results, "resnet", compared)
     floor = 100 * 2.802 * compared.image_error  # 1.960 + 0.842
     assert f"a difference below {floor:.2f} points" in note
     assert floor > 0.5
