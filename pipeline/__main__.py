@@ -223,7 +223,7 @@ def compare(reference: str | None, x: str) -> None:
 @click.option("--by", "key", metavar="KEY", default="width", show_default=True,
               help="The numeric key of NETWORK to change, like epochs.")  # fmt: skip
 def match(network: str, to: str, key: str) -> None:
-    """Find the width at which two networks take equal compute.
+    """Find the width, or another param, at which two networks take equal compute.
 
     Counts the operations of whole trainings with the recipes in params.yaml and the prepared data.
     Prints the cost of both trainings and the `-S` override that makes them equal within 2 %.
@@ -251,7 +251,7 @@ def match(network: str, to: str, key: str) -> None:
     "most",
     metavar="MOST",
     type=click.IntRange(min=2),
-    help="Add seeds until the difference of two networks is decided, at most to MOST.",
+    help="Add seeds until the difference between two networks is decided, up to MOST seeds.",
 )
 @CPUS
 @CLUSTER

@@ -12,13 +12,13 @@ from scipy import stats
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json, read_yaml
 from pipeline.reporting.comparison import LEVEL
-from pipeline.reporting.formats import listed
+from pipeline.reporting.formats import counted, listed
 from pipeline.reporting.tried import Result, numbers_of
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.experiments import params_of_report
 from pipeline.versioning.repository import read_lock
 
-AGREES, DISAGREES = "as published", "differs by more than seeds do"
+AGREES, DISAGREES = "differs no more than seeds do", "differs by more than seeds do"
 OTHER_DATA = "data: other images, or prepared differently"
 UNKNOWN = "unknown: with one seed each, the spread between seeds is unknown"
 
@@ -56,7 +56,7 @@ class Agreement:
     def verdict(self) -> str:
         """The conclusion: whether the difference is larger than seeds explain."""
         if self.here.equals(self.published):
-            return f"{AGREES}, the same counts"
+            return "identical"
         if np.isnan(self.explained):
             return UNKNOWN
         return AGREES if abs(self.difference) <= self.explained else DISAGREES
@@ -87,7 +87,7 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     if different := differing[published.name]:
         raise UserError(
             f"no published report has the same data and params; {published.name} is the closest "
-            f"and differs in {len(different)}:\n"
+            f"with {counted(len(different), 'difference')}:\n"
             + "\n".join(f"  {line}" for line in different[:10])
         )
     return as_table(agreements(here, published)), Path(published.name)

@@ -171,7 +171,7 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return read_json(folder / METADATA, "params", "images", "digest")
+    return read_json(folder / METADATA, "digest")
 
 
 def save_prepared(

@@ -144,7 +144,7 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
         reason = (
             f"with {counted(seeds, 'paired seed')} the two-sided p-value of sign "
             f"flips cannot fall below {comparison.smallest_p:.3g}; "
-            f"to reach 0.05 takes {SEEDS_NEEDED} seeds"
+            f"p below {LEVEL} needs {SEEDS_NEEDED} seeds"
         )
         return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)
     if comparison.significant:
@@ -171,8 +171,9 @@ def likeness(found: Equivalence, reference: str, name: str) -> str:
     margin = found.points
     tests = f"p = {format_p(found.p_value)} by two one-sided t-tests, paired over the seeds"
     chances = (
-        f"With a probability of {_share(found.better)} the {name} is better by more than {margin}, "
-        f"with {_share(found.worse)} the {reference} is (Student's t, flat prior)."
+        f"The probability that the {name} is better by more than {margin} is "
+        f"{_share(found.better)}; for the {reference} it is {_share(found.worse)} (Student's t, "
+        "flat prior)."
     )
     if not found.enough_seeds:
         return chances
@@ -230,8 +231,8 @@ def warnings(findings: Findings) -> list[str]:
         )
     if results.uncounted:
         said.append(
-            f"The operations of these layers are not counted, so the compute of their network is "
-            f"too low: {listed(results.uncounted)}."
+            f"The operations of these layers are not counted, so the compute shown for their "
+            f"network is too low: {listed(results.uncounted)}."
         )
     kinds = results.metrics.groupby("network")["training"].agg(_kinds)
     if mixed := [name for name in results.names if kinds[name] > 1]:

@@ -172,7 +172,7 @@ def as_markdown(part: Part) -> str:
     if isinstance(part, Drawing):
         return f"![{part.alt}](figures/{part.name}.svg)"
     if isinstance(part, Gallery):
-        return "(The pictures are in images.html.)"
+        return "(The images are in images.html.)"
     if isinstance(part, pd.DataFrame):
         return markdown_table(part)
     return part

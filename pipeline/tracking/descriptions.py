@@ -78,7 +78,7 @@ def describe_experiment(data: str, trainings: list[str], headline: str, link: st
     """Describe the comparison: data, trainings, result, and where the report is."""
     return "\n".join(
         (
-            "Compares networks with DropBlock: one run per network, variant and seed. The view "
+            "Compares networks: one run per network, variant and seed. The view "
             "*Comparison* (under Views) lists each run's results and draws the learning curves.",
             "",
             f"- Data: {data}",

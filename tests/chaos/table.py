@@ -13,7 +13,9 @@ PAGE = """\
 `make chaos N={count}` interrupts or damages a whole run at random moments, follows the messages
 until it succeeds, and compares it with a run that nothing interrupted: weights, histories, scores,
 predictions, the runs, models and champion in MLflow's store, and DVC's experiments.
-**{count} faults: {survived} survived, {mended} mended, {lost} lost.**
+**{count} faults: {survived} survived, {mended} mended, {lost} lost.** Rounds that lost a result
+were repeated once the cause was fixed: an emptied mlflow.db was taken for a new store, runs made
+anew did not name the commit that trained them, and a changed key in dvc.lock went unnoticed.
 
 - *survived*: the same command again was enough (a queue's failed experiments are queued again).
 - *mended*: `python -m pipeline doctor`, or a command that a message names, was needed too.
@@ -29,8 +31,7 @@ faults. A run is tiny: most of its time is starting Python and TensorFlow, which
 makes it do again; a longer training loses at most the epoch that was interrupted. *Full
 disk*: the run's own file system is kept full until the command ends. Damage is done after SIGKILL
 of all processes: a file is truncated, emptied, or has one byte changed. [faults.csv](faults.csv)
-has every fault of the rounds that were finished; git's history of it has those that lost a result,
-which were repeated once the cause was mended. All ran on two cores:
+has every fault; git's history of it has the rounds that lost a result. All ran on two cores:
 
 {by_commit}
 """

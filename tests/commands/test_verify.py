@@ -81,7 +81,7 @@ def test_a_run_of_a_presets_params_finds_its_published_report(
     YAML().dump({"schema": "2.0", "stages": stages}, tmp_path / "dvc.lock")
     table, folder = verify(None)
     assert folder == Path("reports", published)
-    assert set(table["verdict"]) == {f"{AGREES}, the same counts"}
+    assert set(table["verdict"]) == {"identical"}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_false_alarms_are_as_rare_as_said(run):
 
 def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
     run(SIX)
-    assert verify(None)[0]["verdict"].tolist() == [f"{AGREES}, the same counts"]
+    assert verify(None)[0]["verdict"].tolist() == ["identical"]
     write(tmp_path / "reports/published", [580], PARAMS)
     run([570])
     assert verify(None)[0]["verdict"].tolist() == [UNKNOWN]
@@ -153,7 +153,7 @@ def test_numbers_that_do_not_decide_do_not_count(run, tmp_path):
     off = {"model": PARAMS["model"] | {"conv_keep_end": 1, "drop_block_size": 5}}
     write(tmp_path / "reports/published", SIX, PARAMS | off)
     run(SIX, {"model": off["model"] | {"drop_block_size": 7}})
-    assert verify(None)[0]["verdict"].tolist() == [f"{AGREES}, the same counts"]
+    assert verify(None)[0]["verdict"].tolist() == ["identical"]
 
 
 def test_networks_that_nothing_published_has_are_named(run):

@@ -87,7 +87,7 @@ def test_the_sentences_follow_from_the_committed_figures():
     assert f"The resnet is {ahead.replace(' points', ' points better')}" in text
     assert f"interval {interval})" in text
     ahead, interval = points(lead("baseline: width 0.525"), sign=-1)
-    assert f"A wider plain CNN is {ahead} better than the resnet ({interval})" in text
+    assert f"The wider baseline is {ahead} better than the resnet ({interval})" in text
     lost, interval = points(contrast("resnet", "skip_connections False"), sign=-1)
     assert f"the resnet loses {lost} ({interval}) in this recipe" in text
     drop = [contrast(n, "without DropBlock") for n in ("baseline", "resnet")]

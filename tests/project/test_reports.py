@@ -405,7 +405,9 @@ def test_the_table_of_injected_faults_follows_from_their_log(folder):
     assert f"**{len(faults)} faults: {verdicts}.**" in page
     readme = (REPOSITORY / "README.md").read_text()
     assert f"[{len(faults)} faults]" in readme
-    said = "(reports/reliability/README.md) lost no result, once three bugs they showed were fixed."
+    said = (
+        "(reports/reliability/README.md) lost no result, once three bugs they revealed were fixed."
+    )
     assert (said in readme) == (not found["lost"])
     for column in ("way", "fault"):
         for name in {fault[column] for fault in faults}:

@@ -37,7 +37,7 @@ def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
          "**Not enough evidence about the"),
         (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval 4.0 to 6.0 ",
          "for these two fitted models"),
-        (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1; to reach 0.05 takes 6"),
+        (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1; p below 0.05 needs 6"),
         (made_up(0.2, 3, 0.25), "p = 0.25 (floor 0.25) over 3 paired seeds: too few seeds for a "
          "verdict, and the interval over 3 seeds is valid only if", "fall below 0.25"),
         (made_up(0.05, 6, 0.03125), "p = 0.031 (floor 0.031) over 6 paired seeds: evidence of a "
@@ -129,8 +129,8 @@ def test_seeds_of_different_code_are_a_warning(workspace, params):
         (Equivalence(0.5, 0.002, 0.0001, True), "**They are alike within 0.5 points**, the "
          "declared margin (p = 0.002 by two one-sided t-tests", ", alike within 0.5 points."),
         (Equivalence(1.0, 0.31, 0.0, True), "They are not shown to be alike within 1 point", None),
-        (Equivalence(1.0, 0.01, 0.0, False), "With a probability of 1.0 % the resnet is better by "
-         "more than 1 point, with below 0.1 % the baseline is", None),
+        (Equivalence(1.0, 0.01, 0.0, False), "The probability that the resnet is better by "
+         "more than 1 point is 1.0 %; for the baseline it is below 0.1 %", None),
     ],
 )  # fmt: skip
 def test_alike_is_a_verdict_only_within_the_declared_margin(results, tested, says, first):

@@ -200,7 +200,7 @@ def test_without_a_watched_split_the_report_says_that_nothing_was_chosen(workspa
     write_results(workspace, seeds=[0, 1], watched=None)
     headline, markdown = report(workspace, with_train(params, seeds=[0, 1]))
     assert "test accuracy" in headline
-    assert "nothing was chosen by the test images" in markdown
+    assert "the last epoch's weights are scored" in markdown
     assert "validation accuracy" not in markdown
 
 

@@ -16,7 +16,7 @@ ABOUT = "Whether confidence matches accuracy: of the answers given at 90 %, are 
 ERRORS_NOTE = (
     "In brackets: the 95 % interval. The figure pools the answers of all seeds. The table of all "
     "scores has the mean of the seeds' own calibration errors, which is never smaller than the "
-    "pooled one, because chance inflates each of them."
+    "pooled one, because opposite gaps of different seeds cancel when pooled."
 )
 
 

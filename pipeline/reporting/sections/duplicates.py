@@ -34,7 +34,8 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
     rule = (
         "images are duplicates only if all pixels are equal (data.duplicate_correlation is null)"
         if threshold is None
-        else f"images are duplicates if equal or if their details correlate by {threshold} or more"
+        else "images are duplicates if they are equal, or if their fine details (pixels minus "
+        f"local means) correlate by {threshold} or more"
     )
     known = (
         " For comparison, ciFAIR (by a network's features and by eye) found that 891 of the test "

@@ -24,10 +24,10 @@ LABELS: dict[Variant, str] = {
 }
 TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. A difference from the {reference} *without "
-    "DropBlock* comes from the rest of the recipe: architecture, width, epochs and compute. "
+    "DropBlock* comes from everything else: architecture, width, epochs and compute. "
     "`dvc exp run -S model.skip_connections=false` removes only the skip connections. "
-    "Rows `minus without` show what dropping adds: per network, and how much more it adds than for "
-    "the {reference}."
+    "Rows *minus without* show what DropBlock adds to each network, and how much more than to the "
+    "{reference}."
 )
 NO_TABLE = (
     "To see what DropBlock contributes, and how the architectures compare with equal dropout, run "
@@ -53,7 +53,7 @@ def unequal(findings: Findings) -> list[str]:
     said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
     costs = [cost(results, name) for name in findings.comparisons]
     return [
-        f"The headline compares whole recipes, not only the architectures (DropBlock: "
+        f"The headline compares networks with their recipes, not only architectures (DropBlock: "
         f"{'; '.join(said)}). They differ in cost too: {'; '.join(costs)}. Section *Like with "
         "like* compares them with other factors equal, or says how to."
     ]

@@ -15,10 +15,10 @@ PLANNED = range(3, 21)
 NOTE = (
     "The smallest true difference that each number of paired seeds finds with 80 % power on these "
     "test images, if the differences' standard deviation over seeds is {spread:.1f} points, as "
-    "measured here over {seeds} seeds. {floor}*Interval without 0*: Student's t (noncentral t). "
-    "*Verdict*: also p below 0.05 by sign flips, which takes six seeds (simulated up to 9, then "
-    "t). *Trainings* and *minutes* are totals for both networks and all seeds, run one after "
-    "another, at the mean time measured here. {caution}"
+    "measured here over {seeds} seeds. {floor}*For an interval without 0*: by Student's t "
+    "(noncentral t). *For a verdict*: p below 0.05 by sign flips too, which needs six seeds "
+    "(simulated for 6 to 9 seeds, else by t). *Trainings* and *minutes* are totals for both "
+    "networks and all seeds, run one after another, at the mean time measured here. {caution}"
 )
 FLOOR = (
     "**On other images, no number of seeds finds a difference below {smallest:.2f} points with "
@@ -69,12 +69,12 @@ def planning_table(results: Results, name: str, comparison: Comparison) -> pd.Da
     spread = 100 * comparison.spread
     rows = []
     for seeds in PLANNED:
-        verdict = power.smallest_verdict_ratio(seeds)
+        ratio, verdict = power.smallest_t_ratio(seeds), power.smallest_verdict_ratio(seeds)
         rows.append(
             {
                 "seeds": seeds,
-                "interval without 0 from, points": f"{spread * power.smallest_t_ratio(seeds):.2f}",
-                "verdict from, points": f"{spread * verdict:.2f}" if verdict else "never",
+                "for an interval without 0, points": f"{spread * ratio:.2f}",
+                "for a verdict, points": f"{spread * verdict:.2f}" if verdict else "never",
                 "trainings": 2 * seeds,
                 "minutes": f"{seeds * minutes:,.1f}",
             }

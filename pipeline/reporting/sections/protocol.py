@@ -20,8 +20,8 @@ TEST_STOPPED = (
     "weights are scored, so the test scores are too optimistic{as_published}.**"
 )
 TEST_SEEN = (
-    "**The test images were scored after each epoch{as_published}.** They decided nothing: the "
-    "number of epochs was fixed beforehand, and the last epoch's weights are scored."
+    "**The test images were scored after each epoch{as_published}.** They did not choose the "
+    "epoch: the number of epochs was fixed beforehand, and the last epoch's weights are scored."
 )
 AS_PUBLISHED = "; there is no validation split: the tutorial's own protocol"
 VALIDATION_WATCHED = (
@@ -32,7 +32,7 @@ READ_ONCE, NOT_READ = "read once, at the end", "not read"
 AND_STOPPED = " and stopped the training"
 NOTHING_WATCHED = (
     "Only training images were scored during training: the number of epochs was fixed beforehand, "
-    "nothing was chosen by the test images, and the last epoch's weights are scored."
+    "and the last epoch's weights are scored."
 )
 SPLIT = (
     "The split into training and validation images was drawn once (`data.seed` {seed}) and is the "

@@ -23,16 +23,16 @@ MCNEMAR = (
     "how much results change with the seed."
 )
 NEW_IMAGES = (
-    "*Other seeds and other test images*: the images' variance is added, unless that narrows it. "
-    "This interval contains the true difference in at least 94 % of cases, unless seeds collapse. "
-    "No p-value is given for other images."
+    "*Other seeds and other test images*: the images' variance is added; the interval is never "
+    "narrower than the one over seeds. In the simulations it contains the true difference in at "
+    "least 94 % of cases, unless seeds collapse. No p-value is given for other images."
 )
 RELIABLE = (
     "In simulations with this code (`benchmarks/coverage`) where the seeds vary symmetrically, the "
     "interval over the seeds contains the true difference in 94.5 to 95.2 % of cases with 2 to 10 "
     "seeds, and p is below 0.05 in at most 5 % of cases without a difference. If a third of the "
-    "seeds collapse, the interval contains it in only 68 % of cases with 3 seeds and 90 % with 6, "
-    "and p is below 0.05 in 9 %. So look at each seed's difference."
+    "seeds collapse (end far below the others), the interval contains it in only 68 % of cases "
+    "with 3 seeds and 90 % with 6, and p is below 0.05 in 9 %. So look at each seed's difference."
 )
 COLLAPSES = (
     "**Six seeds can miss rare collapses**: if one seed in ten loses 7 times the spread of the "

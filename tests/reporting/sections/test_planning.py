@@ -21,10 +21,10 @@ def test_more_seeds_show_smaller_differences_and_cost_more(results):
     compared = compare(*(rng.random((3, 500)) < 0.5 for _ in range(2)), [0, 1, 2])
     table = planning_table(results, "resnet", compared)
     assert table.index.tolist() == list(range(3, 21))
-    shown = table["interval without 0 from, points"].astype(float)
+    shown = table["for an interval without 0, points"].astype(float)
     assert shown.is_monotonic_decreasing
     assert shown[3] == pytest.approx(100 * compared.spread * 3.264, rel=0.01)
-    assert table["verdict from, points"].tolist()[:3] == ["never"] * 3
+    assert table["for a verdict, points"].tolist()[:3] == ["never"] * 3
     assert table.loc[6, ["trainings", "minutes"]].tolist() == [12, "30.0"]
 
 
