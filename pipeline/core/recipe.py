@@ -42,7 +42,7 @@ def resolve(
     {'epochs': 6, 'momentum': 0.9}
     """
     merged = {**(values.get("recipe") or {}), **(values.get(network) or {})}
-    return {**merged, **(CHANGES[variant] if DROP_KEYS[0] in merged else {})}
+    return {**merged, **(CHANGES[variant] if "conv_keep_start" in merged else {})}
 
 
 def scaled(count: int, width: float) -> int:
@@ -55,7 +55,7 @@ def scaled(count: int, width: float) -> int:
 
 
 def drops_blocks(recipe: Mapping[str, Any]) -> bool:
-    """Whether a recipe has DropBlock: it drops something in some epoch, if there are enough."""
+    """Whether a recipe drops anything, if trained for enough epochs."""
     if "conv_keep_start" not in recipe or recipe["conv_keep_end"] == 1:
         return False
     return recipe["conv_keep_start"] < 1 or recipe["conv_keep_step"] > 0

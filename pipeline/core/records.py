@@ -29,8 +29,8 @@ CHUNK = 128  # images read or written at a time, to bound the memory
 def record_type(classes: int) -> np.dtype:
     """Return the type of a record: an image's row in the array of images, and its labels.
 
-    Labels are as small as the number of classes allows. `group` is the number of the image's group
-    of duplicates.
+    Labels have the smallest unsigned type that holds all classes. `group` is the number of the
+    image's group of duplicates.
     """
     label = np.min_scalar_type(classes - 1)
     return np.dtype(
@@ -43,13 +43,14 @@ class Dataset:
     """A data set as it comes from its source.
 
     Attributes:
-        images: of training and test, (n, height, width, 3) uint8, or (n,) the files of pictures;
-            load_dataset makes them squares of side data.image_size, perhaps mapped from a file.
+        images: training and test images together, (n, height, width, 3) uint8, or (n,) paths of
+            pictures. load_dataset makes them squares of side data.image_size, possibly mapped from
+            a file.
         train, test: records, see record_type; `prepare` fills in the groups.
         class_names: the name of each label.
         superclass_names: the name of each superclass; if a source has none, the classes.
-        drawn_test: the test set is a random share of your images, from which `prepare` takes out
-            duplicates of training images.
+        drawn_test: whether the test images were drawn at random from the same pictures; `prepare`
+            then takes duplicates of training images out of them.
     """
 
     images: np.ndarray
@@ -141,13 +142,8 @@ class Prepared:
         if self._held_out is not None and split != "test":
             known = self._records[: len(self._held_out)]
             return known[self._held_out if split == "val" else ~self._held_out]
-        start = 0
-        for name in SPLITS:
-            stop = start + self.metadata["images"][name]
-            if name == split:
-                return self._records[start:stop]
-            start = stop
-        raise KeyError(split)
+        ends = np.cumsum([self.metadata["images"][name] for name in SPLITS])
+        return np.split(self._records, ends[:-1])[SPLITS.index(split)]
 
     @property
     def digest(self) -> str:
@@ -196,8 +192,9 @@ def save_prepared(
     def pixels() -> Iterator[np.ndarray]:
         for start in range(0, len(records), CHUNK):
             chunk = records[start : start + CHUNK]
-            yield (read_now := read(chunk["row"]))
+            read_now = read(chunk["row"])
             digest.update(_joined(read_now, chunk).data)
+            yield read_now
 
     write_images(folder / IMAGES, len(records), pixels())
     if folds is not None:

@@ -14,7 +14,7 @@ from pipeline.core.sections import Count, LayerParams, Width, rule
 from pipeline.networks import Network
 
 PATCH = 2  # side of the patches that the stem whitens, in pixels
-MOST_PIXELS = 2**21  # from which it learns the patches
+MOST_PIXELS = 2**21  # of the images whose patches it measures
 SMALLEST_VARIANCE = 5e-4  # added to the variance of each direction before dividing by its root
 
 
@@ -66,7 +66,8 @@ def build(recipe: SprintParams, classes: int, image_size: int) -> Any:
     x = layers.Add(name="features")(
         [layers.GlobalMaxPooling2D(name="max")(x), layers.GlobalAveragePooling2D(name="mean")(x)]
     )
-    x = layers.Dense(classes, use_bias=False, name="logits_dense")(x)
+    initial = blocks.initializer(recipe)
+    x = layers.Dense(classes, use_bias=False, kernel_initializer=initial, name="logits_dense")(x)
     logits = layers.Rescaling(recipe.logits_scale, dtype="float32", name="logits")(x)
     return Model(inputs, logits, name=NETWORK.display_name)
 
@@ -79,11 +80,11 @@ def adapt(model: Any, images: np.ndarray) -> None:
 
 
 def whitening(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the kernel and bias of a convolution whose outputs on patches are uncorrelated.
+    """Return the kernel and bias of a convolution that whitens patches.
 
-    Each channel is normalised to mean 0 and variance 1. The filters are the directions of the
-    patches' covariance, divided by the deviation along them, and the negatives of these filters,
-    so that an activation cuts off neither half.
+    The first half of its outputs are uncorrelated: the filters are the eigenvectors of the patches'
+    covariance (channels normalised to mean 0 and variance 1), divided by the standard deviation
+    along them. The second half are their negatives, so that the activation loses neither sign.
 
     Args:
         pixels: (n, h, w, c).

@@ -14,12 +14,20 @@ from typing import Any
 
 from pipeline.core.files import read_yaml
 from pipeline.core.recipe import DROP_KEYS, drops_blocks, resolve
+from pipeline.core.sections import AugmentParams
 from pipeline.settings.params import RECIPE, Params
 from pipeline.settings.trainings import Training
 
 ROOT = Path(__file__).parents[2]  # of the running code; in a copy by `dvc exp run --temp`, the copy
 NETWORK = "${item.network}"
 ADAM = ("train.adam_beta_1", "train.adam_beta_2", "train.adam_epsilon")
+# Keys of one augmentation policy only.
+TRANSLATE = ("augment.translate_pixels", "augment.alternate_flips")
+TUTORIAL = tuple(
+    f"augment.{key}"
+    for key in AugmentParams.model_fields
+    if key.startswith(("max_", "crop_", "resize", "dropout_"))
+)
 
 
 def identity(params: Params, training: Training, data: str) -> str:
@@ -67,7 +75,7 @@ def settings_of(values: Mapping[str, Any], training: Training) -> dict[str, Any]
 def without_unread(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the keys that have no effect given the recipe's other values.
 
-    For example Muon's rates if the optimizer is Adam, or a block size without DropBlock.
+    For example Muon's rates if the optimizer is Adam, or the crop if images are only translated.
 
     >>> without_unread({"schedule": "linear", "learning_rate_decay": 0.9, "warmup": 0.2})
     {'schedule': 'linear', 'warmup': 0.2}
@@ -92,6 +100,17 @@ _UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
     (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
     (_chosen("schedule", "one_cycle"), ("cooldown",)),
     (lambda recipe: not drops_blocks(recipe), DROP_KEYS),
+    (_chosen("batch_norm", False), ("batch_norm_momentum", "batch_norm_epsilon", "logits_norm")),
+    (lambda recipe: recipe.get("hidden_units") == [], ("dense_keep",)),
+    (_chosen("augment.policy", "translate"), TUTORIAL),
+    (_chosen("augment.policy", "tutorial"), TRANSLATE),
+    (
+        lambda recipe: (
+            recipe.get("augment.policy") == "translate"
+            and bool(recipe.get("augment.alternate_flips"))
+        ),
+        ("augment.flip_probability",),
+    ),
 ]
 
 

@@ -96,7 +96,10 @@ def save_history(training: Training, rows: list[HistoryRow]) -> None:
 
 
 def load_history(training: Training, watched: str | None) -> "pd.DataFrame":
-    """Read a row per epoch: epoch, seconds, pflop, learning_rate, keep_prob, scores.
+    """Read a row per epoch.
+
+    Its columns: epoch (from 1), seconds, pflop (since the start), image_size (pixels),
+    learning_rate, keep_prob, and loss and accuracy of each split that was scored.
 
     Args:
         watched: the split that was scored after each epoch, whose columns must be present; None:

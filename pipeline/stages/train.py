@@ -41,7 +41,7 @@ from pipeline.training.machine import (
     configure_backend,
     describe_machine,
     one_device,
-    resolve_precision,
+    precision_of,
 )
 
 WATCHED: dict[Watch, Split | None] = {"validation": "val", "test": "test", "none": None}
@@ -133,7 +133,10 @@ def start_or_resume(setup: Setup, folder: Path) -> tuple[keras.Model, list[Histo
     if saved:
         path, rows = saved
         print(f"resuming after epoch {len(rows)}, from {path}", flush=True)
-        return load_network(path / "last.keras", compiled=True), rows
+        model = load_network(path / "last.keras", compiled=True)
+        # Where the training began, train.precision: auto may have meant another one.
+        keras.config.set_dtype_policy(precision_of(model))
+        return model, rows
     train, prepared = setup.params.train, setup.prepared
     classes, size, images = len(prepared.class_names), prepared.image_size, prepared["train"]
     return new_model(setup.training.network, setup.recipe, train, classes, size, images), []
@@ -205,7 +208,7 @@ def collect_facts(setup: Setup, model: keras.Model) -> Facts:
         "uncounted": uncounted(model),
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "machine": describe_machine(),
-        "precision": resolve_precision(setup.params.train.precision),
+        "precision": precision_of(model),
         "git_commit": context["git.commit"],
         "git_dirty": context["git.dirty"],
         "git_changes": context.get("git.changes", ""),

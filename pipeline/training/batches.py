@@ -15,7 +15,7 @@ from pipeline.training.augment import augment_batch
 Tensor = Any
 WORD = 8  # bytes
 AHEAD = 1 << 30  # bytes of the batches that are made at once
-FLIPS = 1  # second part of the flips' seed; the second epoch's order has it too, for other draws
+FLIPS = -1  # in the flips' seed, where the order's seed has the epoch, which is never negative
 
 
 def make_train_dataset(
@@ -41,8 +41,7 @@ def make_train_dataset(
     with tf.device("CPU:0"):
         load = batch_loader(images, augment, seed, size, lambda which: _read(images, which))
     workers = _workers(batch_size * math.prod(images.shape[1:]) * tf.float32.size)
-    dataset = plans.map(load, num_parallel_calls=workers, deterministic=True)
-    return without_autotuning(dataset.prefetch(2))
+    return plans.map(load, num_parallel_calls=workers, deterministic=True).prefetch(2)
 
 
 def plan_batches(

@@ -25,7 +25,7 @@ EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 class DropoutSetter(keras.callbacks.Callback):
     """Sets the keep probability of DropBlock and the seeds of all random layers before each epoch.
 
-    Keras does not save the state of seeds.
+    Keras does not save the states of seed generators; a resumed training would drop other units.
     """
 
     def __init__(self, recipe: Recipe, seed: int) -> None:
@@ -39,10 +39,9 @@ class DropoutSetter(keras.callbacks.Callback):
             for place, part in enumerate([layer, *sorted(inside, key=lambda part: part.name)]):
                 if isinstance(part, DropBlock2D):
                     part.keep_prob.assign(self._recipe.keep_prob(epoch))
-                where = (number, place) if place else (number,)
+                sequence = np.random.SeedSequence((self._seed, epoch, number, place))
                 for value in vars(part).values():
                     if isinstance(value, keras.random.SeedGenerator):
-                        sequence = np.random.SeedSequence((self._seed, epoch, *where))
                         value.state.assign(sequence.generate_state(2))
 
 
@@ -50,7 +49,7 @@ class AverageWeights(keras.callbacks.SwapEMAWeights):
     """Puts the averaged weights into the model for scores and checkpoints.
 
     Meanwhile the variables of the average hold the weights that training continues with, also in a
-    checkpoint.
+    checkpoint. Batch norms keep the moving statistics of these.
     """
 
     def __init__(self, resumed: bool) -> None:
@@ -85,7 +84,12 @@ class EpochRecorder(keras.callbacks.Callback):
     """After each epoch, records a row of history, calls the hook and applies the stopping rule.
 
     `seconds` covers training and scoring the watched split, but not scoring the clean sample.
-    `pflop` is the compute since the start. Scores are for images of the epoch's training size.
+    `pflop` is the compute since the start, `learning_rate` that of the epoch's first step. Scores
+    are for images of the size in training.
+
+    Args:
+        images: trained on in an epoch.
+        size: of these images, in pixels.
     """
 
     def __init__(
@@ -93,22 +97,19 @@ class EpochRecorder(keras.callbacks.Callback):
         recipe: Recipe,
         watched: Split | None,
         images: int,
+        size: int,
         clean: tf.data.Dataset | None,
         rows: list[HistoryRow],
         after_epoch: EpochHook,
     ) -> None:
         super().__init__()
-        self._recipe, self._watched, self._images = recipe, watched, images
-        self._clean = clean
+        self._recipe, self._watched = recipe, watched
+        self._images, self._size, self._clean = images, size, clean
         self._rows, self._after_epoch = rows, after_epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Count the compute of an epoch at this image size."""
-        size = self._image_size(len(self._rows))
-        self._pflop = training_pflop(self.model, self._images, size)
-
-    def _image_size(self, epoch: int) -> int:
-        return schedules.image_size(self._recipe, epoch, self.model.input_shape[1])
+        """Count the compute of an epoch."""
+        self._pflop = training_pflop(self.model, self._images, self._size)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
@@ -137,7 +138,7 @@ class EpochRecorder(keras.callbacks.Callback):
                 **row,
                 "learning_rate": schedules.learning_rate(self._recipe, epoch),
                 "keep_prob": self._recipe.keep_prob(epoch),
-                "image_size": self._image_size(epoch),
+                "image_size": self._size,
                 "pflop": self._pflop + (self._rows[-1]["pflop"] if self._rows else 0.0),
                 "images_per_second": self._images / (self._trained - self._start),
                 "seconds": seconds,

@@ -5,7 +5,6 @@ resumes from an old one's checkpoint. The folder is outside DVC's outputs, which
 it runs a stage.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ from typing import Any
 import filelock
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import hash_file, read_json
+from pipeline.core.files import hash_file, read_json, write_json
 from pipeline.settings.identity import digest
+from pipeline.settings.trainings import HistoryRow
 
 KEPT = 2  # checkpoints: the newest, and the previous one in case the newest is damaged
 WEIGHTS = ("last.keras", "best.keras")
@@ -52,7 +52,7 @@ def discard_checkpoints(root: Path, key: str) -> None:
         shutil.rmtree(folder)
 
 
-def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best: bool) -> Path:
+def save_checkpoint(folder: Path, model: Any, rows: list[HistoryRow], best: bool) -> None:
     """Save model, optimizer and history after an epoch, atomically; keep two checkpoints.
 
     Args:
@@ -69,7 +69,7 @@ def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best
     best_so_far = partial / "last.keras" if best else previous / "best.keras"
     shutil.copyfile(best_so_far, partial / "best.keras")
     state = {"rows": rows, "hashes": _hashes(partial, rows)}
-    (partial / "state.json").write_text(json.dumps(state))
+    write_json(partial / "state.json", state)
     for path in (*partial.iterdir(), partial):
         _flush(path)
     shutil.rmtree(target, ignore_errors=True)
@@ -77,10 +77,9 @@ def save_checkpoint(folder: Path, model: Any, rows: list[dict[str, float]], best
     _flush(folder)
     for old in _checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)
-    return target
 
 
-def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
+def load_checkpoint(folder: Path) -> tuple[Path, list[HistoryRow]] | None:
     """Return the newest undamaged checkpoint and its history; remove damaged ones."""
     for checkpoint in reversed(_checkpoints(folder)):
         try:
@@ -94,7 +93,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, list[dict[str, float]]] | None:
     return None
 
 
-def _hashes(checkpoint: Path, rows: list[dict[str, float]]) -> dict[str, str]:
+def _hashes(checkpoint: Path, rows: list[HistoryRow]) -> dict[str, str]:
     return {"rows": digest(rows), **{name: hash_file(checkpoint / name) for name in WEIGHTS}}
 
 

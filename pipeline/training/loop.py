@@ -1,7 +1,10 @@
 """The training loop: one model, one recipe, one data set."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,6 +12,7 @@ import tensorflow as tf
 from pipeline.core.errors import UserError
 from pipeline.core.records import Images, Prepared, Split
 from pipeline.core.sections import AugmentParams, Recipe
+from pipeline.networks.shared.devices import has_gpu
 from pipeline.networks.shared.models import at_size
 from pipeline.settings.trainings import HistoryRow
 from pipeline.training import schedules
@@ -30,14 +34,15 @@ from pipeline.training.callbacks import (
 from pipeline.training.compiling import create_variables
 from pipeline.training.epochs import has_ended
 from pipeline.training.interrupts import traced_undisturbed
-from pipeline.training.machine import has_gpu
 from pipeline.training.optimizers import RateTable
 
+Tensor = Any
 AT_ONCE = 50  # most steps that a GPU runs before the host looks at the loss
 ON_GPU = 4 << 30  # most bytes of training images that a GPU keeps
 SCORED_AT_ONCE = 500  # images per batch; without gradients they need less memory than in training
 
-# The networks can take smaller images if their last maps keep their size; Keras would refuse them.
+# Keras refuses images of another size than the model's input. Smaller ones work if the network's
+# last maps keep their size (check_image_size).
 ANY_SIZE = keras.InputSpec(shape=(None, None, None, 3))
 
 
@@ -143,6 +148,7 @@ class Trainer:
                     self.recipe,
                     self.watched,
                     self.steps * self.recipe.batch_size,
+                    size,
                     self._scored(self.watched and clean_sample(self.prepared, self.watched), size),
                     rows,
                     after_epoch,
@@ -162,10 +168,15 @@ class Trainer:
             return make_train_dataset(
                 images, batch_size, self.augment, self.seed, epoch, self.reshuffle, size
             )
-        load = batch_loader(images, self.augment, self.seed, size, on_device(images))
+        load = batch_loader(images, self.augment, self.seed, size, self._read_on_device)
         step = type(model).train_step
         model.train_step = lambda plan: step(model, load(*plan))
         return plan_batches(len(images), batch_size, self.seed, epoch, self.reshuffle)
+
+    @cached_property
+    def _read_on_device(self) -> Callable[[Tensor], Tensor]:
+        """Reads training images from the GPU, to which they are copied once for all sizes."""
+        return on_device(self.prepared["train"])
 
     def _scored(self, images: Images | None, size: int) -> tf.data.Dataset | None:
         if images is None:

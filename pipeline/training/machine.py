@@ -18,6 +18,7 @@ import tensorflow as tf
 from pipeline.core.errors import UserError
 from pipeline.core.files import NEEDS_GPU
 from pipeline.core.sections import TrainParams
+from pipeline.networks.shared.devices import has_gpu
 
 CPU_INFO = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")
@@ -36,7 +37,8 @@ def resolve_precision(wanted: str) -> str:
     """Return the precision that `auto` means on this machine; any other value unchanged.
 
     In 16 bits the networks train 1.1 to 1.4 times as fast on a CPU with AVX512-BF16, and 1.4 to 2.4
-    times on one with AMX (reports/benchmarks/precision.md).
+    times on one with AMX (reports/benchmarks/precision.md). On NVIDIA's GPUs since Ampere,
+    TensorFlow computes float32 convolutions and matrix products in TF32, with 10 bits of mantissa.
     """
     if wanted != "auto":
         return wanted
@@ -44,9 +46,10 @@ def resolve_precision(wanted: str) -> str:
     return "mixed_bfloat16" if units and not has_gpu() else "float32"
 
 
-def has_gpu() -> bool:
-    """Whether there is a GPU, on which a training then runs."""
-    return bool(tf.config.list_physical_devices("GPU"))
+def precision_of(model: keras.Model) -> str:
+    """Return the precision that a network was built with; some of its layers are always float32."""
+    names = {layer.dtype_policy.name for layer in model.layers} - {"float32"}
+    return names.pop() if names else "float32"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from pipeline.core.sections import Recipe, TrainParams
-from pipeline.training.machine import has_gpu
+from pipeline.networks.shared.devices import has_gpu
 
 Tensor = Any
 Variable = Any
@@ -46,7 +46,7 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class KernelDecay:
-    """Excludes batch norms and biases from an optimizer's weight decay.
+    """Leaves batch norms and biases out of weight decay, and the weights alone at the end of `fit`.
 
     Keras' exclude_from_weight_decay is lost when an optimizer is saved and loaded.
     """
@@ -238,7 +238,7 @@ def make_optimizer(recipe: Recipe, train: TrainParams) -> keras.optimizers.Optim
         return Adam(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **common)
     common |= {
         "momentum": recipe.momentum,
-        "nesterov": recipe.momentum > 0,
+        "nesterov": True,
         "offset_factor": recipe.offset_rate_factor,
     }
     if recipe.optimizer == "sgd":

@@ -16,7 +16,7 @@ def learning_rate(recipe: Recipe, epoch: int, step: int = 0, steps: int = 1) -> 
 
     `exponential` (the tutorial's) falls by a constant factor after each epoch. `one_cycle` (Smith
     and Topin, arXiv 1708.07120) rises and falls along half cosines. `linear` rises and falls along
-    straight lines, with a constant part between. The last two end at 0.
+    straight lines, with a constant part between. Both reach 0 after the last step.
     """
     if recipe.schedule == "exponential":
         return recipe.learning_rate * recipe.learning_rate_decay**epoch
@@ -46,7 +46,7 @@ def all_rates(recipe: Recipe, steps: int) -> list[float]:
 
 
 def image_size(recipe: Recipe, epoch: int, full: int) -> int:
-    """Return the side of the images in pixels: as in image_sizes, full in the last epoch.
+    """Return the side of an epoch's images in pixels, by image_sizes; the last epoch's is full.
 
     Args:
         full: the side of the prepared images.

@@ -40,6 +40,13 @@ def test_its_operations_are_those_of_the_formulae(build):
     assert count_flops(build("sprint", width=1.0)) == 2 * (expected + 768 * 100)
 
 
+def test_the_recipes_initializer_reaches_all_layers_but_the_stem(build):
+    model = build("sprint", initializer="he_normal")
+    kernels = [x for x in model.layers if hasattr(x, "kernel") and x.name != "stem_conv"]
+    assert kernels[-1].name == "logits_dense"
+    assert {type(x.kernel_initializer).__name__ for x in kernels} == {"HeNormal"}
+
+
 def test_each_stage_halves_the_map_and_adds_its_branch(build):
     sprint = build("sprint")
     for i, side in enumerate([15, 7, 3], 1):

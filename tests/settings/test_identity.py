@@ -181,6 +181,9 @@ MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescal
         ({"schedule": "one_cycle"}, {"learning_rate_decay", "cooldown"}),
         ({"conv_keep_step": 0.0, "conv_keep_end": 1.0},
          {"learning_rate_decay", *DROP_KEYS}),
+        ({"batch_norm": False}, {"learning_rate_decay", "batch_norm_momentum",
+                                 "batch_norm_epsilon", "logits_norm"}),
+        ({"hidden_units": []}, {"learning_rate_decay", "dense_keep"}),
     ],
 )  # fmt: skip
 def test_keys_that_the_other_choices_make_meaningless_are_left_out(choices, unread):
@@ -196,3 +199,20 @@ def test_adams_numbers_are_read_by_adam_alone():
         "optimizer",
         "train.clip_norm",
     }
+
+
+def test_each_augmentation_policy_reads_keys_of_its_own():
+    policies = {
+        "translate": {"translate_pixels": 1, "alternate_flips": True},
+        "tutorial": {"crop_pixels": 1, "max_operations": 2, "resize": "bilinear",
+                     "dropout_fraction": 0.5, "dropout_min_cells": 2},
+    }  # fmt: skip
+    for policy, other in [("translate", "tutorial"), ("tutorial", "translate")]:
+        chosen = {"augment.policy": policy}
+        for key, value in policies[policy].items():
+            assert of(**chosen, **{f"augment.{key}": value}) != of(**chosen), key
+        for key, value in policies[other].items():
+            assert of(**chosen, **{f"augment.{key}": value}) == of(**chosen), key
+        assert of(**chosen, **{"augment.flip_probability": 0.25}) != of(**chosen)
+    alternate = {"augment.policy": "translate", "augment.alternate_flips": True}
+    assert of(**alternate, **{"augment.flip_probability": 0.25}) == of(**alternate)

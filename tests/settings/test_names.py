@@ -26,7 +26,8 @@ def test_a_training_is_named_by_its_network_its_preset_and_its_seed(preset):
         ({"recipe.learning_rate": 0.04, "model.batch_norm": False},
          "learning_rate=0.04, batch_norm=false"),
         ({"model.filters": [64, 64, 64, 64]}, "filters=[64,64,64,64]"),
-        ({"augment.policy": "translate"}, "augment.policy=translate"),
+        ({"augment.policy": "translate"}, "augment.policy=translate, "
+         "augment.alternate_flips=false, augment.translate_pixels=2"),
         ({"train.watch": "none", "data.validation_fraction": 0.0},
          "train.watch=none, data.validation_fraction=0.0"),
         ({"data.source": "folder", "data.path": "/my/flowers"},

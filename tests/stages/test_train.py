@@ -199,6 +199,24 @@ def test_a_new_network_adapts_to_the_training_images_and_a_resumed_one_has_done_
     np.testing.assert_array_equal(images, setup.prepared["train"]["image"])
 
 
+@pytest.fixture
+def float32_again():
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.usefixtures("float32_again")
+def test_a_training_resumed_where_auto_means_another_precision_keeps_its_own(setup, tmp_path):
+    begun = changed(setup, **{"train.precision": "mixed_bfloat16"})
+    built, _ = stage.start_or_resume(begun, tmp_path)
+    built.optimizer.build(built.trainable_variables)
+    checkpoint.save_checkpoint(tmp_path, built, [{"epoch": 1}], best=True)
+    here = changed(setup, **{"train.precision": "float32"})
+    resumed, _ = stage.start_or_resume(here, tmp_path)
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert stage.collect_facts(here, resumed)["precision"] == "mixed_bfloat16"
+
+
 def test_a_batch_larger_than_the_data_is_refused(setup):
     with pytest.raises(UserError, match=r"model.batch_size = 500: there are only"):
         run(changed(setup, **{"model.batch_size": 500}))

@@ -4,8 +4,8 @@ TensorFlow's CPU kernels sum a batch one number after another. Over the 256,000 
 of 250 maps of 32x32 this makes the variance wrong in the fourth digit and the resnet's logits in
 the third (tests/networks/test_parity.py). Summing groups of pixels first and then the groups gives
 five correct digits. It also allows the fused kernel, which takes a third of the time of Keras'
-layer. The kernel takes maps of 16 bits as they are and computes in float32, but is slow if their
-channels do not fill a register.
+layer. It takes 16-bit maps as they are and computes in float32, but is slow unless the number of
+channels is a multiple of 16.
 """
 
 import math
@@ -13,6 +13,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from pipeline.networks.shared.devices import has_gpu
 
 Tensor = Any
 REGISTER = 16  # channels
@@ -29,7 +31,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         """Normalise; in training by the batch's statistics, which also update the moving ones."""
-        if not training or not self.trainable or tf.config.list_logical_devices("GPU"):
+        if not training or not self.trainable or has_gpu():
             return super().call(inputs, training=training, mask=mask)
         maps = inputs if len(inputs.shape) == 4 else inputs[:, tf.newaxis, tf.newaxis, :]
         if maps.shape[-1] % REGISTER:

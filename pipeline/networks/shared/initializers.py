@@ -12,8 +12,8 @@ class Dirac(keras.initializers.GlorotUniform):
     """Filters that pass a channel on: the first n filters are the identity on the first n channels.
 
     n is the number of channels or of filters, whichever is smaller. All other filters are Glorot's,
-    and so are the weights of dense layers. With an even kernel the identity is to SAME padding,
-    which adds more zeros at the end.
+    and so are the weights of dense layers. With an even kernel this holds for SAME padding, which
+    pads more at the end.
     """
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None, **kwargs: Any) -> Any:

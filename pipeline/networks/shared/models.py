@@ -78,8 +78,8 @@ def check_first_batch(network: str, model: keras.Model) -> None:
     """Predict a batch of noise with an untrained network.
 
     Raises:
-        UserError: the outputs are not finite, or are probabilities, with which training (cross
-            entropy of logits) would not fail but learn badly.
+        UserError: the outputs are not finite, or are probabilities; training would run with these,
+            but learn badly, because the loss expects logits.
     """
     shape = (8, *model.input_shape[1:])
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
@@ -174,7 +174,7 @@ def count_flops(model: keras.Model, size: int | None = None) -> int:
 
         def count(*inputs: Any, **named: Any) -> Any:
             outputs = call(*inputs, **named)
-            places = math.prod(outputs.shape[1:-1])  # that the kernels are applied at
+            places = math.prod(outputs.shape[1:-1])  # at which the kernels are applied
             kernels = _matrices(layer.weights)
             counted.append(2 * places * sum(math.prod(kernel.shape) for kernel in kernels))
             return outputs

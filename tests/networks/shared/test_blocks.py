@@ -70,3 +70,5 @@ def test_16_bit_precision_still_gives_float32_logits(build):
     logits = model(np.zeros((2, 32, 32, 3), np.float32), training=True)
     assert logits.dtype == "float32"
     assert model.get_layer("block1_h1a_conv").compute_dtype == "bfloat16"
+    pixels = np.linspace(0, 255, 1024, dtype=np.float32)
+    np.testing.assert_allclose(model.get_layer("normalise")(pixels), pixels / 127.5 - 1, atol=1e-6)

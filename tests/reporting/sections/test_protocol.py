@@ -92,7 +92,7 @@ def test_a_run_is_named_by_its_preset_and_what_differs(workspace, params):
     assert "preset quick with evaluate.flip true and model.drop_block_size 7;" in describe_run(
         results, changed
     )
-    many = checked(**{f"augment.{key}": 1 for key in ("crop_pixels", "translate_pixels")},
+    many = checked(**{f"augment.{key}": 1 for key in ("crop_pixels", "max_operations")},
                    **{f"recipe.{key}": 0.5 for key in ("momentum", "label_smoothing")})  # fmt: skip
     assert "preset quick with 6 other params;" in describe_run(results, many)
 
