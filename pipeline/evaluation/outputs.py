@@ -14,7 +14,7 @@ from pipeline.core.records import Split
 from pipeline.settings.trainings import DIGEST_SHOWN, Training
 
 METRICS, PREDICTIONS, MASKS = "metrics.json", "predictions.npz", "masks.npz"
-Scores = dict[str, float]  # described in evaluation/scores, which takes a second to import
+Scores = dict[str, float]  # evaluation/scores.py says what they are; its import takes a second
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ def answers_one_class(results: Results) -> list[tuple[Key, str]]:
     for key, values in results.predictions.items():
         predicted = values.argmax(axis=1)
         most = int(np.bincount(predicted).argmax())
-        others = predicted[labels != most]  # of a class with most images, many are no fault
+        others = predicted[
+            labels != most
+        ]  # if most images are of one class, so are most good answers
         if len(others) and (others == most).mean() >= ONE_CLASS:
             found.append((key, escape(names[most])))
     return found

@@ -160,7 +160,7 @@ def _uneven_speed(results: Results) -> str:
 def with_differences(
     values: dict[str, np.ndarray], write: Callable[[np.ndarray], str]
 ) -> dict[str, str]:
-    """Write each network's (seeds, images) values, and each but the first minus the first."""
+    """Write each network's (seeds, images) values, and the differences from the first network."""
     (reference, first), *others = values.items()
     return {name: write(value) for name, value in values.items()} | {
         f"{name} minus {reference}": in_points(paired_differences(first, value))

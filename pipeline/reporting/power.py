@@ -39,9 +39,9 @@ def smallest_t_ratio(seeds: int) -> float:
 
 
 def smallest_of_images(error: float) -> float:
-    """Return the smallest difference that even unlimited seeds show for other images too.
+    """Return the smallest difference, also on other images, that unlimited seeds show.
 
-    With 80 % power. More seeds remove only the seeds' part of the uncertainty; the images' remains.
+    With 80 % power. More seeds reduce the uncertainty from seeds, but not that from the images.
 
     Args:
         error: the standard error that the choice of images adds.

@@ -197,7 +197,7 @@ class Candidate(NamedTuple):
 
 
 def _registered(registry: Registry, ranked: list[dict[str, Any]]) -> list[Candidate]:
-    """Return the versions that have an alias, but for the trainings of this run."""
+    """Return the versions that have an alias, without those of this run's trainings."""
     found = [version for alias in ALIASES if (version := registry.find(alias))]
     mine = {row["training"] for row in ranked}
     return [

@@ -22,8 +22,8 @@ from pipeline.versioning.scratch import held
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage
 
-# Key of the lock on adding to DVC's cache: DVC tries a reflink at an object's final path, and so
-# empties or refuses one that another process has just added.
+# Key of the lock on adding to DVC's cache. DVC first tries a reflink at a file's final path, which
+# empties, or fails on, a file that another process has just added there.
 ADDING = "adding"
 
 

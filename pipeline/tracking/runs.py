@@ -41,7 +41,8 @@ NO_STEP = -1  # MLflow copies a run's metrics at this step to a logged model; he
 def find_training_runs(identity: str, variant: str) -> list[Run]:
     """Return a training's runs in the open store, newest first.
 
-    Variants of a network without DropBlock have the same identity, but a run each.
+    Two variants that come to the same training, as for a network without DropBlock, have the same
+    identity, but each has a run of its own.
     """
     return find_runs(f"tags.`{TRAINING}` = '{identity}' AND tags.variant = '{variant}'")
 

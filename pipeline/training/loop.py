@@ -39,7 +39,8 @@ from pipeline.training.optimizers import RateTable
 Tensor = Any
 AT_ONCE = 50  # most steps that a GPU runs before the host looks at the loss
 ON_GPU = 4 << 30  # most bytes of training images that a GPU keeps
-SCORED_AT_ONCE = 500  # images per batch; without gradients they need less memory than in training
+SCORED_AT_ONCE = 500  # most images in a batch that is scored
+SCORED_PIXELS = SCORED_AT_ONCE * 32 * 32  # most pixels in it, to bound the memory of large images
 
 # Keras refuses images of another size than the model's input. Smaller ones work if the network's
 # last maps keep their size (check_image_size).
@@ -69,6 +70,15 @@ def steps_at_once(steps: int) -> int:
     """
     most = AT_ONCE if has_gpu() else 1
     return max(count for count in range(1, most + 1) if steps % count == 0)
+
+
+def scored_at_once(size: int) -> int:
+    """Return how many images of a size, in pixels, to score at a time.
+
+    >>> scored_at_once(20), scored_at_once(32), scored_at_once(224)
+    (500, 500, 10)
+    """
+    return min(SCORED_AT_ONCE, SCORED_PIXELS // size**2)
 
 
 @dataclass(frozen=True)
@@ -181,4 +191,4 @@ class Trainer:
     def _scored(self, images: Images | None, size: int) -> tf.data.Dataset | None:
         if images is None:
             return None
-        return make_eval_dataset(images, SCORED_AT_ONCE, size)
+        return make_eval_dataset(images, scored_at_once(size), size)

@@ -1,4 +1,4 @@
-"""DVC's cache, whose files DVC does not check again once they are in it."""
+"""Check the files of DVC's cache, which DVC itself checks only when it adds them."""
 
 import re
 from pathlib import Path

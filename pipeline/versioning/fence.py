@@ -1,10 +1,10 @@
 """Make sure that no training outlives the process that started it, and that it ends in order.
 
-Ray restarts a lost task elsewhere. The old task's child processes it can only end with SIGKILL
-(RAY_process_group_cleanup_enabled), which leaves MLflow's run open; if the raylet (Ray's process
-on each machine) is lost, they go on. So a guard process runs between worker and training, in its
-own session. It reads from a pipe whose other end the worker holds, and ends the training when that
-end is closed, however the worker died.
+Ray restarts a lost task elsewhere. It can end the old task's child processes only with SIGKILL
+(RAY_process_group_cleanup_enabled), which leaves MLflow's run open, and it does not end them at all
+if its process on that machine, the raylet, is lost. So a guard process runs between worker and
+training, in its own session. It reads from a pipe whose other end the worker holds, and ends the
+training when that end is closed, however the worker died.
 
 This file is run by its path and imports nothing from the project, so that it starts fast.
 """

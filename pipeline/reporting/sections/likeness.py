@@ -43,7 +43,7 @@ def make(findings: Findings) -> Section:
 
 
 def unequal(findings: Findings) -> list[str]:
-    """Say, for the page's top, in what the headline's networks differ besides architecture."""
+    """Say in what the networks of the headline differ besides architecture."""
     params, results = findings.params, findings.results
     if len(results.networks) < 2 or not findings.comparisons:
         return []
