@@ -52,7 +52,7 @@ def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     pixels, channels = x.shape[1] * x.shape[2], x.shape[3]
     groups = math.gcd(pixels, 2 ** max(0, int(math.log2(LANES / channels))))
     grouped = tf.reshape(x, (-1, pixels // groups, 1, groups * channels))
-    _, means, variances, *_ = tf.raw_ops.FusedBatchNormV3(
+    found = tf.raw_ops.FusedBatchNormV3(
         x=grouped,
         scale=tf.ones(groups * channels),
         offset=tf.zeros(groups * channels),
@@ -60,11 +60,11 @@ def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
         variance=tf.zeros(0),
         is_training=True,
     )
-    means = tf.reshape(means, (groups, channels))
-    count = tf.cast(tf.size(x) // (groups * channels), tf.float32)
-    biased = tf.reshape(variances, (groups, channels)) * ((count - 1.0) / count)
+    # What it keeps for the gradient; the variance that it returns is the unbiased one.
+    kept = (found.reserve_space_1, found.reserve_space_2)
+    means, variances = (tf.reshape(each, (groups, channels)) for each in kept)
     mean = tf.reduce_mean(means, axis=0)
-    return mean, tf.reduce_mean(biased + tf.math.squared_difference(means, mean), axis=0)
+    return mean, tf.reduce_mean(variances + tf.math.squared_difference(means, mean), axis=0)
 
 
 def normalise(
