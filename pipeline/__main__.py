@@ -202,7 +202,7 @@ def check() -> None:
 
 @cli.command()
 @click.option(
-    "--reference", metavar="NAME", help="The experiment to compare with; default: the current run."
+    "--reference", metavar="NAME", help="The experiment to compare with; default: this run."
 )
 @click.option("--x", metavar="KEY", default="drop_block_size", show_default=True,
               help="The param to plot accuracy against.")  # fmt: skip
@@ -383,7 +383,7 @@ def lookup(name: str | None) -> None:
 @cli.command()
 @click.argument("folder", type=Here(), required=False)
 def verify(folder: Path | None) -> int:
-    """Compare the last run with published results.
+    """Compare this run with published results.
 
     FOLDER holds a published report, like reports/cifar100; default: the one with the same params
     and data. Says for each network whether its accuracy differs from the published one by more than

@@ -79,13 +79,13 @@ def open_ui(port: int | None) -> None:
 
 
 def fill_store() -> None:
-    """Publish the workspace's results if the store lacks them, for example after `dvc pull`."""
+    """Publish this run's results if the store lacks them, for example after `dvc pull`."""
     try:
         if WORKSPACE in experiments_not_in_store():
             check_outputs(PREPARED, OUTPUTS, REPORTS)
             print(publish(load_params()))
     except UserError as error:
-        warn(f"this folder's results cannot be published: {error}")
+        warn(f"this run's results cannot be published: {error}")
 
 
 def _run_mlflow(arguments: list[str], **environment: str) -> None:

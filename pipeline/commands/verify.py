@@ -1,4 +1,4 @@
-"""Whether the last run agrees with the published results of the same params on the same data."""
+"""Whether this run agrees with the published results of the same params on the same data."""
 
 import warnings
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Agreement:
 
 
 def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
-    """Compare the last run with published results.
+    """Compare this run with published results.
 
     Args:
         folder: a published report's; None: the one with the same data and params.
@@ -74,7 +74,7 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     Raises:
         UserError: there is no run here, or no published report has the same data and params.
     """
-    here = _last_run()
+    here = _this_run()
     known = [read_published(folder)] if folder else list_published()
     alike = [result for result in known if _shared(here, result)]
     if not alike:
@@ -93,7 +93,7 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     return as_table(agreements(here, published)), Path(published.name)
 
 
-def _last_run() -> Result:
+def _this_run() -> Result:
     params = params_of_report(read_lock(Path()))
     if not params or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
