@@ -26,7 +26,8 @@ from matplotlib.figure import Figure
 from benchmarks.measure import save
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, write_json
 from pipeline.reporting.audit import THIS_RUN, Answers, save_answers
-from pipeline.settings.presets import apply, preset_text
+from pipeline.settings.edits import apply
+from pipeline.settings.presets import preset_text
 from pipeline.settings.trainings import Training
 from pipeline.versioning.repository import experiment_ref, git, load_fast
 

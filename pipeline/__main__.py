@@ -174,7 +174,7 @@ def preset(name: str, overrides: tuple[str, ...]) -> None:
 @cli.command()
 def upgrade() -> None:
     """Convert a params.yaml of an earlier version. Its values are kept."""
-    from pipeline.settings.presets import upgrade_params
+    from pipeline.settings.upgrade import upgrade_params
 
     print(upgrade_params())
 

@@ -12,7 +12,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.commands.servers import free_port
-from pipeline.settings.presets import leaves
+from pipeline.settings.edits import leaves
 from tests.conftest import (
     REPOSITORY,
     TINY,

@@ -3,8 +3,8 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.settings.edits import apply
 from pipeline.settings.params import load_params
-from pipeline.settings.presets import apply
 from tests.conftest import quick_params
 from tests.settings.schema import FIELDS
 

@@ -5,15 +5,14 @@ import subprocess
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.core.errors import UserError
 from pipeline.core.files import parse_yaml, read_yaml
 from pipeline.settings import presets
+from pipeline.settings.edits import apply, leaves
 from pipeline.settings.params import PARAMS_FILE, check_params, load_params
 from tests.conftest import REPOSITORY, quick_params, quick_values
 
 TEXT = quick_params()
 NAMES = presets.preset_names()
-EARLIER = {"quick": "earlier_params.yaml", "laptop": "earlier_laptop.yaml"}
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_a_preset_leaves_nothing_of_another_behind(one, other):
 
 def test_a_preset_is_the_default_with_its_differences():
     values, default = presets.preset_values("laptop"), quick_values()
-    for key, value in presets.leaves(read_yaml(presets.FOLDER / "laptop.yaml")):
+    for key, value in leaves(read_yaml(presets.FOLDER / "laptop.yaml")):
         section, name = key.split(".")
         assert values[section][name] == value
         default[section][name] = value
@@ -66,7 +65,7 @@ def test_what_is_yours_stays(project, own_presets, invoke, tuned):
     (own_presets / "sprint.yaml").unlink()
     own = {"width": 0.5, "logits_scale": 0.2}
     (project / "params.yaml").write_text(
-        presets.apply(TEXT, {"data.path": "/data", "model.width": 0.9,
+        apply(TEXT, {"data.path": "/data", "model.width": 0.9,
                              **{f"sprint.{key}": value for key, value in own.items()}})
     )  # fmt: skip
     if tuned:
@@ -127,74 +126,11 @@ def test_wrong_overrides_are_refused_and_change_nothing(project, invoke, overrid
     assert (project / "params.yaml").read_text() == TEXT
 
 
-def test_an_override_is_read_as_yaml():
-    assert presets.parse_override("train.seeds=[1,2]") == ("train.seeds", [1, 2])
-    assert presets.parse_override("data.path=a=b") == ("data.path", "a=b")
-    with pytest.raises(UserError):
-        presets.parse_override("data.path")
-
-
-# Keys that those versions did not have, with their defaults.
-ADDED = {"data": {"path": None, "test_fraction": 0.2, "image_size": 32, "fit": "crop"}}
-
-
-@pytest.mark.parametrize("name", EARLIER)
-def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
-    shutil.copyfile(REPOSITORY / "tests/settings" / EARLIER[name], "params.yaml")
-    old = read_yaml(PARAMS_FILE)
-    assert "`python -m pipeline upgrade`" in invoke("check")[1]
-    code, said = invoke("upgrade")
-    assert code == 0
-    gone = said.partition("removed, no longer known: ")[2].split(", ")
-    assert {"sprint.stem_filters", "report.accuracy_levels"} <= set(gone)
-    params = load_params()
-    for network in ("baseline", "model"):
-        share, size = (old[network].pop(f"small_image_{name}") for name in ("share", "size"))
-        old[network] |= {"image_sizes": [[share, size]] if share else [], "muon_rescale": False}
-        assert vars(params.recipe(network)) == old[network]
-    new = read_yaml(PARAMS_FILE)
-    for section in ("data", "augment", "train", "evaluate"):
-        assert new[section] == {**ADDED.get(section, {}), **old[section]}
-    assert invoke("upgrade") == (0, "no change\n")
-
-
-def test_an_upgrade_of_networks_that_agree_is_not_held_back_by_the_defaults(workspace, invoke):
-    """The default has epochs in the baseline's section."""
-    old = read_yaml(REPOSITORY / "tests/settings/earlier_params.yaml")
-    for network in ("baseline", "model"):
-        old[network]["epochs"] = 5
-    with PARAMS_FILE.open("w") as file:
-        presets.YAML().dump(old, file)
-    assert invoke("upgrade")[0] == 0
-    assert load_params().recipe("baseline").epochs == 5
-
-
-def test_an_upgrade_joins_a_size_of_ones_own_with_the_shared_share(project, invoke):
-    values = parse_yaml(TEXT, PARAMS_FILE)
-    del values["recipe"]["image_sizes"]
-    values["recipe"] |= {"small_image_share": 0.5, "small_image_size": 20}
-    values["model"]["small_image_size"] = 24
-    with PARAMS_FILE.open("w") as file:
-        presets.YAML().dump(values, file)
-    assert invoke("upgrade")[0] == 0
-    params = load_params()
-    assert params.recipe("baseline").image_sizes == [[0.5, 20]]
-    assert params.recipe("model").image_sizes == [[0.5, 24]]
-
-
 def test_a_saved_preset_gives_back_what_was_inherited(own_presets):
     values = quick_values()
     assert values["baseline"].pop("epochs") == 8  # so that it inherits 6
     presets.save_preset(presets.TUNED, values, "# Test.")
     assert check_params(presets.preset_values("tuned")).recipe("baseline").epochs == 6
-
-
-def test_an_upgrade_leaves_a_file_of_today_as_it_is(project, invoke):
-    assert invoke("upgrade") == (0, "no change\n")
-    text = presets.apply(TEXT, {"sprint": {}, "train.networks": ["sprint"], "data.path": "/data"})
-    (project / "params.yaml").write_text(text)
-    assert invoke("upgrade")[0] == 0
-    assert read_yaml(PARAMS_FILE) == parse_yaml(text, PARAMS_FILE)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +142,3 @@ def test_a_broken_params_file_is_no_traceback(workspace, invoke, content, comman
     code, said = invoke(*command)
     assert code in (0, 2)
     assert "Traceback" not in said
-
-
-def test_a_value_for_a_whole_section_is_refused():
-    with pytest.raises(UserError, match=r"data is a section; set its keys, like data\.KEY=foo"):
-        presets.apply(presets.preset_text("quick", {}), {"data": "foo"})

@@ -1,0 +1,130 @@
+"""Change values in the text of params.yaml or of a preset; comments and layout stay."""
+
+import difflib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.tokens import CommentToken
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import parse_yaml
+from pipeline.settings.messages import unknown_key
+from pipeline.settings.params import PARAMS_FILE, check_params, known_keys
+
+
+def write_params(old: str, new: str) -> str:
+    """Check params and write them; return the lines that changed, or `no change`."""
+    check_params(parse_yaml(new, PARAMS_FILE))
+    PARAMS_FILE.write_text(new)
+    difference = difflib.unified_diff(
+        dump(load_text(old)).splitlines() if old else [], new.splitlines(), lineterm="", n=0
+    )
+    lines = [line for line in difference if line[:2] not in ("@@", "--", "++")]
+    return "\n".join(lines) or "no change"
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for each value in nested sections; an empty section yields {}."""
+    for key, value in values.items():
+        if isinstance(value, dict) and (value or not prefix):
+            if not value:
+                yield f"{prefix}{key}", {}
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def apply(text: str, changes: dict[str, Any]) -> str:
+    """Change dotted keys in the text of params.yaml; comments and layout stay.
+
+    Raises:
+        UserError: there is no such key.
+    """
+    values, known = load_text(text), known_keys()
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        if section not in known or (name and name not in known[section]):
+            raise UserError(unknown_key(key, known))
+        if not name and value not in ({}, None):
+            raise UserError(f"{key} is a section; set its keys, like {key}.KEY={value}")
+        if not values.get(section):
+            values[section] = CommentedMap()
+            values.yaml_set_comment_before_after_key(section, before="\n")
+        if name:
+            set_value(values[section], name, value)
+    return dump(values)
+
+
+def set_value(section: CommentedMap, name: str, value: Any) -> None:
+    """Set a key of a section; a list stays on one line."""
+    old = section.get(name)
+    if isinstance(value, list):
+        if isinstance(old, CommentedSeq):  # keep the one-line style
+            old[:] = value
+            return
+        value = CommentedSeq(value)
+        value.fa.set_flow_style()
+    if name not in section:
+        _append(section, name, value)
+    elif (
+        old != value
+        or not isinstance(old, type(value))
+        or isinstance(old, bool) != isinstance(value, bool)
+    ):  # In Python 1, 1.0 and True are equal; ruamel's own float type is a float too.
+        section[name] = value
+
+
+def _append(section: CommentedMap, name: str, value: Any) -> None:
+    """Add a key at the end of a section, before the blank line that follows it."""
+    last = next(reversed(section), None)
+    section[name] = value
+    token = section.ca.items.get(last, [None, None, None])[2]
+    if token and "\n" in token.value.rstrip(" "):
+        own, _, blank = token.value.partition("\n")
+        token.value = f"{own}\n"
+        after = CommentToken(f"\n{blank}", CommentMark(0), None)
+        section.ca.items[name] = [None, None, after, None]
+
+
+def load_text(text: str) -> CommentedMap:
+    """Read params.yaml; put lists that `dvc exp run -S` has split into lines on one line again."""
+    values = _yaml().load(text)
+    for section in (each for each in values.values() if isinstance(each, CommentedMap)):
+        for name, value in list(section.items()):
+            if isinstance(value, CommentedSeq) and not value.fa.flow_style():
+                section[name] = CommentedSeq(value)
+                section[name].fa.set_flow_style()
+                if comment := section.ca.items.get(name):
+                    comment[3] = None  # the comment between the key and the list's first line
+    return values
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = 200
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def dump(values: CommentedMap) -> str:
+    """Return the text of what load_text has read."""
+    stream = io.StringIO()
+    _yaml().dump(values, stream)
+    return stream.getvalue()
+
+
+def parse_override(argument: str) -> tuple[str, Any]:
+    """Split `key=value` and parse the value as YAML."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        raise UserError(f"{argument}: write overrides as key=value, like data.path=/data/cifar")
+    try:
+        return key, YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise UserError(f"{argument}: {value} is not valid YAML") from None
