@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from benchmarks.measure import save
-from pipeline.reporting.comparison import LEVEL, Comparison, compare
+from pipeline.reporting.comparison import Comparison, compare
+from pipeline.reporting.p_values import LEVEL
 from pipeline.reporting.sequential import DECIDED, evidence
 
 SEEDS = (2, 3, 6, 10)

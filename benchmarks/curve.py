@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.reporting.comparison import max_t_p_values, t_interval
+from pipeline.reporting.intervals import t_interval
+from pipeline.reporting.p_values import max_t_p_values
 
 mpl.use("agg")
 FOLDER = Path("reports/curve")

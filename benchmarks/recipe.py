@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.plots import colour_of
-from pipeline.reporting.comparison import t_interval
+from pipeline.reporting.intervals import t_interval
 
 mpl.use("agg")
 FOLDER = Path("reports/recipe")

@@ -70,3 +70,15 @@ def max_t(counts):
         highest = max(highest, np.mean(largest >= statistics[0, contrast] * (1 - 1e-9)))
         found[contrast] = highest
     return found.tolist()
+
+
+def two_way_parts(values):
+    """What seeds and images add to the variance of the mean: a table of squares, by hand."""
+    seeds, images = values.shape
+    effects = values - values.mean()
+    by_seed = effects.mean(axis=1, keepdims=True)
+    by_image = effects.mean(axis=0, keepdims=True)
+    rest = ((effects - by_seed - by_image) ** 2).sum() / ((seeds - 1) * (images - 1))
+    between_seeds = images * (by_seed**2).sum() / (seeds - 1)
+    between_images = seeds * (by_image**2).sum() / (images - 1)
+    return between_seeds / values.size, max(0, between_images - rest) / values.size

@@ -11,8 +11,8 @@ from scipy import stats
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json, read_yaml
-from pipeline.reporting.comparison import LEVEL
 from pipeline.reporting.formats import counted, listed
+from pipeline.reporting.p_values import LEVEL
 from pipeline.reporting.tried import Result, numbers_of
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.experiments import params_of_report

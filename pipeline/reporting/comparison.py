@@ -11,39 +11,20 @@ Pure functions of correct answers and of differences by seed. They answer three 
   variance is added to that of the seeds.
 """
 
-import itertools
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-SEEDS_NEEDED = 6  # the smallest two-sided p of n sign flips is 2 / 2^n: 0.0625 for 5, 0.03125 for 6
-LEVEL = 0.05
-CONFIDENCE = 0.95
-ALL_FLIPS = 13  # up to this many seeds, all 2^n sign flips are enumerated
-SAMPLED_FLIPS = 10_000  # for more seeds, this many random ones, among them the data's own
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside."""
-        return self.low > 0 or self.high < 0
-
-    def of_accuracy(self) -> "Interval":
-        """Return the interval clipped to 0..1; near these Student's t can go beyond them."""
-        low, high = np.clip([self.low, self.high], 0.0, 1.0)
-        return Interval(self.mean, float(low), float(high))
+from pipeline.reporting.intervals import Interval, crossed_interval, interval, variances_of_mean
+from pipeline.reporting.p_values import (
+    LEVEL,
+    SEEDS_NEEDED,
+    sign_flip_p_value,
+    sign_test,
+    smallest_p,
+)
 
 
 @dataclass(frozen=True)
@@ -131,163 +112,6 @@ def compare(reference: np.ndarray, other: np.ndarray, seeds: list[int]) -> Compa
 def paired_differences(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return -1, 0 or 1 per seed and image: the other's correctness minus the reference's."""
     return other.astype(np.int8) - reference.astype(np.int8)
-
-
-def interval(values: np.ndarray) -> Interval:
-    """Return the mean of (seeds, images) values with its 95 % interval.
-
-    Student's t over the means of the seeds; with a single seed, over the images.
-    """
-    return t_interval(values.mean(axis=1) if len(values) > 1 else values[0])
-
-
-def t_interval(values: np.ndarray) -> Interval:
-    """Return the mean of (n,) independent values with Student's t interval; NaN bounds for n = 1.
-
-    >>> found = t_interval(np.array([5.46, 7.06, 8.70]))
-    >>> round(found.low, 1), round(found.high, 1)
-    (3.0, 11.1)
-    """
-    if len(values) < 2:
-        return Interval(float(values.mean()), float("nan"), float("nan"))
-    variance = float(np.var(values, ddof=1)) / len(values)
-    return _around(float(values.mean()), variance, len(values) - 1)
-
-
-def pooled_half(values: np.ndarray) -> float:
-    """Return half the width of a 95 % interval of a difference between two arms' means.
-
-    The variance is what seeds and arms together leave unexplained, pooled over all arms, as in a
-    two-way analysis of variance: it assumes that all arms vary alike from seed to seed.
-
-    Args:
-        values: (seeds, arms), at least two of each.
-    """
-    seeds, arms = values.shape
-    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    freedom = (seeds - 1) * (arms - 1)
-    variance = float((rest**2).sum()) / freedom * 2 / seeds
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * variance**0.5
-
-
-def crossed_interval(values: np.ndarray) -> Interval:
-    """Return the mean of (seeds, images) values with an interval for other seeds and images.
-
-    The variance of the mean is the seeds' part plus the images' part (see variances_of_mean), with
-    Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). With few seeds this interval
-    could by chance be narrower than the one for other seeds alone; it is then widened to that one.
-    Needs at least two seeds.
-    """
-    seeds, images = values.shape
-    seed_part, image_part = variances_of_mean(values)
-    spread = seed_part**2 / (seeds - 1) + image_part**2 / max(images - 1, 1)
-    freedom = (seed_part + image_part) ** 2 / spread if spread > 0 else seeds - 1
-    both = _around(float(values.mean()), seed_part + image_part, freedom)
-    seeds_alone = interval(values)
-    return Interval(both.mean, min(both.low, seeds_alone.low), max(both.high, seeds_alone.high))
-
-
-def variances_of_mean(values: np.ndarray) -> tuple[float, float]:
-    """Return how much seeds and images each add to the variance of the mean of the values.
-
-    Two-way random effects, (seeds, images) crossed: how an image varies from seed to seed belongs
-    to the seeds' part and is subtracted from the images' part, which is at least zero.
-    """
-    seeds, images = values.shape
-    of_seeds, of_images, grand = values.mean(axis=1), values.mean(axis=0), values.mean()
-    total = float((values.astype(np.float32) ** 2).sum()) - seeds * images * grand**2
-    between_seeds = images * float(((of_seeds - grand) ** 2).sum())
-    between_images = seeds * float(((of_images - grand) ** 2).sum())
-    rest = max(0.0, total - between_seeds - between_images)
-    residual = rest / max((seeds - 1) * (images - 1), 1)
-    seed_part = between_seeds / (seeds - 1) / (seeds * images)
-    image_part = (between_images / max(images - 1, 1) - residual) / (seeds * images)
-    return seed_part, max(0.0, image_part)
-
-
-def _around(mean: float, variance: float, freedom: float) -> Interval:
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * variance**0.5
-    return Interval(mean, mean - half, mean + half)
-
-
-def sign_flip_p_value(differences: np.ndarray) -> float:
-    """Return the two-sided sign-flip p-value of (n,) paired differences.
-
-    Under the null hypothesis that the methods are equally good, each difference is as likely as its
-    negative. Above 13 seeds the flips are sampled. A single difference always gives 1.
-    """
-    return float(max_t_p_values(np.asarray(differences)[:, np.newaxis])[0])
-
-
-def max_t_p_values(differences: np.ndarray) -> np.ndarray:
-    """Return each contrast's p-value, adjusted for testing all of them (Westfall-Young max-T).
-
-    Each flip changes the signs of whole seeds, in all contrasts at once. A contrast's statistic is
-    compared with the largest statistic of each flip, in the step-down procedure of Westfall and
-    Young (1993). The statistic increases with Student's t; it is 0 if all differences are 0.
-
-    Args:
-        differences: (seeds, contrasts), preferably whole numbers of images, whose sums are exact.
-    """
-    norms = np.sqrt((differences.astype(float) ** 2).sum(axis=0))
-    sums = np.abs(sign_flips(len(differences)) @ differences.astype(float))
-    statistics = sums / np.where(norms > 0, norms, 1)
-    order = np.argsort(-statistics[0], kind="stable")  # the first flip changes no sign: the data
-    largest_left = np.maximum.accumulate(statistics[:, order[::-1]], axis=1)[:, ::-1]
-    reached = largest_left >= statistics[0, order] - 1e-9
-    p_values = np.empty(len(order))
-    p_values[order] = np.maximum.accumulate(reached.mean(axis=0))
-    return p_values
-
-
-def smallest_p(seeds: int) -> float:
-    """Return the floor of a two-sided p-value: no result of so many seeds has a smaller one."""
-    return 2 / 2**seeds if seeds <= ALL_FLIPS else 1 / SAMPLED_FLIPS
-
-
-def adjusted_p_values(differences: Sequence[Mapping[int, int]]) -> list[float]:
-    """Return max-T p-values of contrasts that may have different seeds.
-
-    The signs of all seeds are flipped together; a seed that a contrast lacks adds nothing to its
-    statistic.
-
-    Args:
-        differences: each contrast's difference in correct images, by seed.
-    """
-    seeds = sorted(set().union(*differences))
-    rows = [[contrast.get(seed, 0) for contrast in differences] for seed in seeds]
-    return max_t_p_values(np.array(rows)).tolist() if rows else []
-
-
-@cache
-def sign_flips(count: int) -> np.ndarray:
-    """Return flips of `count` signs: (flips, count) of 1 and -1; the first row is all 1.
-
-    All 2^count flips, or for more than 13 signs a random sample.
-    """
-    if count <= ALL_FLIPS:
-        return np.array(list(itertools.product([1.0, -1.0], repeat=count)))
-    flips = np.random.default_rng(0).choice([1.0, -1.0], (SAMPLED_FLIPS, count))
-    flips[0] = 1
-    return flips
-
-
-def mcnemar(reference: np.ndarray, other: np.ndarray) -> tuple[int, int, float]:
-    """Compare two fitted models on the same images by McNemar's exact test.
-
-    Args:
-        reference, other: (images,) booleans of correct answers.
-
-    Returns:
-        How many images only the reference and only the other has right, and the two-sided p-value.
-    """
-    only_reference, only_other = int((reference & ~other).sum()), int((other & ~reference).sum())
-    return only_reference, only_other, sign_test(only_reference, only_other)
-
-
-def sign_test(fewer: int, more: int) -> float:
-    """Return the exact two-sided p-value of equally likely outcomes; 1 if there are none."""
-    return float(stats.binomtest(fewer, fewer + more).pvalue) if fewer + more else 1.0
 
 
 def compare_classes(

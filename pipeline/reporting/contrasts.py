@@ -9,14 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.reporting.comparison import (
-    LEVEL,
-    Interval,
-    adjusted_p_values,
-    pooled_half,
-    t_interval,
-)
 from pipeline.reporting.formats import by_size
+from pipeline.reporting.intervals import Interval, pooled_half, t_interval
+from pipeline.reporting.p_values import LEVEL, adjusted_p_values
 from pipeline.reporting.tried import Result, Setting, collect_settings, describe_change, differing
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from pipeline.reporting.comparison import LEVEL, Comparison
+from pipeline.reporting.comparison import Comparison
+from pipeline.reporting.p_values import LEVEL
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Equivalence:
 def equivalence(comparison: Comparison, margin: float) -> Equivalence | None:
     """Test whether two methods differ by less than `margin` points; None for a single seed.
 
-    >>> from pipeline.reporting.comparison import Interval
+    >>> from pipeline.reporting.intervals import Interval
     >>> by_seed = {0: 0.004, 1: -0.002, 2: 0.001, 3: -0.003, 4: 0.002, 5: 0.0}
     >>> found = equivalence(Comparison(Interval(0, 0, 0), None, 0.0, by_seed, 1.0), margin=1.0)
     >>> round(found.better, 4), round(found.worse, 4), found.alike

@@ -3,7 +3,6 @@
 import pandas as pd
 
 from pipeline.core.words import NO_DROPBLOCK
-from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, smallest_p, t_interval
 from pipeline.reporting.contrasts import Contrast, Contrasts
 from pipeline.reporting.formats import (
     Rows,
@@ -15,6 +14,8 @@ from pipeline.reporting.formats import (
     format_p,
     listed,
 )
+from pipeline.reporting.intervals import t_interval
+from pipeline.reporting.p_values import LEVEL, SEEDS_NEEDED, smallest_p
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import Drawing, Part, Section
 from pipeline.reporting.setting_plots import ABSENT, plot_contrasts, plot_settings, value_of

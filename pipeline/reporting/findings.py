@@ -3,13 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.reporting.comparison import (
-    Comparison,
-    adjusted_p_values,
-    compare,
-    interval,
-)
+from pipeline.reporting.comparison import Comparison, compare
 from pipeline.reporting.equivalence import Equivalence, equivalence
+from pipeline.reporting.intervals import interval
+from pipeline.reporting.p_values import adjusted_p_values
 from pipeline.reporting.results import Results, load_results
 from pipeline.settings.identity import setting_of
 from pipeline.settings.params import Params

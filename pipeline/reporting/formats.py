@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
-from pipeline.reporting.comparison import Interval, interval, paired_differences
+from pipeline.reporting.comparison import paired_differences
+from pipeline.reporting.intervals import Interval, interval
 from pipeline.reporting.results import Results
 
 UNEVEN = 0.1  # the speed's standard deviation divided by its mean; above it, minutes mislead

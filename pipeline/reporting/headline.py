@@ -3,11 +3,12 @@
 import pandas as pd
 
 from pipeline.core.records import SPLIT_NAMES
-from pipeline.reporting.comparison import LEVEL, SEEDS_NEEDED, Comparison
+from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.equivalence import Equivalence
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
 from pipeline.reporting.formats import between, capitalised, counted, format_p, listed
+from pipeline.reporting.p_values import LEVEL, SEEDS_NEEDED
 from pipeline.reporting.results import EQUAL, Results
 from pipeline.settings.identity import setting_of
 

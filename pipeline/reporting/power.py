@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 from scipy import optimize, stats
 
-from pipeline.reporting.comparison import CONFIDENCE, SEEDS_NEEDED
+from pipeline.reporting.intervals import CONFIDENCE
+from pipeline.reporting.p_values import SEEDS_NEEDED
 
 POWER = 0.8
 # The smallest differences, in spreads, that get a verdict with 80 % power, by simulation as in

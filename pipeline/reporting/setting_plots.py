@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.plots import colour_of
-from pipeline.reporting.comparison import t_interval
 from pipeline.reporting.contrasts import Contrast
 from pipeline.reporting.formats import by_size, counted, format_p
+from pipeline.reporting.intervals import t_interval
 from pipeline.reporting.tried import Setting
 
 ABSENT = "?"  # stands for the value if the network does not have the param

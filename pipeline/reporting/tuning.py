@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy import special, stats
 
 from pipeline.evaluation.plots import colour_of
-from pipeline.reporting.comparison import CONFIDENCE
 from pipeline.reporting.formats import counted
+from pipeline.reporting.intervals import CONFIDENCE
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import Drawing, Section
 

@@ -7,29 +7,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pipeline.reporting import comparison
-from tests.recomputed import max_t
+from pipeline.reporting.intervals import crossed_interval, interval
+from pipeline.reporting.p_values import (
+    mcnemar,
+)
+from tests.recomputed import two_way_parts
 
 
 def answers(seeds, images, accuracy, seed=0):
     """Random (seeds, images) booleans of correct answers."""
     return np.random.default_rng(seed).random((seeds, images)) < accuracy
-
-
-@pytest.mark.parametrize("count", [2, 3, 5, 6, 8])
-def test_the_p_value_counts_the_sign_flips_at_least_as_extreme(count):
-    differences = np.random.default_rng(count).normal(0.4, 1, count)
-    flips = np.array(list(itertools.product([-1, 1], repeat=count)))
-    means = (flips * differences).mean(axis=1)
-    observed = differences.mean()
-    share = np.mean(means >= observed - 1e-12), np.mean(means <= observed + 1e-12)
-    assert comparison.sign_flip_p_value(differences) == pytest.approx(min(1, 2 * min(share)))
-
-
-@pytest.mark.parametrize(("seeds", "smallest"), [(1, 1.0), (2, 0.5), (5, 0.0625), (6, 0.03125)])
-def test_fewer_than_six_seeds_cannot_fall_below_5_percent(seeds, smallest):
-    always_better = np.linspace(0.01, 0.02, seeds)
-    assert comparison.sign_flip_p_value(always_better) == smallest
-    assert (smallest < 0.05) == (seeds >= comparison.SEEDS_NEEDED)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 6, 10])
@@ -51,31 +38,9 @@ def test_one_seeds_interval_is_over_its_images_and_none_is_given_for_other_seeds
     assert found.p_value == 1
 
 
-def two_way_parts(values):
-    """What seeds and images add to the variance of the mean: a table of squares, by hand."""
-    seeds, images = values.shape
-    effects = values - values.mean()
-    by_seed = effects.mean(axis=1, keepdims=True)
-    by_image = effects.mean(axis=0, keepdims=True)
-    rest = ((effects - by_seed - by_image) ** 2).sum() / ((seeds - 1) * (images - 1))
-    between_seeds = images * (by_seed**2).sum() / (seeds - 1)
-    between_images = seeds * (by_image**2).sum() / (images - 1)
-    return between_seeds / values.size, max(0, between_images - rest) / values.size
-
-
-def test_the_images_variance_is_added_to_that_of_the_seeds():
-    rng = np.random.default_rng(3)
-    values = rng.normal(size=(4, 60)) + rng.normal(size=60) + rng.normal(size=(4, 1)) / 20
-    seed_part, image_part = two_way_parts(values)
-    assert comparison.variances_of_mean(values) == pytest.approx((seed_part, image_part), rel=1e-4)
-    assert image_part > seed_part
-    found = comparison.crossed_interval(values)
-    assert (found.high - found.low) / 2 >= 1.96 * (seed_part + image_part) ** 0.5
-
-
 def test_where_all_images_are_alike_the_seeds_interval_is_that_for_other_images_too():
     by_seed = np.array([[0.01], [0.03], [0.02]]).repeat(50, axis=1)
-    found, over_seeds = comparison.crossed_interval(by_seed), comparison.interval(by_seed)
+    found, over_seeds = crossed_interval(by_seed), interval(by_seed)
     assert (found.low, found.high) == pytest.approx((over_seeds.low, over_seeds.high))
 
 
@@ -113,47 +78,6 @@ def test_evidence_takes_six_seeds_and_a_clear_difference(seeds, accuracies, sign
     assert result.significant is significant
     assert result.difference.mean == pytest.approx(hits[1].mean() - hits[0].mean())
     assert list(result.by_seed) == list(range(seeds))
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 6])
-def test_contrasts_are_adjusted_by_the_largest_statistic_of_each_flip(seeds):
-    rng = np.random.default_rng(seeds)
-    differences = rng.normal([0.0, 0.5, 2.0, 1.0], 1.0, (seeds, 4))
-    found = comparison.max_t_p_values(differences)
-    assert found == pytest.approx(max_t(differences.T))
-
-
-def test_six_seeds_can_tell_one_of_four_contrasts_where_holm_could_not():
-    rng = np.random.default_rng(1)
-    differences = rng.normal(0, 20, (6, 4)).round()
-    differences[:, 2] = [300, 310, 295, 305, 300, 302]
-    p_values = comparison.max_t_p_values(differences)
-    assert p_values[2] == 0.03125
-    assert (np.delete(p_values, 2) > 0.05).all()
-
-
-def test_contrasts_that_are_none_have_a_p_of_one():
-    assert comparison.max_t_p_values(np.zeros((6, 3))).tolist() == [1, 1, 1]
-
-
-def test_beyond_thirteen_seeds_the_flips_are_sampled_with_the_data_among_them():
-    rng = np.random.default_rng(0)
-    flips = comparison.sign_flips(20)
-    assert flips.shape == (10_000, 20)
-    assert (flips[0] == 1).all()
-    assert comparison.sign_flip_p_value(np.full(20, 1.0) + rng.random(20)) == 1e-4
-    null = rng.normal(0, 1, 20)
-    exact = stats.permutation_test((null,), np.mean, permutation_type="samples",
-                                   n_resamples=50_000, axis=0, rng=1).pvalue  # fmt: skip
-    assert comparison.sign_flip_p_value(null) == pytest.approx(exact, abs=0.02)
-
-
-def test_mcnemar_is_the_exact_binomial_test_of_the_discordant_images():
-    baseline = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 1], bool)
-    resnet = np.array([1, 1, 0, 1, 1, 1, 1, 1, 0, 1], bool)
-    # One against five: 2 x (C(6,0) + C(6,1)) / 2^6 = 14 / 64.
-    assert comparison.mcnemar(baseline, resnet) == (1, 5, pytest.approx(14 / 64))
-    assert comparison.mcnemar(baseline, baseline) == (0, 0, 1.0)
 
 
 def test_classes_are_compared_with_their_own_images():
@@ -210,8 +134,8 @@ def test_swapping_the_networks_flips_the_sign_and_no_more(pair):
     assert one.difference.mean == pytest.approx(-other.difference.mean)
     assert one.p_value == pytest.approx(other.p_value)
     assert one.by_seed == pytest.approx({seed: -d for seed, d in other.by_seed.items()})
-    only_one, only_other, p_value = comparison.mcnemar(pair[0][0], pair[1][0])
-    assert comparison.mcnemar(pair[1][0], pair[0][0]) == (only_other, only_one, p_value)
+    only_one, only_other, p_value = mcnemar(pair[0][0], pair[1][0])
+    assert mcnemar(pair[1][0], pair[0][0]) == (only_other, only_one, p_value)
 
 
 @given(pairs_of_answers(), st.randoms())
@@ -240,26 +164,3 @@ def test_flips_that_tie_count_whatever_the_order_of_the_seeds():
     for order in orders:
         found = comparison.compare(reference[order], other[order], order)
         assert found.p_value == expected
-
-
-def test_the_pooled_interval_is_that_of_least_squares_with_seeds_and_arms():
-    seeds, arms = 6, 4
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(seeds, arms)) + rng.normal(size=(seeds, 1))
-    rows = [(s, a) for s in range(seeds) for a in range(arms)]
-    design = np.zeros((len(rows), seeds + arms - 1))  # the first arm is the reference
-    for row, (s, a) in zip(design, rows, strict=True):
-        row[s] = 1
-        if a:
-            row[seeds + a - 1] = 1
-    solution, rest, *_ = np.linalg.lstsq(design, values.ravel())
-    freedom = len(rows) - design.shape[1]
-    error = (rest[0] / freedom * np.linalg.inv(design.T @ design)[seeds, seeds]) ** 0.5
-    assert solution[seeds] == pytest.approx((values[:, 1] - values[:, 0]).mean())
-    assert comparison.pooled_half(values) == pytest.approx(stats.t.ppf(0.975, freedom) * error)
-
-
-def test_the_pooled_interval_of_two_arms_is_the_paired_one():
-    values = np.random.default_rng(1).normal(size=(5, 2))
-    paired = stats.ttest_rel(values[:, 1], values[:, 0]).confidence_interval(0.95)
-    assert comparison.pooled_half(values) == pytest.approx((paired.high - paired.low) / 2)

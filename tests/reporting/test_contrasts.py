@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.reporting.comparison import max_t_p_values, pooled_half
 from pipeline.reporting.contrasts import contrast, describe_contrasts
+from pipeline.reporting.intervals import pooled_half
+from pipeline.reporting.p_values import max_t_p_values
 from pipeline.reporting.tried import OFF, describe_change, numbers_of
 from tests.made_up_experiments import BASELINE, SEEDS, counts, experiment
 

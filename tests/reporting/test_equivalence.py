@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.reporting.comparison import Comparison, Interval
+from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.equivalence import equivalence
+from pipeline.reporting.intervals import Interval
 
 BY_SEED = [0.011, 0.004, -0.002, 0.006, 0.009, 0.003]
 

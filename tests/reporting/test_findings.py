@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.reporting.comparison import max_t_p_values, sign_flip_p_value
 from pipeline.reporting.findings import Findings, compare_networks, find, summarise
+from pipeline.reporting.p_values import max_t_p_values, sign_flip_p_value
 from tests.conftest import with_train
 from tests.made_up_results import write_results
 from tests.reporting.conftest import results_of

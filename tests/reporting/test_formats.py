@@ -1,6 +1,5 @@
 import pandas as pd
 
-from pipeline.reporting.comparison import Interval
 from pipeline.reporting.formats import (
     between,
     by_size,
@@ -9,6 +8,7 @@ from pipeline.reporting.formats import (
     listed,
     mean_and_spread,
 )
+from pipeline.reporting.intervals import Interval
 from pipeline.reporting.results import load_results
 from tests.conftest import with_train
 from tests.made_up_results import write_results

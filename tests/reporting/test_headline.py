@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.reporting.comparison import Comparison, Interval
+from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.equivalence import Equivalence
 from pipeline.reporting.findings import Findings, find
 from pipeline.reporting.headline import headline, title, verdict, verdicts, warnings
+from pipeline.reporting.intervals import Interval
 from pipeline.reporting.results import load_results
 from tests.conftest import checked, with_train
 from tests.made_up_results import write_results

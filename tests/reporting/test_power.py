@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from pipeline.reporting import power
-from pipeline.reporting.comparison import LEVEL, sign_flips
+from pipeline.reporting.p_values import LEVEL, sign_flips
 
 
 @pytest.mark.parametrize(("ratio", "seeds"), [(3.0, 3), (1.0, 6), (0.7, 18), (0.2, 40)])

@@ -5,9 +5,9 @@ import pandas as pd
 
 from pipeline.evaluation.plots import plot_calibration
 from pipeline.evaluation.scores import calibration_error, calibration_table
-from pipeline.reporting.comparison import interval
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import between
+from pipeline.reporting.intervals import interval
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 

@@ -5,9 +5,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.plots import colours
-from pipeline.reporting.comparison import Comparison, Interval, mcnemar
+from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import between, capitalised, format_p
+from pipeline.reporting.intervals import Interval
+from pipeline.reporting.p_values import mcnemar
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
