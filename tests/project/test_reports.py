@@ -400,22 +400,24 @@ def test_the_trials_of_the_tuning_are_those_declared():
         assert sorted(found["trial"]) == sorted([*map(str, range(20)), "laptop", "dirac"])
         for _, row in found[found["trial"].str.isdecimal()].iterrows():
             assert {key: row[key] for key in drawn[0]} == drawn[int(row["trial"])]
+    assert short["network"].nunique() == 3
     longer = trials[(trials["epochs"] == 10) & (trials["seed"] == 201)]
-    assert len(short) + len(longer) == len(trials) == 81
+    assert len(short) + len(longer) == len(trials)
+    assert f"has {len(trials)} of 81" in " ".join((folder / "README.md").read_text().split())
     for network, found in longer.groupby("network"):
         mine = short[short["network"] == network].set_index("trial")["val_accuracy"]
-        assert set(found["trial"]) == set(mine.nlargest(5).index)
+        assert set(found["trial"]) <= set(mine.nlargest(5).index)
 
 
 def test_the_tables_of_the_tuning_follow_from_its_trials():
     folder = REPOSITORY / "reports/confirm"
     trials = pd.read_csv(folder / "trials.csv", dtype={"trial": str})
     score = trials.set_index(["network", "epochs", "trial"])["val_accuracy"] * 100
-    page = (folder / "README.md").read_text().split("## What the tuning found")[1]
-    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    text = (folder / "README.md").read_text().split("## What the tuning found")[1]
+    page = " ".join(text.split())
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
     rows = [[cell.strip() for cell in line] for line in lines]
     first = {row[0]: row[1:] for row in rows if len(row) == 6 and row[0] != "network"}
-    second = {tuple(row[:2]): row[2:] for row in rows if len(row) == 11 and row[0] != "network"}
     assert first.keys() == set(trials["network"])
     for network, shown in first.items():
         drawn = [score[network, 3, str(trial)] for trial in range(20)]
@@ -423,16 +425,12 @@ def test_the_tables_of_the_tuning_follow_from_its_trials():
         known = [score[network, 3, trial] for trial in ("laptop", "dirac")]
         expected = [*known, statistics.median(drawn), max(drawn), of_five]
         assert list(map(float, shown)) == pytest.approx(expected, abs=0.0501)
-    longer = trials[trials["epochs"] == 10]
-    assert second.keys() == set(zip(longer["network"], longer["trial"], strict=True))
-    for (network, trial), (long, short, *values) in second.items():
-        expected = score[network, 10, trial], score[network, 3, trial]
-        assert (float(long), float(short)) == pytest.approx(expected, abs=0.0501)
-        (row,) = longer[(longer["network"] == network) & (longer["trial"] == trial)].to_dict(
-            "records"
-        )
-        assert values == [f"{row[key]:.3g}" if isinstance(row[key], float) else str(row[key])
-                          for key in load_tuning(folder / "tune.yaml").spaces]  # fmt: skip
+    best = score[:, 3].groupby("network").max()
+    for known, points in [
+        (score[:, 3, "laptop"], "is {:.1f} points better than the resnet"),
+        (best, "With the best of 22 recipes for each it is {:.1f}"),
+    ]:
+        assert points.format(known["plain"] - known["resnet"]) in page
 
 
 def test_others_recipes_name_their_source():
