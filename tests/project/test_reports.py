@@ -425,6 +425,16 @@ def test_the_tables_of_the_tuning_follow_from_its_trials():
         known = [score[network, 3, trial] for trial in ("laptop", "dirac")]
         expected = [*known, statistics.median(drawn), max(drawn), of_five]
         assert list(map(float, shown)) == pytest.approx(expected, abs=0.0501)
+    longer = trials[trials["epochs"] == 10]
+    second = {tuple(row[:2]): row[2:] for row in rows if len(row) == 11 and row[0] != "network"}
+    assert second.keys() == set(zip(longer["network"], longer["trial"], strict=True))
+    for row in longer.to_dict("records"):
+        long, short, *values = second[row["network"], row["trial"]]
+        expected = [score[row["network"], epochs, row["trial"]] for epochs in (10, 3)]
+        assert [float(long), float(short)] == pytest.approx(expected, abs=0.0501)
+        keys = load_tuning(folder / "tune.yaml").spaces
+        assert values == [f"{row[k]:.3g}" if isinstance(row[k], float) else str(row[k])
+                          for k in keys]  # fmt: skip
     best = score[:, 3].groupby("network").max()
     for known, points in [
         (score[:, 3, "laptop"], "is {:.1f} points better than the resnet"),
