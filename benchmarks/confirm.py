@@ -16,7 +16,7 @@ from pipeline.reporting.tuning import Tuned, expected_best
 mpl.use("agg")
 FOLDER = Path("reports/confirm")
 SCREENING, LONGER = 3, 10  # epochs of the first and of the second round
-# Recipes that were tried beside the drawn ones: laptop's own, and the same with identity
+# Recipes that were tried in addition to the drawn ones: laptop's own, and the same with identity
 # initialisation and the rescaled Muon.
 OWN, CHANGED = "laptop", "dirac"
 ENTRANTS = 5  # of each network in the second round
@@ -45,7 +45,7 @@ def screening(trials: pd.DataFrame) -> pd.DataFrame:
             "with the change": 100 * known.loc[network, CHANGED],
             "median of the trials": 100 * pd.Series(scores).median(),
             "best of the trials": 100 * scores.max(),
-            "expected best of 5": 100 * expected_best(scores)[4],
+            f"expected best of {ENTRANTS}": 100 * expected_best(scores)[ENTRANTS - 1],
         }
         for network, scores in tuned(trials)
     ]
