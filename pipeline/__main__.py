@@ -101,9 +101,11 @@ def run_stage(name: str, *training: Training) -> None:
 
     params = load_params()
     if "DVC_STAGE" not in os.environ:  # else DVC checked its inputs
-        from pipeline.versioning.experiments import check_outputs
+        from pipeline.versioning.experiments import check_outputs, params_of_results
 
         check_outputs(*READ[name])
+        if name == "publish":
+            params = params_of_results()
     if training:  # only train and evaluate need Keras; loaded after all cheap checks
         load_keras()
     stage = getattr(importlib.import_module(f"pipeline.stages.{name}"), name)
@@ -133,8 +135,8 @@ def evaluate(training: Training) -> None:
     """Stage: score one training.
 
     TRAINING is network-variant-seed, like resnet-dropblock-0 (in DVC, evaluate@model-dropblock-0).
-    Scores the test set, or validation images if evaluate.test is false. Writes metrics and
-    predictions.
+    Scores the training, validation and test images; not the test images if evaluate.test is false.
+    Writes metrics and predictions.
     """
     run_stage("evaluate", training)
 
@@ -161,6 +163,8 @@ def publish() -> None:
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
 def preset(name: str, overrides: tuple[str, ...]) -> None:
     """Set params.yaml to a preset and print what changed.
+
+    Keeps data.path and the sections of your own networks, and resets everything else.
 
     \b
     python -m pipeline preset tutorial data.path=/data/cifar-100-binary
@@ -204,9 +208,12 @@ def check() -> None:
 @click.option(
     "--reference", metavar="NAME", help="The experiment to compare with; default: this run."
 )
-@click.option("--x", metavar="KEY", default="drop_block_size", show_default=True,
-              help="The param to plot accuracy against.")  # fmt: skip
-def compare(reference: str | None, x: str) -> None:
+@click.option(
+    "--x",
+    metavar="KEY",
+    help="The param to plot accuracy against; default: drop_block_size if it varies.",
+)
+def compare(reference: str | None, x: str | None) -> None:
     """Compare all experiments on the prepared data.
 
     Writes reports/experiments/report.html.
@@ -307,13 +314,18 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 @click.argument("pictures", type=Here(), nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of classes."
+    "--top",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How many classes to list.",
 )
 def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
     """Classify PNG, JPEG or WebP pictures of any size.
 
-    Says how they were made to fit, whether the network is unsure, and whether a picture's
-    brightness, contrast or colour is outside the range of up to 5,000 validation images.
+    Says how each was made square, whether the network is unsure, and whether brightness, contrast
+    or colour is outside the range of up to 5,000 validation images (of training images if there
+    are none).
 
     \b
     python -m pipeline predict cat.png dog.jpg
@@ -373,7 +385,7 @@ def ui(port: int | None) -> None:
 def lookup(name: str | None) -> None:
     """Show which MLflow run belongs to which training.
 
-    NAME is the name or revision of an experiment, or the first digits of a run's id; default: all.
+    NAME is the name or revision of an experiment, or the beginning of a run's id; default: all.
     """
     from pipeline.commands.lookup import lookup
 
@@ -400,7 +412,7 @@ def verify(folder: Path | None) -> int:
 
 @cli.command()
 def doctor() -> int:
-    """Repair what dead processes or a lost MLflow store left.
+    """Repair what dead processes left, and report what MLflow's store lacks.
 
     Closes runs and tasks of DVC's queue that a dead process left running; removes damaged files
     from DVC's cache; reports results that are not in MLflow, and runs and models whose files are

@@ -1,6 +1,7 @@
 """Compare all experiments on the same data: statistics, figures, and the answers behind them."""
 
 from functools import cache
+from pathlib import Path
 
 from pipeline.core.errors import UserError, warn
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
@@ -16,12 +17,12 @@ FOLDER = REPORTS / "experiments"
 NEEDED = ("digest", "scored", "settings", "sections", "accuracy", "images", "reference")
 
 
-def compare(reference: str | None, x: str) -> str:
+def compare(reference: str | None, x: str | None) -> str:
     """Write reports/experiments/; return the conclusion and the report's path.
 
     Args:
         reference: the experiment that the others are compared with; None: this run.
-        x: the param to plot accuracy against.
+        x: the param to plot accuracy against; None: DropBlock's block size if it varies.
 
     Raises:
         UserError: there are no results on this data, or no such experiment.
@@ -33,17 +34,30 @@ def compare(reference: str | None, x: str) -> str:
     if not results:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
-    if x != BLOCK and not any(x in setting.numbers for setting in found.settings):
-        warn(f"--x {x}: no network has this param, so accuracy is plotted against another")
-    page = make_page(found, x)
-    write_page(page, FOLDER)
-    figures = {"images": found.settings[0].images, "contrasts": describe_contrasts(found)}
-    write_json(FOLDER / COMPARISON.name, {"headline": page.headline, **figures})
+    if x and not any(x in setting.numbers for setting in found.settings):
+        warn(f"--x {x}: no network has this param, so accuracy is plotted against another param")
+    headline = write_contrasts(found, x or BLOCK, FOLDER)
     if answers := collect_answers(experiments, found):
         save_answers(FOLDER / PREDICTIONS.name, answers)
     else:
         warn(f"no predictions of these experiments are in DVC's cache, so no {PREDICTIONS.name}")
-    return f"{page.headline}\n{FOLDER / 'report.html'}"
+    return f"{headline}\n{FOLDER / 'report.html'}"
+
+
+def write_contrasts(found: Contrasts, x: str, folder: Path) -> str:
+    """Write the page of all contrasts, and their figures as JSON, into a folder.
+
+    Args:
+        x: the param to plot accuracy against.
+
+    Returns:
+        The conclusion.
+    """
+    page = make_page(found, x)
+    write_page(page, folder)
+    figures = {"images": found.settings[0].images, "contrasts": describe_contrasts(found)}
+    write_json(folder / COMPARISON.name, {"headline": page.headline, **figures})
+    return page.headline
 
 
 def digest_of_data(experiments: list[Experiment]) -> str | None:

@@ -51,7 +51,9 @@ def lookup(name: str | None) -> pd.DataFrame:
 
 def _is_named(row: dict[str, object], name: str) -> bool:
     of_revision = bool(row["rev"]) and name.startswith(str(row["rev"]))
-    return name == row["experiment"] or of_revision or str(row["MLflow run"]).startswith(name)
+    run = str(row["MLflow run"])
+    of_run = run != ABSENT and run.startswith(name)
+    return name == row["experiment"] or of_revision or of_run
 
 
 def _name_of(training: Training) -> str:

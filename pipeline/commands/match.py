@@ -13,7 +13,7 @@ from pipeline.core.loading import load_keras
 from pipeline.core.records import load_metadata
 from pipeline.core.sections import Recipe
 from pipeline.networks import display_name
-from pipeline.reporting.sections.likeness import EQUAL
+from pipeline.reporting.results import EQUAL
 from pipeline.settings.params import PARAMS_FILE, check_params
 from pipeline.sweep.estimate import Cost, estimate
 

@@ -15,13 +15,12 @@ from pipeline.commands.predict import load_classifier
 from pipeline.core.errors import UserError, warn
 from pipeline.core.files import OUTPUTS, PREPARED, REPORTS
 from pipeline.core.secrets import masked
-from pipeline.settings.params import load_params
 from pipeline.stages.publish import publish
 from pipeline.tracking.database import store_uri
 from pipeline.tracking.serving import scoring_app
 from pipeline.tracking.store import EXPERIMENT, open_store
 from pipeline.tracking.views import VIEW, save_view
-from pipeline.versioning.experiments import WORKSPACE, check_outputs
+from pipeline.versioning.experiments import WORKSPACE, check_outputs, params_of_results
 
 HOST = "127.0.0.1"
 UI_PORT, SERVE_PORT = 5000, 5001  # defaults
@@ -83,17 +82,21 @@ def fill_store() -> None:
     try:
         if WORKSPACE in experiments_not_in_store():
             check_outputs(PREPARED, OUTPUTS, REPORTS)
-            print(publish(load_params()))
+            print(publish(params_of_results()))
     except UserError as error:
         warn(f"this run's results cannot be published: {error}")
 
 
 def _run_mlflow(arguments: list[str], **environment: str) -> None:
-    """Run an MLflow server until it ends or a signal arrives; further signals are ignored.
+    """Run an MLflow server until a signal arrives; further signals are ignored.
 
     The server passes a signal on to its worker, which dies with a traceback on a second one; and
     a terminal and make send each signal to every process.
+
+    Raises:
+        UserError: the server ended by itself.
     """
+    ended = False
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", *arguments],
         env={**os.environ, "PYTHONWARNINGS": "ignore", **environment},
@@ -101,13 +104,17 @@ def _run_mlflow(arguments: list[str], **environment: str) -> None:
     )
 
     def end(*_: object) -> None:
+        nonlocal ended
+        ended = True
         for handled in ENDED_BY:
             signal.signal(handled, signal.SIG_IGN)
         server.terminate()
 
     for handled in ENDED_BY:
         signal.signal(handled, end)
-    server.wait()
+    code = server.wait()
+    if not ended:
+        raise UserError(f"MLflow's server ended with exit code {code}; its messages are above")
 
 
 def choose_port(asked: int | None, usual: int) -> int:

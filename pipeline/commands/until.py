@@ -7,12 +7,12 @@ from pipeline.core.files import COMPARISON
 from pipeline.reporting.formats import counted
 from pipeline.reporting.sequential import DECIDED, evidence
 from pipeline.settings.names import as_override
-from pipeline.settings.params import load_params
+from pipeline.settings.params import Params, load_params
 from pipeline.sweep.run import sweep
 from pipeline.versioning.experiments import list_experiments
 from pipeline.versioning.overrides import Overrides
 
-CHOSEN = ("train.seeds", "train.networks")  # what -S may not set
+CHOSEN = ("train.seeds", "train.networks", "evaluate.test")  # what -S may not set
 
 
 def sweep_until_decided(
@@ -31,8 +31,9 @@ def sweep_until_decided(
     Raises:
         UserError: what is asked for is not one comparison of two networks; or as for a sweep.
     """
-    train = load_params().train
-    _check(choices, train.networks, train.seeds, most)
+    params = load_params()
+    train = params.train
+    _check(choices, params, most)
     seeds = [*train.seeds, *range(max(train.seeds) + 1, max(train.seeds) + 1 + most)][:most]
     for count in [most] if dry_run else range(len(train.seeds), most + 1):
         asked = (*choices[0], f"train.seeds={as_override(seeds[:count])}")
@@ -48,13 +49,16 @@ def sweep_until_decided(
     return 0
 
 
-def _check(choices: list[Overrides], networks: list[str], seeds: list[int], most: int) -> None:
+def _check(choices: list[Overrides], params: Params, most: int) -> None:
     """Raise a UserError unless two networks are to be compared in one experiment."""
+    networks, seeds = params.train.networks, params.train.seeds
     if len(choices) > 1 or any(text.lstrip("+~").startswith(CHOSEN) for text in choices[0]):
         raise UserError(
-            "--until-decided: give one value per -S, and set train.networks and train.seeds (the "
-            "first seeds) in params.yaml"
+            "--until-decided: give one value per -S, and set train.networks, train.seeds (the "
+            "first seeds) and evaluate.test in params.yaml"
         )
+    if not params.evaluate.test:
+        raise UserError("--until-decided compares test accuracies; set evaluate.test: true")
     if len(networks) != 2:
         raise UserError(f"--until-decided compares two networks; train.networks is {networks}")
     if most < len(seeds):
@@ -63,11 +67,14 @@ def _check(choices: list[Overrides], networks: list[str], seeds: list[int], most
 
 def _difference(experiment: str) -> tuple[str, np.ndarray]:
     """Return what is subtracted, like `resnet minus baseline`, and the differences by seed."""
-    (recorded,) = (each for each in list_experiments() if each.name == experiment)
+    # The same experiment may have been recorded on an earlier commit too; the newest is the last.
+    *_, recorded = (each for each in list_experiments() if each.name == experiment)
     summary = recorded.read_json(COMPARISON)
     for name, said in summary.get("differences", {}).items():  # of two networks, so at most one
         compared = f"{name} minus {summary['reference']}"
         return compared, np.array(list(said["by_seed"].values()))
+    if summary:
+        raise UserError(f"experiment {experiment} compares nothing: {summary['headline']}")
     raise UserError(
         f"experiment {experiment} has no comparison in DVC's cache here; get it with `dvc pull`, "
         f"or remove the experiment with `dvc exp remove {experiment}` and repeat the command"
@@ -81,12 +88,12 @@ def conclude(compared: str, differences: np.ndarray) -> str:
         compared: what is subtracted, like `resnet minus baseline`.
         differences: in accuracy, by seed.
     """
-    said = f"{compared} is {100 * differences.mean():+.1f} points in accuracy"
+    said = f"{compared}: {100 * differences.mean():+.1f} points of accuracy"
     seeds, found = counted(len(differences), "seed"), evidence(differences).max()
     if found < DECIDED:
         return f"not decided with {seeds}: {said}"
     return (
-        f"decided after {seeds}: {said}; p is at most {1 / found:.2g}, however often one looked. "
+        f"decided after {seeds}: {said}; p is at most {1 / found:.2g}, however often you looked. "
         "The report's own p-values are not valid here: they assume that the number of seeds was "
         "fixed beforehand"
     )

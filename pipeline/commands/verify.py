@@ -18,7 +18,7 @@ from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.experiments import params_of_report
 from pipeline.versioning.repository import read_lock
 
-AGREES, DISAGREES = "differs no more than seeds do", "differs by more than seeds do"
+AGREES, DISAGREES = "within seed variation", "beyond seed variation"
 OTHER_DATA = "data: other images, or prepared differently"
 UNKNOWN = "unknown: with one seed each, the spread between seeds is unknown"
 
@@ -172,7 +172,7 @@ def as_table(found: list[Agreement]) -> pd.DataFrame:
             "here, %": _described(one.here),
             "published, %": _described(one.published),
             "difference, points": f"{100 * one.difference:+.2f}",
-            "seeds explain, points": f"{100 * one.explained:.2f}",
+            "seed variation, points": f"{100 * one.explained:.2f}",
             "verdict": one.verdict,
         }
         for one in found

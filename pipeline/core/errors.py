@@ -50,7 +50,7 @@ def run_command(command: Callable[[], int | None]) -> int:
     except UserError as error:
         return _say(f"error: {error}", BAD_INPUT)
     except ConnectionError as error:
-        return _say(f"error: {error}; check that it runs and can be reached", BAD_INPUT)
+        return _say(f"error: {error}; check that the server runs and can be reached", BAD_INPUT)
     except OSError as error:
         if error.errno is None:  # for example from an HTTP request: not an operating system's error
             return _say(f"error: {first_line(error)}; check the server and try again", BAD_INPUT)

@@ -98,8 +98,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return parse_yaml(path.read_text(encoding="utf-8-sig"), path)
     except FileNotFoundError:
         raise UserError(
-            f"{path} not found; run this in the project's folder (`python -m pipeline preset "
-            "quick` writes params.yaml)"
+            f"{path} not found; run this in the project's folder, or restore the file with `git "
+            f"checkout {path}`"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None

@@ -57,9 +57,9 @@ def _sizes_rise(sizes: list[Any]) -> list[Any]:
         for before, after in zip(*neighbours, strict=True)
     ):
         raise rule(
-            "give pairs [share of the epochs until which it is used, side in pixels], like "
-            "[[0.2, 20], [0.5, 24]]; both must rise, shares are between 0 and 1, sides at least "
-            f"{SMALLEST_SHRUNK}"
+            "give pairs [end, side], like [[0.2, 20], [0.5, 24]]: until that share of the epochs, "
+            "images are that many pixels wide; both must rise, an end is between 0 and 1, a side "
+            f"at least {SMALLEST_SHRUNK}"
         )
     return sizes
 

@@ -5,12 +5,14 @@ import pandas as pd
 from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.contrasts import Contrast, Contrasts
 from pipeline.reporting.formats import (
+    COMPUTE,
+    MINUTES,
+    PARAMETERS,
     Rows,
     between,
     by_size,
     counted,
     counted_seeds,
-    flop,
     format_p,
     listed,
 )
@@ -58,11 +60,7 @@ UNLIKE_NOTE = (
     "perhaps from another machine."
 )
 
-COST: Rows = {
-    "compute": ("pflop", flop, 1e15),
-    "parameters": ("parameters", "{:,.0f}".format, 1),
-    "minutes": ("training_seconds", "{:,.1f}".format, 1 / 60),
-}
+COST: Rows = {"compute": COMPUTE, "parameters": PARAMETERS, "minutes": MINUTES}
 
 
 def make_page(found: Contrasts, x: str) -> Page:

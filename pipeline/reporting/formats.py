@@ -32,7 +32,16 @@ def mean_and_spread(values: pd.Series, write: Form) -> str:
     return mean if values.nunique() <= 1 else f"{mean} ± {write(values.std())}"
 
 
-Rows = dict[str, tuple[str, Form, float]]  # label: column of the metrics, form, factor
+Number = tuple[str, Form, float]  # column of the metrics, form, factor
+Rows = dict[str, Number]  # by label
+PARAMETERS: Number = ("parameters", "{:,.0f}".format, 1)
+COMPUTE: Number = ("pflop", flop, 1e15)
+MINUTES: Number = ("training_seconds", "{:,.1f}".format, 1 / 60)
+
+
+def percent(column: str) -> Number:
+    """Return how a share is written in percent."""
+    return column, "{:.1f}".format, 100
 
 
 def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pipeline.data.sources import training_images
 from pipeline.networks import find_network
 from pipeline.settings.identity import digest, settings_of
 from pipeline.settings.params import Params
-from pipeline.settings.presets import DEFAULT, preset_names, preset_values
+from pipeline.settings.presets import DEFAULT, TUNED, preset_names, preset_values
 from pipeline.settings.trainings import Training
 
 LISTED = 6  # differences that a name lists; of the others it gives the number and a hash
@@ -66,8 +66,9 @@ def _nearest(
         choose: returns, of all values by section, those to compare.
     """
     own, differing = choose(params.by_section()), {}
-    for name in sorted(preset_names(), key=DEFAULT.__ne__):  # of equally near ones, the default
-        values = _presets()[name]
+    presets = _presets()
+    for name in sorted(presets, key=DEFAULT.__ne__):  # of equally near ones, the default
+        values = presets[name]
         sections = {n: {**_defaults(n), **resolve(values, n)} for n in networks}
         theirs = choose({**values, **sections})
         differing[name] = {k: v for k, v in own.items() if k not in theirs or theirs[k] != v}
@@ -98,7 +99,8 @@ def _defaults(network: str) -> dict[str, Any]:
 
 @cache
 def _presets() -> dict[str, dict[str, Any]]:
-    return {name: preset_values(name) for name in preset_names()}
+    # Only this folder has the result of its tuning: elsewhere the setting would get another name.
+    return {name: preset_values(name) for name in preset_names() if name != TUNED}
 
 
 def as_override(value: Any) -> str:

@@ -141,12 +141,8 @@ class Params(Section):
         ]
 
 
-SECTIONS: dict[str, type[Section]] = {
-    "data": DataParams,
-    "augment": AugmentParams,
-    "train": TrainParams,
-    "evaluate": EvaluateParams,
-    "report": ReportParams,
+SECTIONS: dict[str, Any] = {  # the class of each section but the networks'
+    name: field.annotation for name, field in Params.model_fields.items() if name != "recipes"
 }
 
 

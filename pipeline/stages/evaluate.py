@@ -25,7 +25,8 @@ from pipeline.settings.trainings import Facts, Training, load_facts, load_histor
 from pipeline.training.batches import make_eval_dataset
 from pipeline.training.checkpoint import discard_checkpoints
 from pipeline.training.epochs import best_row
-from pipeline.training.machine import one_device
+from pipeline.training.loop import scored_at_once
+from pipeline.training.machine import explain_lack_of_memory, one_device
 
 # The (n, classes) float32 log-probabilities of each split, as it is and (True) mirrored.
 Predictions = dict[tuple[Split, bool], np.ndarray]
@@ -42,12 +43,13 @@ def evaluate(params: Params, training: Training) -> str:
     history = load_history(training, facts["watched"])
     scored: Split = "test" if settings.test else "val"
     files = [training.models_folder / f"{weights}.keras" for weights in ("best", "last")]
-    with one_device(work_folder()):
+    batch = scored_at_once(prepared.image_size, settings.batch_size)
+    with one_device(work_folder()), explain_lack_of_memory("evaluate.batch_size", batch):
         best, last = (load_network(file) for file in files)
-        predictions = {"last": predict_splits(last, prepared, settings)}
+        predictions = {"last": predict_splits(last, prepared, settings, batch)}
         same = len({hash_file(file) for file in files}) == 1
         predictions["best"] = (
-            predictions["last"] if same else predict_splits(best, prepared, settings)
+            predictions["last"] if same else predict_splits(best, prepared, settings, batch)
         )
         drop_blocks, masks = measure_drop_blocks(last, history["keep_prob"].iloc[-1])
     scores = {
@@ -63,8 +65,10 @@ def evaluate(params: Params, training: Training) -> str:
     return f"{facts['name']}: {name} accuracy {kept['accuracy']:.4f}, loss {kept['loss']:.4f}"
 
 
-def predict_splits(model: keras.Model, prepared: Prepared, settings: EvaluateParams) -> Predictions:
-    """Predict each split that has images and may be read.
+def predict_splits(
+    model: keras.Model, prepared: Prepared, settings: EvaluateParams, batch: int
+) -> Predictions:
+    """Predict each split that has images and may be read, `batch` images at a time.
 
     With evaluate.flip also the mirror images, except those of the training split.
     """
@@ -74,7 +78,7 @@ def predict_splits(model: keras.Model, prepared: Prepared, settings: EvaluatePar
         wanted += [(split, True) for split in splits if split != "train"]
     predictions = {}
     for split, mirrored in wanted:
-        dataset = make_eval_dataset(prepared[split], settings.batch_size, mirrored=mirrored)
+        dataset = make_eval_dataset(prepared[split], batch, mirrored=mirrored)
         logits = model.predict(dataset, verbose=0).astype(np.float64)
         predictions[split, mirrored] = log_softmax(logits, axis=1).astype(np.float32)
     return predictions

@@ -5,8 +5,7 @@ Writes the best and the last weights, the history of the epochs and the facts of
 
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +39,7 @@ from pipeline.training.epochs import is_best
 from pipeline.training.machine import (
     configure_backend,
     describe_machine,
+    explain_lack_of_memory,
     one_device,
     precision_of,
 )
@@ -59,6 +59,11 @@ class Setup:
     def recipe(self) -> Recipe:
         """The resolved recipe."""
         return self.params.recipe(self.training.network, self.training.variant)
+
+    @property
+    def batch(self) -> tuple[str, int]:
+        """The key of the batch size, and its value."""
+        return f"{self.training.network}.batch_size", self.recipe.batch_size
 
     @property
     def name(self) -> str:
@@ -91,18 +96,18 @@ def train(params: Params, training: Training) -> str:
     with (
         checkpoint.training_folder(work_folder(), setup.identity) as folder,
         one_device(work_folder()),
-        explain_lack_of_memory(setup),
+        explain_lack_of_memory(*setup.batch),
     ):
         model, rows = start_or_resume(setup, folder)
         loop.check_image_size(training.network, setup.recipe, model)
         facts = collect_facts(setup, model)
         tags = start_tags(params, training, setup.identity)
-        with tracked_run(setup.name, tags, rows) as run, explain_lack_of_memory(setup):
+        with tracked_run(setup.name, tags, rows) as run, explain_lack_of_memory(*setup.batch):
             size = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e6:,.1f} MFLOP an image"
             print(f"{setup.name}: {size}, MLflow run {run.run_id}", flush=True)
             if facts["uncounted"]:
                 names = ", ".join(facts["uncounted"])
-                warn(f"PFLOP lacks the operations of these layers: {names}")
+                warn(f"PFLOP does not count these layers: {names}")
             log_settings(run, params, training, setup.prepared, facts)
             run.log_history(rows)
             run_epochs(setup, model, rows, folder, run)
@@ -111,19 +116,6 @@ def train(params: Params, training: Training) -> str:
     # The checkpoint stays until `evaluate`, which starts after DVC has recorded these outputs; so
     # nothing is lost if this process is killed before that.
     return f"{setup.name}: trained for {len(rows)} epochs"
-
-
-@contextmanager
-def explain_lack_of_memory(setup: Setup) -> Iterator[None]:
-    """Turn a failed allocation, in main or GPU memory, into a UserError."""
-    try:
-        yield
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        network, batch_size = setup.training.network, setup.recipe.batch_size
-        raise UserError(
-            f"out of memory with {network}.batch_size = {batch_size}; use a smaller batch or a "
-            "smaller network, or train.precision: mixed_float16 on a GPU"
-        ) from None
 
 
 def start_or_resume(setup: Setup, folder: Path) -> tuple[keras.Model, list[HistoryRow]]:

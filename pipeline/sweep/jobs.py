@@ -121,8 +121,8 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
             if forgotten or time.monotonic() - answered > ABSENT:
-                lost = f"the cluster lost job {name} ({first_line(error)})"
-                raise UserError(f"{lost}; once it answers, the same command continues") from None
+                lost = f"job {name} cannot be followed ({first_line(error)})"
+                raise UserError(f"{lost}; repeat the command once the cluster answers") from None
         else:
             print(said[shown:], end="", flush=True)
             shown = len(said)

@@ -60,7 +60,7 @@ class SweepProgress:
         if not self._waiting:
             return "all done"
         if not self._computed:
-            return "time left unknown until one has ended"
+            return "time left: unknown until a training has ended"
         left = max(sum(self._waiting.values()) / self._slots, *self._waiting.values(), 0.0)
         return f"about {duration(left * self._seconds / self._computed)} left"
 

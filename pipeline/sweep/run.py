@@ -25,7 +25,7 @@ from pipeline.versioning.command import user_environment
 from pipeline.versioning.overrides import Overrides
 from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
-from pipeline.versioning.storage import persist, remote_storage
+from pipeline.versioning.storage import remote_storage, with_retries
 
 # A server with requests from many machines may be slow, so wait longer for it.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
@@ -161,7 +161,7 @@ def train(
     job = job._replace(place=Place(None, head.snapshot._replace(config=""), environment))
     with head.clone(points[0], {}) as clone:
         jobs.run(cluster, job, digest(sorted(task.result for task in list_tasks(points))), clone)
-    return persist(lambda: look_up(head, missing))
+    return with_retries(lambda: look_up(head, missing))
 
 
 def finish(head: Head, points: Sequence[Point], known: Known) -> list[str]:

@@ -22,7 +22,7 @@ from pipeline.versioning.fence import run_fenced
 from pipeline.versioning.repository import Stages, fit_lock, read_lock, write_lock
 from pipeline.versioning.scratch import held, scratch_folder
 from pipeline.versioning.snapshot import Snapshot, clone_of
-from pipeline.versioning.storage import Storage, persist, remote_storage
+from pipeline.versioning.storage import Storage, remote_storage, with_retries
 
 PAUSES = (5.0, 30.0)  # seconds before a failed training is tried again: a server may be down
 LOOK = 1.0  # seconds between checks of a training's output
@@ -88,14 +88,14 @@ class Worker(NamedTuple):
         elsewhere now: the training that is recorded first counts.
         """
         ledger = Ledger(storage)
-        if record := persist(partial(ledger.get, self.task.result)):
+        if record := with_retries(partial(ledger.get, self.task.result)):
             return record
-        earlier = persist(partial(ledger.get, self.task.weights_key))
+        earlier = with_retries(partial(ledger.get, self.task.weights_key))
         record = self._evaluate(earlier)
-        counting = persist(partial(ledger.add, self.task.weights_key, record))
+        counting = with_retries(partial(ledger.add, self.task.weights_key, record))
         if counting.weights != record.weights:
             record = self._evaluate(counting)
-        return persist(partial(ledger.add, self.task.result, record))
+        return with_retries(partial(ledger.add, self.task.result, record))
 
     def _evaluate(self, trained: Record | None) -> Record:
         """Evaluate a training from DVC's remote, or train first if it is None; push the result."""
@@ -111,7 +111,7 @@ class Worker(NamedTuple):
             if lost := remote_storage(self.clone).missing(record.stages):
                 raise TrainingFailedError(f"`dvc push` did not upload {', '.join(lost)}")
 
-        persist(push)
+        with_retries(push)
         return record
 
     def reproduce(self, *options: str) -> Record:

@@ -33,13 +33,15 @@ class Range(Section):
         return self
 
     def at(self, share: float) -> int | float:
-        """Return the number at a share, 0 to 1, of the range."""
+        """Return the number at a share, 0 to 1, of the range; each whole number has its share."""
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        end = self.high + 1 if whole else self.high
         if self.log:
-            number = self.low * (self.high / self.low) ** share
+            number = self.low * (end / self.low) ** share
         else:
-            number = self.low + (self.high - self.low) * share
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return round(number)
+            number = self.low + (end - self.low) * share
+        if whole:
+            return min(int(number), self.high)
         return min(max(float(f"{number:.{DIGITS}g}"), self.low), self.high)
 
 

@@ -36,9 +36,10 @@ class Registry:
         version = self.find(alias)
         if version is None:
             raise UserError(
-                f"{alias} is neither a training in this folder nor a version of {self.name} (the "
-                "prepared data) in MLflow's registry. `dvc repro` registers champion and "
-                "challenger; if the store was deleted, `python -m pipeline publish` does"
+                f"{alias} is neither a training in this folder, like resnet-dropblock-0, nor "
+                f"registered in MLflow for the prepared data ({self.name}). Champion and "
+                "challenger are registered by `dvc repro` if there are validation images and test "
+                "scores; if the store was deleted, by `python -m pipeline publish`"
             )
         return version
 

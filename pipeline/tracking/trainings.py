@@ -9,7 +9,7 @@ from pipeline.core.files import hash_file
 from pipeline.core.records import Prepared
 from pipeline.settings.identity import settings_of, versions
 from pipeline.settings.names import setting_name
-from pipeline.settings.params import PARAMS_FILE, Params
+from pipeline.settings.params import PARAMS_FILE, Params, load_params
 from pipeline.settings.trainings import Facts, Training
 from pipeline.tracking.context import context_tags, process_tags, source_name, training_tags
 from pipeline.tracking.descriptions import describe_data, describe_recipe, report_link
@@ -45,7 +45,11 @@ def log_settings(
     for split in ("train", "val"):
         if len(images := prepared[split]):
             run.log_dataset(source, split, prepared.digest, images)
-    run.log_files([file for file in (Path(LOCK_FILE), PARAMS_FILE) if file.exists()])
+    # params.yaml may have been changed since a training that `publish` records.
+    files = [file for file in (Path(LOCK_FILE), PARAMS_FILE) if file.exists()]
+    if PARAMS_FILE in files and load_params() != params:
+        files.remove(PARAMS_FILE)
+    run.log_files(files)
     recipe = params.recipe(training.network, training.variant)
     said = describe_recipe(describe_data(prepared.metadata), recipe, facts["parameters"])
     run.set_tags({NOTE: f"{said}\n\n{report_link(run.experiment_id, run.run_id)}"})

@@ -72,13 +72,13 @@ def steps_at_once(steps: int) -> int:
     return max(count for count in range(1, most + 1) if steps % count == 0)
 
 
-def scored_at_once(size: int) -> int:
+def scored_at_once(size: int, most: int = SCORED_AT_ONCE) -> int:
     """Return how many images of a size, in pixels, to score at a time.
 
     >>> scored_at_once(20), scored_at_once(32), scored_at_once(224)
     (500, 500, 10)
     """
-    return min(SCORED_AT_ONCE, SCORED_PIXELS // size**2)
+    return min(most, SCORED_PIXELS // size**2)
 
 
 @dataclass(frozen=True)

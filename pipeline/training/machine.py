@@ -79,6 +79,22 @@ def one_device(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def explain_lack_of_memory(key: str, batch_size: int) -> Iterator[None]:
+    """Turn a failed allocation, in main or GPU memory, into a UserError.
+
+    Args:
+        key: of params.yaml, that holds the batch size.
+    """
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise UserError(
+            f"out of memory with {key} = {batch_size}; use a smaller batch or a smaller network, "
+            "or train.precision: mixed_float16 on a GPU"
+        ) from None
+
+
 def gpu_names(count: int) -> list[str]:
     """Return names of the visible GPUs that are the same in all processes of this machine."""
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]

@@ -13,7 +13,7 @@ from dvc.repo import Repo
 
 from pipeline.core.errors import UserError, and_more
 from pipeline.core.files import hash_file, project_root
-from pipeline.settings.params import PARAMS_FILE
+from pipeline.settings.params import PARAMS_FILE, Params, check_params, load_params
 from pipeline.versioning.repository import (
     LOCK,
     Stages,
@@ -21,6 +21,7 @@ from pipeline.versioning.repository import (
     load_fast,
     parse_lock,
     read_blobs,
+    read_lock,
 )
 
 WORKSPACE = "workspace"
@@ -166,6 +167,16 @@ def _parse_params(content: bytes) -> dict[str, Any]:
 def params_of_report(stages: Stages) -> dict[str, Any]:
     """Return the params that the last report was made with; params.yaml may have changed since."""
     return stages.get("report", {}).get("params", {}).get(str(PARAMS_FILE), {})
+
+
+def params_of_results() -> Params:
+    """Return the params of the workspace's results: the last report's, or if none, params.yaml's.
+
+    Raises:
+        UserError: the params are of another version of this project, or dvc.lock is damaged.
+    """
+    found = params_of_report(read_lock(project_root()))
+    return check_params(found) if found else load_params()
 
 
 def _hashes(stages: Stages) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Storage(NamedTuple):
             with tempfile.NamedTemporaryFile(dir=self.root, prefix=".") as partial:
                 partial.write(content)
                 partial.flush()
+                os.fchmod(partial.fileno(), 0o644)  # others may share the folder
                 os.fsync(partial.fileno())
                 os.link(partial.name, path)
             return
@@ -100,7 +101,7 @@ def remote_storage(folder: Path) -> Storage:
         ) from None
 
 
-def persist(action: Callable[[], Answer]) -> Answer:
+def with_retries(action: Callable[[], Answer]) -> Answer:
     """Call `action`; after an error of any kind retry a few times, with growing pauses."""
     for pause in PAUSES:
         try:

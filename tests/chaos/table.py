@@ -10,9 +10,10 @@ COLUMNS = ["round", "way", "fault", "hit", "moment", "stage", "verdict", "needed
 PAGE = """\
 # Faults injected into whole runs
 
-`make chaos N={count}` interrupts or damages a whole run at random moments, follows the messages
-until it succeeds, and compares it with a run that nothing interrupted: weights, histories, scores,
-predictions, the runs, models and champion in MLflow's store, and DVC's experiments.
+`make chaos N=...` interrupts or damages whole runs at random moments until the log has N faults. It
+follows the messages until each run succeeds, then compares it with one that nothing interrupted:
+weights, histories, scores, predictions, the runs, models and champion in MLflow's store, and DVC's
+experiments.
 **{count} faults: {survived} survived, {mended} mended, {lost} lost.** Rounds that lost a result
 were repeated once the cause was fixed: an emptied mlflow.db was taken for a new store, MLflow runs
 that were made again lacked the commit of their training, and a changed key in dvc.lock went

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from pipeline.commands import lookup as module
+from pipeline.core.errors import UserError
 from pipeline.settings.trainings import Training
 from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.runs import TRAINING
@@ -87,6 +88,11 @@ def test_a_name_or_a_revision_find_it(experiments, name):
 @pytest.mark.parametrize("length", [6, 32])
 def test_a_run_or_its_start_lead_back_to_all_its_experiments(experiments, run_id, length):
     assert list(module.lookup(run_id[:length])["experiment"]) == ["workspace", "same"]
+
+
+def test_a_run_that_this_store_lacks_has_no_name(experiments):
+    with pytest.raises(UserError, match="no result matches not"):
+        module.lookup("not")
 
 
 def test_a_training_whose_facts_are_in_no_cache_here_has_no_row(experiments, monkeypatch):

@@ -72,6 +72,11 @@ def test_a_server_ends_in_order_however_often_it_is_told_to():
     assert not server.force_exit
 
 
+def test_a_server_that_ends_by_itself_is_an_error(capfd):
+    with pytest.raises(UserError, match=r"MLflow's server ended with exit code [1-9]"):
+        servers._run_mlflow(["no-such-command"])
+
+
 def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, invoke):
     class Client:
         @staticmethod
@@ -96,7 +101,7 @@ def test_a_store_that_lacks_the_workspaces_results_is_filled(
 ):
     published = []
     monkeypatch.setattr(servers, "experiments_not_in_store", lambda: lacking)
-    monkeypatch.setattr(servers, "load_params", lambda: params)
+    monkeypatch.setattr(servers, "params_of_results", lambda: params)
     monkeypatch.setattr(servers, "publish", published.append)
     servers.fill_store()
     assert published == ([params] if "workspace" in lacking else [])

@@ -15,7 +15,7 @@ def swept(workspace, monkeypatch):
     """A project with two first seeds; a stand-in for the sweep gives each seed its difference."""
     values = with_values(quick_values(), {"train.seeds": [3, 5]})
     YAML().dump(values, workspace / "params.yaml")
-    found = SimpleNamespace(asked=[], differences=np.full(30, 0.02), lacking=[], there=True)
+    found = SimpleNamespace(asked=[], differences=np.full(30, 0.02), lacking=[], summary=None)
 
     def sweep(choices, cpus, dry_run, cluster):
         found.asked += choices
@@ -26,7 +26,9 @@ def swept(workspace, monkeypatch):
         by_seed = dict(zip(map(str, seeds), found.differences.tolist(), strict=False))
         comparison = {"reference": "baseline", "differences": {"resnet": {"by_seed": by_seed}}}
         name = str(len(found.asked))
-        return [SimpleNamespace(name=name, read_json=lambda _: comparison if found.there else {})]
+        now = found.summary if found.summary is not None else comparison
+        # On an earlier commit, the same experiment was recorded with another result.
+        return [SimpleNamespace(name=name, read_json=lambda _, s=s: s) for s in ({}, now)]
 
     monkeypatch.setattr(command, "sweep", sweep)
     monkeypatch.setattr(command, "list_experiments", experiments)
@@ -40,15 +42,15 @@ def test_seeds_are_added_until_the_evidence_is_enough(swept, invoke):
     seeds = [asked[1] for asked in swept.asked]
     assert (seeds[0], seeds[-1]) == ("train.seeds=[3,5]", "train.seeds=[3,5,6,7,8,9]")
     assert "2 seeds: evidence 1.7, decided at 20\n" in said
-    assert "decided after 6 seeds: resnet minus baseline is +2.0 points in accuracy; p " in said
-    assert "is at most 0.05, however often one looked" in said
+    assert "decided after 6 seeds: resnet minus baseline: +2.0 points of accuracy; p " in said
+    assert "is at most 0.05, however often you looked" in said
 
 
 def test_without_a_difference_it_ends_at_the_most_seeds(swept, invoke):
     swept.differences = np.tile([0.02, -0.02], 15)
     code, said = invoke("sweep", "--until-decided", "8")
     assert (code, len(swept.asked)) == (0, 7)
-    assert "not decided with 8 seeds: resnet minus baseline is +0.0 points in accuracy" in said
+    assert "not decided with 8 seeds: resnet minus baseline: +0.0 points of accuracy" in said
 
 
 def test_a_failed_training_ends_it(swept, invoke):
@@ -58,10 +60,17 @@ def test_a_failed_training_ends_it(swept, invoke):
 
 
 def test_an_experiment_that_no_cache_here_has_is_named(swept, invoke):
-    swept.there = False
+    swept.summary = {}
     code, said = invoke("sweep", "--until-decided", "8")
     assert (code, len(swept.asked)) == (2, 1)
     assert "experiment 1 has no comparison in DVC's cache here; get it with `dvc pull`" in said
+
+
+def test_an_experiment_that_compares_nothing_says_why(swept, invoke):
+    swept.summary = {"headline": "No network learned.", "differences": {}}
+    code, said = invoke("sweep", "--until-decided", "8")
+    assert (code, len(swept.asked)) == (2, 1)
+    assert "experiment 1 compares nothing: No network learned." in said
 
 
 def test_a_dry_run_asks_for_the_most_that_can_be_trained(swept, invoke):
@@ -73,7 +82,8 @@ def test_a_dry_run_asks_for_the_most_that_can_be_trained(swept, invoke):
     ("arguments", "params", "named"),
     [
         (["8", "-S", "recipe.epochs=2,3"], {}, "give one value per -S"),
-        (["8", "-S", "train.seeds=[0]"], {}, "set train.networks and train.seeds"),
+        (["8", "-S", "train.seeds=[0]"], {}, "set train.networks, train.seeds"),
+        (["8"], {"evaluate.test": False}, "set evaluate.test: true"),
         (["8"], {"train.networks": ["model"]}, "compares two networks; train.networks is"),
         (["2"], {"train.seeds": [0, 1, 2]}, "train.seeds has 3 seeds already"),
     ],

@@ -103,7 +103,7 @@ def test_one_seed_is_held_against_the_spread_of_the_published_ones(run):
         run([np.mean(SIX) + inside * half])
         table, _ = verify(None)
         assert table["verdict"].tolist() == [verdict]
-        assert float(table["seeds explain, points"][0]) == pytest.approx(half / 10, abs=0.006)
+        assert float(table["seed variation, points"][0]) == pytest.approx(half / 10, abs=0.006)
 
 
 @pytest.mark.slow

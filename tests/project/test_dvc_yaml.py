@@ -19,9 +19,15 @@ NETWORK = "${item.network}"
 SETTINGS = {"pipeline/networks/__init__.py", "pipeline/settings"}
 CARRIERS = {
     "prepare": SETTINGS,
-    "train": {*SETTINGS, "pipeline/core", "pipeline/stages/train.py", "pipeline/tracking"},
+    "train": {
+        *SETTINGS,
+        "pipeline/core",
+        "pipeline/data",
+        "pipeline/stages/train.py",
+        "pipeline/tracking",
+    },
     "evaluate": SETTINGS,
-    "report": set(),
+    "report": {"pipeline/data/pictures.py", "pipeline/data/splits.py"},
     # Models are exported by code that `evaluate` depends on.
     "publish": {"pipeline/data", "pipeline/training"},
 }
@@ -38,8 +44,9 @@ def imports(file: Path) -> set[Path]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    files = {REPOSITORY / f"{name.replace('.', '/')}.py" for name in names}
-    return {found for found in files if found.exists()}
+    places = {REPOSITORY / name.replace(".", "/") for name in names}
+    files = {place.with_suffix(".py") for place in places} | {p / "__init__.py" for p in places}
+    return {found for found in files if found.exists() and found.stat().st_size}
 
 
 def closure(stage: str) -> set[str]:

@@ -1,5 +1,8 @@
+import shutil
+
 import pytest
 
+from pipeline.settings import names, presets
 from pipeline.settings.names import nearest_preset, setting_name, training_name
 from pipeline.settings.params import check_params
 from pipeline.settings.presets import preset_names, preset_values
@@ -62,6 +65,17 @@ def test_a_run_is_compared_with_its_preset_without_what_has_no_effect(preset):
     values["train"]["seeds"] = [7]
     values["recipe"]["learning_rate_decay" if preset != "tutorial" else "warmup"] = 0.123
     assert nearest_preset(check_params(values)) == (preset, {"train.seeds": [7]})
+
+
+def test_the_result_of_a_tuning_here_does_not_change_names(workspace, monkeypatch):
+    folder = shutil.copytree(presets.FOLDER, workspace / "presets")
+    monkeypatch.setattr(presets, "FOLDER", folder)
+    names._presets.cache_clear()
+    values = preset_values("quick")
+    values["recipe"]["learning_rate"] = 0.123
+    presets.save_preset(presets.TUNED, values, "# Test.")
+    assert "tuned" in preset_names()
+    assert setting_name(check_params(values), RESNET) == "resnet, quick, learning_rate=0.123"
 
 
 def test_a_run_names_keys_by_network_and_dropblock_that_is_off():

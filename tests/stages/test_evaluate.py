@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -65,6 +66,17 @@ def test_a_training_of_other_data_is_refused(setup):
     facts = setup.training.facts_file
     facts.write_text(facts.read_text().replace(setup.prepared.digest, "f00d" * 16))
     with pytest.raises(UserError, match="trained on data f00df00df00d, but data/prepared holds "):
+        evaluate(setup.params, setup.training)
+
+
+@pytest.mark.slow
+def test_too_little_memory_names_the_way_out(setup, monkeypatch):
+    def allocate_too_much(*args, **kwargs):
+        raise MemoryError
+
+    train(setup.params, setup.training)
+    monkeypatch.setattr(keras.Model, "predict", allocate_too_much)
+    with pytest.raises(UserError, match=r"out of memory with evaluate.batch_size = 500; use a"):
         evaluate(setup.params, setup.training)
 
 

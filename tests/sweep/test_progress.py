@@ -28,7 +28,7 @@ def test_the_plan_names_each_training_its_compute_and_the_sum():
 
 
 def test_the_time_left_is_that_of_the_longest_or_of_all_over_the_slots(capsys):
-    assert "time left unknown until" in SweepProgress({"a": 1.0}, slots=1).left()
+    assert "time left: unknown until" in SweepProgress({"a": 1.0}, slots=1).left()
     # A training that failed at once says nothing about speed.
     follow([1, 1, 1, 5], 2, 40.0, TrainingFailedError("x"), 40.0, 100.0)
     said = [line.rpartition(", ")[2] for line in capsys.readouterr().out.splitlines()]

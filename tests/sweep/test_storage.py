@@ -21,6 +21,11 @@ def test_dvcs_default_remote_is_the_storage(project, tmp_path):
     assert type(storage.files) is type(local_storage(tmp_path).files)
 
 
+def test_others_can_read_what_one_wrote_into_a_shared_folder(tmp_path):
+    local_storage(tmp_path).create("result", b"0.5")
+    assert (tmp_path / "result").stat().st_mode & 0o777 == 0o644
+
+
 def test_without_a_remote_the_way_out_is_named(project):
     with pytest.raises(UserError, match="`dvc remote add --default store s3://"):
         remote_storage(project)

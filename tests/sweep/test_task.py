@@ -7,7 +7,7 @@ import pytest
 from pipeline.sweep.task import thread_limits
 from pipeline.versioning import storage
 from pipeline.versioning.scratch import held, scratch_folder
-from pipeline.versioning.storage import persist
+from pipeline.versioning.storage import with_retries
 
 
 def test_a_scratch_folder_is_gone_afterwards_and_those_of_the_killed_with_it(tmp_path):
@@ -60,7 +60,7 @@ def test_a_storage_that_comes_back_in_time_loses_nothing(monkeypatch):
             raise answer
         return answer
 
-    assert persist(ask) == "there"
+    assert with_retries(ask) == "there"
     answers = iter([OSError(str(i)) for i in range(3)])
     with pytest.raises(OSError, match="2"):
-        persist(ask)
+        with_retries(ask)

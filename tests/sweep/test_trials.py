@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 from ruamel.yaml import YAML
 
@@ -21,6 +23,10 @@ def test_a_range_is_linear_or_logarithmic_and_whole_if_its_ends_are():
     assert [Range(low=0.01, high=1.0, log=True).at(s) for s in ends] == [0.01, 0.1, 1.0]
     assert [Range(low=0.5, high=1.0).at(s) for s in ends] == [0.5, 0.75, 1.0]
     assert [Range(low=2, high=9).at(s) for s in (0.0, 0.4, 1.0)] == [2, 5, 9]
+    shares = [(i + 0.5) / 300 for i in range(300)]
+    assert Counter(Range(low=6, high=8).at(s) for s in shares) == {6: 100, 7: 100, 8: 100}
+    doubling = Counter(Range(low=1, high=7, log=True).at(s) for s in shares)
+    assert doubling[1] == doubling[2] + doubling[3] == sum(doubling[n] for n in range(4, 8)) == 100
 
 
 def test_the_trials_fill_the_spaces_and_are_always_the_same():

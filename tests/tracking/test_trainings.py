@@ -1,11 +1,14 @@
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline.core.files import PREPARED, hash_file
 from pipeline.core.records import Prepared
+from pipeline.settings.params import load_params
 from pipeline.settings.trainings import Training, load_facts
 from pipeline.tracking.lifecycle import close_dead_runs, tracked_run
 from pipeline.tracking.runs import HISTORY, TRAINING
 from pipeline.tracking.trainings import finished_run, start_tags, tag_experiments
+from tests.conftest import quick_values, with_values
 from tests.made_up_results import DIGEST, write_results
 
 TRAINED = Training("model", "dropblock", 0)
@@ -50,6 +53,15 @@ def test_a_run_is_made_with_all_settings_where_there_is_none(find, store):
     note = run.data.tags["mlflow.note.content"]
     assert note.startswith("- Data: digits, 10 classes, 32x32 pixels (90 train")
     assert find().run_id == made.run_id
+
+
+@pytest.mark.parametrize("changes", [{}, {"recipe.learning_rate": 0.123}])
+def test_a_later_params_file_is_not_logged_with_an_earlier_training(
+    find, store, workspace, params, changes
+):
+    YAML().dump(with_values(quick_values(), changes), workspace / "params.yaml")
+    logged = [file.path for file in store.list_artifacts(find().run_id)]
+    assert ("params.yaml" in logged) == (load_params() == params) == (not changes)
 
 
 def test_variants_that_come_to_the_same_training_have_a_run_each(find, store, workspace, params):

@@ -6,8 +6,14 @@ from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
 from pipeline.versioning import experiments as module
-from pipeline.versioning.experiments import Experiment, cache_folder, list_experiments
+from pipeline.versioning.experiments import (
+    Experiment,
+    cache_folder,
+    list_experiments,
+    params_of_results,
+)
 from pipeline.versioning.repository import git, write_lock
+from tests.conftest import quick_values, with_values
 
 OUT = Path("reports/comparison.json")
 
@@ -64,6 +70,14 @@ def test_results_go_with_the_params_that_made_them_not_with_later_edits(results,
     results(5)
     YAML().dump({"model": {"drop_block_size": 9}}, workspace / "params.yaml")
     assert sizes(list_experiments()) == {"workspace": 5}
+
+
+def test_results_are_published_with_the_params_that_made_them(workspace):
+    made, edited = quick_values(), with_values(quick_values(), {"recipe.learning_rate": 0.123})
+    YAML().dump(edited, workspace / "params.yaml")
+    assert params_of_results().recipe("model").learning_rate == 0.123  # no results yet
+    write_lock(workspace, {"report": {"cmd": "x", "params": {"params.yaml": made}}})
+    assert params_of_results().recipe("model").learning_rate == 0.05
 
 
 def test_experiments_of_earlier_commits_count_and_dvcs_queue_does_not(results, commit, workspace):

@@ -42,7 +42,9 @@ def load(params: DataParams) -> Dataset:
             "give both the same folders"
         )
     if len(names) < 2:
-        raise UserError(f"data.path = {path}: there is only one class, {names[0]}; give two")
+        raise UserError(
+            f"data.path = {path}: there is only one class, {names[0]}; at least two are needed"
+        )
     pictures = [picture for part in parts for picture in part]
     print(f"{path}: {len(pictures):,} pictures of {len(names)} classes", flush=True)
     number = {name: label for label, name in enumerate(names)}
@@ -88,7 +90,7 @@ def _find_pictures(folder: Path) -> list[Picture]:
     found = []
     for entry in _entries(folder):
         if not entry.is_dir():
-            raise UserError(f"{entry} is in no class folder; move it into one, or away")
+            raise UserError(f"{entry} is in no class folder; move it into one, or out of the data")
         _check_name(entry)
         files = _entries(entry)
         if not files:

@@ -35,7 +35,7 @@ def load(params: DataParams) -> Dataset:
     both = np.concatenate(labels)
     names = _names(arrays.get(NAMES), int(both.max()) + 1, f"{path}: {NAMES}")
     if len(names) < 2:
-        raise UserError(f"{path}: there is only one class, {names[0]}; give two")
+        raise UserError(f"{path}: there is only one class, {names[0]}; at least two are needed")
     train_records, test_records = np.split(make_records(both, len(names)), [len(train)])
     return Dataset(np.concatenate([train, test]), train_records, test_records, names, names)
 
@@ -91,7 +91,7 @@ def _names(names: np.ndarray | None, classes: int, where: str) -> list[str]:
     if names is None:
         return [str(number) for number in range(classes)]
     if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) < len(names):
-        raise UserError(f"{where} is not a list of different texts")
+        raise UserError(f"{where} is not a list of distinct strings")
     if len(names) < classes:
         raise UserError(f"{where} has {len(names)} names, but there is a label {classes - 1}")
     return names.tolist()

@@ -4,20 +4,28 @@ import pandas as pd
 
 from pipeline.reporting.curves import EPOCH, draw_curves
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import Rows, flop, listed, side_by_side
+from pipeline.reporting.formats import (
+    COMPUTE,
+    MINUTES,
+    PARAMETERS,
+    Rows,
+    listed,
+    percent,
+    side_by_side,
+)
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Part
 from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
 
 ROWS: Rows = {
-    "test accuracy, %": ("best_test_accuracy", "{:.1f}".format, 100),
-    "test balanced accuracy, %": ("best_test_balanced_accuracy", "{:.1f}".format, 100),
-    "test accuracy with mirror images, %": ("best_test_flip_accuracy", "{:.1f}".format, 100),
-    "validation accuracy, %": ("best_val_accuracy", "{:.1f}".format, 100),
+    "test accuracy, %": percent("best_test_accuracy"),
+    "test balanced accuracy, %": percent("best_test_balanced_accuracy"),
+    "test accuracy with mirror images, %": percent("best_test_flip_accuracy"),
+    "validation accuracy, %": percent("best_val_accuracy"),
     "test loss, nats": ("best_test_loss", "{:.3f}".format, 1),
-    "parameters": ("parameters", "{:,.0f}".format, 1),
-    "training compute": ("pflop", flop, 1e15),
-    "minutes of training": ("training_seconds", "{:,.1f}".format, 1 / 60),
+    "parameters": PARAMETERS,
+    "training compute": COMPUTE,
+    "minutes of training": MINUTES,
 }
 
 

@@ -2,15 +2,25 @@
 
 import pandas as pd
 
+from pipeline.core.records import SPLITS
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import Rows, all_networks, capitalised, flop, side_by_side
+from pipeline.reporting.formats import (
+    COMPUTE,
+    MINUTES,
+    PARAMETERS,
+    Rows,
+    all_networks,
+    capitalised,
+    flop,
+    percent,
+    side_by_side,
+)
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
 
 ABOUT = "All scores, sizes and times."
 
-SPLITS = ("train", "val", "test")
 SCORES = {
     "accuracy": ("accuracy, %", "{:.1f}".format, 100),
     "balanced_accuracy": ("balanced accuracy, %", "{:.1f}".format, 100),
@@ -68,9 +78,9 @@ def scores_of(results: Results) -> list[str]:
 def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFrame:
     """Return the table of scores, one column per network: means and deviations over seeds."""
     rows: Rows = {
-        "parameters": ("parameters", "{:,.0f}".format, 1),
+        "parameters": PARAMETERS,
         "compute per image": ("flops", flop, 1),
-        "training compute": ("pflop", flop, 1e15),
+        "training compute": COMPUTE,
         "epochs run": ("epochs", "{:.0f}".format, 1),
         "best epoch": ("best_epoch", "{:.0f}".format, 1),
     }
@@ -79,9 +89,9 @@ def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFra
             label, form, scale = SCORES[key]
             name = f"{split} {label.format(top_k=top_k)}"
             rows[name] = (f"best_{split}_{key}", form, scale)
-    rows["test accuracy of the last weights, %"] = ("last_test_accuracy", "{:.1f}".format, 100)
+    rows["test accuracy of the last weights, %"] = percent("last_test_accuracy")
     rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}".format, 1)
-    rows["training time, minutes"] = ("training_seconds", "{:.1f}".format, 1 / 60)
+    rows["training time, minutes"] = MINUTES
     rows["seconds per epoch"] = ("seconds_per_epoch", "{:.1f}".format, 1)
     rows["training images per second"] = ("images_per_second", "{:,.0f}".format, 1)
     rows["peak memory, MB"] = ("peak_memory_mb", "{:,.0f}".format, 1)

@@ -129,7 +129,7 @@ def remove_all(folder):
         (lambda f: (f / "labels.csv").write_text("x"), "labels.csv is in no class folder"),
         (lambda f: (f / "dog").mkdir(), "dog has no pictures; add some, or remove the folder"),
         (lambda f: [(f / "猫").rename(f.parent / "x"), (f / "Ärger").rename(f.parent / "y")],
-         "there is only one class, cat; give two"),
+         "there is only one class, cat; at least two are needed"),
         (lambda f: [(f / "cat").rename(f / "train"), (f / "猫").rename(f / "test")],
          "has Ärger next to train and test; move it away"),
         (lambda f: (f / os.fsdecode(b"\xff")).mkdir(), r"'\\udcff': the class name is not UTF-8"),

@@ -63,7 +63,7 @@ def test_colour_images_of_another_size_are_resized_and_classes_named(arrays, loa
         ({"y_test": np.arange(6) - 1}, "label -1 of image 0 is not in 0 to 65535"),
         ({"y_train": np.zeros(30, int), "y_test": np.zeros(6, int)}, "there is only one class, 0"),
         ({"class_names": ["a", "b"]}, "class_names has 2 names, but there is a label 2"),
-        ({"class_names": ["a", "b", "a"]}, "not a list of different texts"),
+        ({"class_names": ["a", "b", "a"]}, "not a list of distinct strings"),
         ({"y_test": np.array([object()] * 6)}, "mine.npz: cannot be read .*give an .npz file of"),
     ],
 )
@@ -74,7 +74,7 @@ def test_other_arrays_are_refused(arrays, load, changes, message):
 
 def test_the_guides_lines_store_what_keras_loads(workspace, arrays):
     guide = (REPOSITORY / "CONTRIBUTING.md").read_text()
-    (lines,) = re.findall(r"```python\n(\(x_train.*?)```", guide, re.DOTALL)
+    (lines,) = re.findall(r"import numpy as np\n\n(\(x_train.*?)```", guide, re.DOTALL)
     assert len(lines.splitlines()) == 2
     parts = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
     loader = SimpleNamespace(load_data=lambda: parts)
