@@ -34,7 +34,7 @@ def compare(reference: str | None, x: str | None) -> str:
     if not results:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
-    if x and not any(x in setting.numbers for setting in found.settings):
+    if x and not any(x in setting.params for setting in found.settings):
         warn(f"--x {x}: no network has this param, so accuracy is plotted against another param")
     headline = write_contrasts(found, x or BLOCK, FOLDER)
     if answers := collect_answers(experiments, found):

@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json, read_yaml
 from pipeline.reporting.formats import counted, listed
 from pipeline.reporting.p_values import LEVEL
-from pipeline.reporting.tried import Result, numbers_of
+from pipeline.reporting.tried import Result, params_of
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.experiments import params_of_report
 from pipeline.versioning.repository import read_lock
@@ -129,7 +129,7 @@ def _differences(here: Result, published: Result) -> list[str]:
     """List what differs between two results, apart from their seeds."""
     shared = _shared(here, published)
     lines = [] if _data(here) == _data(published) else [OTHER_DATA]
-    mine, theirs = ({f"{name}: {k}": v for name in shared for k, v in numbers_of(one, name).items()}
+    mine, theirs = ({f"{name}: {k}": v for name in shared for k, v in params_of(one, name).items()}
                     for one in (here, published))  # fmt: skip
     for key in sorted(mine | theirs):
         if (ours := mine.get(key)) != (other := theirs.get(key)):

@@ -53,7 +53,7 @@ class Contrast:
     @property
     def label(self) -> str:
         """What differs from the reference, like `drop_block_size 7`."""
-        return describe_change(self.setting.numbers, self.reference.numbers)
+        return describe_change(self.setting.params, self.reference.params)
 
 
 class Lead(NamedTuple):
@@ -149,14 +149,14 @@ def _leads(
 
 def _order(setting: Setting, reference: Setting) -> list[tuple[str, tuple[float, str]]]:
     """Return a sort key: what differs from the reference, and its value."""
-    keys = sorted(differing([reference.numbers, setting.numbers]))
-    return [(key, by_size(str(setting.numbers[key]))) for key in keys if key in setting.numbers]
+    keys = sorted(differing([reference.params, setting.params]))
+    return [(key, by_size(str(setting.params[key]))) for key in keys if key in setting.params]
 
 
 def _describe_pair(first: Setting, other: Setting, of_reference: dict[str, Setting]) -> str:
     """Say what differs in two settings from the reference; an empty text if nothing does."""
     return "; ".join(
-        f"{s.network}: {describe_change(s.numbers, of_reference[s.network].numbers)}"
+        f"{s.network}: {describe_change(s.params, of_reference[s.network].params)}"
         for s in (first, other)
         if s is not of_reference[s.network]
     )

@@ -99,7 +99,7 @@ def horizontal(settings: list[Setting], wanted: str) -> str:
     varying = [
         key
         for network in dict.fromkeys(setting.network for setting in settings)
-        for key in differing([s.numbers for s in settings if s.network == network])
+        for key in differing([s.params for s in settings if s.network == network])
     ]
     return varying[0] if varying else wanted
 
@@ -165,9 +165,9 @@ def conclude(found: Contrasts) -> str:
 
 
 def _changed_keys(contrast: Contrast) -> list[str]:
-    numbers = contrast.setting.numbers
-    keys = differing([contrast.reference.numbers, numbers])
-    return [NO_DROPBLOCK if numbers[key] == OFF else key for key in keys if key in numbers]
+    params = contrast.setting.params
+    keys = differing([contrast.reference.params, params])
+    return [NO_DROPBLOCK if params[key] == OFF else key for key in keys if key in params]
 
 
 def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
@@ -240,10 +240,10 @@ def _cost(setting: Setting) -> dict[str, str]:
 
 def _columns(settings: list[Setting]) -> list[str]:
     """Return the keys whose values differ between the settings that have them."""
-    keys = differing([s.numbers for s in settings])
-    having = {key: {str(s.numbers[key]) for s in settings if key in s.numbers} for key in keys}
+    keys = differing([s.params for s in settings])
+    having = {key: {str(s.params[key]) for s in settings if key in s.params} for key in keys}
     return [key for key in keys if len(having[key]) > 1]
 
 
 def _cell(setting: Setting, key: str) -> str:
-    return str(setting.numbers.get(key, "-"))
+    return str(setting.params.get(key, "-"))

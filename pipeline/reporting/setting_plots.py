@@ -18,7 +18,7 @@ ABSENT = "?"  # stands for the value if the network does not have the param
 
 def value_of(setting: Setting, key: str) -> str:
     """Return a setting's value of a param."""
-    return str(setting.numbers.get(key, ABSENT))
+    return str(setting.params.get(key, ABSENT))
 
 
 def plot_settings(settings: list[Setting], x: str) -> Figure:

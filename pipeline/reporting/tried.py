@@ -16,7 +16,7 @@ from pipeline.settings.identity import settings_of
 from pipeline.settings.params import check_params
 from pipeline.settings.trainings import Training
 
-Numbers = dict[str, Any]
+Values = dict[str, Any]
 BLOCK, OFF = "drop_block_size", "off"
 
 
@@ -38,7 +38,7 @@ class Setting:
     """The trainings that differ only in the seed, over all experiments.
 
     Attributes:
-        numbers: the params that determine the training.
+        params: the params that determine the training.
         experiments: the experiments' names, the reference first.
         right: the number of correct images, by seed.
         images: the number of scored images.
@@ -48,7 +48,7 @@ class Setting:
     """
 
     network: str
-    numbers: Numbers
+    params: Values
     experiments: list[str]
     right: dict[int, int]
     images: int
@@ -76,7 +76,7 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
             if known is None:
                 settings[key] = Setting(
                     network=network,
-                    numbers=numbers_of(result, network),
+                    params=params_of(result, network),
                     experiments=[result.name],
                     right=right,
                     images=result.summary["images"],
@@ -91,15 +91,15 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
     return list(settings.values()), unlike
 
 
-def numbers_of(result: Result, network: str) -> Numbers:
+def params_of(result: Result, network: str) -> Values:
     """Return the params that determine a network's trainings; block size `off` if no DropBlock."""
     section = result.summary["sections"][network]
     values = _typed(result.params)
     variant: Variant = (values["train"].get("variants") or ["dropblock"])[0]
-    numbers = settings_of(values, Training(section, variant, 0))
+    params = settings_of(values, Training(section, variant, 0))
     if BLOCK in resolve(values, section):
-        return {**numbers, BLOCK: numbers.get(BLOCK, OFF)}
-    return numbers
+        return {**params, BLOCK: params.get(BLOCK, OFF)}
+    return params
 
 
 def _typed(params: dict[str, Any]) -> dict[str, Any]:
@@ -110,14 +110,14 @@ def _typed(params: dict[str, Any]) -> dict[str, Any]:
         return params
 
 
-def differing(settings: list[Numbers]) -> list[str]:
+def differing(settings: list[Values]) -> list[str]:
     """Return the keys whose values differ between the settings, in order."""
-    keys = list(dict.fromkeys(key for numbers in settings for key in numbers))
-    return [key for key in keys if len({str(numbers.get(key)) for numbers in settings}) > 1]
+    keys = list(dict.fromkeys(key for params in settings for key in params))
+    return [key for key in keys if len({str(params.get(key)) for params in settings}) > 1]
 
 
-def describe_change(numbers: Numbers, reference: Numbers) -> str:
+def describe_change(params: Values, reference: Values) -> str:
     """Say what differs from the reference; if no param does, that the code or versions do."""
-    keys = [key for key in differing([reference, numbers]) if key in numbers]
-    said = [NO_DROPBLOCK if numbers[key] == OFF else f"{key} {numbers[key]}" for key in keys]
+    keys = [key for key in differing([reference, params]) if key in params]
+    said = [NO_DROPBLOCK if params[key] == OFF else f"{key} {params[key]}" for key in keys]
     return ", ".join(said) or "same params, different code or library versions"

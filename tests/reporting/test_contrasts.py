@@ -5,7 +5,7 @@ from scipy import stats
 from pipeline.reporting.contrasts import contrast, describe_contrasts
 from pipeline.reporting.intervals import pooled_half
 from pipeline.reporting.p_values import max_t_p_values
-from pipeline.reporting.tried import OFF, describe_change, numbers_of
+from pipeline.reporting.tried import OFF, describe_change, params_of
 from tests.made_up_experiments import BASELINE, SEEDS, counts, experiment
 
 
@@ -114,7 +114,7 @@ def test_the_same_numbers_by_other_code_are_two_settings(experiments):
 def test_defaults_in_code_and_keys_that_a_network_lacks_are_as_in_its_identity():
     def of_sprint(changes):
         made = experiment("made", counts(450), changes={"sprint.epochs": 6, **changes})
-        return numbers_of(made._replace(summary={"sections": {"sprint": "sprint"}}), "sprint")
+        return params_of(made._replace(summary={"sections": {"sprint": "sprint"}}), "sprint")
 
     usual = of_sprint({})
     scale = usual["logits_scale"]
@@ -127,19 +127,19 @@ def test_defaults_in_code_and_keys_that_a_network_lacks_are_as_in_its_identity()
 
 
 def test_params_that_nothing_reads_are_no_difference():
-    """Those of DropBlock where it is off: by its numbers, never falling, or by the variant."""
-    off = numbers_of(experiment("off", counts(450), conv_keep_end=1.0), "resnet")
+    """Those of DropBlock where it is off: by its params, never falling, or by the variant."""
+    off = params_of(experiment("off", counts(450), conv_keep_end=1.0), "resnet")
     never = experiment("never", counts(450), conv_keep_step=0.0, drop_block_size=9)
     ablation = experiment("nodrop", counts(450), changes={"train.variants": ["nodrop"]})
-    assert off == numbers_of(never, "resnet") == numbers_of(ablation, "resnet")
+    assert off == params_of(never, "resnet") == params_of(ablation, "resnet")
     assert off["drop_block_size"] == OFF and "conv_keep_end" not in off
-    on = numbers_of(experiment("on", counts(450)), "resnet")
+    on = params_of(experiment("on", counts(450)), "resnet")
     assert describe_change(off, on) == "no DropBlock"
     assert describe_change(on, off).startswith("drop_block_size 5, ")
     adam = {"recipe.optimizer": "adam"}
-    of_adam = numbers_of(experiment("adam", counts(450), changes=adam), "resnet")
+    of_adam = params_of(experiment("adam", counts(450), changes=adam), "resnet")
     muon = {"recipe.muon_momentum": 0.5}
-    unread = numbers_of(experiment("unread", counts(450), changes={**adam, **muon}), "resnet")
+    unread = params_of(experiment("unread", counts(450), changes={**adam, **muon}), "resnet")
     assert unread == of_adam
     assert describe_change(of_adam, on).startswith("optimizer adam")
 
