@@ -1,6 +1,7 @@
-"""Make the tables and the figure of reports/confirm from its trials.csv.
+"""Make the tables and figures of reports/confirm from its trials.csv and its experiments' results.
 
-reports/confirm/README.md declares the trainings.
+reports/confirm/README.md declares the trainings and the contrasts. Each experiment is a subfolder
+with params.yaml and what `report` wrote.
 """
 
 from pathlib import Path
@@ -11,6 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.commands.compare import write_contrasts
+from pipeline.commands.verify import read_published
+from pipeline.core.files import COMPARISON
+from pipeline.reporting.contrasts import Contrast, Contrasts, contrast
+from pipeline.reporting.formats import between, format_p
+from pipeline.reporting.tried import BLOCK, Result
 from pipeline.reporting.tuning import Tuned, expected_best
 
 mpl.use("agg")
@@ -20,6 +27,15 @@ SCREENING, LONGER = 3, 10  # epochs of the first and of the second round
 # initialisation and the rescaled Muon.
 OWN, CHANGED = "laptop", "dirac"
 ENTRANTS = 5  # of each network in the second round
+REFERENCE = "laptop"  # the experiment with the two networks of preset `laptop`
+# The declared contrasts: the experiment, and what its network is compared with.
+NETWORKS = {"plain": "resnet minus plain", "laptop": "resnet minus baseline"}
+SETTINGS = {
+    "skipless": "resnet without skip connections minus resnet",
+    "nodrop": "resnet without DropBlock minus resnet",
+    "block-1": "resnet with DropBlock 1x1 minus resnet",
+    "block-7": "resnet with DropBlock 7x7 minus resnet",
+}
 
 
 def read_trials(file: Path = FOLDER / "trials.csv") -> pd.DataFrame:
@@ -82,12 +98,46 @@ def plot(trials: pd.DataFrame) -> Figure:
     return figure
 
 
+def read_experiments(folder: Path = FOLDER) -> list[Result]:
+    """Read the results of all experiments; a folder may hold some of an experiment's seeds."""
+    found = [read_published(file.parent) for file in sorted(folder.glob(f"*/{COMPARISON.name}"))]
+    return [result._replace(name=Path(result.name).name) for result in found]
+
+
+def confirmed(found: Contrasts) -> pd.DataFrame:
+    """Return a row per declared contrast that has results, in points of test accuracy."""
+    leads = [(NETWORKS, lead.contrast, lead.contrast.reference) for lead in found.leads]
+    others = [(SETTINGS, other, other.setting) for other in found.family]
+    rows = {
+        names[experiment]: describe(one)
+        for names, one, changed in [*leads, *others]
+        for experiment in changed.experiments
+        if experiment in names
+    }
+    order = [*NETWORKS.values(), *SETTINGS.values()]
+    return pd.DataFrame(rows).T.reindex([name for name in order if name in rows])
+
+
+def describe(found: Contrast) -> dict[str, str]:
+    """Say how large a difference is, and whether it counts as shown."""
+    return {
+        "seeds": str(len(found.by_seed)),
+        "difference, points": f"{100 * found.difference.mean:+.1f}",
+        "95 % interval": between(found.difference),
+        "adjusted p": format_p(found.p_value),
+        "shown": "yes" if found.significant else "no",
+    }
+
+
 def main() -> None:
-    """Print the tables and draw the figure."""
+    """Print the tables; draw the figure and write the page of all experiments."""
     trials = read_trials()
     print(screening(trials).to_markdown(index=False, floatfmt=".1f"), end="\n\n")
     print(second_round(trials).to_markdown(index=False, floatfmt=".3g"))
     plot(trials).savefig(FOLDER / "tuning.png", dpi=110, metadata={"Software": None})
+    found = contrast(read_experiments(), REFERENCE)
+    print("", confirmed(found).to_markdown(disable_numparse=True), sep="\n")
+    write_contrasts(found, BLOCK, FOLDER)
 
 
 if __name__ == "__main__":

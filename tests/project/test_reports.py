@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmarks.confirm import NETWORKS, SETTINGS
 from benchmarks.curve import CONTRASTS
 from pipeline.core.files import read_yaml
 from pipeline.reporting.sections.images import FREE
@@ -107,7 +108,8 @@ def test_about_new_images_the_seeds_alone_promise_too_much_as_the_report_warns(c
 
 
 # Each has its own folder; the files directly in reports/ are from the last run here.
-PUBLISHED = sorted(file.parent for file in (REPOSITORY / "reports").glob("*/predictions.npz"))
+PUBLISHED = sorted(file.parent for file in (REPOSITORY / "reports").rglob("predictions.npz"))
+CONFIRM = REPOSITORY / "reports/confirm"
 
 
 def published(folder):
@@ -135,7 +137,11 @@ def has_scores(folder):
 
 
 # Earlier versions kept only which answers are right.
-WITH_SCORES = [published(folder) for folder in PUBLISHED if has_scores(folder)]
+WITH_SCORES = [
+    published(folder)
+    for folder in PUBLISHED
+    if has_scores(folder) and (folder / "report.md").exists()
+]
 
 
 @pytest.mark.parametrize("folder", WITH_SCORES)
@@ -178,12 +184,13 @@ def test_the_quick_reports_histories_are_those_of_its_trainings():
 
 
 def test_no_images_are_published_whose_licence_does_not_allow_it():
-    folders = [file.parent for file in (REPOSITORY / "reports").glob("*/report.html")]
+    folders = [file.parent for file in (REPOSITORY / "reports").rglob("params.yaml")]
     sources = {folder: read_yaml(folder / "params.yaml")["data"]["source"] for folder in folders}
     assert set(FREE) < set(sources.values())
     for folder, source in sources.items():
         assert source in FREE or not (folder / "images.html").exists()
-        assert source in FREE or 'class="gallery"' not in (folder / "report.html").read_text()
+        for page in folder.glob("report.html"):
+            assert source in FREE or 'class="gallery"' not in page.read_text()
 
 
 @EACH_REPORT
@@ -229,7 +236,44 @@ def test_contrasts_of_experiments_follow_from_the_committed_predictions(folder, 
     assert_contrasts_follow(figures.get("contrasts", {}).get(kind, []), right)
 
 
-@EACH_REPORT
+@pytest.mark.parametrize("kind", ["found", "leads"])
+def test_the_confirmed_contrasts_follow_from_the_committed_predictions(kind):
+    contrasts = json.loads((CONFIRM / "comparison.json").read_text())["contrasts"][kind]
+    right = {
+        name.replace("this run", folder.name): bits
+        for folder in PUBLISHED
+        if folder.parent == CONFIRM
+        for name, bits in evidence(folder)[1].items()
+    }
+    assert contrasts
+    assert_contrasts_follow(contrasts, right)
+
+
+def test_the_table_of_confirmed_contrasts_follows_from_the_figures():
+    contrasts = json.loads((CONFIRM / "comparison.json").read_text())["contrasts"]
+    page = (CONFIRM / "README.md").read_text().split("## Results")[1].split("\n## ")[0]
+    lines = re.findall(r"^\| (resnet .*?) \| (.*) \|$", page, re.M)
+    rows = {name: [cell.strip() for cell in cells.split("|")] for name, cells in lines}
+    of_lead = {said["reference"][0]: said for said in contrasts["leads"]}
+    of_setting = {said["experiments"][0]: said for said in contrasts["found"]}
+    found = {
+        row: said[name]
+        for known, said in ((NETWORKS, of_lead), (SETTINGS, of_setting))
+        for name, row in known.items()
+        if name in said
+    }
+    assert list(rows) == list(found)
+    for row, said in found.items():
+        p = said["adjusted_p"]
+        low, high = 100 * said["low"], 100 * said["high"]
+        shown = "yes" if p < 0.05 and low * high > 0 else "no"
+        bounds = f"{low:+.1f} to {high:+.1f}"
+        assert rows[row] == ["10", f"{100 * said['mean']:+.1f}", bounds, f"{p:.3f}", shown]
+
+
+@pytest.mark.parametrize(
+    "folder", [published(folder) for folder in PUBLISHED if (folder / "report.md").exists()]
+)
 def test_the_page_says_what_the_figures_say(folder):
     figures = json.loads((folder / "comparison.json").read_text())
     text = (folder / "report.md").read_text()
@@ -392,7 +436,7 @@ def test_the_tables_of_the_curve_follow_from_its_results():
 
 
 def test_the_trials_of_the_tuning_are_those_declared():
-    folder = REPOSITORY / "reports/confirm"
+    folder = CONFIRM
     trials = pd.read_csv(folder / "trials.csv", dtype={"trial": str})
     drawn = draw_trials(load_tuning(folder / "tune.yaml"))
     short = trials[(trials["epochs"] == 3) & (trials["seed"] == 200)]
@@ -403,14 +447,14 @@ def test_the_trials_of_the_tuning_are_those_declared():
     assert short["network"].nunique() == 3
     longer = trials[(trials["epochs"] == 10) & (trials["seed"] == 201)]
     assert len(short) + len(longer) == len(trials)
-    assert f"has {len(trials)} of 81" in " ".join((folder / "README.md").read_text().split())
+    assert f"has all {len(trials)} trainings" in " ".join((folder / "README.md").read_text().split())
     for network, found in longer.groupby("network"):
         mine = short[short["network"] == network].set_index("trial")["val_accuracy"]
         assert set(found["trial"]) <= set(mine.nlargest(5).index)
 
 
 def test_the_tables_of_the_tuning_follow_from_its_trials():
-    folder = REPOSITORY / "reports/confirm"
+    folder = CONFIRM
     trials = pd.read_csv(folder / "trials.csv", dtype={"trial": str})
     score = trials.set_index(["network", "epochs", "trial"])["val_accuracy"] * 100
     text = (folder / "README.md").read_text().split("## What the tuning found")[1]
@@ -438,7 +482,7 @@ def test_the_tables_of_the_tuning_follow_from_its_trials():
     best = score[:, 3].groupby("network").max()
     for known, points in [
         (score[:, 3, "laptop"], "is {:.1f} points better than the resnet"),
-        (best, "With the best of 22 recipes for each it is {:.1f}"),
+        (best, "With the best of 22 recipes for each, it is {:.1f}"),
     ]:
         assert points.format(known["plain"] - known["resnet"]) in page
 
