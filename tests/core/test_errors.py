@@ -18,7 +18,7 @@ def failing(error):
         (FileNotFoundError(2, "No such file", "b.txt"), 2, "error: b.txt: No such file; check"),
         (OSError(28, "No space left"), 2, "error: a file: No space left; check"),
         (HTTPError("500 for url: http://a/b"), 2, "error: 500 for url: http://a/b; check the serv"),
-        (ConnectionError("no answer"), 2, "error: no answer; check that it runs"),
+        (ConnectionError("no answer"), 2, "error: no answer; check that the server runs"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (Terminated(), 143, "terminated"),
     ],

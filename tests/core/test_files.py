@@ -71,9 +71,7 @@ def test_what_is_no_yaml_of_sections_is_refused(tmp_path, text, shown):
 
 
 def test_a_folder_and_nothing_in_place_of_a_yaml_file_are_refused(tmp_path):
-    with pytest.raises(
-        UserError, match=r"params.yaml not found; .*`python -m pipeline preset quick`"
-    ):
+    with pytest.raises(UserError, match=r"params.yaml not found; .*`git checkout .*params.yaml`"):
         read_yaml(tmp_path / "params.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         read_yaml(tmp_path)

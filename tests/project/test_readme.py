@@ -88,6 +88,11 @@ def test_the_sentences_follow_from_the_committed_figures():
     assert f"interval {interval})" in text
     ahead, interval = points(lead("baseline: width 0.525"), sign=-1)
     assert f"The wider baseline is {ahead} better than the resnet ({interval})" in text
+    confirmed = json.loads((REPORTS / "confirm/comparison.json").read_text())["contrasts"]["leads"]
+    (alike,) = [said for said in confirmed if said["reference"] == ["plain"]]
+    ahead, interval = points(alike, sign=-1)
+    assert len(alike["by_seed"]) == 10
+    assert f"#results), by {ahead.removesuffix(' points')} ({interval}, ten fresh seeds)" in text
     lost, interval = points(contrast("resnet", "skip_connections False"), sign=-1)
     assert f"the resnet loses {lost} ({interval}) in this recipe" in text
     drop = [contrast(n, "without DropBlock") for n in ("baseline", "resnet")]
