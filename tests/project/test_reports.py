@@ -447,7 +447,8 @@ def test_the_trials_of_the_tuning_are_those_declared():
     assert short["network"].nunique() == 3
     longer = trials[(trials["epochs"] == 10) & (trials["seed"] == 201)]
     assert len(short) + len(longer) == len(trials)
-    assert f"has all {len(trials)} trainings" in " ".join((folder / "README.md").read_text().split())
+    page = " ".join((folder / "README.md").read_text().split())
+    assert f"has all {len(trials)} trainings" in page and len(trials) == 81
     for network, found in longer.groupby("network"):
         mine = short[short["network"] == network].set_index("trial")["val_accuracy"]
         assert set(found["trial"]) <= set(mine.nlargest(5).index)
