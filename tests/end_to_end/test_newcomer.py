@@ -136,7 +136,7 @@ def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_p
     assert "not in this store" in other.run("python", "-m", "pipeline", "lookup").stdout
     champion = ("python", "-m", "pipeline", "predict", str(tmp_path / "a.png"))
     missing = other.run(*champion, check=False)
-    assert missing.returncode == 2 and "`python -m pipeline publish` does" in missing.stderr
+    assert missing.returncode == 2 and "by `python -m pipeline publish`" in missing.stderr
     other.run("python", "-m", "pipeline", "publish")
     assert other.run(*champion).stdout.count("%") == 5
     assert "not in this store" not in other.run("python", "-m", "pipeline", "lookup").stdout
