@@ -37,11 +37,7 @@ Rows = dict[str, Number]  # by label
 PARAMETERS: Number = ("parameters", "{:,.0f}".format, 1)
 COMPUTE: Number = ("pflop", flop, 1e15)
 MINUTES: Number = ("training_seconds", "{:,.1f}".format, 1 / 60)
-
-
-def percent(column: str) -> Number:
-    """Return how a share is written in percent."""
-    return column, "{:.1f}".format, 100
+PERCENT: tuple[Form, float] = ("{:.1f}".format, 100)  # form and factor of a share
 
 
 def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pipeline.data.sources import training_images
 from pipeline.networks import find_network
 from pipeline.settings.identity import digest, settings_of
 from pipeline.settings.params import Params
-from pipeline.settings.presets import DEFAULT, TUNED, preset_names, preset_values
+from pipeline.settings.presets import DEFAULT, preset_values, shared_presets
 from pipeline.settings.trainings import Training
 
 LISTED = 6  # differences that a name lists; of the others it gives the number and a hash
@@ -99,8 +99,8 @@ def _defaults(network: str) -> dict[str, Any]:
 
 @cache
 def _presets() -> dict[str, dict[str, Any]]:
-    # Only this folder has the result of its tuning: elsewhere the setting would get another name.
-    return {name: preset_values(name) for name in preset_names() if name != TUNED}
+    # By a preset that only this folder has, a setting would get another name elsewhere.
+    return {name: preset_values(name) for name in shared_presets()}
 
 
 def as_override(value: Any) -> str:

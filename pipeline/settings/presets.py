@@ -21,6 +21,11 @@ def preset_names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
+def shared_presets() -> list[str]:
+    """Return the names of the presets that other clones have too: without a tuning's result."""
+    return [name for name in preset_names() if name != TUNED]
+
+
 def write_preset(name: str, overrides: list[str]) -> str:
     """Set params.yaml to a preset, with further `key=value` overrides; return what changed.
 
@@ -78,10 +83,7 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
     data = present.get("data")
     yours = {"data": {"path": data.get("path") if isinstance(data, dict) else None}}
     in_presets = {
-        section
-        for file in preset_names()
-        if file != TUNED
-        for section in read_yaml(FOLDER / f"{file}.yaml")
+        section for file in shared_presets() for section in read_yaml(FOLDER / f"{file}.yaml")
     }
     for network in set(network_names()) - in_presets:
         if network in present:

@@ -38,18 +38,19 @@ def evaluate(params: Params, training: Training) -> str:
     Raises:
         UserError: the training's files are missing, damaged, or belong to other prepared data.
     """
-    prepared, settings = Prepared(PREPARED, training.seed), params.evaluate
+    prepared = Prepared(PREPARED, training.seed)
+    batch = scored_at_once(prepared.image_size, params.evaluate.batch_size)
+    settings = params.evaluate.model_copy(update={"batch_size": batch})
     facts = load_facts(training, prepared.digest)
     history = load_history(training, facts["watched"])
     scored: Split = "test" if settings.test else "val"
     files = [training.models_folder / f"{weights}.keras" for weights in ("best", "last")]
-    batch = scored_at_once(prepared.image_size, settings.batch_size)
     with one_device(work_folder()), explain_lack_of_memory("evaluate.batch_size", batch):
         best, last = (load_network(file) for file in files)
-        predictions = {"last": predict_splits(last, prepared, settings, batch)}
+        predictions = {"last": predict_splits(last, prepared, settings)}
         same = len({hash_file(file) for file in files}) == 1
         predictions["best"] = (
-            predictions["last"] if same else predict_splits(best, prepared, settings, batch)
+            predictions["last"] if same else predict_splits(best, prepared, settings)
         )
         drop_blocks, masks = measure_drop_blocks(last, history["keep_prob"].iloc[-1])
     scores = {
@@ -65,10 +66,8 @@ def evaluate(params: Params, training: Training) -> str:
     return f"{facts['name']}: {name} accuracy {kept['accuracy']:.4f}, loss {kept['loss']:.4f}"
 
 
-def predict_splits(
-    model: keras.Model, prepared: Prepared, settings: EvaluateParams, batch: int
-) -> Predictions:
-    """Predict each split that has images and may be read, `batch` images at a time.
+def predict_splits(model: keras.Model, prepared: Prepared, settings: EvaluateParams) -> Predictions:
+    """Predict each split that has images and may be read.
 
     With evaluate.flip also the mirror images, except those of the training split.
     """
@@ -78,7 +77,7 @@ def predict_splits(
         wanted += [(split, True) for split in splits if split != "train"]
     predictions = {}
     for split, mirrored in wanted:
-        dataset = make_eval_dataset(prepared[split], batch, mirrored=mirrored)
+        dataset = make_eval_dataset(prepared[split], settings.batch_size, mirrored=mirrored)
         logits = model.predict(dataset, verbose=0).astype(np.float64)
         predictions[split, mirrored] = log_softmax(logits, axis=1).astype(np.float32)
     return predictions

@@ -136,12 +136,9 @@ def has_scores(folder):
         return "truth" in saved
 
 
+WITH_PAGE = [folder for folder in PUBLISHED if (folder / "report.md").exists()]
 # Earlier versions kept only which answers are right.
-WITH_SCORES = [
-    published(folder)
-    for folder in PUBLISHED
-    if has_scores(folder) and (folder / "report.md").exists()
-]
+WITH_SCORES = [published(folder) for folder in WITH_PAGE if has_scores(folder)]
 
 
 @pytest.mark.parametrize("folder", WITH_SCORES)
@@ -271,9 +268,7 @@ def test_the_table_of_confirmed_contrasts_follows_from_the_figures():
         assert rows[row] == ["10", f"{100 * said['mean']:+.1f}", bounds, f"{p:.3f}", shown]
 
 
-@pytest.mark.parametrize(
-    "folder", [published(folder) for folder in PUBLISHED if (folder / "report.md").exists()]
-)
+@pytest.mark.parametrize("folder", [published(folder) for folder in WITH_PAGE])
 def test_the_page_says_what_the_figures_say(folder):
     figures = json.loads((folder / "comparison.json").read_text())
     text = (folder / "report.md").read_text()

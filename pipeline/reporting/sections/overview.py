@@ -8,9 +8,9 @@ from pipeline.reporting.formats import (
     COMPUTE,
     MINUTES,
     PARAMETERS,
+    PERCENT,
     Rows,
     listed,
-    percent,
     side_by_side,
 )
 from pipeline.reporting.results import Results
@@ -18,10 +18,10 @@ from pipeline.reporting.section import Drawing, Part
 from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
 
 ROWS: Rows = {
-    "test accuracy, %": percent("best_test_accuracy"),
-    "test balanced accuracy, %": percent("best_test_balanced_accuracy"),
-    "test accuracy with mirror images, %": percent("best_test_flip_accuracy"),
-    "validation accuracy, %": percent("best_val_accuracy"),
+    "test accuracy, %": ("best_test_accuracy", *PERCENT),
+    "test balanced accuracy, %": ("best_test_balanced_accuracy", *PERCENT),
+    "test accuracy with mirror images, %": ("best_test_flip_accuracy", *PERCENT),
+    "validation accuracy, %": ("best_val_accuracy", *PERCENT),
     "test loss, nats": ("best_test_loss", "{:.3f}".format, 1),
     "parameters": PARAMETERS,
     "training compute": COMPUTE,

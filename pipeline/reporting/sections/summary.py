@@ -9,11 +9,11 @@ from pipeline.reporting.formats import (
     COMPUTE,
     MINUTES,
     PARAMETERS,
+    PERCENT,
     Rows,
     all_networks,
     capitalised,
     flop,
-    percent,
     side_by_side,
 )
 from pipeline.reporting.results import Results
@@ -22,13 +22,13 @@ from pipeline.reporting.section import Part, Section
 ABOUT = "All scores, sizes and times."
 
 SCORES = {
-    "accuracy": ("accuracy, %", "{:.1f}".format, 100),
-    "balanced_accuracy": ("balanced accuracy, %", "{:.1f}".format, 100),
+    "accuracy": ("accuracy, %", *PERCENT),
+    "balanced_accuracy": ("balanced accuracy, %", *PERCENT),
     "loss": ("loss", "{:.3f}".format, 1),
-    "top_k_accuracy": ("top-{top_k} accuracy, %", "{:.1f}".format, 100),
-    "superclass_accuracy": ("superclass accuracy, %", "{:.1f}".format, 100),
-    "flip_accuracy": ("accuracy with mirror images, %", "{:.1f}".format, 100),
-    "calibration_error": ("calibration error, points", "{:.1f}".format, 100),
+    "top_k_accuracy": ("top-{top_k} accuracy, %", *PERCENT),
+    "superclass_accuracy": ("superclass accuracy, %", *PERCENT),
+    "flip_accuracy": ("accuracy with mirror images, %", *PERCENT),
+    "calibration_error": ("calibration error, points", *PERCENT),
 }
 NOTE = (
     "Accuracy is in percent, loss is the mean cross entropy in nats. Both use the kept weights, "
@@ -89,7 +89,7 @@ def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFra
             label, form, scale = SCORES[key]
             name = f"{split} {label.format(top_k=top_k)}"
             rows[name] = (f"best_{split}_{key}", form, scale)
-    rows["test accuracy of the last weights, %"] = percent("last_test_accuracy")
+    rows["test accuracy of the last weights, %"] = ("last_test_accuracy", *PERCENT)
     rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}".format, 1)
     rows["training time, minutes"] = MINUTES
     rows["seconds per epoch"] = ("seconds_per_epoch", "{:.1f}".format, 1)
