@@ -90,6 +90,12 @@ def with_values(values: dict, changes: dict) -> dict:
 
 
 @pytest.fixture
+def rng():
+    """Random numbers that do not depend on which tests ran before."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
 def params():
     """The params of the quick preset."""
     return checked()
@@ -254,6 +260,13 @@ def cifar100_folder(tmp_path, monkeypatch):
 def truncate(file: Path, by: int) -> None:
     """Cut bytes off a file's end; a negative number adds some."""
     os.truncate(file, file.stat().st_size - by)
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Return the files that git tracks, of all or of those that match a pattern."""
+    command = ["git", "ls-files", "--", *patterns]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
 
 
 def poke(file: Path, position: int, value: int) -> None:

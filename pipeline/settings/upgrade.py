@@ -42,7 +42,11 @@ def convert(values: dict[str, Any], defaults: dict[str, Any]) -> tuple[dict[str,
     if wrong:
         raise UserError(f"{PARAMS_FILE}: {wrong[0]} must be a section with keys")
     _join_image_sizes(values)
-    networks = {name: resolve(values, name) for name in network_names() if name in values}
+    networks = {  # with a section's own keys first, so that their order stays
+        name: {**values[name], **resolve(values, name)}
+        for name in network_names()
+        if name in values
+    }
     chosen = values.get("train", {}).get("networks")
     order = chosen if isinstance(chosen, list) else []
     trained = [networks[str(name)] for name in order if str(name) in networks]

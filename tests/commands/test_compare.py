@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.commands import compare as module
 from pipeline.core.files import COMPARISON, PREDICTIONS
@@ -200,54 +199,3 @@ def test_without_prepared_data_the_newest_experiments_are_compared(known, worksp
     known += [made_up("old", 3, digest="other"), made_up("a", 5), made_up("b", 7)]
     assert invoke("compare")[0] == 0
     assert {s for c in figures(workspace)["contrasts"]["found"] for s in c["experiments"]} == {"b"}
-
-
-def test_results_come_from_dvcs_cache_by_the_hash_in_the_lock(workspace, invoke):
-    """With git and DVC themselves: an experiment's commit has the lock, the cache the files."""
-    from pipeline.versioning.experiments import cache_folder
-    from pipeline.versioning.repository import git, write_lock
-
-    cache_folder.cache_clear()
-    git(workspace, "init", "-q")
-    (workspace / ".gitignore").write_text("reports\ndata\n")
-    write_json(workspace / "data/prepared/metadata.json", METADATA)
-    user = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    git(workspace, *user, "commit", "-q", "--allow-empty", "-m", "start")
-    head = git(workspace, "rev-parse", "HEAD")
-    for name, values, contents in [made_up("block-7", 7), made_up("workspace", 5)]:
-        YAML().dump(values, workspace / "params.yaml")
-        outs = []
-        for path, content in contents.items():
-            md5 = hashlib.md5(content).hexdigest()
-            cached = workspace / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-            for file in (cached, workspace / path):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-            outs.append({"path": str(path), "hash": "md5", "md5": md5})
-        write_lock(workspace, {"report": {"cmd": "x", "outs": outs}})
-        if name != "workspace":
-            git(workspace, "add", "params.yaml", "dvc.lock")
-            tree = git(workspace, "write-tree")
-            made = git(workspace, *user, "commit-tree", tree, "-p", head, "-m", name)
-            git(workspace, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", made)
-    code, said = invoke("compare")
-    cache_folder.cache_clear()
-    assert code == 0, said
-    found, right = evidence(workspace / "reports/experiments")
-    assert [c["experiments"] for c in found["contrasts"]["found"]] == [["block-7"]]
-    assert found["contrasts"]["found"][0]["label"] == "drop_block_size 7"
-    assert_contrasts_follow(found["contrasts"]["leads"], right)
-
-
-def test_the_reference_may_be_the_experiment_that_this_run_was_kept_as(known):
-    known += [made_up("workspace", 5), made_up("repro-1", 5), made_up("block-7", 7, 0.3)]
-    assert "differ from repro-1" in module.compare("repro-1", "drop_block_size")
-
-
-def test_without_any_predictions_the_page_is_written_and_a_warning_says_what_lacks(known, capsys):
-    for experiment in (made_up("workspace", 5), made_up("block-7", 7, 0.3)):
-        del experiment[2][PREDICTIONS]
-        known.append(experiment)
-    assert module.compare(None, "drop_block_size").startswith("Shown to differ")
-    assert "no predictions of these experiments" in capsys.readouterr().err
-    assert not (module.FOLDER / PREDICTIONS.name).exists()

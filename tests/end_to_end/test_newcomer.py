@@ -1,16 +1,12 @@
 """A newcomer's day with a fresh clone: run, change a number, compare, pull, share, no commit."""
 
-import json
 import re
 import shlex
 import shutil
-import urllib.request
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.commands.servers import free_port
 from tests.conftest import (
     REPOSITORY,
     copy_project,
@@ -18,9 +14,6 @@ from tests.conftest import (
     quick_params,
     runs_of,
     stages_run,
-    start_python,
-    stop,
-    wait_until_up,
 )
 
 pytestmark = pytest.mark.slow
@@ -141,26 +134,12 @@ def test_what_is_pushed_is_used_in_another_clone_without_training(project, tmp_p
     assert other.run(*champion).stdout.count("%") == 5
     assert "not in this store" not in other.run("python", "-m", "pipeline", "lookup").stdout
     assert {run.info.status for run in runs_of(other)[1]} == {"FINISHED"}
-    port = str(free_port())
-    process = start_python(other.folder, "-m", "pipeline", "serve", *model, "--port", port)
-    try:
-        address = process.stdout.readline().split()[1]
-        wait_until_up(address.replace("invocations", "ping"))
-        body = json.dumps({"inputs": np.zeros((1, 32, 32, 3), int).tolist()}).encode()
-        headers = {"Content-Type": "application/json"}
-        with urllib.request.urlopen(urllib.request.Request(address, body, headers)) as answer:
-            (prediction,) = json.load(answer)["predictions"]
-        assert set(prediction) == set(map(str, range(10)))
-    finally:
-        stop(process)
 
 
 @pytest.mark.parametrize(
     ("param", "message"),
     [
         ("seeds: ['0; touch RUN']", "train.seeds[0] = '0; touch RUN': input should be a valid"),
-        ("seeds: ['0$(touch RUN)']", "train.seeds[0] = '0$(touch RUN)': input should be a valid"),
-        ("variants: [dropblok]", "train.variants[0] = 'dropblok': input should be"),
         ("networks: [baseline, nope]", "train.networks: 'nope' is not a network; known: baseline"),
     ],
 )

@@ -83,10 +83,6 @@ def test_each_dependency_is_imported_by_its_stage(stage):
     assert not unused
 
 
-def test_the_dependencies_are_few_enough_to_read():
-    assert sum(len(code_of(stage)) for stage in WITH_CODE) <= 35
-
-
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_a_network_depends_on_its_own_file_and_no_other(stage):
     networks = {d for d in code_of(stage) if d.startswith("pipeline/networks")}

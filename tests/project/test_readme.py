@@ -4,15 +4,14 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from pipeline.__main__ import cli
 from pipeline.settings.params import check_params, known_keys
-from pipeline.settings.presets import preset_names, preset_values
-from tests.conftest import REPOSITORY
+from pipeline.settings.presets import preset_values, shared_presets
+from tests.conftest import REPOSITORY, tracked
 
 README = (REPOSITORY / "README.md").read_text()
 REPORTS = REPOSITORY / "reports"
@@ -122,12 +121,11 @@ def test_the_costs_in_the_sentences_follow_from_the_table():
 def test_links_lead_somewhere(document):
     links = re.findall(r"\]\(([^)#]+)\)", (REPOSITORY / document).read_text())
     assert links or document != "README.md"
-    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True)
-    tracked = listed.stdout.splitlines()
+    files = tracked()
     for link in links:
         if "://" not in link:
             place = os.path.normpath(Path(document).parent / link)
-            assert any(f"{file}/".startswith(f"{place}/") for file in tracked), link
+            assert any(f"{file}/".startswith(f"{place}/") for file in files), link
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -146,4 +144,4 @@ def test_params_named_in_it_exist():
     named = re.findall(r"\b(data|augment|recipe|baseline|model|train|evaluate)\.(\w+)", README)
     for section, key in named:
         assert key in known[section], (section, key)
-    assert set(re.findall(r"pipeline preset (\w+)", README)) <= set(preset_names())
+    assert set(re.findall(r"pipeline preset (\w+)", README)) <= set(shared_presets())

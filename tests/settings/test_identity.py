@@ -143,12 +143,6 @@ def test_what_python_leaves_beside_the_code_does_not(code):
     assert of() == before
 
 
-def test_all_declared_code_is_there():
-    paths = [path.replace(module.NETWORK, "model") for path in module._declared("deps")]
-    assert "pipeline/networks/model.py" in paths
-    assert all((module.ROOT / path).exists() for path in paths if path.startswith("pipeline/"))
-
-
 def test_the_settings_are_those_that_dvc_declares():
     params = checked()
     settings = settings_of(params.by_section(), MODEL)

@@ -5,7 +5,7 @@ import pytest
 from pipeline.settings import names, presets
 from pipeline.settings.names import nearest_preset, setting_name, training_name
 from pipeline.settings.params import check_params
-from pipeline.settings.presets import preset_names, preset_values
+from pipeline.settings.presets import preset_names, preset_values, shared_presets
 from pipeline.settings.trainings import Training
 from tests.conftest import TINY, checked
 
@@ -16,7 +16,7 @@ def name(variant="dropblock", **changes):
     return setting_name(checked(**changes), RESNET._replace(variant=variant))
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", shared_presets())
 def test_a_training_is_named_by_its_network_its_preset_and_its_seed(preset):
     params = check_params(preset_values(preset))
     assert training_name(params, RESNET) == f"resnet, {preset}, seed 3"
@@ -57,7 +57,7 @@ def test_the_nearest_preset_is_the_one_with_the_fewest_differences():
     assert setting_name(check_params(values), RESNET) == "resnet, laptop, epochs=11"
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", shared_presets())
 def test_a_run_is_compared_with_its_preset_without_what_has_no_effect(preset):
     values = preset_values(preset)
     assert nearest_preset(check_params(values)) == (preset, {})
@@ -76,6 +76,7 @@ def test_the_result_of_a_tuning_here_does_not_change_names(workspace, monkeypatc
     presets.save_preset(presets.TUNED, values, "# Test.")
     assert "tuned" in preset_names()
     assert setting_name(check_params(values), RESNET) == "resnet, quick, learning_rate=0.123"
+    names._presets.cache_clear()
 
 
 def test_a_run_names_keys_by_network_and_dropblock_that_is_off():

@@ -1,4 +1,4 @@
-import shutil
+from copy import deepcopy
 
 import pytest
 from ruamel.yaml import YAML
@@ -9,17 +9,28 @@ from pipeline.settings.params import PARAMS_FILE, load_params
 from tests.conftest import REPOSITORY, quick_params
 
 TEXT = quick_params()
-EARLIER = {"quick": "earlier_params.yaml", "laptop": "earlier_laptop.yaml"}
-
-
-# Keys that those versions did not have, with their defaults.
+EARLIER = read_yaml(REPOSITORY / "tests/settings/earlier_params.yaml")
+# Keys that this version did not have, with their defaults.
 ADDED = {"data": {"path": None, "test_fraction": 0.2, "image_size": 32, "fit": "crop"}}
 
 
-@pytest.mark.parametrize("name", EARLIER)
-def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
-    shutil.copyfile(REPOSITORY / "tests/settings" / EARLIER[name], "params.yaml")
-    old = read_yaml(PARAMS_FILE)
+@pytest.fixture
+def changed():
+    """A file of before in which the user changed what networks share and what they do not."""
+    values = deepcopy(EARLIER)
+    values["baseline"] |= {"small_image_share": 0.67, "muon_weight_decay": 0.03}
+    for network in ("baseline", "model"):
+        values[network]["learning_rate"] = 0.15
+    values["model"]["small_image_share"] = 0.6
+    values["train"]["seeds"] = [0, 1, 2]
+    del values["data"]["path"]
+    return values
+
+
+@pytest.mark.parametrize("unchanged", [True, False])
+def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, changed, unchanged):
+    old = deepcopy(EARLIER) if unchanged else changed
+    YAML().dump(old, PARAMS_FILE)
     assert "`python -m pipeline upgrade`" in invoke("check")[1]
     code, said = invoke("upgrade")
     assert code == 0
@@ -38,11 +49,10 @@ def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, name):
 
 def test_an_upgrade_of_networks_that_agree_is_not_held_back_by_the_defaults(workspace, invoke):
     """The default has epochs in the baseline's section."""
-    old = read_yaml(REPOSITORY / "tests/settings/earlier_params.yaml")
+    old = deepcopy(EARLIER)
     for network in ("baseline", "model"):
         old[network]["epochs"] = 5
-    with PARAMS_FILE.open("w") as file:
-        YAML().dump(old, file)
+    YAML().dump(old, PARAMS_FILE)
     assert invoke("upgrade")[0] == 0
     assert load_params().recipe("baseline").epochs == 5
 
@@ -52,8 +62,7 @@ def test_an_upgrade_joins_a_size_of_ones_own_with_the_shared_share(workspace, in
     del values["recipe"]["image_sizes"]
     values["recipe"] |= {"small_image_share": 0.5, "small_image_size": 20}
     values["model"]["small_image_size"] = 24
-    with PARAMS_FILE.open("w") as file:
-        YAML().dump(values, file)
+    YAML().dump(values, PARAMS_FILE)
     assert invoke("upgrade")[0] == 0
     params = load_params()
     assert params.recipe("baseline").image_sizes == [[0.5, 20]]

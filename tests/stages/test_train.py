@@ -217,11 +217,6 @@ def test_a_training_resumed_where_auto_means_another_precision_keeps_its_own(set
     assert stage.collect_facts(here, resumed)["precision"] == "mixed_bfloat16"
 
 
-def test_a_batch_larger_than_the_data_is_refused(setup):
-    with pytest.raises(UserError, match=r"model.batch_size = 500: there are only"):
-        run(changed(setup, **{"model.batch_size": 500}))
-
-
 def test_the_time_left_counts_the_pixels_of_the_epochs_to_come():
     sizes = [20, 20, 20, 40]
     rows = [

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.core.errors import UserError
 from pipeline.settings import identity
 from pipeline.settings.trainings import Training
 from pipeline.sweep.plan import Data, list_tasks, plan_points
@@ -15,16 +14,6 @@ BLOCKS = "model.drop_block_size=1,3,5,7"
 
 def plan(project, *overrides):
     return plan_points(project, take_snapshot(project), expand(overrides))
-
-
-def test_choices_are_multiplied_and_lists_are_values():
-    assert expand(["model.drop_block_size=1,3", "train.seeds=[0,1],[2]"]) == [
-        ("model.drop_block_size=1", "train.seeds=[0,1]"),
-        ("model.drop_block_size=1", "train.seeds=[2]"),
-        ("model.drop_block_size=3", "train.seeds=[0,1]"),
-        ("model.drop_block_size=3", "train.seeds=[2]"),
-    ]
-    assert expand([]) == [()]
 
 
 def test_a_baseline_that_four_experiments_share_is_trained_once(project):
@@ -111,24 +100,6 @@ def test_an_edit_makes_new_results_of_those_whose_code_it_is(
     assert {network for network in after if after[network][0] != before[network][0]} == trained
     assert {network for network in after if after[network][1] != before[network][1]} == evaluated
     assert new_name != name
-
-
-@pytest.mark.parametrize(
-    ("override", "said"),
-    [
-        (
-            "model.drop_block_sise=3",
-            "not a key of params.yaml; did you mean model.drop_block_size?",
-        ),
-        ("model.drop_block_size=0", "model.drop_block_size"),
-        ("model.drop_block_size=[", r"-S 'train.seeds=\[0,1\]' for a list"),
-        ("train.seeds=0,1", "train.seeds"),
-        ("other.yaml:model.width=1", "change only params.yaml"),
-    ],
-)
-def test_a_wrong_override_is_one_message(project, override, said):
-    with pytest.raises(UserError, match=said):
-        plan(project, override)
 
 
 def test_a_training_is_in_an_experiment_whose_params_ask_for_it(project):

@@ -54,11 +54,6 @@ def test_without_git_there_is_no_commit(workspace):
     assert tags["dvc.experiment"] == "workspace-no-git"
 
 
-def test_a_training_is_tagged_with_its_name_for_people():
-    tags = context.training_tags(Training("model", "nodrop", 3))
-    assert tags == {"network": "resnet", "variant": "nodrop", "seed": "3"}
-
-
 def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it():
     tags = context.process_tags()
     assert context.is_alive(tags)

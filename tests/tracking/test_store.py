@@ -57,12 +57,6 @@ def test_a_server_that_does_not_answer_is_a_clear_error_without_the_password(
     assert "start the server" in str(caught.value)
 
 
-def test_a_damaged_database_is_a_clear_error(workspace):
-    (workspace / "mlflow.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(UserError, match=r"mlflow.db cannot be used"):
-        store.open_store()
-
-
 OPEN_STORE = """
 import sys
 from pipeline.core.errors import run_command

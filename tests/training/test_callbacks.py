@@ -4,50 +4,28 @@ import pytest
 
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.training.callbacks import DropoutSetter, ProgressBar
-from pipeline.training.compiling import new_model
 
 
-def test_all_random_layers_are_seeded_anew_in_each_epoch(tiny_params):
+def test_each_random_layer_has_masks_of_its_own_in_each_epoch_and_seed(tiny_params):
     inputs = keras.Input((8, 8, 3))
     inside = keras.Sequential([keras.layers.Dropout(0.5), DropBlock2D(1.0, 3, "skip")])
     noise = keras.layers.GaussianNoise(0.1)
     model = keras.Model(inputs, keras.layers.Dropout(0.5)(noise(inside(inputs))))
     recipe = tiny_params.recipe("model")
 
-    def states(epoch):
-        setter = DropoutSetter(recipe, seed=3)
+    def states(seed, epoch):
+        setter = DropoutSetter(recipe, seed)
         setter.set_model(model)
         setter.on_epoch_begin(epoch)
         found = [v for v in model.variables if v.name.endswith("seed_generator_state")]
         return [tuple(value.numpy().tolist()) for value in found]
 
-    first, second = states(0), states(1)
-    assert len(first) == len(set(first + second)) / 2 == 4
+    drawn = {(seed, epoch): states(seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
+    assert len({state for of_layers in drawn.values() for state in of_layers}) == 6 * 4
     model.predict(np.zeros((1, 8, 8, 3)), verbose=0)
-    assert states(0) == first
+    assert states(1, 2) == drawn[1, 2]
+    assert states(0, 0) == drawn[0, 0]
     assert float(inside.layers[1].keep_prob) == pytest.approx(recipe.keep_prob(0))
-
-
-def seeds_of_dropout(model, recipe, seed, epoch):
-    """The states of all random layers as they are set before an epoch."""
-    settings = DropoutSetter(recipe, seed)
-    settings.set_model(model)
-    settings.on_epoch_begin(epoch)
-    layers = [x for x in model.layers if isinstance(x, DropBlock2D | keras.layers.Dropout)]
-    return [tuple(np.asarray(layer.seed_generator.state)) for layer in layers]
-
-
-def test_each_layer_epoch_and_seed_has_masks_of_its_own_and_always_the_same(tiny_params):
-    model = new_model("model", tiny_params.recipe("model"), tiny_params.train, 10, 32)
-    drawn = {
-        (seed, epoch): seeds_of_dropout(model, tiny_params.recipe("model"), seed, epoch)
-        for seed in (0, 1)
-        for epoch in (0, 1, 2)
-    }
-    states = [state for of_layers in drawn.values() for state in of_layers]
-    assert len(states) == 6 * 2
-    assert len(set(states)) == len(states)
-    assert seeds_of_dropout(model, tiny_params.recipe("model"), 1, 2) == drawn[1, 2]
 
 
 def test_the_progress_bar_shows_each_score_once(capsys):

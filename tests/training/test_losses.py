@@ -4,11 +4,9 @@ import pytest
 
 from pipeline.training.losses import SmoothedCrossentropy, make_loss
 
-RNG = np.random.default_rng(0)
 
-
-def test_smoothed_cross_entropy_is_that_of_smoothed_labels():
-    logits = RNG.normal(size=(6, 4)).astype(np.float32)
+def test_smoothed_cross_entropy_is_that_of_smoothed_labels(rng):
+    logits = rng.normal(size=(6, 4)).astype(np.float32)
     labels = np.array([0, 1, 2, 3, 0, 1])
     smooth = 0.7 * np.eye(4)[labels] + 0.3 / 4
     log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
@@ -16,8 +14,8 @@ def test_smoothed_cross_entropy_is_that_of_smoothed_labels():
     assert float(SmoothedCrossentropy(0.3)(labels, logits)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_loss_of_hard_labels_is_keras_own_of_logits():
-    logits = RNG.normal(size=(6, 4)).astype(np.float32)
+def test_the_loss_of_hard_labels_is_keras_own_of_logits(rng):
+    logits = rng.normal(size=(6, 4)).astype(np.float32)
     labels = np.array([0, 1, 2, 3, 0, 1])
     log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     loss = make_loss(0.0)

@@ -14,7 +14,6 @@ from pipeline.training.optimizers import (
 )
 
 CONVOLUTIONS = ("conv1", "conv2")  # of one shape
-RNG = np.random.default_rng(0)
 
 
 def newton_schulz(matrix, steps=3):
@@ -28,14 +27,14 @@ def newton_schulz(matrix, steps=3):
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 16, 16), (3, 3, 3, 32), (1, 1, 8, 32), (7, 7, 3, 8)])
-def test_orthogonalise_is_newton_and_schulz_iteration(shape):
-    kernel = RNG.normal(size=shape) * 7
+def test_orthogonalise_is_newton_and_schulz_iteration(shape, rng):
+    kernel = rng.normal(size=shape) * 7
     expected = newton_schulz(kernel.reshape(-1, shape[-1])).reshape(shape)
     np.testing.assert_allclose(orthogonalise(kernel.astype(np.float32)), expected, atol=1e-5)
 
 
-def test_the_singular_values_come_near_one_and_the_vectors_stay():
-    left, _, right = np.linalg.svd(RNG.normal(size=(72, 16)), full_matrices=False)
+def test_the_singular_values_come_near_one_and_the_vectors_stay(rng):
+    left, _, right = np.linalg.svd(rng.normal(size=(72, 16)), full_matrices=False)
     values = np.geomspace(1, 0.05, 16)
     kernel = (left * values @ right).reshape(3, 3, 8, 16).astype(np.float32)
     result = np.asarray(orthogonalise(kernel)).reshape(72, 16)
@@ -44,8 +43,8 @@ def test_the_singular_values_come_near_one_and_the_vectors_stay():
     np.testing.assert_allclose(left * new @ right, result, atol=1e-4)
 
 
-def test_in_16_bits_the_direction_is_nearly_the_same():
-    kernel = RNG.normal(size=(3, 3, 48, 64)).astype(np.float32)
+def test_in_16_bits_the_direction_is_nearly_the_same(rng):
+    kernel = rng.normal(size=(3, 3, 48, 64)).astype(np.float32)
     short, long = (np.asarray(orthogonalise(kernel, d)).ravel() for d in ("bfloat16", "float32"))
     assert short.dtype == np.float32
     assert not np.array_equal(short, long)
@@ -56,11 +55,11 @@ def test_in_16_bits_the_direction_is_nearly_the_same():
     ("policy", "dtype"),
     [("float32", "float32"), ("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float32")],
 )
-def test_muon_computes_in_the_networks_precision(policy, dtype, params, monkeypatch):
+def test_muon_computes_in_the_networks_precision(policy, dtype, params, rng, monkeypatch):
     seen = []
     monkeypatch.setattr(optimizers, "orthogonalise", lambda x, d: seen.append(d) or x)
     monkeypatch.setattr(keras.config, "dtype_policy", lambda: keras.DTypePolicy(policy))
-    steps_of(params, recipe_of(params, optimizer="muon"), steps=1)
+    steps_of(params, recipe_of(params, optimizer="muon"), rng, steps=1)
     assert set(seen) == {dtype}
 
 
@@ -77,14 +76,14 @@ def recipe_of(params, **values):
     return params.recipe("model").model_copy(update=values)
 
 
-def steps_of(params, recipe, steps=3):
+def steps_of(params, recipe, rng, steps=3):
     """Three updates by given gradients; the variables, before and after, and the gradients."""
     model = small_model()
     optimizer = make_optimizer(recipe, params.train)
     variables = {v.path: v for v in model.trainable_variables}
     before = {name: v.numpy().astype(float) for name, v in variables.items()}
     gradients = [
-        {name: RNG.normal(size=v.shape).astype(np.float32) for name, v in variables.items()}
+        {name: rng.normal(size=v.shape).astype(np.float32) for name, v in variables.items()}
         for _ in range(steps)
     ]
     for gradient in gradients:
@@ -103,12 +102,12 @@ def nesterov(weights, gradients, rate, momentum, decay=0.0):
     return weights
 
 
-def test_sgd_decays_kernels_alone_and_moves_offsets_by_their_own_rate(tiny_params):
+def test_sgd_decays_kernels_alone_and_moves_offsets_by_their_own_rate(tiny_params, rng):
     recipe = recipe_of(
         tiny_params, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.2,
         offset_rate_factor=3.0,
     )  # fmt: skip
-    before, after, gradients = steps_of(tiny_params, recipe)
+    before, after, gradients = steps_of(tiny_params, recipe, rng)
     assert len(after) == 6
     for name, weights in before.items():
         decay = 0.2 if "kernel" in name else 0.0
@@ -121,7 +120,7 @@ def test_sgd_decays_kernels_alone_and_moves_offsets_by_their_own_rate(tiny_param
 @pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
-    tiny_params, monkeypatch, momentum, rescale, gpu
+    tiny_params, rng, monkeypatch, momentum, rescale, gpu
 ):
     monkeypatch.setattr(optimizers, "has_gpu", lambda: gpu)
     recipe = recipe_of(
@@ -129,7 +128,7 @@ def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
         momentum=momentum, muon_momentum=0.8, weight_decay=0.2, muon_weight_decay=0.4,
         muon_rescale=rescale,
     )  # fmt: skip
-    before, after, gradients = steps_of(tiny_params, recipe)
+    before, after, gradients = steps_of(tiny_params, recipe, rng)
     for name in (f"{convolution}/kernel" for convolution in CONVOLUTIONS):
         kernel, velocity = before[name], 0.0
         for gradient in gradients:
@@ -145,7 +144,7 @@ def test_muon_makes_the_steps_of_convolutions_orthogonal_and_is_sgd_elsewhere(
     np.testing.assert_allclose(after["dense/kernel"], dense, atol=1e-5)
 
 
-def test_adam_without_decay_is_keras_own(tiny_params):
+def test_adam_without_decay_is_keras_own(tiny_params, rng):
     ours = make_optimizer(tiny_params.recipe("model"), tiny_params.train)
     keras_own = keras.optimizers.Adam(
         tiny_params.recipe("model").learning_rate,
@@ -157,7 +156,7 @@ def test_adam_without_decay_is_keras_own(tiny_params):
     assert isinstance(ours, Adam)
     weights = [keras.Variable(np.ones((3, 4), "float32")) for _ in range(2)]
     for _ in range(4):
-        gradient = RNG.normal(size=(3, 4)).astype(np.float32)
+        gradient = rng.normal(size=(3, 4)).astype(np.float32)
         for optimizer, variable in zip((ours, keras_own), weights, strict=True):
             optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
     np.testing.assert_array_equal(*(w.numpy() for w in weights))
@@ -165,13 +164,13 @@ def test_adam_without_decay_is_keras_own(tiny_params):
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", Adam), ("sgd", SGD), ("muon", Muon)])
 def test_an_optimizer_goes_on_after_saving_as_if_it_had_not_been_saved(
-    tiny_params, tmp_path, name, kind
+    tiny_params, rng, tmp_path, name, kind
 ):
     """Also what is left out of the weight decay, which Keras' own exclusion forgets."""
     recipe = recipe_of(tiny_params, optimizer=name, weight_decay=0.1, muon_rescale=True)
     model = compile_model(small_model(), recipe, tiny_params.train)
-    x = RNG.normal(size=(8, 8, 8, 3)).astype(np.float32)
-    y = RNG.integers(0, 5, 8)
+    x = rng.normal(size=(8, 8, 8, 3)).astype(np.float32)
+    y = rng.integers(0, 5, 8)
     model.train_on_batch(x, y)
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")

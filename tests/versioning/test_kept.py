@@ -1,8 +1,7 @@
-import subprocess
-
 import pytest
 
 from pipeline.versioning.kept import keep_result
+from tests.versioning.conftest import git
 
 LOCK = """schema: '2.0'
 stages:
@@ -14,12 +13,6 @@ stages:
       md5: {}.dir
       size: 3
 """
-
-
-def git(*arguments):
-    user = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    done = subprocess.run(["git", *user, *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def experiments():

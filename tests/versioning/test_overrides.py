@@ -15,7 +15,7 @@ def folder(workspace):
 def test_several_values_are_an_experiment_each_and_several_keys_their_product():
     assert expand([]) == [()]
     assert expand(["model.width=0.25"]) == [("model.width=0.25",)]
-    assert expand(["train.seeds=[0,1]"]) == [("train.seeds=[0,1]",)]
+    assert expand(["train.seeds=[0,1],[2]"]) == [("train.seeds=[0,1]",), ("train.seeds=[2]",)]
     found = expand(["model.drop_block_size=1,3", "recipe.momentum=0.8,0.9"])
     assert {tuple(sorted(point)) for point in found} == {
         (f"model.drop_block_size={size}", f"recipe.momentum={momentum}")
@@ -28,7 +28,11 @@ def test_several_values_are_an_experiment_each_and_several_keys_their_product():
     ("override", "message"),
     [
         ("other.yaml:model.width=1", "a sweep can change only params.yaml"),
-        ("model.width=[", "write -S 'model.drop_block_size=1,3' for several values"),
+        (
+            "model.width=[",
+            "write -S 'model.drop_block_size=1,3' for several values, "
+            r"-S 'train.seeds=\[0,1\]' for a list",
+        ),
     ],
 )
 def test_what_cannot_be_expanded_is_refused_with_the_way_out(override, message):

@@ -62,34 +62,6 @@ def test_block_size_1_drops_single_units_at_the_nominal_rate():
     assert abs(neighbours) < 0.01
 
 
-def test_each_hole_is_made_of_whole_squares():
-    shape, block = (8, 24, 24, 4), 4
-    hole = 1 - np.asarray(layer_for(shape, 0.95, block).sample_mask(shape))
-    covered = np.zeros(shape)
-    for i in range(shape[1] - block + 1):
-        for j in range(shape[2] - block + 1):
-            whole = hole[:, i : i + block, j : j + block].min(axis=(1, 2), keepdims=True)
-            covered[:, i : i + block, j : j + block] = np.maximum(
-                covered[:, i : i + block, j : j + block], whole
-            )
-    np.testing.assert_array_equal(covered, hole)
-
-
-def test_masks_differ_between_samples_and_channels():
-    shape = (8, 16, 16, 8)
-    mask = np.asarray(layer_for(shape, 0.8, 3).sample_mask(shape))
-    flat = mask.transpose(0, 3, 1, 2).reshape(64, -1)
-    assert len(np.unique(flat, axis=0)) == 64
-
-
-def test_the_rescaling_is_over_the_whole_batch():
-    x = np.ones((4, 16, 16, 3), np.float32)
-    y = np.asarray(layer_for(x.shape, 0.7, 5)(x, training=True))
-    assert y.mean() == pytest.approx(1, abs=1e-5)
-    assert len(np.unique(y)) == 2
-    assert np.ptp(y.mean(axis=(1, 2, 3))) > 0.01
-
-
 @pytest.mark.parametrize(("keep_prob", "training"), [(0.5, False), (1.0, True)])
 def test_it_is_the_identity_at_inference_and_at_keep_1(keep_prob, training):
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)

@@ -4,14 +4,12 @@ import pytest
 
 from pipeline.networks.shared.initializers import Dirac
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize(("channels", "filters"), [(4, 4), (4, 6), (6, 4)])
-def test_the_first_filters_pass_their_channels_on(size, channels, filters):
+def test_the_first_filters_pass_their_channels_on(size, channels, filters, rng):
     layer = keras.layers.Conv2D(filters, size, padding="same", kernel_initializer=Dirac(seed=1))
-    maps = RNG.normal(size=(2, 5, 5, channels)).astype(np.float32)
+    maps = rng.normal(size=(2, 5, 5, channels)).astype(np.float32)
     passed = min(channels, filters)
     np.testing.assert_array_equal(layer(maps)[..., :passed], maps[..., :passed])
 
