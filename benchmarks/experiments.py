@@ -91,8 +91,9 @@ def make_answers(number: int) -> dict[str, Answers]:
     rng, found = np.random.default_rng(number), {}
     for network in ("baseline", "resnet"):
         for seed in SEEDS:
-            predicted = rng.integers(0, CLASSES, IMAGES)
-            answers = Answers.without_scores(predicted, rng.random(IMAGES) < 0.6)
+            predicted, right = rng.integers(0, CLASSES, IMAGES), rng.random(IMAGES) < 0.6
+            scores = -rng.random(IMAGES).astype(np.float16)
+            answers = Answers(predicted, right, scores, scores, ~right)
             found[f"{THIS_RUN}/{network}/dropblock/{seed}"] = answers
     return found
 

@@ -152,7 +152,7 @@ BAD_INPUT = {
         "baseline.batch_size = 2000: there are only 1437",
     ),
     "nothing trained": (True, lambda w: None, "evaluate model-dropblock-0", "cannot be read"),
-    "no results": (True, lambda w: None, "report", "is empty; run `dvc repro`"),
+    "no results": (True, lambda w: None, "report", "no results for baseline-dropblock-0"),
     "damaged results": (False, damage_metrics, "report", "metrics.json cannot be read"),
     "a picture that is none": (
         True, lambda w: (w / "a.png").write_text("hello"), "predict a.png",

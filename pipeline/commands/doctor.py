@@ -1,5 +1,6 @@
 """Find and repair what a dead process or a lost MLflow store left behind."""
 
+import re
 from pathlib import Path
 
 from pipeline.commands.lookup import identities
@@ -85,5 +86,7 @@ def describe_lost(lost: list[str]) -> list[str]:
 
 
 def _way_to(name: str) -> str:
-    is_commit = name.startswith(COMMIT)
-    return "git stash && dvc checkout" if is_commit else f"dvc exp apply {name}"
+    if name.startswith(COMMIT):
+        return "git stash && dvc checkout"
+    repeated = re.search(r" \((\w+)\)$", name)  # a name that a newer experiment has too
+    return f"dvc exp apply {repeated[1] if repeated else name}"

@@ -53,7 +53,9 @@ def _is_named(row: dict[str, object], name: str) -> bool:
     of_revision = bool(row["rev"]) and name.startswith(str(row["rev"]))
     run = str(row["MLflow run"])
     of_run = run != ABSENT and run.startswith(name)
-    return name == row["experiment"] or of_revision or of_run
+    experiment = str(row["experiment"])
+    of_experiment = name in (experiment, experiment.partition(" (")[0])  # names may repeat
+    return of_experiment or of_revision or of_run
 
 
 def _name_of(training: Training) -> str:

@@ -67,8 +67,7 @@ def _check(choices: list[Overrides], params: Params, most: int) -> None:
 
 def _difference(experiment: str) -> tuple[str, np.ndarray]:
     """Return what is subtracted, like `resnet minus baseline`, and the differences by seed."""
-    # The same experiment may have been recorded on an earlier commit too; the newest is the last.
-    *_, recorded = (each for each in list_experiments() if each.name == experiment)
+    (recorded,) = (each for each in list_experiments() if each.name == experiment)
     summary = recorded.read_json(COMPARISON)
     for name, said in summary.get("differences", {}).items():  # of two networks, so at most one
         compared = f"{name} minus {summary['reference']}"

@@ -1,8 +1,6 @@
 """Whether this run agrees with the published results of the same params on the same data."""
 
 import warnings
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,45 +19,6 @@ from pipeline.versioning.repository import read_lock
 AGREES, DISAGREES = "within seed variation", "beyond seed variation"
 OTHER_DATA = "data: other images, or prepared differently"
 UNKNOWN = "unknown: with one seed each, the spread between seeds is unknown"
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """A network's accuracies, 0 to 1, in two runs of the same recipe.
-
-    Attributes:
-        level: how often two runs that differ only in their seeds are called different.
-    """
-
-    network: str
-    here: pd.Series
-    published: pd.Series
-    level: float
-
-    @property
-    def difference(self) -> float:
-        """The mean here minus the published one."""
-        return float(self.here.mean() - self.published.mean())
-
-    @cached_property
-    def explained(self) -> float:
-        """How far the means of other seeds would differ, by Student's t; NaN if no spread is known.
-
-        The variance between seeds is pooled over both runs.
-        """
-        with warnings.catch_warnings(action="ignore"):  # one seed each, or all alike
-            test = stats.ttest_ind(self.here, self.published)
-            interval = test.confidence_interval(1 - self.level)
-        return float(interval.high - interval.low) / 2
-
-    @property
-    def verdict(self) -> str:
-        """The conclusion: whether the difference is larger than seeds explain."""
-        if self.here.equals(self.published):
-            return "identical"
-        if np.isnan(self.explained):
-            return UNKNOWN
-        return AGREES if abs(self.difference) <= self.explained else DISAGREES
 
 
 def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
@@ -90,7 +49,13 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
             f"with {counted(len(different), 'difference')}:\n"
             + "\n".join(f"  {line}" for line in different[:10])
         )
-    return as_table(agreements(here, published)), Path(published.name)
+    shared = sorted(_shared(here, published))
+    level = LEVEL / len(shared)  # Bonferroni
+    rows = [
+        {"network": n, **_agreement(_accuracies(here, n), _accuracies(published, n), level)}
+        for n in shared
+    ]
+    return pd.DataFrame(rows), Path(published.name)
 
 
 def _this_run() -> Result:
@@ -150,33 +115,35 @@ def _shared(here: Result, published: Result) -> set[str]:
     }
 
 
-def agreements(here: Result, published: Result) -> list[Agreement]:
-    """Compare each network that two results share; Bonferroni divides the level among them."""
-    shared = sorted(_shared(here, published))
-    return [
-        Agreement(name, _accuracies(here, name), _accuracies(published, name), LEVEL / len(shared))
-        for name in shared
-    ]
-
-
 def _accuracies(result: Result, network: str) -> pd.Series:
     """Return a network's accuracies from 0 to 1, by seed."""
     return pd.Series(result.summary["accuracy"][network]["right"]) / result.summary["images"]
 
 
-def as_table(found: list[Agreement]) -> pd.DataFrame:
-    """Return a row for each network, accuracies in percent."""
-    return pd.DataFrame(
-        {
-            "network": one.network,
-            "here, %": _described(one.here),
-            "published, %": _described(one.published),
-            "difference, points": f"{100 * one.difference:+.2f}",
-            "seed variation, points": f"{100 * one.explained:.2f}",
-            "verdict": one.verdict,
-        }
-        for one in found
-    )
+def _agreement(here: pd.Series, published: pd.Series, level: float) -> dict[str, str]:
+    """Compare a network's accuracies by seed, 0 to 1, in two runs of the same recipe.
+
+    Args:
+        level: how often two runs that differ only in their seeds are called different.
+    """
+    difference = here.mean() - published.mean()
+    with warnings.catch_warnings(action="ignore"):  # one seed each, or all alike
+        # How far the means of other seeds would differ, with the variance pooled over both runs.
+        found = stats.ttest_ind(here, published).confidence_interval(1 - level)
+    explained = (found.high - found.low) / 2
+    if here.equals(published):
+        verdict = "identical"
+    elif np.isnan(explained):
+        verdict = UNKNOWN
+    else:
+        verdict = AGREES if abs(difference) <= explained else DISAGREES
+    return {
+        "here, %": _described(here),
+        "published, %": _described(published),
+        "difference, points": f"{100 * difference:+.2f}",
+        "seed variation, points": f"{100 * explained:.2f}",
+        "verdict": verdict,
+    }
 
 
 def _described(accuracies: pd.Series) -> str:

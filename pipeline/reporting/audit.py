@@ -27,8 +27,7 @@ class Answers(NamedTuple):
         predicted: the most likely class.
         right: whether it is correct.
         top, truth: float16 log-probabilities of that class and of the true one.
-        above: how many classes are likelier than the true one; in answers from an earlier version
-            of this project, whose log-probabilities are NaN, only whether any is.
+        above: how many classes are likelier than the true one.
     """
 
     predicted: np.ndarray
@@ -45,12 +44,6 @@ class Answers(NamedTuple):
         top, above = log_probabilities.max(axis=1), (log_probabilities > truth).sum(axis=1)
         right = predicted == labels
         return cls(predicted, right, _halved(top), _halved(truth[:, 0]), _compact(above))
-
-    @classmethod
-    def without_scores(cls, predicted: np.ndarray, right: np.ndarray) -> "Answers":
-        """Return answers as earlier versions wrote them."""
-        unknown = np.full(len(predicted), np.nan, np.float16)
-        return cls(predicted, right, unknown, unknown, ~right)
 
 
 def _halved(log_probabilities: np.ndarray) -> np.ndarray:
@@ -100,8 +93,6 @@ def read_answers(content: bytes) -> dict[str, Answers]:
             predicted = saved["predicted"]
             right = np.unpackbits(saved["right"], axis=1, count=predicted.shape[1]).astype(bool)
             names = zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True)
-            if "truth" not in saved:
-                return {n: Answers.without_scores(predicted[row], right[row]) for n, row in names}
             arrays = predicted, right, saved["top"], saved["truth"], saved["above"]
             return {name: Answers(*(values[row] for values in arrays)) for name, row in names}
     except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile):

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from pipeline.reporting.comparison import Comparison, compare
 from pipeline.reporting.equivalence import Equivalence, equivalence
 from pipeline.reporting.intervals import interval
-from pipeline.reporting.p_values import adjusted_p_values
+from pipeline.reporting.p_values import max_t_p_values
 from pipeline.reporting.results import Results, load_results
 from pipeline.settings.identity import setting_of
 from pipeline.settings.params import Params
@@ -34,7 +36,7 @@ def find(params: Params) -> Findings:
     """Load the results, and compare them.
 
     Raises:
-        UserError: there are no results, or they belong to different data.
+        UserError: results are missing, or belong to different data.
     """
     everything = load_results(params)
     results = everything.of(everything.variants[0])
@@ -45,7 +47,7 @@ def find(params: Params) -> Findings:
 
 
 def compare_networks(results: Results) -> dict[str, Comparison]:
-    """Compare each network with the first over their paired seeds, unless one diverged.
+    """Compare each network with the first, seed by seed, unless one diverged.
 
     The p-values are adjusted for all networks at once. Nothing is compared if the test images were
     not scored: such runs only serve to choose a recipe.
@@ -55,16 +57,16 @@ def compare_networks(results: Results) -> dict[str, Comparison]:
     diverged = {network for network, *_ in results.diverged}
     if results.reference in diverged:
         return {}
-    compared, counts = {}, []
-    for name in results.others:
-        if name not in diverged:
-            seeds = results.paired_seeds(name)
-            reference, other = (results.hits(n, seeds) for n in (results.reference, name))
-            compared[name] = compare(reference, other, seeds)
-            images, by_seed = reference.shape[1], compared[name].by_seed
-            counts.append({seed: round(share * images) for seed, share in by_seed.items()})
-    adjusted = zip(compared.items(), adjusted_p_values(counts), strict=True)
-    return {n: replace(c, p_value=p, tests=len(counts)) for (n, c), p in adjusted}
+    reference = results.hits(results.reference)
+    hits = {name: results.hits(name) for name in results.networks[1:] if name not in diverged}
+    if not hits:
+        return {}
+    counts = [found.sum(axis=1) - reference.sum(axis=1) for found in hits.values()]
+    p_values = max_t_p_values(np.transpose(counts)).tolist()
+    return {
+        name: replace(compare(reference, hits[name], results.seeds), p_value=p, tests=len(hits))
+        for name, p in zip(hits, p_values, strict=True)
+    }
 
 
 def summarise(findings: Findings) -> dict[str, Any]:
@@ -78,17 +80,16 @@ def summarise(findings: Findings) -> dict[str, Any]:
         "images": len(results.images.labels),
         "reference": results.reference,
         "sections": results.sections,
-        "settings": {name: settings[name] for name in results.names},
-        "accuracy": {name: describe_accuracy(results, name) for name in results.names},
-        "cost": {name: describe_cost(results, name) for name in results.names},
+        "settings": {name: settings[name] for name in results.networks},
+        "accuracy": {name: describe_accuracy(results, name) for name in results.networks},
+        "cost": {name: describe_cost(results, name) for name in results.networks},
         "differences": {n: describe_difference(c) for n, c in findings.comparisons.items()},
     }
 
 
 def describe_accuracy(results: Results, name: str) -> dict[str, Any]:
     """Return a network's accuracy with its interval, and each seed's number of correct images."""
-    seeds = results.seeds(name)
-    hits = results.hits(name, seeds)
+    seeds, hits = results.seeds, results.hits(name)
     right = hits.sum(axis=1).tolist()
     return {
         **vars(interval(hits)),

@@ -17,10 +17,10 @@ def answers_one_class(results: Results) -> list[tuple[Key, str]]:
     for key, values in results.predictions.items():
         predicted = values.argmax(axis=1)
         most = int(np.bincount(predicted).argmax())
-        others = predicted[
-            labels != most
-        ]  # if most images are of one class, so are most good answers
-        if len(others) and (others == most).mean() >= ONE_CLASS:
+        # If most images are of one class, so are most good answers.
+        others = predicted[labels != most]
+        told = not np.isnan(values).any()  # NaN is no answer
+        if told and len(others) and (others == most).mean() >= ONE_CLASS:
             found.append((key, escape(names[most])))
     return found
 

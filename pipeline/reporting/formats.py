@@ -48,7 +48,7 @@ def side_by_side(results: Results, rows: Rows) -> pd.DataFrame:
     cells = {
         label: {
             name: mean_and_spread(results.of_network(name)[key] * scale, form)
-            for name in results.names
+            for name in results.networks
         }
         for label, (key, form, scale) in rows.items()
         if key in results.metrics
@@ -80,16 +80,10 @@ def between(found: Interval, form: str = "+.1f", sign: int = 1) -> str:
     return f"{low:{form}} to {high:{form}}"
 
 
-def describe_seeds(results: Results) -> str:
+def describe_seeds(seeds: list[int]) -> str:
     """Say over which seeds the tables' numbers are computed."""
-    seeds = {name: ", ".join(map(str, results.seeds(name))) for name in results.names}
-    if len(set(seeds.values())) == 1:
-        listed = next(iter(seeds.values()))
-    else:
-        listed = "; ".join(f"{name}: {s}" for name, s in seeds.items())
-    several = any(len(results.seeds(name)) > 1 for name in results.names)
-    kind = "Means ± standard deviations over seeds" if several else "Results of seed"
-    return f"{kind} {listed}."
+    kind = "Means ± standard deviations over seeds" if len(seeds) > 1 else "Results of seed"
+    return f"{kind} {', '.join(map(str, seeds))}."
 
 
 def counted_seeds(seeds: Iterable[int]) -> str:

@@ -29,8 +29,8 @@ def headline(findings: Findings) -> str:
     """Say in one sentence who is ahead on the test set, and how certain that is."""
     results, comparisons = findings.results, findings.comparisons
     source = results.metadata["params"]["source"]
-    means = {name: 100 * results.hits(name, s).mean() for name, s in _shown_seeds(findings).items()}
-    accuracy = ", ".join(f"{name} {means[name]:.1f} %" for name in reversed(results.names))
+    means = {name: 100 * results.hits(name).mean() for name in reversed(results.networks)}
+    accuracy = ", ".join(f"{name} {mean:.1f} %" for name, mean in means.items())
     start = f"{source}: {accuracy} {SPLIT_NAMES[results.scored]} accuracy"
     if results.scored != "test":
         return f"{start}; the test images were not scored, so there is no verdict."
@@ -45,17 +45,12 @@ def headline(findings: Findings) -> str:
     return "; ".join([start, *ahead]) + "."
 
 
-def _shown_seeds(findings: Findings) -> dict[str, list[int]]:
-    """Return the seeds that each network's mean is over: if two are compared, the paired seeds."""
-    results = findings.results
-    if len(results.names) == 2 and findings.comparisons:
-        paired = results.paired_seeds(*findings.comparisons)
-        return dict.fromkeys(results.names, paired)
-    return {name: results.seeds(name) for name in results.names}
-
-
 def _ahead(comparison: Comparison, results: Results, name: str) -> str:
-    mean, reference, several = comparison.difference.mean, results.reference, len(results.names) > 2
+    mean, reference, several = (
+        comparison.difference.mean,
+        results.reference,
+        len(results.networks) > 2,
+    )
     if mean == 0:
         between_which = f" between the {reference} and the {name}" if several else ""
         return f"no difference{between_which} ({_intervals(comparison, sign=1)})"
@@ -112,7 +107,7 @@ def verdicts(findings: Findings) -> list[str]:
     if len(results.networks) == 1:
         return [f"**No verdict: the {results.reference} was trained alone.**"]
     if not comparisons:
-        return ["**No verdict: the results are not complete.**"]
+        return ["**No verdict: trainings diverged (see the warnings).**"]
     pflop = results.means["pflop"]
     said = {
         name: verdict(found, results.reference, name, pflop[name] / pflop[results.reference])
@@ -152,9 +147,8 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
         better, times = (
             (name, compute) if comparison.difference.mean > 0 else (reference, 1 / compute)
         )
-        form = ".1f" if abs(times - 1) >= 0.1 else ".2f"
         equal = 1 / EQUAL <= times <= EQUAL
-        price = "" if equal else f", for {times:{form}} times the compute"
+        price = "" if equal else f", for {times:.3g} times the compute"
         return (
             f"**The {better} is the better method here{price}** ({tested}; the interval of the "
             f"difference excludes zero).{_elsewhere(comparison)}"
@@ -216,11 +210,6 @@ def warnings(findings: Findings) -> list[str]:
     """List what makes the results incomplete or not comparable, of all variants."""
     results, everything = findings.results, findings.everything
     said = describe_flags(everything)
-    if results.missing:
-        said.append(
-            f"No results for {', '.join(results.missing)}; run `dvc repro`. Networks are compared "
-            "only over the seeds that they share."
-        )
     if everything.diverged:
         trainings = "; ".join(
             f"{name} {variant} seed {seed}" for name, variant, seed in everything.diverged
@@ -236,7 +225,7 @@ def warnings(findings: Findings) -> list[str]:
             f"network is too low: {listed(results.uncounted)}."
         )
     kinds = results.metrics.groupby("network")["training"].agg(_kinds)
-    if mixed := [name for name in results.names if kinds[name] > 1]:
+    if mixed := [name for name in results.networks if kinds[name] > 1]:
         said.append(
             f"The seeds of the {listed(mixed)} were not all trained by the same code and library "
             "versions, so their spread has another cause too. `dvc repro --force` trains all again."

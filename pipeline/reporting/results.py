@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, and_more
 from pipeline.core.files import PREPARED
 from pipeline.core.recipe import Variant
 from pipeline.core.records import Split, load_metadata
@@ -27,7 +27,7 @@ class Results:
     Attributes:
         networks: display names of all networks in params.yaml; each is compared with
             the first.
-        asked_variants: the variants in params.yaml.
+        variants: the variants in params.yaml.
         metrics: a row per training: network, variant, seed, parameters, epochs, best_epoch,
             seconds_per_epoch, ..., and `{best,last}_{train,val,test}_{accuracy,loss,...}`.
         history: a row per epoch of each training, with network, variant and seed;
@@ -39,11 +39,10 @@ class Results:
         watched: the split scored after each epoch: "val", "test" (the tutorial's own protocol), or
             None.
         scored: "test", or "val" if evaluate.test is false.
-        missing: the names of trainings in params.yaml that have no results.
     """
 
     networks: tuple[str, ...]
-    asked_variants: tuple[Variant, ...]
+    variants: tuple[Variant, ...]
     metrics: pd.DataFrame
     history: pd.DataFrame
     predictions: dict[Key, np.ndarray]
@@ -52,7 +51,6 @@ class Results:
     metadata: dict[str, Any]
     watched: str | None
     scored: Split
-    missing: tuple[str, ...] = ()
 
     def of(self, variant: Variant) -> "Results":
         """Return the results of one variant alone."""
@@ -67,16 +65,9 @@ class Results:
         )
 
     @property
-    def names(self) -> list[str]:
-        """The networks that have results, in the order of params.yaml."""
-        present = set(self.metrics["network"])
-        return [name for name in self.networks if name in present]
-
-    @property
     def sections(self) -> dict[str, str]:
-        """The section of params.yaml of each network that has results, by display name."""
-        sections = self.metrics.groupby("network", sort=False)["section"].first()
-        return {name: sections[name] for name in self.names}
+        """The section of params.yaml of each network, by display name."""
+        return self.metrics.groupby("network", sort=False)["section"].first().to_dict()
 
     @property
     def reference(self) -> str:
@@ -84,23 +75,13 @@ class Results:
         return self.networks[0]
 
     @property
-    def others(self) -> list[str]:
-        """The networks that share a seed with the reference and can be compared with it."""
-        return [n for n in self.names if n != self.reference and self.paired_seeds(n)]
-
-    @property
-    def variants(self) -> list[Variant]:
-        """The variants that have results, in the order of params.yaml."""
-        present = set(self.metrics["variant"])
-        return [variant for variant in self.asked_variants if variant in present]
+    def seeds(self) -> list[int]:
+        """The seeds, in order; all networks have the same."""
+        return sorted(self.metrics["seed"].unique())
 
     def of_network(self, name: str) -> pd.DataFrame:
         """Return a network's rows of the metrics."""
         return self.metrics[self.metrics["network"] == name]
-
-    def seeds(self, name: str) -> list[int]:
-        """The seeds of a network, in order."""
-        return sorted(self.of_network(name)["seed"].unique())
 
     @property
     def means(self) -> pd.DataFrame:
@@ -113,10 +94,6 @@ class Results:
         found = self.metrics.get("uncounted", pd.Series(dtype=object)).explode().dropna()
         return sorted(set(found))
 
-    def paired_seeds(self, *names: str) -> list[int]:
-        """The seeds for which the reference and all of these networks have results."""
-        return sorted(set.intersection(*(set(self.seeds(n)) for n in (self.reference, *names))))
-
     def predictions_of(self, name: str) -> dict[int, np.ndarray]:
         """Return a network's log-probabilities by seed."""
         return {seed: p for (network, _, seed), p in self.predictions.items() if network == name}
@@ -126,13 +103,13 @@ class Results:
         """The probabilities (n, classes) of each network, as means over its seeds."""
         return {
             name: np.mean([np.exp(values) for values in self.predictions_of(name).values()], axis=0)
-            for name in self.names
+            for name in self.networks
         }
 
-    def hits(self, name: str, seeds: list[int]) -> np.ndarray:
-        """Return which test images a network classifies correctly, (seeds, n) booleans."""
+    def hits(self, name: str) -> np.ndarray:
+        """Return which scored images a network classifies correctly, (seeds, n) booleans."""
         predictions = self.predictions_of(name)
-        return np.array([predictions[s].argmax(axis=1) == self.images.labels for s in seeds])
+        return np.array([predictions[s].argmax(axis=1) == self.images.labels for s in self.seeds])
 
     @property
     def diverged(self) -> list[Key]:
@@ -145,21 +122,20 @@ class Results:
 
 
 def load_results(params: Params) -> Results:
-    """Read the results of the trainings in params.yaml, as far as they exist.
+    """Read the results of the trainings in params.yaml.
 
     Raises:
-        UserError: there are none, some are damaged or incomplete, or they belong to different data.
+        UserError: some are missing or damaged, or they belong to different data.
     """
     metadata = load_metadata(PREPARED)
-    present = [t for t in params.trainings if t.evaluation_folder.is_dir()]
-    if not present:
-        folder = params.trainings[0].evaluation_folder.parent
-        raise UserError(f"{folder} is empty; run `dvc repro`")
-    metrics = metrics_table(present, metadata["digest"])
+    trainings = params.trainings
+    if missing := [t.title for t in trainings if not t.evaluation_folder.is_dir()]:
+        raise UserError(f"no results for {and_more(missing)}; run `dvc repro`")
+    metrics = metrics_table(trainings, metadata["digest"])
     watched = _same(metrics, "watched", "train.watch")
     _same(metrics, "precision", "train.precision")
-    predictions = {training: load_predictions(training) for training in present}
-    histories = [label_history(load_history(t, watched), t, watched) for t in present]
+    predictions = {training: load_predictions(training) for training in trainings}
+    histories = [label_history(load_history(t, watched), t, watched) for t in trainings]
     return Results(
         tuple(display_name(network) for network in params.train.networks),
         tuple(params.train.variants),
@@ -169,12 +145,11 @@ def load_results(params: Params) -> Results:
             _key(training): log_probabilities
             for training, (log_probabilities, _) in predictions.items()
         },
-        {_key(training): load_masks(training) for training in present},
+        {_key(training): load_masks(training) for training in trainings},
         _common_images({training: images for training, (_, images) in predictions.items()}),
         metadata,
         watched,
         _same(metrics, "scored", "evaluate.test"),
-        tuple(training.title for training in params.trainings if training not in present),
     )
 
 

@@ -33,7 +33,7 @@ def collect_metrics(findings: Findings) -> dict[str, dict[str, float]]:
     kept = [f"best_{name}" for name in ("test_accuracy", "test_loss", "val_accuracy")]
     means = results.means[[c for c in kept if c in results.metrics]]
     means = means.rename(columns=lambda column: column.removeprefix("best_"))
-    metrics = {name: means.loc[name].round(6).to_dict() for name in results.names}
+    metrics = {name: means.loc[name].round(6).to_dict() for name in results.networks}
     for name, comparison in findings.comparisons.items():
         found = comparison.difference
         metrics[f"{name}_minus_{results.reference}"] = {

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,10 +112,12 @@ def list_experiments() -> list[Experiment]:
         UserError: this is not a DVC repository, or a file of the workspace is damaged.
     """
     root = project_root()
-    names = [(WORKSPACE, ""), *_revisions(root)]
-    contents = [_read_workspace(root), *_read_revisions(root, [rev for _, rev in names[1:]])]
+    names, files = [(WORKSPACE, ""), *_revisions(root)], (PARAMS_FILE, LOCK)
+    here = (path.read_bytes() if (path := root / file).exists() else None for file in files)
+    blobs = read_blobs(root, [f"{rev}:./{file}" for _, rev in names[1:] for file in files])
+    contents = [*here, *blobs]
     found = []
-    for (name, revision), (params, lock) in zip(names, contents, strict=True):
+    for (name, revision), params, lock in zip(names, contents[::2], contents[1::2], strict=True):
         if params and lock is not None:  # empty after a full disk: damaged, too
             try:
                 stages = parse_lock(lock, LOCK)
@@ -129,7 +130,11 @@ def list_experiments() -> list[Experiment]:
 
 
 def _revisions(root: Path) -> list[tuple[str, str]]:
-    """Return name and hash of the last commit and of all experiments; [] without git."""
+    """Return name and hash of the last commit and of all experiments; [] without git.
+
+    If experiments on different commits share a name, the newest has it alone; the others' names
+    have the start of their hash.
+    """
     if not (head := git(root, "rev-parse", "--verify", "-q", "HEAD", check=False)):
         return []
     listed = git(
@@ -137,21 +142,9 @@ def _revisions(root: Path) -> list[tuple[str, str]]:
     )
     pairs = [line.split(" ", 1) for line in listed.splitlines()]
     named = [(found[1], revision) for revision, ref in pairs if (found := REFERENCE.match(ref))]
-    return [(COMMIT + head[:7], head), *named]
-
-
-def _read_workspace(root: Path) -> tuple[bytes | None, bytes | None]:
-    files = root / PARAMS_FILE, root / LOCK
-    params, lock = (file.read_bytes() if file.exists() else None for file in files)
-    return params, lock
-
-
-def _read_revisions(
-    root: Path, revisions: list[str]
-) -> Iterator[tuple[bytes | None, bytes | None]]:
-    names = [f"{revision}:./{file}" for revision in revisions for file in (PARAMS_FILE, LOCK)]
-    contents = list(read_blobs(root, names))
-    return zip(contents[::2], contents[1::2], strict=True)
+    newest = dict(named)
+    unique = [(n if newest[n] == rev else f"{n} ({rev[:7]})", rev) for n, rev in named]
+    return [(COMMIT + head[:7], head), *unique]
 
 
 def _parse_params(content: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import voluptuous
 import yaml
@@ -63,7 +63,15 @@ def parse_lock(content: bytes, name: str) -> Stages:
 
 
 class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Libyaml's loader; also reads numbers like 1e-05, as ruamel.yaml and thus DVC write them."""
+    """Libyaml's loader for what ruamel.yaml, and thus DVC, writes: YAML 1.2.
+
+    There 1e-05 is a number, and yes, no, on and off are words.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, form) for tag, form in found if not tag.endswith("bool") or first in "tTfF"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 FastLoader.add_implicit_resolver(

@@ -48,6 +48,12 @@ def test_results_of_an_experiment_that_the_store_lacks_are_named_with_the_way_ou
     ]
 
 
+def test_an_experiment_whose_name_a_newer_one_has_is_applied_by_its_hash(results):
+    results |= {"workspace": "there-0", "wide (abc1234)": "lost-0", "wide": "there-0"}
+    (said,) = doctor.examine()[1]
+    assert "results of wide (abc1234) are not in MLflow; run `dvc exp apply abc1234`" in said
+
+
 def test_a_way_out_for_the_last_commit_can_be_typed(results):
     results |= {"workspace": "there-0", "commit abc1234": "lost-0"}
     (said,) = doctor.examine()[1]

@@ -31,9 +31,11 @@ def results_of(predictions, labels, history=None):
     ]  # fmt: skip
     return Results(
         networks=tuple(dict.fromkeys(n for n, *_ in predictions)),
-        asked_variants=("dropblock",),
+        variants=("dropblock",),
         metrics=pd.DataFrame(rows),
-        history=history if history is not None else pd.DataFrame(),
+        history=pd.DataFrame(columns=["network", "variant", "seed"])
+        if history is None
+        else history,
         predictions=predictions,
         masks={},
         images=EvaluationSet(labels, np.arange(len(labels)), np.zeros(len(labels), bool)),

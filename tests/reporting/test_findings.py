@@ -39,7 +39,7 @@ def test_each_network_is_compared_with_the_first():
     results = with_history(results_of(three_networks(), LABELS))
     compared = compare_networks(results)
     assert list(compared) == ["resnet", "sprint"]
-    expected = results.hits("sprint", [0, 1]).mean() - results.hits("baseline", [0, 1]).mean()
+    expected = results.hits("sprint").mean() - results.hits("baseline").mean()
     assert compared["sprint"].difference.mean == pytest.approx(expected)
     described = replace(results, metadata={"digest": "d1"})
     summary = summarise(Findings(None, described, described, compared))
@@ -55,21 +55,13 @@ def test_p_values_are_adjusted_for_all_networks_at_once():
         for i, (name, share) in enumerate(shares.items())
     }
     results = with_history(results_of(predictions, LABELS))
-    right = {name: results.hits(name, list(range(6))).sum(axis=1) for name in shares}
+    right = {name: results.hits(name).sum(axis=1) for name in shares}
     counts = np.column_stack([right[name] - right["baseline"] for name in ("resnet", "sprint")])
     compared = compare_networks(results)
     assert [c.p_value for c in compared.values()] == max_t_p_values(counts).tolist()
     assert [c.tests for c in compared.values()] == [2, 2]
     alone = [sign_flip_p_value(column) for column in counts.T]
     assert sum(c.p_value for c in compared.values()) > sum(alone)
-
-
-def test_a_network_is_compared_over_the_seeds_that_it_shares_with_the_first():
-    predictions = three_networks()
-    del predictions["sprint", "dropblock", 1]
-    compared = compare_networks(with_history(results_of(predictions, LABELS)))
-    assert list(compared["sprint"].by_seed) == [0]
-    assert list(compared["resnet"].by_seed) == [0, 1]
 
 
 def test_what_diverged_is_not_compared_and_nothing_is_with_a_reference_that_did():

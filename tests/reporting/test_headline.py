@@ -103,7 +103,7 @@ def test_each_verdict_names_its_networks():
 def test_a_verdict_says_what_the_better_network_costs():
     worse, better = made_up(-0.05, 6, 0.03125), made_up(0.05, 6, 0.03125)
     assert "better method here, for 3.3 times the compute**" in verdict(better, "a", "b", 3.3)
-    assert "better method here, for 0.3 times the compute**" in verdict(worse, "a", "b", 3.3)
+    assert "better method here, for 0.303 times the compute**" in verdict(worse, "a", "b", 3.3)
     assert "better method here, for 1.04 times the compute**" in verdict(better, "a", "b", 1.04)
     assert "better method here** (p" in verdict(better, "a", "b", 1.02)
 

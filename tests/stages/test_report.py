@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -40,10 +39,6 @@ def empty_figures(request, monkeypatch):
 def report(workspace, params):
     headline = stage.report(params)
     return headline, (workspace / "reports/report.md").read_text()
-
-
-def remove(workspace, label):
-    shutil.rmtree(workspace / "outputs/evaluation" / label)
 
 
 @draws_figures
@@ -102,7 +97,7 @@ def test_metrics_are_a_handful_of_named_numbers(workspace, params):
     write_results(workspace, seeds=[0])
     metrics = collect_metrics(find(params))
     assert set(metrics) == {"baseline", "resnet", "resnet_minus_baseline"}
-    baseline, resnet = (load_results(params).hits(name, [0]) for name in ("baseline", "resnet"))
+    baseline, resnet = (load_results(params).hits(name) for name in ("baseline", "resnet"))
     found = metrics["resnet_minus_baseline"]["test_accuracy"]
     assert found == pytest.approx(resnet.mean() - baseline.mean(), abs=1e-6)
     paired = stats.ttest_rel(*(hits[0].astype(float) for hits in (resnet, baseline)))
@@ -117,7 +112,7 @@ def test_the_comparison_file_holds_what_the_report_says(workspace, params):
     report(workspace, with_train(params, seeds=[0, 1, 2]))
     comparison = json.loads((workspace / "reports/comparison.json").read_text())
     loaded = load_results(with_train(params, seeds=[0, 1, 2]))
-    hits = {name: loaded.hits(name, [0, 1, 2]).mean() for name in loaded.names}
+    hits = {name: loaded.hits(name).mean() for name in loaded.networks}
     assert comparison["reference"] == "baseline"
     assert comparison["accuracy"]["resnet"]["mean"] == pytest.approx(hits["resnet"])
     difference = comparison["differences"]["resnet"]
@@ -148,7 +143,7 @@ def test_an_experiments_answers_are_its_own(workspace, params):
     assert list(answers) == ["this run/baseline/dropblock/0", "this run/resnet/dropblock/0"]
     loaded = load_results(params)
     right = answers["this run/resnet/dropblock/0"].right
-    np.testing.assert_array_equal(right, loaded.hits("resnet", [0])[0])
+    np.testing.assert_array_equal(right, loaded.hits("resnet")[0])
     assert not (workspace / "reports/experiments").exists()
 
 
@@ -210,34 +205,6 @@ def test_trainings_of_different_precision_are_not_compared(workspace, params):
     file.write_text(file.read_text().replace("float32", "mixed_bfloat16"))
     with pytest.raises(UserError, match=r"differ in train.precision.*bfloat16.*set"):
         report(workspace, params)
-
-
-def test_a_missing_network_gives_a_partial_report_without_a_verdict(workspace, params):
-    write_results(workspace, seeds=[0])
-    remove(workspace, "model-dropblock-0")
-    headline, markdown = report(workspace, params)
-    assert headline.endswith("no comparison, see the warnings.")
-    assert "Warning: No results for resnet-dropblock-0; run `dvc repro`." in markdown
-    assert "No verdict" in markdown
-    assert "Is the difference real?" not in markdown
-    assert not re.search(r"figures/(seeds|class_difference)", markdown)
-
-
-def test_unpaired_seeds_are_left_out_of_the_comparison_and_named(workspace, params):
-    write_results(workspace, seeds=[0, 1, 2])
-    remove(workspace, "model-dropblock-1")
-    headline, markdown = report(workspace, with_train(params, seeds=[0, 1, 2]))
-    assert "over 2 paired seeds" in headline
-    assert "Networks are compared only over the seeds that they share." in markdown
-
-
-def test_networks_without_a_common_seed_are_not_compared(workspace, params):
-    write_results(workspace, seeds=[0, 1])
-    remove(workspace, "model-dropblock-0")
-    remove(workspace, "baseline-dropblock-1")
-    headline, markdown = report(workspace, with_train(params, seeds=[0, 1]))
-    assert "no comparison" in headline
-    assert "No results for baseline-dropblock-1, resnet-dropblock-0" in markdown
 
 
 def test_numbers_that_are_none_withhold_the_verdict(workspace, params):

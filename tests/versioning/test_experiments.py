@@ -66,6 +66,18 @@ def test_the_workspace_the_last_commit_and_all_experiments_are_listed_with_their
     assert [e.read(Path("no md5")) for e in found] == [None] * 3
 
 
+def test_experiments_on_different_commits_that_share_a_name_are_told_apart(results, commit):
+    results(1)
+    commit()
+    results(3)
+    older = commit("wide")
+    commit()
+    results(5)
+    newer = commit("wide")
+    found = {e.name: e.revision for e in list_experiments()[2:]}
+    assert found == {f"wide ({older[:7]})": older[:7], "wide": newer[:7]}
+
+
 def test_results_go_with_the_params_that_made_them_not_with_later_edits(results, workspace):
     results(5)
     YAML().dump({"model": {"drop_block_size": 9}}, workspace / "params.yaml")

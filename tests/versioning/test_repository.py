@@ -50,6 +50,7 @@ def test_yaml_is_read_as_ruamel_reads_what_dvc_writes():
     stream = io.BytesIO()
     YAML().dump(values, stream)
     assert load_fast(stream.getvalue()) == values
+    assert load_fast(b"[yes, No, ON, off, true, False]") == ["yes", "No", "ON", "off", True, False]
     assert load_fast(b"a: 1e-05\nb: 1.5e3\nc: -2E+1\n") == {"a": 1e-05, "b": 1500.0, "c": -20.0}
 
 

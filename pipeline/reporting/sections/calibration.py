@@ -20,23 +20,27 @@ ERRORS_NOTE = (
 )
 
 
-def make(findings: Findings) -> Section:
+def make(findings: Findings) -> Section | None:
     """Show confidence against accuracy."""
     results = findings.results
     tables = calibration_by_network(results)
+    if not tables:
+        return None
     alt = "Accuracy against confidence, and the distribution of confidence"
     drawing = Drawing("calibration", plot_calibration(tables, results.scored), alt)
     return Section("Calibration", ABOUT, [describe_calibration(results, tables), drawing])
 
 
 def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
-    """Return the calibration table of each network, all seeds together."""
+    """Return the calibration table of each network, all seeds together, unless one diverged."""
+    diverged = {network for network, *_ in results.diverged}
     return {
         name: calibration_table(
             np.concatenate(list(results.predictions_of(name).values())),
             np.tile(results.images.labels, len(results.predictions_of(name))),
         )
-        for name in results.names
+        for name in results.networks
+        if name not in diverged
     }
 
 

@@ -35,15 +35,17 @@ def make(findings: Findings) -> Section:
         parts += _class_by_class(results, name)
     matrices = {
         name: superclass_confusion(*predicted_classes(results, name), results.metadata)
-        for name in results.names
+        for name in results.networks
     }
     coarse = results.metadata["superclass_names"] != results.metadata["class_names"]
     alt = f"Confusion of {'superclasses' if coarse else 'classes'}"
     parts.append(Drawing("confusion", plot_confusion(matrices), alt, on_white=True))
-    for name in results.names:
+    for name in results.networks:
         table = confusions(results, name, CONFUSED_PAIRS)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
-    change = CHANGE_NOTE.format(one=points_of_one_image(results)) if len(results.names) == 2 else ""
+    change = (
+        CHANGE_NOTE.format(one=points_of_one_image(results)) if len(results.networks) == 2 else ""
+    )
     parts.append(NOTE + change)
     return Section("Where they differ", ABOUT, parts)
 
@@ -59,9 +61,8 @@ def _class_by_class(results: Results, name: str) -> list[Part]:
 
 
 def class_table(results: Results, name: str) -> pd.DataFrame:
-    """Compare a network with the reference class by class over the paired seeds."""
-    seeds = results.paired_seeds(name)
-    reference, other = (results.hits(n, seeds) for n in (results.reference, name))
+    """Compare a network with the reference class by class."""
+    reference, other = results.hits(results.reference), results.hits(name)
     return compare_classes(reference, other, results.images.labels, results.metadata["class_names"])
 
 
@@ -90,8 +91,8 @@ def describe_shown(table: pd.DataFrame) -> str:
 
 def points_of_one_image(results: Results) -> float:
     """Return what percentage one image of one seed is of the median class's images."""
-    seeds = max(len(results.seeds(name)) for name in results.names)
-    return 100 / (float(np.median(np.bincount(results.images.labels))) * seeds)
+    images = float(np.median(np.bincount(results.images.labels)))
+    return 100 / (images * len(results.seeds))
 
 
 def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +108,7 @@ def confusions(results: Results, name: str, most: int) -> pd.DataFrame:
     In percent of the actual class's test images, over all seeds. With two networks there is also
     `change`, which is negative if the other network makes the error less often.
     """
-    shares = {network: _confusion_shares(results, network) for network in results.names}
+    shares = {network: _confusion_shares(results, network) for network in results.networks}
     errors = shares[name]
     errors = errors[errors.index.get_level_values(0) != errors.index.get_level_values(1)]
     top = errors[errors > 0].sort_values(ascending=False, kind="stable").head(most)
@@ -119,7 +120,7 @@ def confusions(results: Results, name: str, most: int) -> pd.DataFrame:
             f"{name}, %": top.to_numpy(),
         }
     )
-    others = [network for network in results.names if network != name]
+    others = [network for network in results.networks if network != name]
     for other in others:
         table[f"{other}, %"] = shares[other].reindex(top.index, fill_value=0.0).to_numpy()
     if len(others) == 1:

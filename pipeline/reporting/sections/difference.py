@@ -70,8 +70,8 @@ def _answer(found: Interval, p_value: str) -> dict[str, str]:
 def seeds_table(results: Results, name: str) -> pd.DataFrame:
     """Compare the two fitted models of each seed: accuracies, difference, McNemar's test."""
     rows = []
-    for seed in results.paired_seeds(name):
-        reference, other = (results.hits(n, [seed])[0] for n in (results.reference, name))
+    hits = results.hits(results.reference), results.hits(name)
+    for seed, reference, other in zip(results.seeds, *hits, strict=True):
         only_reference, only_other, p_value = mcnemar(reference, other)
         rows.append(
             {
@@ -88,18 +88,13 @@ def seeds_table(results: Results, name: str) -> pd.DataFrame:
 
 
 def seed_accuracies(results: Results, names: list[str]) -> pd.DataFrame:
-    """Return network, seed and test accuracy in percent, for the paired seeds."""
+    """Return network, seed and test accuracy in percent."""
     rows = [
-        {"network": name, "seed": seed, "accuracy": 100 * results.hits(name, [seed]).mean()}
+        {"network": name, "seed": seed, "accuracy": 100 * hits.mean()}
         for name in names
-        for seed in (results.paired_seeds(name) if name != results.reference else _paired(results))
+        for seed, hits in zip(results.seeds, results.hits(name), strict=True)
     ]
     return pd.DataFrame(rows)
-
-
-def _paired(results: Results) -> list[int]:
-    """Return the reference's seeds that at least one other network has too."""
-    return sorted({seed for name in results.others for seed in results.paired_seeds(name)})
 
 
 def plot_seeds(accuracies: pd.DataFrame) -> Figure:

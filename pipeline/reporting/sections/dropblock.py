@@ -39,7 +39,7 @@ def make(findings: Findings) -> Section:
 def shown_masks(results: Results) -> dict[str, tuple[list, dict]]:
     """Return the rows and masks of each network with DropBlock, for its first seed."""
     found = {}
-    for name in results.names:
+    for name in results.networks:
         rows = results.of_network(name)["drop_blocks"].iloc[0]
         if rows:
             found[name] = rows, next(m for (n, _, _), m in results.masks.items() if n == name)
@@ -58,7 +58,7 @@ def drop_block_table(results: Results) -> pd.DataFrame:
             "expected, %": f"{100 * row['expected']:.2f}",
             "measured, %": f"{100 * row['measured']:.2f}",
         }
-        for name in results.names
+        for name in results.networks
         for row in results.of_network(name)["drop_blocks"].iloc[0]
     ]
     return pd.DataFrame(rows).set_index("network") if rows else pd.DataFrame()

@@ -22,9 +22,8 @@ def make(findings: Findings) -> Section:
     """Show the score with and without duplicates."""
     results = findings.results
     parts: list[Part] = [describe_duplicates(results.metadata)]
-    compared = list(findings.comparisons)
-    if compared and results.paired_seeds(*compared):
-        parts += [duplicates_table(results, compared), NOTE]
+    if findings.comparisons:
+        parts += [duplicates_table(results, list(findings.comparisons)), NOTE]
     return Section("Duplicates", ABOUT, parts)
 
 
@@ -53,16 +52,12 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
 
 
 def duplicates_table(results: Results, others: list[str]) -> pd.DataFrame:
-    """Return the test accuracy on all images, without duplicates, and on the duplicates alone.
-
-    Over the seeds that the reference and all `others` have.
-    """
+    """Return the test accuracy on all images, without duplicates, and on the duplicates alone."""
     unique = results.images.unique
     rows = {f"all {len(unique):,} test images": np.ones(len(unique), bool)}
     rows[f"without duplicates, {unique.sum():,}"] = unique
     rows[f"only the duplicates, {(~unique).sum():,}"] = ~unique
-    seeds = results.paired_seeds(*others)
-    hits = {name: results.hits(name, seeds) for name in (results.reference, *others)}
+    hits = {name: results.hits(name) for name in (results.reference, *others)}
     table = {
         label: with_differences(
             {name: values[:, chosen] for name, values in hits.items()},

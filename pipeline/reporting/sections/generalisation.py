@@ -18,7 +18,7 @@ def make(findings: Findings) -> Section:
 def gap_table(results: Results) -> pd.DataFrame:
     """Return the gap of the kept weights: training minus test images, without dropout."""
     cells = {}
-    for name in results.names:
+    for name in results.networks:
         rows = results.of_network(name)
         accuracy = 100 * (rows["best_train_accuracy"] - rows["best_test_accuracy"])
         loss = rows["best_test_loss"] - rows["best_train_loss"]

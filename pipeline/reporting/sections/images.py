@@ -51,7 +51,7 @@ def galleries(findings: Findings) -> list[Part]:
             parts += [f"### The {better} is surer of the true class than the {worse}"]
             parts += _row(results, images, chosen, [better, worse])
     parts += ["### Wrong in every training"]
-    return [*parts, *_row(results, images, never_right(results)[:SHOWN], results.names)]
+    return [*parts, *_row(results, images, never_right(results)[:SHOWN], list(results.networks))]
 
 
 def told_apart(results: Results, better: str, worse: str) -> np.ndarray:
@@ -63,9 +63,9 @@ def told_apart(results: Results, better: str, worse: str) -> np.ndarray:
 
 def never_right(results: Results) -> np.ndarray:
     """Return the images that every training gets wrong, that of least probability first."""
-    hits = np.concatenate([results.hits(name, results.seeds(name)) for name in results.names])
+    hits = np.concatenate([results.hits(name) for name in results.networks])
     wrong = np.flatnonzero(~hits.any(axis=0))
-    likely = np.mean([_of_true_class(results, name) for name in results.names], axis=0)
+    likely = np.mean([_of_true_class(results, name) for name in results.networks], axis=0)
     return wrong[np.argsort(likely[wrong], kind="stable")]
 
 

@@ -98,9 +98,9 @@ def levels_table(results: Results, levels: list[float]) -> pd.DataFrame:
         if len(first):
             rows[f"{100 * level:.0f} %"] = {
                 f"{name}: {label}": _mean_and_range(
-                    first.query("network == @name")[key], form, mean, len(results.seeds(name))
+                    first.query("network == @name")[key], form, mean, len(results.seeds)
                 )
-                for name in results.names
+                for name in results.networks
                 for label, key, form, mean in COLUMNS
             }
     return pd.DataFrame(rows).T.rename_axis("accuracy")

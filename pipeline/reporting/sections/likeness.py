@@ -65,7 +65,7 @@ def ablation(findings: Findings) -> list[Part]:
     compared = len(findings.comparisons) == len(everything.networks) - 1
     if len(everything.variants) > 1 and everything.diverged:
         return [DIVERGED]
-    if len(everything.variants) < 2 or everything.missing or not compared:
+    if len(everything.variants) < 2 or not compared:
         return [NO_TABLE.format(all=all_networks(everything))]
     title = "### The architecture, and what DropBlock adds"
     several = len(everything.networks) > 1
@@ -75,8 +75,8 @@ def ablation(findings: Findings) -> list[Part]:
 
 def ablation_table(results: Results) -> pd.DataFrame:
     """Return the test accuracy of each network by variant of DropBlock, and the differences."""
-    names, seeds = results.networks, results.seeds(results.reference)
-    hits = {v: {n: results.of(v).hits(n, seeds) for n in names} for v in results.variants}
+    names = results.networks
+    hits = {v: {n: results.of(v).hits(n) for n in names} for v in results.variants}
     table = {
         LABELS[v]: with_differences(found, accuracy_with_interval) for v, found in hits.items()
     }

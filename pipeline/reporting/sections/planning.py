@@ -20,6 +20,10 @@ NOTE = (
     "(simulated for 6 to 9 seeds, else by t). *Trainings* and *minutes* are totals for both "
     "networks and all seeds, run one after another, at the mean time measured here. {caution}"
 )
+ADJUSTED = (
+    " Here p is adjusted for {tests} comparisons, so a verdict needs a larger difference than in "
+    "the table."
+)
 FLOOR = (
     "**On other images, no number of seeds finds a difference below {smallest:.2f} points with "
     "80 % power.** "
@@ -59,6 +63,8 @@ def _of_recipe(results: Results, name: str, comparison: Comparison) -> list[Part
     smallest = 100 * power.smallest_of_images(comparison.image_error)
     floor = FLOOR.format(smallest=smallest) if smallest else ""
     note = NOTE.format(spread=spread, seeds=seeds, floor=floor, caution=caution)
+    if comparison.tests > 1:
+        note += ADJUSTED.format(tests=comparison.tests)
     return [planning_table(results, name, comparison), note]
 
 

@@ -86,7 +86,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"{len(metadata['class_names'])} classes.",
         *([_split(metadata["params"])] if images["val"] else []),
         describe_watching(results.watched, stops(params), images["val"], results.scored),
-        f"{sizes(results, params)} {describe_seeds(results)}",
+        f"{sizes(results, params)} {describe_seeds(results.seeds)}",
         f"Software: {distinct(results, _software)}.",
         f"Hardware: {distinct(results, _hardware)}.",
         f"Trained at git commit {'; '.join(commits(results))}. `python -m pipeline lookup` names "

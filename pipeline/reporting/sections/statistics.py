@@ -44,11 +44,8 @@ COLLAPSES = (
 
 def make(findings: Findings) -> Section:
     """Explain what this page's statistics are."""
-    results, comparisons = findings.results, findings.comparisons.values()
-    paired = {comparison.seeds for comparison in comparisons}
-    counts = paired or {len(results.seeds(name)) for name in results.names}
-    lines = [SEEDS] if max(counts) > 1 else []
-    lines += [ONE_SEED] if min(counts) == 1 else []
-    lines += [MCNEMAR] if paired else []
-    lines += [P_VALUES, NEW_IMAGES, RELIABLE, COLLAPSES] if max(paired, default=0) > 1 else []
+    several, compared = len(findings.results.seeds) > 1, bool(findings.comparisons)
+    lines = [SEEDS if several else ONE_SEED]
+    lines += [MCNEMAR] if compared else []
+    lines += [P_VALUES, NEW_IMAGES, RELIABLE, COLLAPSES] if compared and several else []
     return Section(TITLE, ABOUT, ["\n".join(f"- {line}" for line in lines)])

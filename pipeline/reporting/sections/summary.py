@@ -108,9 +108,8 @@ def published_table(results: Results, networks: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(tutorial.PUBLISHED, index=columns).T
     keys = [f"best_{split}_{what}" for split in ("train", "test") for what in ("accuracy", "loss")]
     for network, name in zip(networks, results.networks, strict=True):
-        if name in results.names:
-            part = tutorial.PARTS.get(network)
-            label = f"this run: {name}" + (f" (part {part})" if part else "")
-            table.loc[label] = results.means.loc[name, keys].to_numpy() * [100, 1, 100, 1]
+        part = tutorial.PARTS.get(network)
+        label = f"this run: {name}" + (f" (part {part})" if part else "")
+        table.loc[label] = results.means.loc[name, keys].to_numpy() * [100, 1, 100, 1]
     forms = {c: "{:.1f}".format if "%" in c else "{:.3f}".format for c in columns}
     return pd.DataFrame({c: table[c].map(f) for c, f in forms.items()}).rename_axis("")

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from pipeline.evaluation.scores import calibration_error, calibration_table
+from pipeline.reporting.findings import Findings
 from pipeline.reporting.sections import calibration
 from tests.reporting.conftest import results_of
 
@@ -48,3 +49,9 @@ def test_the_two_calibration_errors_are_told_apart():
     assert f"5.0 points as the mean of the seeds, {100 * pooled:.1f} with all seeds'" in said
     assert "points as the mean of the seeds" not in described(claiming(0.6, right=140))
     assert calibration.overconfidence(results, "resnet").mean() == pytest.approx(0)
+
+
+def test_a_network_that_diverged_has_no_calibration():
+    results = claiming([0.6, 0.8], right=140)
+    results.predictions["resnet", "dropblock", 1][3] = np.nan
+    assert calibration.make(Findings(None, results, results, {})) is None

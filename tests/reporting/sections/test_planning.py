@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,14 @@ def test_seeds_that_agree_exactly_are_not_taken_for_one_seed(results):
     same, one = compare(*agreed, [0, 1, 2]), compare(*(v[:1] for v in agreed), [0])
     assert planning._of_recipe(results, "resnet", same) == [planning.NO_SPREAD]
     assert planning._of_recipe(results, "resnet", one) == [planning.ONE_SEED]
+
+
+def test_the_note_says_that_a_verdict_on_several_networks_needs_more(results):
+    rng = np.random.default_rng(0)
+    alone = compare(*(rng.random((3, 500)) < 0.5 for _ in range(2)), [0, 1, 2])
+    said = [planning._of_recipe(results, "resnet", replace(alone, tests=n))[1] for n in (1, 2)]
+    assert "p is adjusted for 2 comparisons" in said[1]
+    assert "adjusted" not in said[0]
 
 
 def test_the_note_says_what_the_images_hide_however_many_the_seeds(results):

@@ -9,8 +9,8 @@ from tests.reporting.conftest import predicting, results_of
 def said(networks, seeds):
     keys = [(name, "dropblock", seed) for name in networks for seed in range(seeds)]
     results = results_of(dict.fromkeys(keys, predicting([0, 1, 2])), [0, 1, 1])
-    seeds = results.seeds("baseline")
-    hits = {name: results.hits(name, seeds) for name in networks}
+    seeds = results.seeds
+    hits = {name: results.hits(name) for name in networks}
     comparisons = {n: compare(hits["baseline"], hits[n], seeds) for n in networks[1:]}
     (text,) = statistics.make(Findings(None, results, results, comparisons)).parts
     return text
