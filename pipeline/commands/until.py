@@ -6,7 +6,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON
 from pipeline.reporting.formats import counted
 from pipeline.reporting.sequential import DECIDED, evidence
-from pipeline.settings.names import as_override
+from pipeline.settings.edits import as_override
 from pipeline.settings.params import Params, load_params
 from pipeline.sweep.run import sweep
 from pipeline.versioning.experiments import list_experiments

@@ -1,7 +1,8 @@
 """Change values in the text of params.yaml or of a preset; comments and layout stay."""
 
-import difflib
 import io
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,15 +16,30 @@ from pipeline.core.files import parse_yaml
 from pipeline.settings.messages import unknown_key
 from pipeline.settings.params import PARAMS_FILE, check_params, known_keys
 
+UNSET = "not set"
 
-def write_params(old: str, new: str) -> str:
-    """Check params and write them; return the lines that changed, or `no change`."""
-    check_params(parse_yaml(new, PARAMS_FILE))
-    PARAMS_FILE.write_text(new)
-    difference = difflib.unified_diff(
-        dump(load_text(old)).splitlines() if old else [], new.splitlines(), lineterm="", n=0
+
+def write_params(old: dict[str, Any], text: str) -> str:
+    """Check params and write them.
+
+    Args:
+        old: the values that params.yaml has now.
+        text: the new file.
+
+    Returns:
+        The values that changed, a line each, or `no change`.
+    """
+    new = parse_yaml(text, PARAMS_FILE)
+    check_params(new)
+    PARAMS_FILE.write_text(text)
+    before, after = (
+        {key: as_override(value) for key, value in leaves(values)} for values in (old, new)
     )
-    lines = [line for line in difference if line[:2] not in ("@@", "--", "++")]
+    lines = [
+        f"{key}: {before.get(key, UNSET)} -> {after.get(key, UNSET)}"
+        for key in {**after, **before}
+        if before.get(key) != after.get(key)
+    ]
     return "\n".join(lines) or "no change"
 
 
@@ -44,7 +60,7 @@ def apply(text: str, changes: dict[str, Any]) -> str:
     Raises:
         UserError: there is no such key.
     """
-    values, known = load_text(text), known_keys()
+    values, known = _yaml().load(text), known_keys()
     for key, value in changes.items():
         section, _, name = key.partition(".")
         if section not in known or (name and name not in known[section]):
@@ -90,19 +106,6 @@ def _append(section: CommentedMap, name: str, value: Any) -> None:
         section.ca.items[name] = [None, None, after, None]
 
 
-def load_text(text: str) -> CommentedMap:
-    """Read params.yaml; put lists that `dvc exp run -S` has split into lines on one line again."""
-    values = _yaml().load(text)
-    for section in (each for each in values.values() if isinstance(each, CommentedMap)):
-        for name, value in list(section.items()):
-            if isinstance(value, CommentedSeq) and not value.fa.flow_style():
-                section[name] = CommentedSeq(value)
-                section[name].fa.set_flow_style()
-                if comment := section.ca.items.get(name):
-                    comment[3] = None  # the comment between the key and the list's first line
-    return values
-
-
 def _yaml() -> YAML:
     yaml = YAML()
     yaml.width = 200
@@ -113,7 +116,7 @@ def _yaml() -> YAML:
 
 
 def dump(values: CommentedMap) -> str:
-    """Return the text of what load_text has read."""
+    """Return the text of values with their comments and layout."""
     stream = io.StringIO()
     _yaml().dump(values, stream)
     return stream.getvalue()
@@ -128,3 +131,16 @@ def parse_override(argument: str) -> tuple[str, Any]:
         return key, YAML(typ="safe", pure=True).load(value)
     except YAMLError:
         raise UserError(f"{argument}: {value} is not valid YAML") from None
+
+
+def as_override(value: Any) -> str:
+    """Write a value as `dvc exp run -S` takes it.
+
+    >>> as_override([[0.5, 20], True]), as_override(["model", "a, b"])
+    ('[[0.5,20],true]', '[model,"a, b"]')
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(as_override, value))}]"
+    if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
+        return value
+    return json.dumps(value, ensure_ascii=False)

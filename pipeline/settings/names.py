@@ -1,8 +1,6 @@
 """A training's name for people: its network, the nearest preset, what differs from it, its seed."""
 
-import json
 import math
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 from pipeline.core.recipe import DROP_KEYS, resolve
 from pipeline.data.sources import training_images
 from pipeline.networks import find_network
+from pipeline.settings.edits import as_override
 from pipeline.settings.identity import digest, settings_of
 from pipeline.settings.params import Params
 from pipeline.settings.presets import DEFAULT, preset_values, shared_presets
@@ -101,16 +100,3 @@ def _defaults(network: str) -> dict[str, Any]:
 def _presets() -> dict[str, dict[str, Any]]:
     # By a preset that only this folder has, a setting would get another name elsewhere.
     return {name: preset_values(name) for name in shared_presets()}
-
-
-def as_override(value: Any) -> str:
-    """Write a value as `dvc exp run -S` takes it.
-
-    >>> as_override([[0.5, 20], True]), as_override(["model", "a, b"])
-    ('[[0.5,20],true]', '[model,"a, b"]')
-    """
-    if isinstance(value, list):
-        return f"[{','.join(map(as_override, value))}]"
-    if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
-        return value
-    return json.dumps(value, ensure_ascii=False)

@@ -34,8 +34,9 @@ def write_preset(name: str, overrides: list[str]) -> str:
     Raises:
         UserError: an override or the resulting params are wrong; then nothing is written.
     """
-    old = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else ""
-    new = preset_text(name, parse_yaml(old, PARAMS_FILE) if old else {})
+    text = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else ""
+    old = parse_yaml(text, PARAMS_FILE) if text else {}
+    new = preset_text(name, old)
     return write_params(old, apply(new, dict(map(parse_override, overrides))))
 
 
@@ -85,7 +86,7 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
     in_presets = {
         section for file in shared_presets() for section in read_yaml(FOLDER / f"{file}.yaml")
     }
-    for network in set(network_names()) - in_presets:
-        if network in present:
+    for network in network_names():
+        if network in present and network not in in_presets:
             yours[network] = present[network]
     return apply(text, {**differences, **dict(leaves(yours))})

@@ -23,7 +23,7 @@ def upgrade_params() -> str:
     defaults = preset_values(DEFAULT)
     changes, gone = convert(values, defaults)
     text = apply(preset_text(DEFAULT, {}), changes)
-    said = write_params(PARAMS_FILE.read_text(), text)
+    said = write_params(values, text)
     return f"{said}\nremoved, no longer known: {', '.join(gone)}" if gone else said
 
 

@@ -10,7 +10,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_yaml
 from pipeline.core.recipe import Variant
 from pipeline.core.sections import Distinct, Section, Seed, rule
-from pipeline.settings.names import as_override
+from pipeline.settings.edits import as_override
 from pipeline.versioning.overrides import Overrides
 
 FILE = Path("tune.yaml")

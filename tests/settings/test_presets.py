@@ -81,8 +81,8 @@ def test_what_is_yours_stays(project, own_presets, invoke, tuned):
 
 def test_there_and_back_leaves_every_byte_in_place(project, invoke):
     _, printed = invoke("preset", "tutorial", "data.path=/data/cifar")
-    assert "+  path: /data/cifar " in printed
-    assert "-  width: 0.125 " in printed
+    assert "data.path: null -> /data/cifar\n" in printed
+    assert "model.width: 0.125 -> 1.0\n" in printed
     assert (project / "params.yaml").read_text().count("#") == TEXT.count("#")
     invoke("preset", "quick", "data.path=null")
     assert (project / "params.yaml").read_text() == TEXT
@@ -106,7 +106,8 @@ def test_the_way_back_from_what_dvc_has_written(project, invoke):
     assert load_params().recipe("model").learning_rate == 0.1
     _, printed = invoke("preset", "quick", "data.path=null")
     assert (project / "params.yaml").read_text() == TEXT
-    assert "seeds: [0, 1]" in printed
+    assert "train.seeds: [0,1] -> [0]\n" in printed
+    assert "model.learning_rate: 0.1 -> not set\n" in printed
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,6 @@ def test_a_tuning_runs_each_trial_once_and_makes_a_preset_and_a_parent_run(commi
     assert not [run for run in of_trials if "test_accuracy" in run.data.metrics]
     assert "already recorded: 2" in project.run("python", "-m", "pipeline", "tune").stdout
     preset = project.run("python", "-m", "pipeline", "preset", "tuned").stdout
-    assert "+  learning_rate: " in preset
+    assert "baseline.learning_rate: not set -> " in preset
     assert (project.folder / "reports/tuning/report.html").exists()
     assert project.run("python", "-m", "pipeline", "doctor").returncode == 0

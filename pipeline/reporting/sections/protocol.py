@@ -8,7 +8,8 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import counted, describe_seeds, listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Section
-from pipeline.settings.names import as_override, nearest_preset
+from pipeline.settings.edits import as_override
+from pipeline.settings.names import nearest_preset
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import DIGEST_SHOWN
 
