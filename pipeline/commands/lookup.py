@@ -25,8 +25,8 @@ def lookup(name: str | None) -> pd.DataFrame:
         UserError: there is no such result, or this is not a DVC repository.
     """
     open_store()
-    finished = {key_of(run): run.info.run_id for run in reversed(find_runs())
-                if run.info.status == "FINISHED"}  # fmt: skip
+    found = find_runs("attributes.status = 'FINISHED'")
+    finished = {key_of(run): run.info.run_id for run in reversed(found)}
     rows = [
         {
             "experiment": experiment.name,

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import FrameType
 
 import mlflow
@@ -68,7 +68,7 @@ def tracked_run(
 def _open_run(
     client: MlflowClient, name: str, tags: dict[str, str], rows: Sequence[HistoryRow]
 ) -> Iterator[TrackedRun]:
-    """Start or reopen a run, and keep its heartbeat going."""
+    """Start or reopen a run, and renew its heartbeat, by which other machines know it is alive."""
     before = _run_of(client, tags, rows) if rows else None
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
     active = mlflow.start_run(
@@ -79,7 +79,11 @@ def _open_run(
     )
     if END_REASON in active.data.tags:  # from before it was reopened
         client.delete_tag(active.info.run_id, END_REASON)
-    with heartbeat(client, active.info.run_id):
+
+    def beat() -> None:
+        client.set_tag(active.info.run_id, context.HEARTBEAT, context.now())
+
+    with repeated(beat, context.BEAT, REQUEST_ERRORS):
         yield TrackedRun(client, active)
 
 
@@ -93,15 +97,6 @@ def _run_of(client: MlflowClient, tags: dict[str, str], rows: Sequence[HistoryRo
         if run.info.status != "RUNNING" and same:
             shared[run.info.run_id] = min(len(points), len(rows))
     return max(shared, key=lambda run_id: shared[run_id], default=None)  # at a tie the newest
-
-
-def heartbeat(client: MlflowClient, run_id: str) -> AbstractContextManager[None]:
-    """Renew the run's heartbeat, by which other machines know that it is alive."""
-    return repeated(
-        lambda: client.set_tag(run_id, context.HEARTBEAT, context.now()),
-        context.BEAT,
-        REQUEST_ERRORS,
-    )
 
 
 def sampling_interval(uri: str) -> int:

@@ -6,7 +6,7 @@ the run already has is not written again, so that an interrupted command can be 
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def without_files(client: MlflowClient) -> list[str]:
     complete = [run for run in find_runs() if SCORES in run.data.tags]
     places = {f"run {run.info.run_id}": (run.info.artifact_uri, "") for run in complete}
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    for model in search_all_models(client, experiment.experiment_id):
+    for model in mlflow.search_logged_models([experiment.experiment_id], output_format="list"):
         if model.status == "READY":
             places[f"model {model.model_id}"] = (model.artifact_location, "MLmodel")
     return [
@@ -65,16 +65,6 @@ def without_files(client: MlflowClient) -> list[str]:
         for name, (uri, file) in places.items()
         if is_local_uri(uri) and not Path(local_file_uri_to_path(uri), file).exists()
     ]
-
-
-def search_all_models(client: MlflowClient, experiment_id: str) -> Iterator[LoggedModel]:
-    """Yield an experiment's logged models, page by page."""
-    token = None
-    while True:
-        page = client.search_logged_models([experiment_id], page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
 
 
 class TrackedRun:
@@ -125,8 +115,7 @@ class TrackedRun:
         """Log parameters; parameters that the run already has are kept."""
         present = self._client.get_run(self.run_id).data.params
         new = [Param(k, str(v)) for k, v in params.items() if k not in present]
-        for start in range(0, len(new), 100):  # MLflow's limit per batch
-            self._client.log_batch(self.run_id, params=new[start : start + 100])
+        self._client.log_batch(self.run_id, params=new)
 
     def log_files(self, paths: Sequence[Path], folder: str | None = None) -> None:
         """Copy files and folders into the run's artifacts."""
