@@ -11,9 +11,6 @@ from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.intervals import Interval, interval
 from pipeline.reporting.results import Results
 
-UNEVEN = 0.1  # the speed's standard deviation divided by its mean; above it, minutes mislead
-
-
 Form = Callable[[float], str]  # how to write a number
 
 
@@ -132,29 +129,6 @@ def all_networks(results: Results) -> str:
     """Name the compared networks together: the network, both networks, or all networks."""
     counts = {1: "the network", 2: "both networks"}
     return counts.get(len(results.networks), "all networks")
-
-
-def cost(results: Results, name: str) -> str:
-    """Say what a network costs compared with the reference."""
-    mine, other = results.means.loc[name], results.means.loc[results.reference]
-    ratio = mine / other
-    return (
-        f"the {name} has {ratio['parameters']:.1f} times the parameters and "
-        f"{ratio['pflop']:.1f} times the training compute, "
-        f"and trains at {mine['images_per_second']:,.0f} "
-        f"images/s, against {other['images_per_second']:,.0f}{_uneven_speed(results)}"
-    )
-
-
-def _uneven_speed(results: Results) -> str:
-    """Warn if a network trained at different speeds: on a busy machine, or on several machines."""
-    speeds = results.metrics.groupby("network")["images_per_second"]
-    varied = (speeds.std() / speeds.mean()).max()
-    if not varied > UNEVEN:
-        return ""
-    return (
-        f" (the speed varied by {100 * varied:.0f} % between seeds: compare compute, not minutes)"
-    )
 
 
 def with_differences(

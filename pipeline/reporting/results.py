@@ -29,7 +29,9 @@ class Results:
             the first.
         variants: the variants in params.yaml.
         metrics: a row per training: network, variant, seed, parameters, epochs, best_epoch,
-            seconds_per_epoch, ..., and `{best,last}_{train,val,test}_{accuracy,loss,...}`.
+            seconds_per_epoch, ..., `{best,last}_{train,val,test}_{accuracy,loss,...}`, and by how
+            much accuracy and loss are better on training images than on the scored ones,
+            `accuracy_gap` and `loss_gap`.
         history: a row per epoch of each training, with network, variant and seed;
             `watched_loss` and `watched_accuracy` are of the split scored after each epoch.
         predictions: the log-probabilities (n, classes) of each (network, variant, seed).
@@ -133,7 +135,10 @@ def load_results(params: Params) -> Results:
         raise UserError(f"no results for {and_more(missing)}; run `dvc repro`")
     metrics = metrics_table(trainings, metadata["digest"])
     watched = _same(metrics, "watched", "train.watch")
+    scored = _same(metrics, "scored", "evaluate.test")
     _same(metrics, "precision", "train.precision")
+    metrics["accuracy_gap"] = metrics["best_train_accuracy"] - metrics[f"best_{scored}_accuracy"]
+    metrics["loss_gap"] = metrics[f"best_{scored}_loss"] - metrics["best_train_loss"]
     predictions = {training: load_predictions(training) for training in trainings}
     histories = [label_history(load_history(t, watched), t, watched) for t in trainings]
     return Results(
@@ -149,7 +154,7 @@ def load_results(params: Params) -> Results:
         _common_images({training: images for training, (_, images) in predictions.items()}),
         metadata,
         watched,
-        _same(metrics, "scored", "evaluate.test"),
+        scored,
     )
 
 

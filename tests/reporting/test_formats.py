@@ -3,15 +3,11 @@ import pandas as pd
 from pipeline.reporting.formats import (
     between,
     by_size,
-    cost,
     counted_seeds,
     listed,
     mean_and_spread,
 )
 from pipeline.reporting.intervals import Interval
-from pipeline.reporting.results import load_results
-from tests.conftest import with_train
-from tests.made_up_results import write_results
 
 
 def test_spread_is_shown_over_several_seeds_only():
@@ -42,28 +38,6 @@ def test_an_interval_of_an_accuracy_ends_at_0_and_1():
     assert between(Interval(0.01, -0.01, 0.03).of_accuracy(), ".1f") == "0.0 to 3.0"
 
 
-def test_a_network_is_said_to_cost_so_many_times_the_reference(workspace, params):
-    write_results(workspace, seeds=[0])
-    results = load_results(params)
-    results.metrics.loc[results.metrics["network"] == "resnet", "pflop"] *= 3
-    said = cost(results, "resnet")
-    assert "1.0 times the parameters and 3.0 times the training compute" in said
-    assert "trains at 60 images/s, against 60" in said
-
-
 def test_an_interval_is_turned_with_the_sign_of_what_it_is_of():
     assert between(Interval(-0.042, -0.067, -0.017)) == "-6.7 to -1.7"
     assert between(Interval(-0.042, -0.067, -0.017), ".1f", -1) == "1.7 to 6.7"
-
-
-def test_speeds_that_vary_from_training_to_training_are_a_warning(workspace, params):
-    write_results(workspace, seeds=[0, 1, 2])
-    results = load_results(with_train(params, seeds=[0, 1, 2]))
-    assert "the speed varied" not in cost(results, "resnet")
-    slow = results.metrics["network"].eq("baseline") & results.metrics["seed"].eq(1)
-    results.metrics.loc[slow, "images_per_second"] /= 2
-    varied = results.of_network("baseline")["images_per_second"]
-    share = 100 * varied.std() / varied.mean()
-    assert f"(the speed varied by {share:.0f} % between seeds: compare compute" in cost(
-        results, "resnet"
-    )

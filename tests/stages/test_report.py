@@ -61,7 +61,7 @@ def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
     for row in ("parameters", "epochs run", "test accuracy, %", "seconds per epoch"):
         assert re.search(rf"^\| {row}", markdown, re.MULTILINE)
     for part in (
-        "Both networks", "Is the difference real?", "How fast they learn", "Generalisation",
+        "Both networks", "Is the difference real?", "How fast they learn",
         "Calibration", "Test images", "DropBlock", "Duplicates", "Protocol",
     ):  # fmt: skip
         assert f"\n## {part}\n" in markdown

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.plots import plot_calibration
-from pipeline.evaluation.scores import calibration_error, calibration_table
+from pipeline.evaluation.scores import calibration_table
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import between
 from pipeline.reporting.intervals import interval
@@ -13,11 +13,7 @@ from pipeline.reporting.section import Drawing, Section
 
 ABOUT = "Whether confidence matches accuracy: of the answers given at 90 %, are 90 % right?"
 
-ERRORS_NOTE = (
-    "In brackets: the 95 % interval. The figure pools the answers of all seeds. The table of all "
-    "scores has the mean of the seeds' own calibration errors, which is never smaller than the "
-    "pooled one, because opposite gaps of different seeds cancel when pooled."
-)
+NOTE = "In brackets: the 95 % interval. The figure pools the answers of all seeds."
 
 
 def make(findings: Findings) -> Section | None:
@@ -47,26 +43,22 @@ def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
 def describe_calibration(results: Results, tables: dict[str, pd.DataFrame]) -> str:
     """Say for each network whether it is over- or underconfident, and by how many points."""
     said = [describe_network(results, name, table) for name, table in tables.items()]
-    return f"{'. '.join(said)}. {ERRORS_NOTE}"
+    return f"{'. '.join(said)}. {NOTE}"
 
 
 def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
     """Say how far a network's confidence is from its accuracy, and whether that may be chance."""
-    excess = overconfidence(results, name)
-    found = interval(excess)
+    found = interval(overconfidence(results, name))
     if not found.excludes_zero:
         tendency = "neither over- nor underconfident beyond chance"
     else:
         tendency = "overconfident" if found.mean > 0 else "underconfident"
     claimed, true = (np.average(table[c], weights=table["count"]) for c in table.columns[:2])
     mean = results.means.loc[name, "best_test_calibration_error"]
-    pooled = calibration_error(table)
-    errors = f"expected calibration error {100 * mean:.1f} points"
-    if len(excess) > 1:
-        errors += f" as the mean of the seeds, {100 * pooled:.1f} with all seeds' answers pooled"
     return (
         f"{name}: mean confidence {100 * claimed:.1f} %, accuracy {100 * true:.1f} %, "
-        f"difference {100 * found.mean:+.1f} points ({between(found)}): {tendency}; {errors}"
+        f"difference {100 * found.mean:+.1f} points ({between(found)}): {tendency}; expected "
+        f"calibration error {100 * mean:.1f} points"
     )
 
 

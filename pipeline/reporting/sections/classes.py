@@ -19,12 +19,6 @@ ABOUT = "Which classes each network gets right, and which it confuses."
 CONFUSED_PAIRS = 10  # listed for each network
 NAMED_CLASSES = 30  # bars in the figure; with more classes, only the ends of the ranking
 NOTE = "Percentages are shares of the actual class's test images, over all seeds."
-CHANGE_NOTE = (
-    " A negative *change* means that the other network confuses this pair less often. One test "
-    "image of one seed is {one:.2g} points. **Each list holds the pairs that its own network "
-    "confuses most, so part of each change is regression to the mean: both lists tend to show "
-    "negative changes.**"
-)
 
 
 def make(findings: Findings) -> Section:
@@ -43,11 +37,7 @@ def make(findings: Findings) -> Section:
     for name in results.networks:
         table = confusions(results, name, CONFUSED_PAIRS)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
-    change = (
-        CHANGE_NOTE.format(one=points_of_one_image(results)) if len(results.networks) == 2 else ""
-    )
-    parts.append(NOTE + change)
-    return Section("Where they differ", ABOUT, parts)
+    return Section("Where they differ", ABOUT, [*parts, NOTE])
 
 
 def _class_by_class(results: Results, name: str) -> list[Part]:
@@ -89,12 +79,6 @@ def describe_shown(table: pd.DataFrame) -> str:
     )
 
 
-def points_of_one_image(results: Results) -> float:
-    """Return what percentage one image of one seed is of the median class's images."""
-    images = float(np.median(np.bincount(results.images.labels)))
-    return 100 / (images * len(results.seeds))
-
-
 def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return predicted and actual class of all test images, over all seeds of a network."""
     predictions = results.predictions_of(name)
@@ -105,8 +89,7 @@ def predicted_classes(results: Results, name: str) -> tuple[np.ndarray, np.ndarr
 def confusions(results: Results, name: str, most: int) -> pd.DataFrame:
     """Return a network's most frequent errors, and how often the others make the same.
 
-    In percent of the actual class's test images, over all seeds. With two networks there is also
-    `change`, which is negative if the other network makes the error less often.
+    In percent of the actual class's test images, over all seeds.
     """
     shares = {network: _confusion_shares(results, network) for network in results.networks}
     errors = shares[name]
@@ -120,11 +103,8 @@ def confusions(results: Results, name: str, most: int) -> pd.DataFrame:
             f"{name}, %": top.to_numpy(),
         }
     )
-    others = [network for network in results.networks if network != name]
-    for other in others:
+    for other in [network for network in results.networks if network != name]:
         table[f"{other}, %"] = shares[other].reindex(top.index, fill_value=0.0).to_numpy()
-    if len(others) == 1:
-        table["change"] = table[f"{others[0]}, %"] - table[f"{name}, %"]
     return table.set_index("actual")
 
 

@@ -8,7 +8,6 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import (
     accuracy_with_interval,
     all_networks,
-    cost,
     in_points,
     with_differences,
 )
@@ -51,11 +50,10 @@ def unequal(findings: Findings) -> list[str]:
     recipes = [params.recipe(network, variant) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
     said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
-    costs = [cost(results, name) for name in findings.comparisons]
     return [
         f"The headline compares networks with their recipes, not only architectures (DropBlock: "
-        f"{'; '.join(said)}). They differ in cost too: {'; '.join(costs)}. Section *Like with "
-        "like* compares them with other factors equal, or says how to."
+        f"{'; '.join(said)}). Section *Like with like* compares them with other factors equal, or "
+        "says how to."
     ]
 
 

@@ -4,40 +4,33 @@ import pandas as pd
 
 from pipeline.reporting.curves import EPOCH, draw_curves
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import (
-    COMPUTE,
-    MINUTES,
-    PARAMETERS,
-    PERCENT,
-    Rows,
-    listed,
-    side_by_side,
-)
-from pipeline.reporting.results import Results
+from pipeline.reporting.formats import listed
 from pipeline.reporting.section import Drawing, Part
 from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
+from pipeline.reporting.sections.summary import summary_table
 
-ROWS: Rows = {
-    "test accuracy, %": ("best_test_accuracy", *PERCENT),
-    "test balanced accuracy, %": ("best_test_balanced_accuracy", *PERCENT),
-    "test accuracy with mirror images, %": ("best_test_flip_accuracy", *PERCENT),
-    "validation accuracy, %": ("best_val_accuracy", *PERCENT),
-    "test loss, nats": ("best_test_loss", "{:.3f}".format, 1),
-    "parameters": PARAMETERS,
-    "training compute": COMPUTE,
-    "minutes of training": MINUTES,
-}
+# Rows of the table of all scores.
+KEY = (
+    "test accuracy, %",
+    "test balanced accuracy, %",
+    "test accuracy with mirror images, %",
+    "validation accuracy, %",
+    "test loss",
+    "parameters",
+    "training compute",
+    "training time, minutes",
+)
 
 
 def make(findings: Findings) -> list[Part]:
     """Return the figure and the table."""
     results = findings.results
     if not compares_seeds(findings):
-        return [*draw_curves(results, "accuracy", EPOCH), key_table(results)]
+        return [*draw_curves(results, "accuracy", EPOCH), key_table(findings)]
     shown = [results.reference, *findings.comparisons]
     alt = f"Test accuracy of each seed, {listed(shown)}"
     figure = plot_seeds(seed_accuracies(results, shown))
-    return [Drawing("seeds", figure, alt), key_table(results)]
+    return [Drawing("seeds", figure, alt), key_table(findings)]
 
 
 def compares_seeds(findings: Findings) -> bool:
@@ -45,6 +38,7 @@ def compares_seeds(findings: Findings) -> bool:
     return any(comparison.seeds > 1 for comparison in findings.comparisons.values())
 
 
-def key_table(results: Results) -> pd.DataFrame:
+def key_table(findings: Findings) -> pd.DataFrame:
     """Return the most important numbers, one column per network."""
-    return side_by_side(results, ROWS)
+    table = summary_table(findings.results, findings.params.evaluate.top_k)
+    return table.loc[[row for row in KEY if row in table.index]]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.core.records import SPLITS
+from pipeline.core.records import SPLIT_NAMES, SPLITS
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import (
@@ -60,9 +60,8 @@ PUBLISHED_NOTE = (
 def make(findings: Findings) -> Section:
     """Set the networks side by side."""
     results = findings.results
-    scores = scores_of(results)
-    table = summary_table(results, scores, findings.params.evaluate.top_k)
-    notes = [NOTE, *(note for key, note in SCORE_NOTES.items() if key in scores)]
+    table = summary_table(results, findings.params.evaluate.top_k)
+    notes = [NOTE, *(note for key, note in SCORE_NOTES.items() if has_score(results, key))]
     parts: list[Part] = [table, " ".join(notes)]
     if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
@@ -70,13 +69,13 @@ def make(findings: Findings) -> Section:
     return Section(capitalised(all_networks(results)), ABOUT, parts)
 
 
-def scores_of(results: Results) -> list[str]:
-    """Return which of SCORES exist."""
-    return [key for key in SCORES if any(f"best_{s}_{key}" in results.metrics for s in SPLITS)]
+def has_score(results: Results, key: str) -> bool:
+    """Return whether one of SCORES exists."""
+    return any(f"best_{split}_{key}" in results.metrics for split in SPLITS)
 
 
-def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFrame:
-    """Return the table of scores, one column per network: means and deviations over seeds."""
+def summary_table(results: Results, top_k: int) -> pd.DataFrame:
+    """Return all scores, one column per network: means and deviations over seeds."""
     rows: Rows = {
         "parameters": PARAMETERS,
         "compute per image": ("flops", flop, 1),
@@ -85,10 +84,12 @@ def summary_table(results: Results, scores: list[str], top_k: int) -> pd.DataFra
         "best epoch": ("best_epoch", "{:.0f}".format, 1),
     }
     for split in SPLITS:
-        for key in scores:
-            label, form, scale = SCORES[key]
-            name = f"{split} {label.format(top_k=top_k)}"
+        for key, (label, form, scale) in SCORES.items():
+            name = f"{SPLIT_NAMES[split]} {label.format(top_k=top_k)}"
             rows[name] = (f"best_{split}_{key}", form, scale)
+    scored = SPLIT_NAMES[results.scored]
+    rows[f"accuracy, train minus {scored}, points"] = ("accuracy_gap", *PERCENT)
+    rows[f"loss, {scored} minus train"] = ("loss_gap", "{:.3f}".format, 1)
     rows["test accuracy of the last weights, %"] = ("last_test_accuracy", *PERCENT)
     rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}".format, 1)
     rows["training time, minutes"] = MINUTES

@@ -8,7 +8,6 @@ from pipeline.reporting.sections.classes import (
     confusions,
     describe_shown,
     plot_class_difference,
-    points_of_one_image,
 )
 from tests.reporting.conftest import predicting, results_of
 
@@ -24,7 +23,7 @@ def test_confusions_are_shares_of_the_actual_class_beside_the_other_networks():
     )
     table = confusions(results, "resnet", most=10)
     found = {row[0] + row[1]: tuple(row[2:]) for row in table.itertuples(name=None)}
-    assert found == {"ab": (50, 25, -25), "ba": (50, 0, -50), "ac": (25, 0, -25)}
+    assert found == {"ab": (50, 25), "ba": (50, 0), "ac": (25, 0)}
     assert table["resnet, %"].is_monotonic_decreasing
     assert len(confusions(results, "resnet", most=1)) == 1
 
@@ -61,9 +60,3 @@ def test_what_the_figure_leaves_out_is_said_with_how_many_of_it_differ():
     table = classes(np.linspace(-9, 9, 100), [i < 43 for i in range(100)])
     assert "the 70 between them are left out, 28 of which differ" in describe_shown(table)
     assert describe_shown(table.head(30)) == ""
-
-
-def test_one_image_of_one_seed_is_so_many_points():
-    keys = [("baseline", "dropblock", 0), ("baseline", "dropblock", 1)]
-    results = results_of(dict.fromkeys(keys, predicting([0, 1, 2, 0])), [0, 0, 1, 1])
-    assert points_of_one_image(results) == 25  # two images per class, two seeds

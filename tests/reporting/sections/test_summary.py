@@ -1,26 +1,35 @@
 from dataclasses import replace
 
-from pipeline.reporting.sections.summary import published_table, scores_of, summary_table
+from pipeline.reporting.sections.summary import has_score, published_table, summary_table
 
 
 def test_the_summary_has_means_and_deviations_over_seeds(loaded):
     one = loaded.of("dropblock")
-    table = summary_table(one, scores_of(one), top_k=5)
+    table = summary_table(one, top_k=5)
     values = 100 * one.metrics.query("network == 'resnet'")["best_test_accuracy"]
     expected = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
     assert table.loc["test accuracy, %", "resnet"] == expected
     assert table.loc["parameters", "baseline"] == "1,000"
-    assert {"train loss", "val top-5 accuracy, %",
+    assert {"train loss", "validation top-5 accuracy, %",
             "test calibration error, points", "peak memory, MB", "training time, minutes",
             "compute per image", "epochs run", "best epoch"} <= set(table.index)  # fmt: skip
 
 
+def test_the_gap_is_how_much_better_the_networks_are_on_training_images(loaded):
+    one = loaded.of("dropblock")
+    rows = one.of_network("resnet")
+    gaps = 100 * (rows["best_train_accuracy"] - rows["best_test_accuracy"])
+    shown = summary_table(one, top_k=5).loc["accuracy, train minus test, points", "resnet"]
+    assert shown == f"{gaps.mean():.1f} ± {gaps.std():.1f}"
+
+
 def test_superclasses_are_scored_if_there_are_any(loaded):
     one = loaded.of("dropblock")
-    assert "superclass_accuracy" not in scores_of(one)
+    assert not has_score(one, "superclass_accuracy")
     coarse = replace(one, metrics=one.metrics.assign(best_test_superclass_accuracy=0.75))
-    table = summary_table(coarse, scores_of(coarse), top_k=5)
+    table = summary_table(coarse, top_k=5)
     assert table.loc["test superclass accuracy, %", "resnet"] == "75.0"
+    assert has_score(coarse, "superclass_accuracy")
 
 
 def test_the_published_figures_stand_beside_this_runs(loaded):
