@@ -194,7 +194,7 @@ def test_an_open_run_gives_signs_of_life_until_it_ends(store, monkeypatch):
         for _ in range(3):
             assert beats.acquire(timeout=300)
     assert int(tags_of(store, run.run_id)[context.HEARTBEAT]) >= 3
-    assert not [thread for thread in threading.enumerate() if "work" in thread.name]
+    assert not [thread for thread in threading.enumerate() if "(work)" in thread.name]
 
 
 @pytest.mark.parametrize(("uri", "seconds"), [("sqlite:////a.db", 5), ("http://host:5000", 30)])

@@ -76,7 +76,7 @@ def test_trainings_at_the_same_time_take_a_device_each_and_wait_for_one(tmp_path
         time.sleep(0.2)
         assert not third.done()
         second.close()
-        assert third.result(timeout=20) == 1
+        assert third.result(timeout=300) == 1
     assert capsys.readouterr().out.count("waiting for a GPU: all 2") == 1
 
 
