@@ -83,6 +83,46 @@ def test_each_dependency_is_imported_by_its_stage(stage):
     assert not unused
 
 
+TRAIN, EVALUATE = ({f"{stage} {network}" for network in ("baseline", "model")}
+                   for stage in ("train", "evaluate"))  # fmt: skip
+ALL_BUT_TRAIN = {"prepare", "report", "publish", *EVALUATE}
+# The stages that depend on a file directly; later stages follow from them.
+RUN_AGAIN = {
+    "core/errors.py": ALL_BUT_TRAIN,
+    "core/recipe.py": ALL_BUT_TRAIN | TRAIN,
+    "core/records.py": ALL_BUT_TRAIN | TRAIN,
+    "settings/identity.py": {"report", "publish"},
+    "settings/trainings.py": TRAIN | EVALUATE | {"report", "publish"},
+    "data/sharpen.py": {"prepare"} | EVALUATE,
+    # A network's file has the name and the colour that pages and runs show.
+    "networks/__init__.py": {"report", "publish"},
+    "networks/model.py": {"train model", "evaluate model", "report", "publish"},
+    "networks/shared/blocks.py": TRAIN | EVALUATE | {"report", "publish"},
+    "tracking/registry.py": {"publish"},
+    "versioning/kept.py": {"publish"},
+    "training/augment.py": TRAIN | EVALUATE,
+    "evaluation/scores.py": EVALUATE | {"report", "publish"},
+    "reporting/sections/summary.py": {"report"},
+    "reporting/experiments.py": {"report"},
+    "stages/train.py": set(),
+    "stages/report.py": {"report"},
+    "stages/publish.py": {"publish"},
+    "commands/compare.py": set(),
+    "__main__.py": set(),
+}
+
+
+@pytest.mark.parametrize("file", RUN_AGAIN)
+def test_an_edit_runs_again_what_depends_on_its_package_and_no_more(file):
+    again = set()
+    for stage in WITH_CODE:
+        for network in ("baseline", "model"):
+            deps = {dep.replace(NETWORK, network) for dep in code_of(stage)}
+            if lies_under(f"pipeline/{file}", deps):
+                again.add(f"{stage} {network}" if stage in ("train", "evaluate") else stage)
+    assert again == RUN_AGAIN[file]
+
+
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_a_network_depends_on_its_own_file_and_no_other(stage):
     networks = {d for d in code_of(stage) if d.startswith("pipeline/networks")}
