@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from pipeline.core.errors import UserError, warn
+from pipeline.core.errors import UserError, and_more, warn
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
 from pipeline.core.records import load_metadata
 from pipeline.reporting.audit import Answers, read_answers, save_answers
@@ -39,8 +39,6 @@ def compare(reference: str | None, x: str | None) -> str:
     headline = write_contrasts(found, x or BLOCK, FOLDER)
     if answers := collect_answers(experiments, found):
         save_answers(FOLDER / PREDICTIONS.name, answers)
-    else:
-        warn(f"no predictions of these experiments are in DVC's cache, so no {PREDICTIONS.name}")
     return f"{headline}\n{FOLDER / 'report.html'}"
 
 
@@ -86,10 +84,14 @@ def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
 
 
 def collect_answers(experiments: list[Experiment], found: Contrasts) -> dict[str, Answers]:
-    """Return each compared training's answers, by the name of the first experiment that has it."""
+    """Return each compared training's answers, by the name of the first experiment that has it.
+
+    Warns if some are not in DVC's cache.
+    """
     by_name = {experiment.name: experiment for experiment in experiments}
     read = cache(lambda name: read_answers(by_name[name].read(PREDICTIONS) or b""))
     answers: dict[str, Answers] = {}
+    lacking: dict[str, None] = {}
     for setting in found.settings:
         wanted = set(map(str, setting.right))
         for name in setting.experiments:
@@ -100,4 +102,9 @@ def collect_answers(experiments: list[Experiment], found: Contrasts) -> dict[str
                 if network == setting.network and seed in wanted:
                     answers.setdefault(f"{name}/{network}/{variant}/{seed}", answer)
                     wanted.discard(seed)
+        if wanted:
+            lacking |= dict.fromkeys(setting.experiments)
+    if lacking:
+        named = and_more(list(lacking), " experiments")
+        warn(f"DVC's cache lacks predictions of {named}, so {FOLDER / PREDICTIONS.name} does too")
     return answers

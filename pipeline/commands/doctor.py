@@ -1,6 +1,5 @@
 """Find and repair what a dead process or a lost MLflow store left behind."""
 
-import re
 from pathlib import Path
 
 from pipeline.commands.lookup import identities
@@ -13,7 +12,7 @@ from pipeline.tracking.store import (
     store_errors,
 )
 from pipeline.versioning.cache import remove_damaged
-from pipeline.versioning.experiments import COMMIT, WORKSPACE, list_experiments
+from pipeline.versioning.experiments import COMMIT, WORKSPACE, Experiment, list_experiments
 from pipeline.versioning.queue import fail_dead_tasks
 
 
@@ -42,25 +41,26 @@ def examine() -> tuple[list[str], list[str]]:
     return mended, lacking + describe_lost(without_files(client))
 
 
-def experiments_not_in_store() -> list[str]:
-    """Return the names of the experiments with a training that has no run in the store."""
+def experiments_not_in_store() -> list[Experiment]:
+    """Return the experiments with a training that has no run in the store."""
     finished = find_runs("attributes.status = 'FINISHED'")
     there = set(map(key_of, finished))
     return [
-        experiment.name
+        experiment
         for experiment in list_experiments()
         if {(found, t.variant) for t, found in identities(experiment).items()} - there
     ]
 
 
-def describe_lacking(lacking: list[str]) -> list[str]:
+def describe_lacking(lacking: list[Experiment]) -> list[str]:
     """Say how to bring the results of experiments into the store."""
-    if WORKSPACE in lacking:  # publishing it may cover the last commit or an experiment too
+    # Publishing the workspace may cover the last commit or an experiment too.
+    if any(experiment.name == WORKSPACE for experiment in lacking):
         return [f"the {WORKSPACE}'s results are not in MLflow; run `python -m pipeline publish`"]
     return [
-        f"the results of {name} are not in MLflow; run `{_way_to(name)}`, then `python -m pipeline "
-        "publish`"
-        for name in lacking
+        f"the results of {experiment.name} are not in MLflow; run `{_way_to(experiment)}`, then "
+        "`python -m pipeline publish`"
+        for experiment in lacking
     ]
 
 
@@ -85,8 +85,7 @@ def describe_lost(lost: list[str]) -> list[str]:
     ]
 
 
-def _way_to(name: str) -> str:
-    if name.startswith(COMMIT):
+def _way_to(experiment: Experiment) -> str:
+    if experiment.name.startswith(COMMIT):
         return "git stash && dvc checkout"
-    repeated = re.search(r" \((\w+)\)$", name)  # a name that a newer experiment has too
-    return f"dvc exp apply {repeated[1] if repeated else name}"
+    return f"dvc exp apply {experiment.revision}"  # names may repeat

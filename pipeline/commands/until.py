@@ -67,8 +67,8 @@ def _check(choices: list[Overrides], params: Params, most: int) -> None:
 
 def _difference(experiment: str) -> tuple[str, np.ndarray]:
     """Return what is subtracted, like `resnet minus baseline`, and the differences by seed."""
-    (recorded,) = (each for each in list_experiments() if each.name == experiment)
-    summary = recorded.read_json(COMPARISON)
+    found = {each.name: each for each in list_experiments()}
+    summary = found[experiment].read_json(COMPARISON) if experiment in found else {}
     for name, said in summary.get("differences", {}).items():  # of two networks, so at most one
         compared = f"{name} minus {summary['reference']}"
         return compared, np.array(list(said["by_seed"].values()))

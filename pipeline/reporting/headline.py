@@ -148,7 +148,7 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
             (name, compute) if comparison.difference.mean > 0 else (reference, 1 / compute)
         )
         equal = 1 / EQUAL <= times <= EQUAL
-        price = "" if equal else f", for {times:.3g} times the compute"
+        price = "" if equal else f", for {float(f'{times:.3g}'):,g} times the compute"
         return (
             f"**The {better} is the better method here{price}** ({tested}; the interval of the "
             f"difference excludes zero).{_elsewhere(comparison)}"

@@ -19,28 +19,28 @@ from pipeline.settings.params import PARAMS_FILE, check_params, known_keys
 UNSET = "not set"
 
 
-def write_params(old: dict[str, Any], text: str) -> str:
+def write_params(text: str) -> None:
     """Check params and write them.
 
-    Args:
-        old: the values that params.yaml has now.
-        text: the new file.
-
-    Returns:
-        The values that changed, a line each, or `no change`.
+    Raises:
+        UserError: a value is wrong; nothing is written.
     """
-    new = parse_yaml(text, PARAMS_FILE)
-    check_params(new)
+    check_params(parse_yaml(text, PARAMS_FILE))
     PARAMS_FILE.write_text(text)
+
+
+def describe_changes(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Return a line for each value that differs, or `no value changed`."""
     before, after = (
-        {key: as_override(value) for key, value in leaves(values)} for values in (old, new)
+        {k: json.dumps(v, ensure_ascii=False, default=str) for k, v in leaves(values)}
+        for values in (old, new)
     )
     lines = [
         f"{key}: {before.get(key, UNSET)} -> {after.get(key, UNSET)}"
         for key in {**after, **before}
         if before.get(key) != after.get(key)
     ]
-    return "\n".join(lines) or "no change"
+    return "\n".join(lines) or "no value changed"
 
 
 def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,15 @@ from ruamel.yaml.comments import CommentedMap
 from pipeline.core.files import parse_yaml, read_yaml
 from pipeline.core.recipe import resolve
 from pipeline.networks import network_names
-from pipeline.settings.edits import apply, dump, leaves, parse_override, set_value, write_params
+from pipeline.settings.edits import (
+    apply,
+    describe_changes,
+    dump,
+    leaves,
+    parse_override,
+    set_value,
+    write_params,
+)
 from pipeline.settings.params import PARAMS_FILE
 
 FOLDER = Path(__file__).parents[2] / "presets"
@@ -36,8 +44,9 @@ def write_preset(name: str, overrides: list[str]) -> str:
     """
     text = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else ""
     old = parse_yaml(text, PARAMS_FILE) if text else {}
-    new = preset_text(name, old)
-    return write_params(old, apply(new, dict(map(parse_override, overrides))))
+    new = apply(preset_text(name, old), dict(map(parse_override, overrides)))
+    write_params(new)
+    return describe_changes(old, parse_yaml(new, PARAMS_FILE))
 
 
 def save_preset(name: str, values: dict[str, Any], comment: str) -> Path:

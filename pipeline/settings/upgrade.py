@@ -14,7 +14,7 @@ _ONE_SIZE = ("small_image_share", "small_image_size")  # now image_sizes
 
 
 def upgrade_params() -> str:
-    """Convert a params.yaml from an earlier version, keeping its values; return what changed.
+    """Convert a params.yaml from an earlier version, keeping its values; return what was done.
 
     Raises:
         UserError: the file is missing or broken, or a value is wrong.
@@ -23,7 +23,9 @@ def upgrade_params() -> str:
     defaults = preset_values(DEFAULT)
     changes, gone = convert(values, defaults)
     text = apply(preset_text(DEFAULT, {}), changes)
-    said = write_params(values, text)
+    changed = text != PARAMS_FILE.read_text()
+    write_params(text)
+    said = f"converted {PARAMS_FILE}; your values are kept" if changed else "no change"
     return f"{said}\nremoved, no longer known: {', '.join(gone)}" if gone else said
 
 

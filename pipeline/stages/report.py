@@ -14,7 +14,7 @@ def report(params: Params) -> str:
     """Write all of reports/ and return the headline.
 
     Raises:
-        UserError: there are no results, or they belong to different data.
+        UserError: results are missing, or belong to different data.
     """
     findings = find(params)
     page = make_page(findings)

@@ -106,7 +106,8 @@ def unreadable(error: DvcException) -> UserError:
 def list_experiments() -> list[Experiment]:
     """Return the workspace, the last commit and all experiments, oldest first.
 
-    Those without params or without results are left out.
+    Those without params or without results are left out. If experiments on different commits share
+    a name, the newest has it alone; the names of the others have the start of their hash.
 
     Raises:
         UserError: this is not a DVC repository, or a file of the workspace is damaged.
@@ -126,15 +127,15 @@ def list_experiments() -> list[Experiment]:
             except UserError:
                 if not revision:
                     raise
-    return found
+    newest = {each.name: each for each in found}
+    return [
+        each if newest[each.name] is each else each._replace(name=f"{each.name} ({each.revision})")
+        for each in found
+    ]
 
 
 def _revisions(root: Path) -> list[tuple[str, str]]:
-    """Return name and hash of the last commit and of all experiments; [] without git.
-
-    If experiments on different commits share a name, the newest has it alone; the others' names
-    have the start of their hash.
-    """
+    """Return name and hash of the last commit and of all experiments; [] without git."""
     if not (head := git(root, "rev-parse", "--verify", "-q", "HEAD", check=False)):
         return []
     listed = git(
@@ -142,9 +143,7 @@ def _revisions(root: Path) -> list[tuple[str, str]]:
     )
     pairs = [line.split(" ", 1) for line in listed.splitlines()]
     named = [(found[1], revision) for revision, ref in pairs if (found := REFERENCE.match(ref))]
-    newest = dict(named)
-    unique = [(n if newest[n] == rev else f"{n} ({rev[:7]})", rev) for n, rev in named]
-    return [(COMMIT + head[:7], head), *unique]
+    return [(COMMIT + head[:7], head), *named]
 
 
 def _parse_params(content: bytes) -> dict[str, Any]:

@@ -63,9 +63,9 @@ def parse_lock(content: bytes, name: str) -> Stages:
 
 
 class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Libyaml's loader for what ruamel.yaml, and thus DVC, writes: YAML 1.2.
+    """Libyaml's loader for what ruamel.yaml, and thus DVC, writes.
 
-    There 1e-05 is a number, and yes, no, on and off are words.
+    As there, 1e-05 is a number, and yes, no, on and off are words.
     """
 
     yaml_implicit_resolvers: ClassVar = {

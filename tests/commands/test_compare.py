@@ -199,3 +199,23 @@ def test_without_prepared_data_the_newest_experiments_are_compared(known, worksp
     known += [made_up("old", 3, digest="other"), made_up("a", 5), made_up("b", 7)]
     assert invoke("compare")[0] == 0
     assert {s for c in figures(workspace)["contrasts"]["found"] for s in c["experiments"]} == {"b"}
+
+
+def test_the_reference_may_be_the_experiment_that_this_run_was_kept_as(known):
+    known += [made_up("workspace", 5), made_up("repro-1", 5), made_up("block-7", 7, 0.3)]
+    assert "differ from repro-1" in module.compare("repro-1", "drop_block_size")
+
+
+@pytest.mark.parametrize("lacking", [["workspace", "block-7"], ["block-7"]])
+def test_without_predictions_the_page_is_written_and_a_warning_says_what_lacks(
+    known, capsys, lacking
+):
+    known += [made_up("workspace", 5), made_up("block-7", 7, 0.3)]
+    for name, _, contents in known:
+        if name in lacking:
+            del contents[PREDICTIONS]
+    assert module.compare(None, "drop_block_size").startswith("Shown to differ")
+    more = " and 1 more experiments" if len(lacking) == 2 else ""
+    said = f"DVC's cache lacks predictions of {lacking[0]}{more}, so reports/experiments/pred"
+    assert said in capsys.readouterr().err
+    assert (module.FOLDER / PREDICTIONS.name).exists() == (len(lacking) == 1)

@@ -85,6 +85,11 @@ def test_a_name_or_a_revision_find_it(experiments, name):
     assert list(module.lookup(name)["experiment"]) == ["block-7"]
 
 
+def test_a_name_finds_all_experiments_that_share_it(experiments):
+    experiments.append(holding("block-7 (fff0000)", "fff0000", RESNET, "resnet-id-0"))
+    assert list(module.lookup("block-7")["experiment"]) == ["block-7", "block-7 (fff0000)"]
+
+
 @pytest.mark.parametrize("length", [6, 32])
 def test_a_run_or_its_start_lead_back_to_all_its_experiments(experiments, run_id, length):
     assert list(module.lookup(run_id[:length])["experiment"]) == ["workspace", "same"]

@@ -81,12 +81,12 @@ def test_what_is_yours_stays(project, own_presets, invoke, tuned):
 
 def test_there_and_back_leaves_every_byte_in_place(project, invoke):
     _, printed = invoke("preset", "tutorial", "data.path=/data/cifar")
-    assert "data.path: null -> /data/cifar\n" in printed
+    assert 'data.path: null -> "/data/cifar"\n' in printed
     assert "model.width: 0.125 -> 1.0\n" in printed
     assert (project / "params.yaml").read_text().count("#") == TEXT.count("#")
     invoke("preset", "quick", "data.path=null")
     assert (project / "params.yaml").read_text() == TEXT
-    assert invoke("preset", "quick") == (0, "no change\n")
+    assert invoke("preset", "quick") == (0, "no value changed\n")
 
 
 def test_a_missing_params_file_is_written(workspace, invoke):
@@ -106,7 +106,7 @@ def test_the_way_back_from_what_dvc_has_written(project, invoke):
     assert load_params().recipe("model").learning_rate == 0.1
     _, printed = invoke("preset", "quick", "data.path=null")
     assert (project / "params.yaml").read_text() == TEXT
-    assert "train.seeds: [0,1] -> [0]\n" in printed
+    assert "train.seeds: [0, 1] -> [0]\n" in printed
     assert "model.learning_rate: 0.1 -> not set\n" in printed
 
 
@@ -135,7 +135,16 @@ def test_a_saved_preset_gives_back_what_was_inherited(own_presets):
 
 
 @pytest.mark.parametrize(
-    "content", ["data: [", "", "model: 3\n", "data: 3\n", "- 1\n", "train: null\n"]
+    "content",
+    [
+        "data: [",
+        "",
+        "model: 3\n",
+        "data: 3\n",
+        "- 1\n",
+        "train: null\n",
+        "data: {limit: 2024-01-01}\n",
+    ],
 )
 @pytest.mark.parametrize("command", [["preset", "quick"], ["upgrade"]])
 def test_a_broken_params_file_is_no_traceback(workspace, invoke, content, command):
