@@ -227,14 +227,14 @@ def test_differences_intervals_and_p_values_follow_from_the_committed_prediction
 
 
 def test_contrasts_of_experiments_follow_from_the_committed_predictions():
-    reports = [evidence(folder) for folder in PUBLISHED]
-    compared = [
-        (figures["contrasts"], right) for figures, right in reports if "contrasts" in figures
-    ]
-    assert compared
-    for contrasts, right in compared:
+    checked = 0
+    for folder in PUBLISHED:
+        figures, right = evidence(folder)
         for kind in ("found", "leads"):
-            assert_contrasts_follow(contrasts[kind], right)
+            contrasts = figures.get("contrasts", {}).get(kind, [])
+            assert_contrasts_follow(contrasts, right)
+            checked += len(contrasts)
+    assert checked
 
 
 @pytest.mark.parametrize("kind", ["found", "leads"])

@@ -66,11 +66,15 @@ def test_the_workspace_the_last_commit_and_all_experiments_are_listed_with_their
     assert [e.read(Path("no md5")) for e in found] == [None] * 3
 
 
-def test_experiments_on_different_commits_that_share_a_name_are_told_apart(results, commit):
+def test_experiments_on_different_commits_that_share_a_name_are_told_apart(
+    results, commit, monkeypatch
+):
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z")
     results(1)
     commit()
     results(3)
     older = commit("wide")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-02T00:00:00Z")
     commit()
     results(5)
     newer = commit("wide")
