@@ -2,13 +2,14 @@
 
 Network, augmentation, Muon, loss and training loop are written a second time, in PyTorch's terms.
 Params, prepared images, the learning rate and image size of each step and the stem's whitening are
-those here. The accuracies are listed with those of the trainings of the last `dvc repro` here.
+those here. The accuracies are listed with those of a published report.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,14 @@ from torch.nn import functional
 
 from benchmarks.measure import save
 from benchmarks.torch_recipe import accuracy, plot
-from pipeline.core.files import OUTPUTS, PREPARED, read_json
+from pipeline.core.files import COMPARISON, PREPARED, read_json
 from pipeline.core.recipe import scaled
 from pipeline.core.records import Images, Prepared
 from pipeline.core.sections import AugmentParams
 from pipeline.networks.sprint import MOST_PIXELS, PATCH, SprintParams, whitening
 from pipeline.settings.params import PARAMS_FILE, load_params
 from pipeline.training import schedules
+from pipeline.training.machine import resolve_precision
 from pipeline.training.optimizers import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS
 
 
@@ -206,34 +208,46 @@ def train(
         print(f"epoch {epoch + 1} of {recipe.epochs}: loss {np.mean(losses):.3f}", flush=True)
 
 
-def trained_here() -> tuple[pd.DataFrame, str, str]:
-    """Return the results of the trainings here, the split that was scored, and the precision."""
-    found = [read_json(file) for file in sorted(OUTPUTS.glob("evaluation/sprint-*/metrics.json"))]
-    if not found:
-        raise SystemExit("no evaluated training of sprint is here: run `dvc repro` first")
+def published_trainings(summary: dict[str, Any]) -> pd.DataFrame:
+    """Return a row for each published training of sprint.
+
+    Args:
+        summary: the report's comparison.json.
+    """
+    cost, right = summary["cost"]["sprint"], summary["accuracy"]["sprint"]["right"]
     rows = [
         {
-            "contender": "sprint here",
-            "seed": facts["seed"],
-            "parameters": facts["parameters"],
-            "pflop": facts["pflop"],
-            "accuracy": facts["scores"]["last"][facts["scored"]]["accuracy"],
-            "minutes": facts["training_seconds"] / 60,
+            "contender": f"sprint here, {cost['pflop']:.2f} PFLOP",
+            "seed": int(seed),
+            "parameters": int(cost["parameters"]),
+            "pflop": cost["pflop"],
+            "accuracy": count / summary["images"],
+            "minutes": cost["training_seconds"] / 60,
         }
-        for facts in found
+        for seed, count in right.items()
     ]
-    return pd.DataFrame(rows), found[0]["scored"], found[0]["precision"]
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torch_sprint", description=__doc__)
+    parser.add_argument(
+        "report", type=Path, help="folder of a published report, like reports/sprint"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    ours, split, precision = trained_here()
-    params, prepared = load_params(PARAMS_FILE), Prepared(PREPARED)
+    summary = read_json(arguments.report / COMPARISON.name)
+    params, prepared = load_params(arguments.report / PARAMS_FILE), Prepared(PREPARED)
+    if prepared.digest != summary["digest"]:
+        raise SystemExit(
+            f"{PREPARED} holds other images than {arguments.report} was trained on: "
+            f"`cp {arguments.report}/{PARAMS_FILE} .`, then `dvc repro prepare`"
+        )
+    ours, split = published_trainings(summary), summary["scored"]
+    precision = resolve_precision(params.train.precision)
     recipe: Any = params.recipe("sprint")
     images, scored = (pixels(prepared[name]) for name in ("train", split))
     labels, answers = (
@@ -248,12 +262,13 @@ def main() -> None:
         network.to(memory_format=torch.channels_last)
         start = time.perf_counter()
         train(network, images, labels, recipe, params.augment, "bfloat16" in precision)
+        pflop = ours["pflop"].mean()
         rows.append(
             {
-                "contender": "sprint, PyTorch",
+                "contender": f"sprint in PyTorch, {pflop:.2f} PFLOP",
                 "seed": seed,
                 "parameters": sum(w.numel() for w in network.parameters() if w.requires_grad),
-                "pflop": ours["pflop"].mean(),
+                "pflop": pflop,
                 "accuracy": accuracy(network, scored, answers),
                 "minutes": (time.perf_counter() - start) / 60,
             }
