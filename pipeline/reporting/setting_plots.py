@@ -1,6 +1,7 @@
 """Plot settings and contrasts: accuracies and differences, with intervals."""
 
 from collections import Counter
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.reporting.formats import by_size, counted, format_p
 from pipeline.reporting.intervals import t_interval
 from pipeline.reporting.tried import Setting
 
+LABEL_WIDTH = 40  # characters in a line of a label
 ABSENT = "?"  # stands for the value if the network does not have the param
 
 
@@ -114,7 +116,11 @@ def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
 
 def plot_contrasts(contrasts: list[Contrast]) -> Figure:
     """Plot each contrast on its own line: differences by seed, mean and interval."""
-    figure, axis = plt.subplots(figsize=(7, 1.3 + 0.5 * len(contrasts)), layout="constrained")
+    labels = [
+        f"{fill(f'{c.setting.network}: {c.label}', LABEL_WIDTH)}\n({_tested(c)})" for c in contrasts
+    ]
+    lines = sum(label.count("\n") + 1 for label in labels)
+    figure, axis = plt.subplots(figsize=(7, 1.3 + 0.25 * lines), layout="constrained")
     for place, c in enumerate(contrasts):
         values = 100 * np.array(list(c.by_seed.values()))
         colour, found = colour_of(c.setting.network), c.difference
@@ -123,7 +129,6 @@ def plot_contrasts(contrasts: list[Contrast]) -> Figure:
         axis.errorbar(
             100 * found.mean, place, xerr=100 * half, fmt="o", capsize=4, color=colour, zorder=3
         )
-    labels = [f"{c.setting.network}: {c.label}\n({_tested(c)})" for c in contrasts]
     axis.set_yticks(range(len(contrasts)), labels=labels, fontsize="small")
     axis.axvline(0, color="black", linewidth=0.8)
     label = f"difference in {contrasts[0].setting.scored} accuracy, points"

@@ -87,13 +87,17 @@ def test_the_sentences_follow_from_the_committed_figures():
     assert f"interval {interval})" in text
     ahead, interval = points(lead("baseline: width 0.525"), sign=-1)
     assert f"The wider baseline is {ahead} better than the resnet ({interval})" in text
-    confirmed = json.loads((REPORTS / "confirm/comparison.json").read_text())["contrasts"]["leads"]
-    (alike,) = [said for said in confirmed if said["reference"] == ["plain"]]
+    confirmed = json.loads((REPORTS / "confirm/comparison.json").read_text())["contrasts"]
+    (alike,) = [said for said in confirmed["leads"] if said["reference"] == ["plain"]]
     ahead, interval = points(alike, sign=-1)
     assert len(alike["by_seed"]) == 10
     assert f"#results), by {ahead.removesuffix(' points')} ({interval}, ten fresh seeds)" in text
     lost, interval = points(contrast("resnet", "skip_connections False"), sign=-1)
     assert f"the resnet loses {lost} ({interval}) in this recipe" in text
+    (tuned,) = [c for c in confirmed["found"] if "skip_connections False" in c["label"]]
+    lost, interval = points(tuned, sign=-1)
+    link = f"[{lost.removesuffix(' points')}](reports/confirm/README.md#results)"
+    assert f"tuned for itself, {link} ({interval})." in text
     drop = [contrast(n, "without DropBlock") for n in ("baseline", "resnet")]
     gains = [points(said)[0] for said in drop]
     assert f"{gains[0]} for the baseline and {gains[1].split()[0]} for the resnet" in text

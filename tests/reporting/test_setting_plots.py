@@ -62,6 +62,17 @@ def test_the_figure_of_contrasts_shows_each_seed_and_the_interval(varied):
     assert labels[0] == "resnet: drop_block_size 1\n(6 seeds, adjusted p 0.031)"
 
 
+def test_a_long_label_leaves_room_for_the_differences(varied):
+    changes = {"model.learning_rate": 0.634, "model.muon_learning_rate": 0.041,
+               "model.muon_momentum": 0.644, "model.weight_decay": 0.00388}  # fmt: skip
+    many = experiment("many", counts(440, 6), changes=changes)
+    figure = setting_plots.plot_contrasts(contrast([varied[0], many], None).family)
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    assert "\n" in axis.get_yticklabels()[0].get_text().split("(6 seeds")[0].strip()
+    assert axis.get_window_extent().width > 0.4 * figure.bbox.width
+
+
 def test_settings_without_the_parameter_are_left_out_and_words_are_sorted(varied):
     settings = contrast(varied, None).settings
     axis = setting_plots.plot_settings(settings, "width").axes[0]
