@@ -106,8 +106,11 @@ class Sprint(nn.Module):
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum whose update of a convolution is nearly orthogonal, after rescaling."""
 
-    def __init__(self, kernels: list[nn.Parameter], recipe: SprintParams) -> None:
+    def __init__(
+        self, kernels: list[nn.Parameter], recipe: SprintParams, dtype: torch.dtype
+    ) -> None:
         super().__init__(kernels, {"lr": recipe.muon_learning_rate})
+        self.dtype = dtype  # of the Newton-Schulz steps
         self.momentum, self.decay = recipe.muon_momentum, recipe.muon_weight_decay
         self.rescale = recipe.muon_rescale
 
@@ -120,19 +123,20 @@ class Muon(torch.optim.Optimizer):
                     kernel.mul_(len(kernel) ** 0.5 / kernel.norm())
                 velocity = self.state[kernel].setdefault("velocity", torch.zeros_like(kernel))
                 velocity.mul_(self.momentum).add_(kernel.grad)
-                update = orthogonal((kernel.grad + self.momentum * velocity).flatten(1))
+                update = (kernel.grad + self.momentum * velocity).flatten(1)
+                update = orthogonal(update, self.dtype)
                 kernel.sub_(group["lr"] * (update.view_as(kernel) + self.decay * kernel))
 
 
-def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """Return a nearly orthogonal matrix close to this one, by Newton-Schulz steps."""
+def orthogonal(matrix: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return a nearly orthogonal matrix close to this one, by Newton-Schulz steps in a type."""
     wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
+    x = (wide / (wide.norm() + 1e-7)).to(dtype)
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide is matrix else x.T
+    return (x if wide is matrix else x.T).float()
 
 
 def pixels(images: Images) -> torch.Tensor:
@@ -181,7 +185,7 @@ def train(
         [{"params": [head], "weight_decay": decay}, {"params": rest}],
         lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True,
     )  # fmt: skip
-    muon = Muon(kernels, recipe)
+    muon = Muon(kernels, recipe, torch.bfloat16 if bfloat16 else torch.float32)
     factor = recipe.muon_learning_rate / recipe.learning_rate
     rates = iter(schedules.all_rates(recipe, len(images) // recipe.batch_size))
     flipped = torch.rand(len(images)) < 0.5
