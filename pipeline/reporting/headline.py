@@ -46,11 +46,8 @@ def headline(findings: Findings) -> str:
 
 
 def _ahead(comparison: Comparison, results: Results, name: str) -> str:
-    mean, reference, several = (
-        comparison.difference.mean,
-        results.reference,
-        len(results.networks) > 2,
-    )
+    mean, reference = comparison.difference.mean, results.reference
+    several = len(results.networks) > 2
     if mean == 0:
         between_which = f" between the {reference} and the {name}" if several else ""
         return f"no difference{between_which} ({_intervals(comparison, sign=1)})"

@@ -19,14 +19,16 @@ from pipeline.settings.params import PARAMS_FILE, check_params, known_keys
 UNSET = "not set"
 
 
-def write_params(text: str) -> None:
-    """Check params and write them.
+def write_params(text: str) -> dict[str, Any]:
+    """Check params, write them, and return their values by section.
 
     Raises:
         UserError: a value is wrong; nothing is written.
     """
-    check_params(parse_yaml(text, PARAMS_FILE))
+    values = parse_yaml(text, PARAMS_FILE)
+    check_params(values)
     PARAMS_FILE.write_text(text)
+    return values
 
 
 def describe_changes(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -45,8 +45,7 @@ def write_preset(name: str, overrides: list[str]) -> str:
     text = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else ""
     old = parse_yaml(text, PARAMS_FILE) if text else {}
     new = apply(preset_text(name, old), dict(map(parse_override, overrides)))
-    write_params(new)
-    return describe_changes(old, parse_yaml(new, PARAMS_FILE))
+    return describe_changes(old, write_params(new))
 
 
 def save_preset(name: str, values: dict[str, Any], comment: str) -> Path:

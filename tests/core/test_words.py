@@ -1,7 +1,13 @@
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+from pipeline.core import words
 from pipeline.core.words import NO_DROPBLOCK, describe_dropblock, duration
 
+PIPELINE = Path(words.__file__).parents[1]
 DROPS = {
     "drop_block_size": 5,
     "drop_block_oversize": "skip",
@@ -39,3 +45,21 @@ def test_a_recipe_without_dropblock_says_so():
 )  # fmt: skip
 def test_a_duration_is_said_as_people_do(seconds, said):
     assert duration(seconds) == said
+
+
+def test_one_module_puts_the_dropblock_of_a_recipe_into_words():
+    """No other has its words, or makes a text of its numbers, but for the layer's warnings."""
+    phrases = re.compile(r"x\d* blocks|blocks of |\bno DropBlock|^single units|, keep(ing)? ")
+    numbers = re.compile(r"drop_block_size|conv_keep_(start|step|end)")
+    found = set()
+    for file in PIPELINE.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        docstrings = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}
+        texts = [n.value for n in nodes if isinstance(n, ast.Constant) and id(n) not in docstrings]
+        filled = [ast.unparse(part.value) for n in nodes if isinstance(n, ast.JoinedStr)
+                  for part in n.values if isinstance(part, ast.FormattedValue)]  # fmt: skip
+        if any(isinstance(t, str) and phrases.search(t) for t in texts):
+            found.add(file.relative_to(PIPELINE).as_posix())
+        if any(numbers.search(value) for value in filled):
+            found.add(file.relative_to(PIPELINE).as_posix())
+    assert found - {"networks/shared/dropblock.py"} == {"core/words.py"}

@@ -83,6 +83,10 @@ def test_each_dependency_is_imported_by_its_stage(stage):
     assert not unused
 
 
+def test_the_dependencies_are_few_enough_to_read():
+    assert sum(len(code_of(stage)) for stage in WITH_CODE) <= 35
+
+
 TRAIN, EVALUATE = ({f"{stage} {network}" for network in ("baseline", "model")}
                    for stage in ("train", "evaluate"))  # fmt: skip
 ALL_BUT_TRAIN = {"prepare", "report", "publish", *EVALUATE}
