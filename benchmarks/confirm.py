@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.commands.compare import write_contrasts
 from pipeline.commands.verify import read_published
 from pipeline.core.files import COMPARISON
+from pipeline.evaluation.plots import colour_of
 from pipeline.reporting.contrasts import Contrast, Contrasts, contrast
 from pipeline.reporting.formats import between, format_p
 from pipeline.reporting.tried import BLOCK, Result
@@ -23,9 +24,9 @@ from pipeline.reporting.tuning import Tuned, expected_best
 mpl.use("agg")
 FOLDER = Path("reports/confirm")
 SCREENING, LONGER = 3, 10  # epochs of the first and of the second round
-# Recipes that were tried in addition to the drawn ones: laptop's own, and the same with identity
-# initialisation and the rescaled Muon.
-OWN, CHANGED = "laptop", "dirac"
+# Recipes that were tried in addition to the drawn ones: the earlier one of preset laptop, and the
+# same with identity initialisation and the rescaled Muon.
+EARLIER, CHANGED = "laptop", "dirac"
 ENTRANTS = 5  # of each network in the second round
 REFERENCE = "laptop"  # the experiment with the two networks of preset `laptop`
 # The declared contrasts: the experiment, and what its network is compared with.
@@ -35,6 +36,15 @@ SETTINGS = {
     "nodrop": "resnet without DropBlock minus resnet",
     "block-1": "resnet with DropBlock 1x1 minus resnet",
     "block-7": "resnet with DropBlock 7x7 minus resnet",
+}
+
+# The settings of README's answer: the experiment, and the network's name there.
+ANSWER = {
+    "baseline": ("laptop", "baseline"),
+    "plain network (wider baseline)": ("plain", "baseline"),
+    "resnet": ("laptop", "resnet"),
+    "resnet without skip connections": ("skipless", "resnet"),
+    "resnet without DropBlock": ("nodrop", "resnet"),
 }
 
 
@@ -57,7 +67,7 @@ def screening(trials: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             "network": network,
-            "`laptop`'s recipe": 100 * known.loc[network, OWN],
+            "earlier recipe": 100 * known.loc[network, EARLIER],
             "with the change": 100 * known.loc[network, CHANGED],
             "median of the trials": 100 * pd.Series(scores).median(),
             "best of the trials": 100 * scores.max(),
@@ -84,14 +94,14 @@ def second_round(trials: pd.DataFrame) -> pd.DataFrame:
 def plot(trials: pd.DataFrame) -> Figure:
     """Plot each network's expected best of k trials, and what the known recipes reach."""
     figure, axis = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
-    known = trials[(trials["epochs"] == SCREENING) & (trials["trial"] == OWN)]
+    known = trials[(trials["epochs"] == SCREENING) & (trials["trial"] == EARLIER)]
     for place, (network, scores) in enumerate(tuned(trials)):
         best, colour = expected_best(scores), f"C{place}"
         axis.plot(range(1, len(best) + 1), 100 * best, "o-", color=colour, markersize=3,
                   label=network)  # fmt: skip
-        own = known.loc[known["network"] == network, "val_accuracy"]
-        axis.axhline(100 * own.item(), color=colour, linewidth=0.8, linestyle="--")
-    axis.plot([], [], color="grey", linewidth=0.8, linestyle="--", label="laptop's recipe")
+        earlier = known.loc[known["network"] == network, "val_accuracy"]
+        axis.axhline(100 * earlier.item(), color=colour, linewidth=0.8, linestyle="--")
+    axis.plot([], [], color="grey", linewidth=0.8, linestyle="--", label="earlier recipe")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="trials", ylabel="expected best validation accuracy, %")
     axis.legend(fontsize="small")
@@ -129,13 +139,35 @@ def describe(found: Contrast) -> dict[str, str]:
     }
 
 
+def plot_answer(results: list[Result]) -> Figure:
+    """Plot the test accuracies of each setting of the answer, by seed, with their mean."""
+    summaries = {result.name: result.summary for result in results}
+    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    labels = []
+    for place, (setting, (experiment, network)) in enumerate(ANSWER.items()):
+        summary, colour = summaries[experiment], colour_of(network)
+        right = summary["accuracy"][network]["right"].values()
+        scores = [100 * count / summary["images"] for count in right]
+        mean = sum(scores) / len(scores)
+        axis.scatter(scores, [place] * len(scores), s=22, color=colour, alpha=0.6, linewidth=0)
+        axis.annotate(f"{mean:.1f} %", (mean, place), (0, 6), textcoords="offset points",
+                      ha="center", fontsize="small")  # fmt: skip
+        labels.append(f"{setting}\n{summary['cost'][network]['pflop']:.3f} PFLOP")
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set(xlabel="test accuracy of each seed, %", ylim=(len(labels) - 0.5, -0.7))
+    return figure
+
+
 def main() -> None:
-    """Print the tables; draw the figure and write the page of all experiments."""
+    """Print the tables; draw the figures and write the page of all experiments."""
     trials = read_trials()
     print(screening(trials).to_markdown(index=False, floatfmt=".1f"), end="\n\n")
     print(second_round(trials).to_markdown(index=False, floatfmt=".3g"))
     plot(trials).savefig(FOLDER / "tuning.png", dpi=110, metadata={"Software": None})
-    found = contrast(read_experiments(), REFERENCE)
+    experiments = read_experiments()
+    answer = plot_answer(experiments)
+    answer.savefig(FOLDER / "accuracy.png", dpi=110, metadata={"Software": None})
+    found = contrast(experiments, REFERENCE)
     print("", confirmed(found).to_markdown(disable_numparse=True), sep="\n")
     write_contrasts(found, BLOCK, FOLDER)
 

@@ -397,7 +397,7 @@ def lookup(name: str | None) -> None:
 def verify(folder: Path | None) -> int:
     """Compare this run with published results.
 
-    FOLDER holds a published report, like reports/cifar100; default: the one with the same params
+    FOLDER holds a published report, like reports/sprint; default: the one with the same params
     and data. Says for each network whether its accuracy differs from the published one by more than
     seed variation; exits with 1 if so. The chance of any false alarm is 5 %.
     """

@@ -71,7 +71,7 @@ def list_published() -> list[Result]:
     Raises:
         UserError: there are none.
     """
-    folders = sorted(file.parent for file in REPORTS.glob(f"*/{PARAMS_FILE}"))
+    folders = sorted(file.parent for file in REPORTS.glob(f"*/**/{PARAMS_FILE}"))
     if not folders:
         raise UserError(f"no published report in {REPORTS}/*/; get one: `git checkout {REPORTS}`")
     return [read_published(folder) for folder in folders]

@@ -63,7 +63,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("published", "preset", "relu"),
-    [("digits", "quick", True), ("cifar100", "laptop", False), ("accurate", "accurate", True),
+    [("digits", "quick", True), ("confirm/laptop", "laptop", False), ("accurate", "accurate", True),
      ("sprint", "sprint", False)],
 )  # fmt: skip
 def test_a_run_of_a_presets_params_finds_its_published_report(
@@ -71,8 +71,8 @@ def test_a_run_of_a_presets_params_finds_its_published_report(
 ):
     monkeypatch.chdir(tmp_path)
     kept = ("comparison.json", "params.yaml")
-    for file in [f for name in kept for f in (REPOSITORY / "reports").glob(f"*/{name}")]:
-        copy = tmp_path / "reports" / file.parent.name / file.name
+    for file in [f for name in kept for f in (REPOSITORY / "reports").glob(f"*/**/{name}")]:
+        copy = tmp_path / file.relative_to(REPOSITORY)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
     shutil.copy(REPOSITORY / "reports" / published / "comparison.json", tmp_path / "reports")

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.confirm import ANSWER
 from pipeline.__main__ import cli
+from pipeline.core.files import read_yaml
 from pipeline.settings.params import check_params, known_keys
 from pipeline.settings.presets import preset_values, shared_presets
 from tests.conftest import REPOSITORY, tracked
 
 README = (REPOSITORY / "README.md").read_text()
 REPORTS = REPOSITORY / "reports"
-FIGURES = json.loads((REPOSITORY / "reports/cifar100/comparison.json").read_text())
+CONFIRM = REPORTS / "confirm"
+CONTRASTS = json.loads((CONFIRM / "comparison.json").read_text())["contrasts"]
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
@@ -25,23 +28,11 @@ DOCUMENTS = [
     "docs/install.md",
     *sorted(f"reports/{file.parent.name}/README.md" for file in REPORTS.glob("*/README.md")),
 ]
-# The table's name of a setting in the report: its network, and what is changed.
-SETTINGS = {
-    "baseline": ("baseline", ""),
-    "resnet": ("resnet", ""),
-    "baseline, 2.1 times as wide": ("baseline", "width 0.525"),
-    "resnet without skip connections": ("resnet", "skip_connections False"),
-}
 
 
-def contrast(network, label):
-    (found,) = [c for c in FIGURES["contrasts"]["found"]
-                if (c["network"], c["label"]) == (network, label)]  # fmt: skip
-    return found
-
-
-def lead(changed):
-    (found,) = [c for c in FIGURES["contrasts"]["leads"] if c["changed"] == changed]
+def contrast(kind, experiment):
+    names = {"leads": "reference", "found": "experiments"}[kind]
+    (found,) = [said for said in CONTRASTS[kind] if experiment in said[names]]
     return found
 
 
@@ -50,75 +41,70 @@ def points(said, sign=1):
     return f"{100 * sign * said['mean']:.1f} points", f"{low:.1f} to {high:.1f}"
 
 
+def answer():
+    return README.split("## The answer on CIFAR-100")[1].split("\n## ")[0]
+
+
 def test_it_is_short():
     assert len(README.split()) <= 1_000
 
 
 def test_the_table_follows_from_the_committed_figures():
-    from pipeline.networks.shared.models import build_model, count_flops, trainable_parameters
-
-    laptop = check_params(preset_values("laptop"))
-    text = README.split("## The answer on CIFAR-100")[1].split("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in answer().splitlines()
             if line.startswith("| ")][1:]  # fmt: skip
-    assert [row[0] for row in rows] == list(SETTINGS)
-    for name, parameters, pflop, accuracy in rows:
-        network, changed = SETTINGS[name]
-        section = FIGURES["sections"][network]
-        mean = FIGURES["accuracy"][network]["mean"]
-        mean += contrast(network, changed)["mean"] if changed else 0
-        assert accuracy == f"{100 * mean:.1f} %"
-        key, _, value = changed.partition(" ")
-        change = {key: json.loads(value.lower())} if changed else {}
-        recipe = laptop.recipe(section).model_copy(update=change)
-        model = build_model(section, recipe, 100, 32)
-        assert parameters == f"{trainable_parameters(model) / 1e6:.2f} M"
-        # 45,000 images per epoch, in whole batches; the first epochs at 20 pixels.
-        seen, ((share, side),) = 45_000 // 128 * 128, recipe.image_sizes
-        small = round(share * recipe.epochs)
-        flops = small * count_flops(model, side) + (recipe.epochs - small) * count_flops(model)
-        assert float(pflop) == pytest.approx(3 * seen * flops / 1e15, abs=5e-4)
+    assert [row[0] for row in rows] == list(ANSWER)
+    for name, *shown in rows:
+        experiment, network = ANSWER[name]
+        figures = json.loads((CONFIRM / experiment / "comparison.json").read_text())
+        cost, accuracy = figures["cost"][network], figures["accuracy"][network]
+        assert len(accuracy["right"]) == 10
+        expected = f"{cost['parameters'] / 1e6:.2f} M", f"{cost['pflop']:.4f}"
+        assert shown == [*expected, f"{100 * accuracy['mean']:.1f} %"]
+
+
+def test_the_preset_of_the_answer_has_the_params_of_its_run():
+    run = read_yaml(CONFIRM / "laptop/params.yaml")
+    mine, theirs = (check_params(values) for values in (preset_values("laptop"), run))
+    for section in ("baseline", "model"):
+        assert mine.recipe(section) == theirs.recipe(section)
+    for shared in ("augment", "evaluate"):
+        assert getattr(mine, shared) == getattr(theirs, shared)
+    assert mine.data == theirs.data.model_copy(update={"path": None})
+    assert mine.train == theirs.train.model_copy(update={"seeds": mine.train.seeds})
 
 
 def test_the_sentences_follow_from_the_committed_figures():
-    text = " ".join(README.split("## The answer on CIFAR-100")[1].split("\n## ")[0].split())
-    ahead, interval = points(FIGURES["differences"]["resnet"])
-    assert f"The resnet is {ahead.replace(' points', ' points better')}" in text
-    assert f"interval {interval})" in text
-    ahead, interval = points(lead("baseline: width 0.525"), sign=-1)
-    assert f"The wider baseline is {ahead} better than the resnet ({interval})" in text
-    confirmed = json.loads((REPORTS / "confirm/comparison.json").read_text())["contrasts"]
-    (alike,) = [said for said in confirmed["leads"] if said["reference"] == ["plain"]]
-    ahead, interval = points(alike, sign=-1)
-    assert len(alike["by_seed"]) == 10
-    assert f"#results), by {ahead.removesuffix(' points')} ({interval}, ten fresh seeds)" in text
-    lost, interval = points(contrast("resnet", "skip_connections False"), sign=-1)
-    assert f"the resnet loses {lost} ({interval}) in this recipe" in text
-    (tuned,) = [c for c in confirmed["found"] if "skip_connections False" in c["label"]]
-    lost, interval = points(tuned, sign=-1)
-    link = f"[{lost.removesuffix(' points')}](reports/confirm/README.md#results)"
-    assert f"tuned for itself, {link} ({interval})." in text
-    drop = [contrast(n, "without DropBlock") for n in ("baseline", "resnet")]
-    gains = [points(said)[0] for said in drop]
-    assert f"{gains[0]} for the baseline and {gains[1].split()[0]} for the resnet" in text
-    said = [lead("baseline: width 0.525"), contrast("resnet", "skip_connections False"), *drop]
-    p_values = [FIGURES["differences"]["resnet"]["p_value"], *(c["adjusted_p"] for c in said)]
-    assert {round(p, 3) for p in p_values} == {0.031}
-    assert "Each of these differences has p = 0.031, the smallest" in text
+    text = " ".join(answer().split())
+    ahead, plain = contrast("leads", "laptop"), contrast("leads", "plain")
+    skipless, nodrop = contrast("found", "skipless"), contrast("found", "nodrop")
+    better, interval = points(ahead)
+    p = f"p = {ahead['adjusted_p']:.3f}"
+    assert f"is {better} better than the baseline (95 % interval {interval}, {p})" in text
+    better, interval = points(plain, sign=-1)
+    figures = json.loads((CONFIRM / "plain/comparison.json").read_text())
+    found = points({"mean": 0, **figures["differences"]["resnet"]["new_images"]}, sign=-1)[1]
+    p = f"p = {plain['adjusted_p']:.3f}; if the test images vary too, {found}"
+    assert f"the plain network is {better} better than the resnet ({interval}, {p})" in text
+    for sentence, said, sign in [
+        ("Without skip connections, tuned for itself, the resnet loses", skipless, -1),
+        ("DropBlock lowers the resnet's accuracy by", nodrop, 1),
+    ]:
+        change, interval = points(said, sign)
+        assert f"{sentence} {change} ({interval}, p = {said['adjusted_p']:.3f})" in text
+    earlier = json.loads((REPORTS / "recipe/earlier/comparison.json").read_text())
+    (bare,) = [said for said in earlier["contrasts"]["found"] if "skip" in said["label"]]
+    assert f"skip connections seemed to be worth {points(bare, sign=-1)[0]}" in text
 
 
-def test_the_costs_in_the_sentences_follow_from_the_table():
-    text = " ".join(README.split("## The answer on CIFAR-100")[1].split("\n## ")[0].split())
-    cost = {
-        name: (float(size), float(pflop))
-        for name, size, pflop in re.findall(
-            r"\| (baseline|resnet|baseline, 2.1 times as wide) \| ([\d.]+) M \| ([\d.]+) \|", text
-        )
-    }
-    resnet, wide = cost["resnet"], cost["baseline, 2.1 times as wide"]
-    assert f"takes {resnet[1] / cost['baseline'][1]:.1f} times the compute" in text
-    assert f"{100 * (wide[1] / resnet[1] - 1):.1f} % more compute" in text
-    assert f"and {wide[0] / resnet[0]:.1f} times the parameters" in text
+def test_the_costs_in_the_sentences_follow_from_the_figures():
+    text = " ".join(answer().split())
+    laptop, plain = (json.loads((CONFIRM / name / "comparison.json").read_text())["cost"]
+                     for name in ("laptop", "plain"))  # fmt: skip
+    ratio = laptop["resnet"]["pflop"] / laptop["baseline"]["pflop"]
+    assert f"takes {ratio:.1f} times the compute" in text
+    assert plain["baseline"]["pflop"] == pytest.approx(plain["resnet"]["pflop"], rel=0.02)
+    ratio = plain["baseline"]["parameters"] / plain["resnet"]["parameters"]
+    assert f"It has {ratio:.1f} times the parameters" in text
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -136,8 +122,7 @@ def test_links_lead_somewhere(document):
 def test_commands_exist(document):
     text = (REPOSITORY / document).read_text()
     targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-    of_before = {"report"} if document == "reports/cifar100/README.md" else set()  # of its commit
-    assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)", text)) <= {*targets, *of_before}
+    assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)", text)) <= set(targets)
     for module in re.findall(r"python -m (benchmarks\.\w+)", text):
         assert importlib.util.find_spec(module), module
     assert set(re.findall(r"python -m pipeline (\w+)", text)) <= set(cli.commands)
