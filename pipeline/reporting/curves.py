@@ -28,10 +28,15 @@ def shown_images(results: Results, score: str) -> dict[str, str]:
 
 
 def over_seeds(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return network, epoch, the compute so far in FLOP, and mean, min and max over the seeds."""
+    """Return network, epoch, the compute so far in FLOP, and mean, min and max over the seeds.
+
+    Only epochs that all seeds of a network have: else the mean would jump when one stops early.
+    """
     grouped = history.groupby(["network", "epoch"], sort=False)
     scores = grouped[column].agg(["mean", "min", "max"])
-    return scores.assign(flop=1e15 * grouped["pflop"].mean()).reset_index()
+    scores = scores.assign(flop=1e15 * grouped["pflop"].mean(), seeds=grouped.size()).reset_index()
+    everyone = scores.groupby("network")["seeds"].transform("max")
+    return scores[scores["seeds"] == everyone].drop(columns="seeds")
 
 
 def draw_curves(results: Results, score: str, x: str) -> list[Drawing]:

@@ -58,6 +58,11 @@ def format_p(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
+def p_is(p_value: float) -> str:
+    """Format a p-value in a sentence: `p = 0.031`, or `p < 0.001`."""
+    return f"p {format_p(p_value)}" if p_value < 0.001 else f"p = {format_p(p_value)}"
+
+
 def accuracy_with_interval(hits: np.ndarray) -> str:
     """Write the mean of (seeds, images) booleans of correct answers with its 95 % interval."""
     found = interval(hits)

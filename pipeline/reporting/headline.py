@@ -7,7 +7,7 @@ from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.equivalence import Equivalence
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.flags import describe_flags
-from pipeline.reporting.formats import between, capitalised, counted, format_p, listed
+from pipeline.reporting.formats import between, capitalised, counted, format_p, listed, p_is
 from pipeline.reporting.p_values import LEVEL, SEEDS_NEEDED
 from pipeline.reporting.results import EQUAL, Results
 from pipeline.settings.identity import setting_of
@@ -73,12 +73,11 @@ def _intervals(comparison: Comparison, sign: int) -> str:
 
 def _certainty(comparison: Comparison) -> str:
     seeds = comparison.seeds
-    kind = "adjusted p" if comparison.tests > 1 else "p"
-    floor = f"(floor {comparison.smallest_p:.2g})"
-    over = f"{kind} = {comparison.p_value:.2g} {floor} over " if seeds > 1 else "over "
-    over += "1 seed" if seeds == 1 else f"{seeds} paired seeds"
     if seeds == 1:
-        return f"{over}: too few seeds for a verdict"
+        return "over 1 seed: too few seeds for a verdict"
+    kind = "adjusted " if comparison.tests > 1 else ""
+    floor = f"(floor {format_p(comparison.smallest_p)})"
+    over = f"{kind}{p_is(comparison.p_value)} {floor} over {seeds} paired seeds"
     if not comparison.enough_seeds:
         return (
             f"{over}: too few seeds for a verdict, and the interval over {seeds} seeds is valid "
@@ -111,7 +110,7 @@ def verdicts(findings: Findings) -> list[str]:
         for name, found in comparisons.items()
     }
     for name, tested in findings.alike.items():
-        said[name] += f" {likeness(tested, results.reference, name)}"
+        said[name] += f" {describe_equivalence(tested, results.reference, name, len(comparisons))}"
     if len(results.networks) == 2:
         return list(said.values())
     if len(set(said.values())) == 1:
@@ -125,11 +124,10 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
     Args:
         compute: the compute of a training of `name`, divided by the reference's.
     """
-    seeds, p_value = comparison.seeds, format_p(comparison.p_value)
-    floor = format_p(comparison.smallest_p)
+    seeds = comparison.seeds
     tested = (
-        f"p = {p_value} (floor {floor}) by sign flips over {seeds} paired seeds, on these test "
-        "images"
+        f"{p_is(comparison.p_value)}, floor {format_p(comparison.smallest_p)}, by sign flips over "
+        f"{seeds} paired seeds, on these test images"
     )
     if comparison.tests > 1:
         tested += f", adjusted for {comparison.tests} comparisons"
@@ -158,10 +156,13 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
     return f"**No evidence of a difference between the two methods** ({tested})."
 
 
-def likeness(found: Equivalence, reference: str, name: str) -> str:
+def describe_equivalence(
+    found: Equivalence, reference: str, name: str, tests_at_once: int = 1
+) -> str:
     """Say whether two methods are alike within the declared margin, and how sure that is."""
     margin = found.points
-    tests = f"p = {format_p(found.p_value)} by two one-sided t-tests, paired over the seeds"
+    tests = f"{p_is(found.p_value)} by two one-sided t-tests (TOST), paired over the seeds"
+    tests += ", not adjusted" if tests_at_once > 1 else ""
     chances = (
         f"The probability that the {name} is better by more than {margin} is "
         f"{_share(found.better)}; for the {reference} it is {_share(found.worse)} (Student's t, "

@@ -272,6 +272,29 @@ def test_the_table_of_confirmed_contrasts_follows_from_the_figures():
         assert rows[row] == ["10", f"{100 * said['mean']:+.1f}", bounds, f"{p:.3f}", shown]
 
 
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("resnet", r"The resnet reaches (\S+) % with the earlier recipe and (\S+) % with the tuned "
+         r"one: (\S+) points more \((\S+) to (\S+), p = (\S+), the smallest"),
+        ("baseline", r"The small baseline reaches (\S+) % and (\S+) %: (\S+) points more "
+         r"\((\S+) to (\S+), p = (\S+)\), which is not shown"),
+    ],
+)  # fmt: skip
+def test_the_gains_of_the_tuned_recipe_follow_from_its_paired_seeds(network, said):
+    earlier = pd.read_csv(CONFIRM / "earlier.csv").query("network == @network")
+    history = pd.read_csv(CONFIRM / "laptop/history.csv").query("network == @network")
+    tuned = history.groupby("seed")["watched_accuracy"].max()
+    pairs = earlier.set_index("seed").assign(tuned=tuned)[["val_accuracy", "tuned"]] * 100
+    assert list(pairs.index) == list(range(6, 12))
+    gain = (pairs["tuned"] - pairs["val_accuracy"]).to_numpy()
+    p = stats.permutation_test((gain,), np.mean, permutation_type="samples").pvalue
+    page = " ".join((CONFIRM / "README.md").read_text().split())
+    values = [float(value) for value in re.search(said, page).groups()]
+    assert values == pytest.approx([*pairs.mean(), gain.mean(), *interval_of(gain), p], abs=0.051)
+    assert values[-1] == pytest.approx(p, abs=6e-4)
+
+
 @pytest.mark.parametrize("folder", [published(folder) for folder in WITH_PAGE])
 def test_the_page_says_what_the_figures_say(folder):
     figures = json.loads((folder / "comparison.json").read_text())

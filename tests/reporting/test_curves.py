@@ -47,6 +47,12 @@ def test_compute_has_the_unit_of_its_size():
     assert drawing.readings[1].lines[0] == "200 GFLOP, epoch 2"
 
 
+def test_a_curve_ends_where_the_first_seed_stops():
+    results = results_of({0: [0.1, 0.5], 1: [0.3, 0.6, 0.9]})
+    (drawing,) = draw_curves(results, "accuracy", EPOCH)
+    np.testing.assert_allclose(drawing.figure.axes[0].lines[0].get_xydata(), [[1, 20], [2, 55]])
+
+
 def test_nothing_is_drawn_of_a_single_epoch():
     assert draw_curves(results_of({0: [0.5], 1: [0.6]}), "accuracy", EPOCH) == []
 

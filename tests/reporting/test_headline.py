@@ -39,11 +39,14 @@ def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
         (made_up(-0.05, 1, 1.0), "the baseline is ahead by 5.0 points (95 % interval 4.0 to 6.0 ",
          "for these two fitted models"),
         (made_up(0.0, 1, 1.0), "no difference (95 %", "cannot fall below 1; p below 0.05 needs 6"),
-        (made_up(0.2, 3, 0.25), "p = 0.25 (floor 0.25) over 3 paired seeds: too few seeds for a "
+        (made_up(0.2, 3, 0.25), "p = 0.250 (floor 0.250) over 3 paired seeds: too few seeds for a "
          "verdict, and the interval over 3 seeds is valid only if", "fall below 0.25"),
         (made_up(0.05, 6, 0.03125), "p = 0.031 (floor 0.031) over 6 paired seeds: evidence of a "
          "difference",
-         "**The resnet is the better method here** (p = 0.031 (floor 0.031)"),
+         "**The resnet is the better method here** (p = 0.031, floor 0.031, by"),
+        (made_up(0.05, 12, 1 / 2048), "by 5.0 points (95 % interval 4.0 to 6.0 for other seeds on "
+         "these test images), p < 0.001 (floor < 0.001) over 12 paired seeds: evidence of a",
+         "(p < 0.001, floor < 0.001, by sign flips over 12 paired seeds"),
         (made_up(-0.05, 6, 0.03125), "the baseline is ahead by 5.0", "**The baseline is"),
         (made_up(0.01, 6, 0.4, low=-0.02), ": no evidence of a difference",
          "**No evidence of a difference between the two methods** (p = 0.400"),

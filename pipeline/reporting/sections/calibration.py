@@ -1,5 +1,7 @@
 """Calibration: does the networks' confidence match their accuracy?"""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -7,13 +9,16 @@ from pipeline.evaluation.plots import plot_calibration
 from pipeline.evaluation.scores import calibration_table
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import between
-from pipeline.reporting.intervals import interval
+from pipeline.reporting.intervals import crossed_interval, interval
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Drawing, Section
 
 ABOUT = "Whether confidence matches accuracy: of the answers given at 90 %, are 90 % right?"
 
-NOTE = "In brackets: the 95 % interval. The figure pools the answers of all seeds."
+NOTE = (
+    "In brackets: the 95 % interval for other seeds and other test images. The figure pools the "
+    "answers of all seeds."
+)
 
 
 def make(findings: Findings) -> Section | None:
@@ -40,23 +45,24 @@ def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
     }
 
 
-def describe_calibration(results: Results, tables: dict[str, pd.DataFrame]) -> str:
+def describe_calibration(results: Results, names: Iterable[str]) -> str:
     """Say for each network whether it is over- or underconfident, and by how many points."""
-    said = [describe_network(results, name, table) for name, table in tables.items()]
+    said = [describe_network(results, name) for name in names]
     return f"{'. '.join(said)}. {NOTE}"
 
 
-def describe_network(results: Results, name: str, table: pd.DataFrame) -> str:
+def describe_network(results: Results, name: str) -> str:
     """Say how far a network's confidence is from its accuracy, and whether that may be chance."""
-    found = interval(overconfidence(results, name))
+    excess = overconfidence(results, name)
+    found = crossed_interval(excess) if len(excess) > 1 else interval(excess)
     if not found.excludes_zero:
         tendency = "neither over- nor underconfident beyond chance"
     else:
         tendency = "overconfident" if found.mean > 0 else "underconfident"
-    claimed, true = (np.average(table[c], weights=table["count"]) for c in table.columns[:2])
+    true = results.hits(name).mean()
     mean = results.means.loc[name, "best_test_calibration_error"]
     return (
-        f"{name}: mean confidence {100 * claimed:.1f} %, accuracy {100 * true:.1f} %, "
+        f"{name}: mean confidence {100 * (true + found.mean):.1f} %, accuracy {100 * true:.1f} %, "
         f"difference {100 * found.mean:+.1f} points ({between(found)}): {tendency}; expected "
         f"calibration error {100 * mean:.1f} points"
     )

@@ -37,7 +37,8 @@ def make(findings: Findings) -> Section:
     for name in results.networks:
         table = confusions(results, name, CONFUSED_PAIRS)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
-    return Section("Where they differ", ABOUT, [*parts, NOTE])
+    title = "Where they differ" if findings.comparisons else "Errors by class"
+    return Section(title, ABOUT, [*parts, NOTE])
 
 
 def _class_by_class(results: Results, name: str) -> list[Part]:
@@ -59,7 +60,8 @@ def class_table(results: Results, name: str) -> pd.DataFrame:
 def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
     """Say in how many classes the difference is significant."""
     certain = table[table["significant"]]
-    better, worse = (certain["difference"] > 0).sum(), (certain["difference"] < 0).sum()
+    better = (certain["better"] > certain["worse"]).sum()
+    worse = len(certain) - better
     return (
         f"By more than chance, the {name} is better in {better} of {len(table)} classes and the "
         f"{reference} in {worse} (sign test over each class's test images, false discovery rate "

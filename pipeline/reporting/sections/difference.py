@@ -43,12 +43,13 @@ def questions(comparison: Comparison) -> list[Part]:
     """Answer for other seeds and for other images, and say which of them matter more."""
     new_images = comparison.new_images
     if new_images is None:
-        rows = {"other test images, these two models": _answer(comparison.difference, "")}
+        rows = {"other test images, these two models": _answer(comparison.difference)}
         return [pd.DataFrame(rows).T.rename_axis("about")]
-    p_value = format_p(comparison.p_value)
+    kind = "adjusted p" if comparison.tests > 1 else "p"
+    p_value = {f"{kind}, sign flips": format_p(comparison.p_value)}
     rows = {
-        "other seeds, these test images": _answer(comparison.difference, p_value),
-        "other seeds and other test images": _answer(new_images, ""),
+        "other seeds, these test images": _answer(comparison.difference) | p_value,
+        "other seeds and other test images": _answer(new_images),
     }
     if not comparison.images_dominate:
         images = SEEDS_DOMINATE
@@ -56,14 +57,13 @@ def questions(comparison: Comparison) -> list[Part]:
         images = IMAGES_COVERED
     else:
         images = IMAGES_DOMINATE
-    return [pd.DataFrame(rows).T.rename_axis("about"), images]
+    return [pd.DataFrame(rows).T.fillna("").rename_axis("about"), images]
 
 
-def _answer(found: Interval, p_value: str) -> dict[str, str]:
+def _answer(found: Interval) -> dict[str, str]:
     return {
         "difference, points": f"{100 * found.mean:+.2f}",
         "95 % interval": between(found, "+.2f"),
-        "p, sign flips": p_value,
     }
 
 

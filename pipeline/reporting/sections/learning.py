@@ -42,8 +42,9 @@ def make(findings: Findings) -> Section:
 def describe_curves(watched: str | None) -> str:
     """Say what the curves show."""
     note = (
-        "Lines are means over the seeds, bands the range from the lowest seed to the highest. In "
-        "epochs with small images, the scores are for images of that size."
+        "Lines are means over the seeds, bands the range from the lowest seed to the highest, up "
+        "to the last epoch that all seeds have. In epochs with small images, the scores are for "
+        "images of that size."
     )
     if watched is None:
         return (

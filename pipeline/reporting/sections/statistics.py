@@ -1,6 +1,8 @@
 """What the report's intervals and p-values mean, and how reliable they are."""
 
 from pipeline.reporting.findings import Findings
+from pipeline.reporting.formats import counted, format_p
+from pipeline.reporting.p_values import smallest_p
 from pipeline.reporting.section import Section
 
 TITLE = "How to read the statistics"
@@ -15,8 +17,8 @@ SEEDS = (
     "differences), on these test images."
 )
 P_VALUES = (
-    "*p, sign flips* comes from flipping the signs of the seeds' differences, on these images. Its "
-    "floor, 2/2^n for n seeds, is the smallest value that it can have."
+    "*p, sign flips* comes from flipping the signs of the seeds' differences, on these images. "
+    "With {seeds} its smallest possible value, the floor, is {floor}."
 )
 MCNEMAR = (
     "*McNemar p* compares the two *fitted models* of one seed on the same images; it does not show "
@@ -44,8 +46,10 @@ COLLAPSES = (
 
 def make(findings: Findings) -> Section:
     """Explain what this page's statistics are."""
-    several, compared = len(findings.results.seeds) > 1, bool(findings.comparisons)
+    seeds, compared = len(findings.results.seeds), bool(findings.comparisons)
+    several = seeds > 1
+    p_values = P_VALUES.format(seeds=counted(seeds, "seed"), floor=format_p(smallest_p(seeds)))
     lines = [SEEDS if several else ONE_SEED]
     lines += [MCNEMAR] if compared else []
-    lines += [P_VALUES, NEW_IMAGES, RELIABLE, COLLAPSES] if compared and several else []
+    lines += [p_values, NEW_IMAGES, RELIABLE, COLLAPSES] if compared and several else []
     return Section(TITLE, ABOUT, ["\n".join(f"- {line}" for line in lines)])

@@ -21,7 +21,7 @@ def claiming(confidence, right):
 
 
 def described(results):
-    return calibration.describe_calibration(results, calibration.calibration_by_network(results))
+    return calibration.describe_calibration(results, results.networks)
 
 
 def test_confidence_beyond_chance_is_said_to_be_too_high_or_too_low():
@@ -36,6 +36,14 @@ def test_a_difference_within_chance_is_neither():
     excess = np.where(np.arange(200) < 140, 0.72 - 1, 0.72)
     bounds = stats.ttest_1samp(excess, 0).confidence_interval(0.95)
     assert f"+2.0 points ({100 * bounds.low:+.1f} to {100 * bounds.high:+.1f})" in said
+
+
+def test_the_choice_of_test_images_is_a_part_of_chance():
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(100):  # the networks agree on what is hard, and are perfectly calibrated
+        results = claiming([0.7] * 6, right=rng.binomial(200, 0.7))
+        wrong += "beyond chance" not in described(results)
+    assert stats.binomtest(wrong, 100, 0.05).pvalue > 0.001
 
 
 def test_the_calibration_error_is_the_mean_of_the_seeds():

@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgb
 from pipeline.evaluation.plots import colours
 from pipeline.reporting.sections.classes import (
     confusions,
+    describe_classes,
     describe_shown,
     plot_class_difference,
 )
@@ -54,6 +55,13 @@ def test_of_a_hundred_classes_only_the_ends_of_the_ranking_are_drawn():
     shown = [label.get_text() for label in axis.get_yticklabels()]
     assert shown == [f"class {i}" for i in [*range(15), *range(85, 100)]]
     assert axis.get_title() == "30 of 100 classes: the ends of the ranking"
+
+
+def test_a_class_goes_to_the_network_that_is_better_on_more_of_its_images():
+    table = classes([-1.0, 2.0, 3.0], [True, True, False])  # many small gains, few large losses
+    table = table.assign(better=[14, 15, 2], worse=[3, 4, 1])
+    said = describe_classes(table, "baseline", "resnet")
+    assert "the resnet is better in 2 of 3 classes and the baseline in 0 " in said
 
 
 def test_what_the_figure_leaves_out_is_said_with_how_many_of_it_differ():
