@@ -132,8 +132,8 @@ def describe(found: Contrast) -> dict[str, str]:
     """Say how large a difference is, and whether it counts as shown."""
     return {
         "seeds": str(len(found.by_seed)),
-        "difference, points": f"{100 * found.difference.mean:+.1f}",
-        "95 % interval": between(found.difference),
+        "difference, points": f"{100 * found.difference.mean:+.2f}",
+        "95 % interval": between(found.difference, "+.2f"),
         "adjusted p": format_p(found.p_value),
         "shown": "yes" if found.significant else "no",
     }

@@ -19,7 +19,7 @@ from scipy import stats
 from benchmarks.measure import save
 from pipeline.reporting.comparison import Comparison, compare
 from pipeline.reporting.p_values import LEVEL
-from pipeline.reporting.sequential import DECIDED, evidence
+from pipeline.reporting.sequential import DECIDED, e_values
 
 SEEDS = (2, 3, 6, 10)
 MOST = 20  # seeds of `sweep --until-decided`
@@ -132,7 +132,7 @@ def repeat_until_decided(dominated_by: str, images: int, repetitions: int) -> di
         seeds = []
         for _ in range(repetitions):
             reference, other, _ = draw_answers(rng, dominated_by, MOST, images, null)
-            enough = evidence(other.mean(axis=1) - reference.mean(axis=1)) >= DECIDED
+            enough = e_values(other.mean(axis=1) - reference.mean(axis=1)) >= DECIDED
             seeds.append(np.argmax(enough) + 1 if enough.any() else np.nan)
         row[f"decided {truth}"] = float(np.isfinite(seeds).mean())
         row[f"median seeds {truth}"] = float(np.nanmedian(seeds))
@@ -198,7 +198,7 @@ def plot(table: pd.DataFrame) -> Figure:
 
 
 def plot_decided(table: pd.DataFrame) -> Figure:
-    """Plot how often the evidence is enough, without and with a difference."""
+    """Plot how often the e-value is large enough, without and with a difference."""
     columns = ["decided without a difference", "decided with 5 points"]
     long = table.melt("dominated by", columns, "truth", "share of simulations")
     figure, axis = plt.subplots(figsize=(8, 3.5), layout="tight")

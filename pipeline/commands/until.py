@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON
 from pipeline.reporting.formats import counted
-from pipeline.reporting.sequential import DECIDED, evidence
+from pipeline.reporting.sequential import DECIDED, e_values
 from pipeline.settings.edits import as_override
 from pipeline.settings.params import Params, load_params
 from pipeline.sweep.run import sweep
@@ -41,8 +41,8 @@ def sweep_until_decided(
         if dry_run or swept.lacking:
             return len(swept.lacking)
         compared, differences = _difference(swept.names[asked])
-        found = evidence(differences).max()
-        print(f"{counted(count, 'seed')}: evidence {found:.1f}, decided at {DECIDED:.0f}")
+        found = e_values(differences).max()
+        print(f"{counted(count, 'seed')}: e-value {found:.1f} (decided at {DECIDED:.0f})")
         if found >= DECIDED:
             break
     print(conclude(compared, differences))
@@ -88,7 +88,7 @@ def conclude(compared: str, differences: np.ndarray) -> str:
         differences: in accuracy, by seed.
     """
     said = f"{compared}: {100 * differences.mean():+.1f} points of accuracy"
-    seeds, found = counted(len(differences), "seed"), evidence(differences).max()
+    seeds, found = counted(len(differences), "seed"), e_values(differences).max()
     if found < DECIDED:
         return f"not decided with {seeds}: {said}"
     return (

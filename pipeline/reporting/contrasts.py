@@ -23,7 +23,7 @@ class Contrast:
         by_seed: the difference in accuracy for each shared seed, from -1 to 1.
         p_value: adjusted for all contrasts that are tested together.
         pooled_half: half the width of the interval with the seed variance pooled over all settings
-            that have all seeds; None for other settings, and for a single seed.
+            that have all seeds; None for other settings, for a single one, and for a single seed.
     """
 
     setting: Setting
@@ -175,7 +175,8 @@ def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> list[Contrast]:
         for (s, r), own in zip(pairs, shared, strict=True)
     ]
     whole = [pair for pair, own in zip(pairs, shared, strict=True) if own == seeds]
-    half = _pooled_half(whole, seeds) if whole and len(seeds) > 1 else None
+    # Of a single pair, the pooled interval would be the pair's own.
+    half = _pooled_half(whole, seeds) if len(whole) > 1 and len(seeds) > 1 else None
     return [
         Contrast(s, r, _by_seed(s, r, own), p, half if own == seeds else None)
         for (s, r), own, p in zip(pairs, shared, adjusted_p_values(counts), strict=True)

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.contrasts import Contrast, Contrasts
 from pipeline.reporting.formats import (
     COMPUTE,
@@ -16,12 +15,12 @@ from pipeline.reporting.formats import (
     format_p,
     listed,
 )
-from pipeline.reporting.intervals import t_interval
+from pipeline.reporting.intervals import Interval, t_interval
 from pipeline.reporting.p_values import LEVEL, SEEDS_NEEDED, smallest_p
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import Drawing, Part, Section
-from pipeline.reporting.setting_plots import ABSENT, plot_contrasts, plot_settings, value_of
-from pipeline.reporting.tried import OFF, Setting, differing
+from pipeline.reporting.setting_plots import plot_contrasts, plot_settings
+from pipeline.reporting.tried import Setting, differing, value_of
 
 ALONE = (
     "There is nothing to compare yet: all results on this data have the same settings. `dvc exp "
@@ -43,11 +42,11 @@ SETTINGS_NOTE = (
 CONTRAST_NOTE = (
     "{scored} accuracy minus that of *{reference}*, in points, paired over the seeds that both "
     "have: for each seed, and as a mean with Student's t interval (95 %, not adjusted for the "
-    "number of rows). {pooled} The adjusted p-values are Westfall-Young max-T sign flips over the "
+    "number of rows).{pooled} The adjusted p-values are Westfall-Young max-T sign flips over the "
     "shared seeds, for all {rows} at once. `--reference NAME` chooses another reference."
 )
 POOLED_NOTE = (
-    "The *pooled interval* estimates the spread between seeds from all rows together: it is more "
+    " The *pooled interval* estimates the spread between seeds from all rows together: it is more "
     "reliable with few seeds, but wrong if some settings vary more than others, as with collapses."
 )
 LEADS_NOTE = (
@@ -69,12 +68,7 @@ def make_page(found: Contrasts, x: str) -> Page:
     Args:
         x: the param to plot accuracy against.
     """
-    x, scored = horizontal(found.settings, x), _scored(found)
-    drawing = Drawing(
-        "experiments",
-        plot_settings(found.settings, x),
-        f"{scored.capitalize()} accuracy of each setting against {x}",
-    )
+    scored = _scored(found)
     sections = [
         Section("All settings", SETTINGS_ABOUT, [settings_table(found.settings), SETTINGS_NOTE])
     ]
@@ -87,21 +81,38 @@ def make_page(found: Contrasts, x: str) -> Page:
         conclude(found),
         [],
         [UNLIKE_NOTE.format(names=listed(found.unlike))] if found.unlike else [],
-        [drawing, *contrast_parts(found)],
+        [*draw_settings(found, x), *contrast_parts(found)],
         sections,
     )
 
 
-def horizontal(settings: list[Setting], wanted: str) -> str:
-    """Return the param to plot against: the wanted one, or if it does not vary, one that does."""
-    if len({value_of(setting, wanted) for setting in settings} - {ABSENT}) > 1:
-        return wanted
-    varying = [
-        key
-        for network in dict.fromkeys(setting.network for setting in settings)
-        for key in differing([s.params for s in settings if s.network == network])
-    ]
-    return varying[0] if varying else wanted
+def draw_settings(found: Contrasts, wanted: str) -> list[Drawing]:
+    """Draw accuracy against a param: the wanted one, or one in which alone some settings differ.
+
+    Settings that differ from the reference in more are left out, because their distance would look
+    like the effect of this param.
+    """
+    changed = [(setting, _changed(found, setting)) for setting in found.settings]
+    alone = [keys[0] for _, keys in changed if len(keys) == 1]
+    if not alone:
+        return []
+    x = wanted if wanted in alone else alone[0]
+    shown = [setting for setting, keys in changed if keys in ([], [x])]
+    alt = f"{_scored(found).capitalize()} accuracy against {x}"
+    return [Drawing("experiments", plot_settings(shown, x), alt)]
+
+
+def _changed(found: Contrasts, setting: Setting) -> list[str]:
+    """Return the params in which a setting differs from the reference of its network.
+
+    A param that only one of them has, like the size of a block that is not dropped, follows from
+    another one. Without a reference there is no saying: all params count.
+    """
+    for reference in found.settings:
+        if found.reference in reference.experiments and reference.network == setting.network:
+            keys = differing([reference.params, setting.params])
+            return [key for key in keys if key in reference.params and key in setting.params]
+    return list(setting.params)
 
 
 def contrast_parts(found: Contrasts) -> list[Part]:
@@ -113,7 +124,7 @@ def contrast_parts(found: Contrasts) -> list[Part]:
             scored=scored.capitalize(),
             reference=found.reference,
             rows=counted(len(found.family), "row"),
-            pooled=POOLED_NOTE,
+            pooled=POOLED_NOTE if any(c.pooled for c in found.family) else "",
         )
         alt = f"Paired differences in {scored} accuracy from {found.reference}, with intervals"
         drawing = Drawing("contrasts", plot_contrasts(found.family), alt)
@@ -154,7 +165,7 @@ def conclude(found: Contrasts) -> str:
             f"{counted(len(found.family), 'contrast')} is {format_p(smallest.p_value)}{but}."
         )
     said = [
-        f"{c.setting.network}, {c.label}: {100 * c.difference.mean:+.1f} points "
+        f"{c.setting.network} with {c.label}: {100 * c.difference.mean:+.1f} points "
         f"({between(c.difference)}), adjusted p {format_p(c.p_value)}"
         for c in shown
     ]
@@ -165,9 +176,8 @@ def conclude(found: Contrasts) -> str:
 
 
 def _changed_keys(contrast: Contrast) -> list[str]:
-    params = contrast.setting.params
-    keys = differing([contrast.reference.params, params])
-    return [NO_DROPBLOCK if params[key] == OFF else key for key in keys if key in params]
+    keys = differing([contrast.reference.params, contrast.setting.params])
+    return [key for key in keys if key in contrast.setting.params]
 
 
 def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
@@ -180,7 +190,7 @@ def leads_table(found: Contrasts) -> pd.DataFrame:
     """Return a row for each network's difference from the first network, in points."""
     contrasts = [lead.contrast for lead in found.leads]
     changed = [lead.changed or f"as in {found.reference}" for lead in found.leads]
-    table = _in_points(contrasts).set_axis(pd.Index(changed, name="experiments"))
+    table = _in_points(contrasts).set_axis(pd.Index(changed, name="setting"))
     pairs = [f"{c.setting.network} minus {c.reference.network}" for c in contrasts]
     table.insert(0, "networks", pairs)
     return table
@@ -190,15 +200,21 @@ def _in_points(contrasts: list[Contrast]) -> pd.DataFrame:
     rows = [
         {
             "seeds shared": counted_seeds(c.by_seed),
-            "difference of each": ", ".join(f"{100 * d:+.1f}" for d in c.by_seed.values()),
+            "difference of each": ", ".join(f"{100 * d:+z.1f}" for d in c.by_seed.values()),
             "mean": f"{100 * c.difference.mean:+.2f}",
-            "95 % interval": between(c.difference) if len(c.by_seed) > 1 else "none (one seed)",
-            "pooled interval": between(c.pooled) if c.pooled else "none",
+            "95 % interval": _bounds(c.difference) if len(c.by_seed) > 1 else "none (one seed)",
+            "pooled interval": _bounds(c.pooled) if c.pooled else "none",
             "adjusted p": format_p(c.p_value),
         }
         for c in contrasts
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    pooled = any(c.pooled for c in contrasts)
+    return table if pooled else table.drop(columns="pooled interval")
+
+
+def _bounds(found: Interval) -> str:
+    return between(found, "+.2f")
 
 
 def settings_table(settings: list[Setting]) -> pd.DataFrame:
@@ -207,13 +223,13 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
     for network in dict.fromkeys(s.network for s in settings):
         mine = [s for s in settings if s.network == network]
         shown = _columns(mine)
-        for setting in sorted(mine, key=lambda s: [by_size(_cell(s, key)) for key in shown]):
+        for setting in sorted(mine, key=lambda s: [by_size(value_of(s, key)) for key in shown]):
             found = t_interval(setting.accuracies)
             several = len(setting.right) > 1
             rows.append(
                 {
                     "network": network,
-                    **{key: _cell(setting, key) for key in shown},
+                    **{key: value_of(setting, key) for key in shown},
                     "seeds": counted_seeds(setting.right),
                     f"{setting.scored} accuracy, %": f"{100 * found.mean:.1f}",
                     "95 % interval": between(found.of_accuracy(), ".1f")
@@ -243,7 +259,3 @@ def _columns(settings: list[Setting]) -> list[str]:
     keys = differing([s.params for s in settings])
     having = {key: {str(s.params[key]) for s in settings if key in s.params} for key in keys}
     return [key for key in keys if len(having[key]) > 1]
-
-
-def _cell(setting: Setting, key: str) -> str:
-    return str(setting.params.get(key, "-"))

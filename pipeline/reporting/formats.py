@@ -83,9 +83,10 @@ def between(found: Interval, form: str = "+.1f", sign: int = 1) -> str:
 
 
 def describe_seeds(seeds: list[int]) -> str:
-    """Say over which seeds the tables' numbers are computed."""
-    kind = "Means ± standard deviations over seeds" if len(seeds) > 1 else "Results of seed"
-    return f"{kind} {', '.join(map(str, seeds))}."
+    """Say over which seeds a table's numbers are computed."""
+    if len(seeds) == 1:
+        return f"Results of seed {seeds[0]}."
+    return f"Means ± standard deviations; seeds: {counted_seeds(seeds)}."
 
 
 def counted_seeds(seeds: Iterable[int]) -> str:

@@ -17,6 +17,7 @@ from pipeline.reporting.formats import escape
 from pipeline.reporting.headline import headline, title, verdicts, warnings
 from pipeline.reporting.section import Drawing, Gallery, Part, Section
 from pipeline.reporting.sections import (
+    ablation,
     calibration,
     classes,
     difference,
@@ -24,7 +25,6 @@ from pipeline.reporting.sections import (
     duplicates,
     images,
     learning,
-    likeness,
     overview,
     planning,
     protocol,
@@ -38,7 +38,7 @@ LARGEST = 96  # pixels per side of an image of the data, as shown; larger ones a
 SECTIONS = (
     difference,
     planning,
-    likeness,
+    ablation,
     summary,
     learning,
     calibration,
@@ -89,7 +89,7 @@ def make_page(findings: Findings) -> Page:
     return Page(
         title(findings.results),
         headline(findings),
-        [*verdicts(findings), *likeness.unequal(findings)],
+        [*verdicts(findings), *ablation.unequal(findings)],
         warnings(findings),
         overview.make(findings),
         [section for section in made if section is not None],

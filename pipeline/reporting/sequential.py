@@ -1,7 +1,7 @@
-"""Evidence of a difference that may be looked at after every seed.
+"""E-values: evidence of a difference that may be looked at after every seed.
 
-A p-value is valid only if the number of seeds was fixed beforehand. The evidence here is not: if
-there is no difference, it reaches 20 with a probability of at most 5 %, however often one looks.
+A p-value is valid only if the number of seeds was fixed beforehand. An e-value is valid whenever
+one looks: without a difference it ever reaches 20 with a probability of at most 5 %.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ DECIDED = 20.0  # 1 / 0.05
 RATES = np.array([0.5, 1.0, 2.0, 4.0])  # small ones find small differences, large ones large ones
 
 
-def evidence(differences: np.ndarray) -> np.ndarray:
-    """Return the evidence, 1 or about 1 if there is none, after each of (n,) paired differences.
+def e_values(differences: np.ndarray) -> np.ndarray:
+    """Return the e-value after each of (n,) paired differences; 1 on average without a difference.
 
     If each difference is as likely as its negative, the product of exp(r d) / cosh(r d) is a
     martingale that starts at 1, for any rate r, also if d is divided by a scale that depends only
@@ -20,7 +20,7 @@ def evidence(differences: np.ndarray) -> np.ndarray:
     of at most 1/20 (Ville's inequality; see Ramdas et al., "Game-theoretic statistics and safe
     anytime-valid inference", 2023).
 
-    >>> evidence(np.full(7, 0.02)).round(1).tolist()
+    >>> e_values(np.full(7, 0.02)).round(1).tolist()
     [1.0, 1.7, 3.0, 5.6, 10.6, 20.1, 38.4]
     """
     count = np.arange(1, len(differences) + 1)

@@ -12,44 +12,34 @@ from pipeline.evaluation.plots import colour_of
 from pipeline.reporting.contrasts import Contrast
 from pipeline.reporting.formats import by_size, counted, format_p
 from pipeline.reporting.intervals import t_interval
-from pipeline.reporting.tried import Setting
+from pipeline.reporting.tried import Setting, value_of
 
 LABEL_WIDTH = 40  # characters in a line of a label
-ABSENT = "?"  # stands for the value if the network does not have the param
-
-
-def value_of(setting: Setting, key: str) -> str:
-    """Return a setting's value of a param."""
-    return str(setting.params.get(key, ABSENT))
 
 
 def plot_settings(settings: list[Setting], x: str) -> Figure:
-    """Plot the accuracy of all settings, with 95 % intervals, against a parameter.
+    """Plot the accuracy of settings, with 95 % intervals, against a param.
 
-    Numbers are drawn to scale. A network with only one setting is a horizontal line; one with
-    several settings that do not have the parameter is left out. A setting whose number of seeds
-    differs from the usual one is labelled with it.
+    Numbers are drawn to scale. A network with only one setting is a horizontal line. A setting
+    whose number of seeds differs from the usual one is labelled with it.
 
     Args:
-        x: the parameter.
+        settings: of each network, those that differ only in this param.
+        x: the param, in which those of at least one network differ.
     """
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     usual = Counter(len(s.right) for s in settings).most_common(1)[0][0]
     networks = list(dict.fromkeys(s.network for s in settings))
-    of_network = {n: [s for s in settings if s.network == n] for n in networks}
-    values = {n: {value_of(s, x) for s in of_network[n]} for n in networks}
-    having = [n for n in networks if values[n] != {ABSENT}] or networks
-    varied = [n for n in having if len(of_network[n]) > 1] or having
-    places = scale([value_of(s, x) for n in varied for s in of_network[n]], axis)
-    for place, network in enumerate(networks):
-        mine = of_network[network]
-        if network in varied:
+    of_network = [[s for s in settings if s.network == network] for network in networks]
+    places = scale([value_of(s, x) for mine in of_network if len(mine) > 1 for s in mine], axis)
+    for place, mine in enumerate(of_network):
+        if len(mine) > 1:
             _plot_points(axis, mine, x, places, 0.008 * (place - len(networks) / 2), usual)
-        elif len(mine) == 1:
+        else:
             _plot_line(axis, mine[0], usual)
     axis.set(xlabel=x, ylabel=f"{settings[0].scored} accuracy, %")
     title = f"{counted(usual, 'seed')}, unless labelled otherwise"
-    figure.legend(title=title, loc="outside upper center", ncols=len(having), fontsize="small")
+    figure.legend(title=title, loc="outside upper center", ncols=len(networks), fontsize="small")
     return figure
 
 

@@ -12,12 +12,14 @@ from pipeline.core.errors import UserError
 from pipeline.core.recipe import Variant, resolve
 from pipeline.core.records import SPLIT_NAMES
 from pipeline.core.words import NO_DROPBLOCK
+from pipeline.settings.edits import as_override
 from pipeline.settings.identity import settings_of
 from pipeline.settings.params import check_params
 from pipeline.settings.trainings import Training
 
 Values = dict[str, Any]
 BLOCK, OFF = "drop_block_size", "off"
+ABSENT = "-"  # stands for the value if a network does not have the param
 
 
 class Result(NamedTuple):
@@ -116,8 +118,15 @@ def differing(settings: list[Values]) -> list[str]:
     return [key for key in keys if len({str(params.get(key)) for params in settings}) > 1]
 
 
+def value_of(setting: Setting, key: str) -> str:
+    """Return a setting's value of a param, as params.yaml has it; `-` if it has no such param."""
+    return as_override(setting.params[key]) if key in setting.params else ABSENT
+
+
 def describe_change(params: Values, reference: Values) -> str:
     """Say what differs from the reference; if no param does, that the code or versions do."""
     keys = [key for key in differing([reference, params]) if key in params]
-    said = [NO_DROPBLOCK if params[key] == OFF else f"{key} {params[key]}" for key in keys]
+    said = [
+        NO_DROPBLOCK if params[key] == OFF else f"{key} {as_override(params[key])}" for key in keys
+    ]
     return ", ".join(said) or "same params, different code or library versions"

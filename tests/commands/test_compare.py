@@ -136,7 +136,7 @@ def test_another_reference_and_another_axis_can_be_named(known, workspace, invok
     assert [c["label"] for c in found["found"]] == ["drop_block_size 5"]
     text = (workspace / "reports/experiments/report.md").read_text()
     assert "against drop_block_size" in text  # the width does not vary
-    known[1][1]["model"]["width"] = 0.25
+    known[1][1]["model"] |= {"width": 0.25, "drop_block_size": 5}
     assert invoke("compare", "--x", "width")[0] == 0
     assert "against width" in (workspace / "reports/experiments/report.md").read_text()
     code, said = invoke("compare", "--reference", "block-2")

@@ -40,7 +40,7 @@ def test_seeds_are_added_until_the_evidence_is_enough(swept, invoke):
     assert [asked[0] for asked in swept.asked] == ["recipe.epochs=2"] * 5
     seeds = [asked[1] for asked in swept.asked]
     assert (seeds[0], seeds[-1]) == ("train.seeds=[3,5]", "train.seeds=[3,5,6,7,8,9]")
-    assert "2 seeds: evidence 1.7, decided at 20\n" in said
+    assert "2 seeds: e-value 1.7 (decided at 20)\n" in said
     assert "decided after 6 seeds: resnet minus baseline: +2.0 points of accuracy; p " in said
     assert "is at most 0.05, however often you looked" in said
 

@@ -268,8 +268,8 @@ def test_the_table_of_confirmed_contrasts_follows_from_the_figures():
         p = said["adjusted_p"]
         low, high = 100 * said["low"], 100 * said["high"]
         shown = "yes" if p < 0.05 and low * high > 0 else "no"
-        bounds = f"{low:+.1f} to {high:+.1f}"
-        assert rows[row] == ["10", f"{100 * said['mean']:+.1f}", bounds, f"{p:.3f}", shown]
+        bounds = f"{low:+.2f} to {high:+.2f}"
+        assert rows[row] == ["10", f"{100 * said['mean']:+.2f}", bounds, f"{p:.3f}", shown]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_the_sentence_names_what_differs_and_nothing_else(varied):
     said = experiments.conclude(contrast(varied, None))
     shown, _, rest = said.partition(" For the other ")
     assert shown.startswith(
-        "Shown to differ from this run over 6 shared seeds: resnet, drop_block_size 1: -"
+        "Shown to differ from this run over 6 shared seeds: resnet with drop_block_size 1: -"
     )
     assert "11" not in shown
     assert rest == "1, neither a difference nor equality is shown."
@@ -139,11 +139,28 @@ def test_a_low_p_whose_interval_includes_zero_is_no_evidence(varied):
 
 
 def test_the_figure_is_against_a_param_that_varies(varied):
-    settings = contrast(varied, None).settings
-    assert experiments.horizontal(settings, X) == X
-    assert experiments.horizontal(settings, "width") == X
-    alike = contrast(varied[:1], None).settings
-    assert experiments.horizontal(alike, "width") == "width"
+    for wanted in (X, "width"):
+        (drawing,) = experiments.draw_settings(contrast(varied, None), wanted)
+        assert drawing.alt == f"Test accuracy against {X}"
+    assert experiments.draw_settings(contrast(varied[:1], None), X) == []
+
+
+def test_the_figure_leaves_out_what_differs_in_more_than_its_param(varied):
+    wide = experiment("wide", counts(480, 4), drop_block_size=1, width=0.5)
+    off = experiment("off", counts(430, 5), conv_keep_end=1.0)
+    for settings in ([*varied, wide, off], [off, *varied, wide]):
+        (drawing,) = experiments.draw_settings(contrast(settings, None), X)
+        ticks = [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()]
+        assert sorted(ticks) == ["1", "11", "5", "off"]
+        points = [c for c in drawing.figure.axes[0].containers if len(c.lines[0].get_xdata()) == 1]
+        assert len(points) == 4  # the wide resnet is not among them
+
+
+def test_only_several_contrasts_have_a_pooled_interval(varied):
+    several, alone = (contrast(results, None) for results in (varied, varied[:2]))
+    assert "pooled interval" in experiments.contrast_table(several.family)
+    assert "pooled interval" not in experiments.contrast_table(alone.family)
+    assert "pooled interval" not in experiments.contrast_parts(alone)[1]
 
 
 def test_one_seed_has_no_interval():
@@ -164,4 +181,4 @@ def test_dropblock_that_is_off_is_a_value_of_the_block_size(varied):
     assert list(table.columns)[:2] == [X, "seeds"]
     assert table.loc["resnet"].set_index("experiments").loc["off", X] == "off"
     found = contrast([*varied, off], None)
-    assert "resnet, no DropBlock: -" in experiments.conclude(found)
+    assert "resnet with no DropBlock: -" in experiments.conclude(found)

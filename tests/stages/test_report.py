@@ -66,7 +66,7 @@ def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
     ):  # fmt: skip
         assert f"\n## {part}\n" in markdown
     assert "published" not in markdown.lower()  # only where the data is CIFAR-100
-    assert "Params that differ from the tutorial" in markdown
+    assert "\n### Differences from the tutorial\n" in markdown
     assert not re.search(r"\{\{|\{%|None\b|nan\b", markdown)
 
 
@@ -243,7 +243,8 @@ def test_without_dropblock_alone_the_report_says_so(workspace, params):
         (folder / "metrics.json").write_text(json.dumps({**metrics, "drop_blocks": []}))
         np.savez(folder / "masks.npz")
     _, markdown = report(workspace, with_train(params, variants=["nodrop"]))
-    assert "Switched off in both networks." in markdown
+    assert "(DropBlock: no DropBlock in the baseline; no DropBlock in the resnet)" in markdown
+    assert "\n## DropBlock\n" not in markdown
     assert "figures/dropblock" not in markdown
 
 

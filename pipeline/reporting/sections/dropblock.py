@@ -4,9 +4,8 @@ import pandas as pd
 
 from pipeline.evaluation.plots import plot_masks
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import all_networks
 from pipeline.reporting.results import Results
-from pipeline.reporting.section import Drawing, Part, Section
+from pipeline.reporting.section import Drawing, Section
 
 ABOUT = "What share of the feature maps DropBlock actually drops."
 
@@ -22,18 +21,15 @@ FIGURE_NOTE = (
 )
 
 
-def make(findings: Findings) -> Section:
-    """Show how much DropBlock drops, and where."""
+def make(findings: Findings) -> Section | None:
+    """Show how much DropBlock drops, and where; nothing if it is off in all networks."""
     results = findings.results
     table = drop_block_table(results)
-    parts: list[Part] = []
     if table.empty:
-        parts.append(f"Switched off in {all_networks(results)}.")
-    else:
-        figure = plot_masks(shown_masks(results))
-        drawing = Drawing("dropblock", figure, "What DropBlock zeroes on a synthetic feature map")
-        parts += [table, NOTE, drawing, FIGURE_NOTE]
-    return Section("DropBlock", ABOUT, parts)
+        return None
+    figure = plot_masks(shown_masks(results))
+    drawing = Drawing("dropblock", figure, "What DropBlock zeroes on a synthetic feature map")
+    return Section("DropBlock", ABOUT, [table, NOTE, drawing, FIGURE_NOTE])
 
 
 def shown_masks(results: Results) -> dict[str, tuple[list, dict]]:

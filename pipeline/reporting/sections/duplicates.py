@@ -22,7 +22,7 @@ def make(findings: Findings) -> Section:
     """Show the score with and without duplicates."""
     results = findings.results
     parts: list[Part] = [describe_duplicates(results.metadata)]
-    if findings.comparisons:
+    if findings.comparisons and not results.images.unique.all():
         parts += [duplicates_table(results, list(findings.comparisons)), NOTE]
     return Section("Duplicates", ABOUT, parts)
 

@@ -48,7 +48,7 @@ def galleries(findings: Findings) -> list[Part]:
     for name in findings.comparisons:
         for better, worse in ((name, results.reference), (results.reference, name)):
             chosen = told_apart(results, better, worse)[:SHOWN]
-            parts += [f"### The {better} is surer of the true class than the {worse}"]
+            parts += [f"### The {better} gives the true class more probability than the {worse}"]
             parts += _row(results, images, chosen, [better, worse])
     parts += ["### Wrong in every training"]
     return [*parts, *_row(results, images, never_right(results)[:SHOWN], list(results.networks))]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.reporting.curves import EPOCH, draw_curves
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import listed
+from pipeline.reporting.formats import describe_seeds, listed
 from pipeline.reporting.section import Drawing, Part
 from pipeline.reporting.sections.difference import plot_seeds, seed_accuracies
 from pipeline.reporting.sections.summary import summary_table
@@ -25,12 +25,13 @@ KEY = (
 def make(findings: Findings) -> list[Part]:
     """Return the figure and the table."""
     results = findings.results
+    table = [key_table(findings), describe_seeds(results.seeds)]
     if not compares_seeds(findings):
-        return [*draw_curves(results, "accuracy", EPOCH), key_table(findings)]
+        return [*draw_curves(results, "accuracy", EPOCH), *table]
     shown = [results.reference, *findings.comparisons]
     alt = f"Test accuracy of each seed, {listed(shown)}"
     figure = plot_seeds(seed_accuracies(results, shown))
-    return [Drawing("seeds", figure, alt), key_table(findings)]
+    return [Drawing("seeds", figure, alt), *table]
 
 
 def compares_seeds(findings: Findings) -> bool:

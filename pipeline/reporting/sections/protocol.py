@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
+
 from pipeline.reporting import tutorial
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.formats import counted, describe_seeds, listed
+from pipeline.reporting.formats import counted, listed
 from pipeline.reporting.results import Results
-from pipeline.reporting.section import Section
+from pipeline.reporting.section import Part, Section
 from pipeline.settings.edits import as_override
 from pipeline.settings.names import nearest_preset
 from pipeline.settings.params import Params
@@ -73,8 +75,12 @@ def dates(results: Results) -> str:
 
 def make(findings: Findings) -> Section:
     """List the protocol."""
-    lines = [*protocol(findings.results, findings.params), differences(findings.params)]
-    return Section("Protocol", ABOUT, ["\n".join(f"- {line}" for line in lines)])
+    lines = protocol(findings.results, findings.params)
+    return Section(
+        "Protocol",
+        ABOUT,
+        ["\n".join(f"- {line}" for line in lines), *differences(findings.params)],
+    )
 
 
 def protocol(results: Results, params: Params) -> list[str]:
@@ -87,7 +93,7 @@ def protocol(results: Results, params: Params) -> list[str]:
         f"{len(metadata['class_names'])} classes.",
         *([_split(metadata["params"])] if images["val"] else []),
         describe_watching(results.watched, stops(params), images["val"], results.scored),
-        f"{sizes(results, params)} {describe_seeds(results.seeds)}",
+        sizes(results, params),
         f"Software: {distinct(results, _software)}.",
         f"Hardware: {distinct(results, _hardware)}.",
         f"Trained at git commit {'; '.join(commits(results))}. `python -m pipeline lookup` names "
@@ -162,12 +168,10 @@ def _shown(commit: str) -> str:
     return commit[:10] or "no git"
 
 
-def differences(params: Params) -> str:
+def differences(params: Params) -> list[Part]:
     """List all params that differ from the tutorial's."""
-    found = tutorial.differences(params)
+    found = [(key, *map(as_override, values)) for key, *values in tutorial.differences(params)]
     if not found:
-        return "All params have the tutorial's values."
-    named = ", ".join(
-        f"{key} {as_override(value)} ({as_override(theirs)})" for key, value, theirs in found
-    )
-    return f"Params that differ from the tutorial's (in brackets): {named}."
+        return ["All params have the tutorial's values."]
+    table = pd.DataFrame(found, columns=["param", "here", "in the tutorial"]).set_index("param")
+    return ["### Differences from the tutorial", table]

@@ -78,7 +78,7 @@ def summary_table(results: Results, top_k: int) -> pd.DataFrame:
     """Return all scores, one column per network: means and deviations over seeds."""
     rows: Rows = {
         "parameters": PARAMETERS,
-        "compute per image": ("flops", flop, 1),
+        "compute of a forward pass": ("flops", flop, 1),
         "training compute": COMPUTE,
         "epochs run": ("epochs", "{:.0f}".format, 1),
         "best epoch": ("best_epoch", "{:.0f}".format, 1),
@@ -90,8 +90,9 @@ def summary_table(results: Results, top_k: int) -> pd.DataFrame:
     scored = SPLIT_NAMES[results.scored]
     rows[f"accuracy, train minus {scored}, points"] = ("accuracy_gap", *PERCENT)
     rows[f"loss, {scored} minus train"] = ("loss_gap", "{:.3f}".format, 1)
-    rows["test accuracy of the last weights, %"] = ("last_test_accuracy", *PERCENT)
-    rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}".format, 1)
+    if not results.metrics["best_epoch"].equals(results.metrics["epochs"]):
+        rows["test accuracy of the last weights, %"] = ("last_test_accuracy", *PERCENT)
+        rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}".format, 1)
     rows["training time, minutes"] = MINUTES
     rows["seconds per epoch"] = ("seconds_per_epoch", "{:.1f}".format, 1)
     rows["training images per second"] = ("images_per_second", "{:,.0f}".format, 1)

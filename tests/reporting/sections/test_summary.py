@@ -10,9 +10,19 @@ def test_the_summary_has_means_and_deviations_over_seeds(loaded):
     expected = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
     assert table.loc["test accuracy, %", "resnet"] == expected
     assert table.loc["parameters", "baseline"] == "1,000"
-    assert {"train loss", "validation top-5 accuracy, %",
-            "test calibration error, points", "peak memory, MB", "training time, minutes",
-            "compute per image", "epochs run", "best epoch"} <= set(table.index)  # fmt: skip
+    shown = {"train loss", "validation top-5 accuracy, %", "test calibration error, points",
+             "peak memory, MB", "training time, minutes", "compute of a forward pass",
+             "epochs run", "best epoch"}  # fmt: skip
+    assert shown <= set(table.index)
+
+
+def test_the_last_weights_are_shown_only_if_they_are_not_the_best(loaded):
+    one = loaded.of("dropblock")
+    last = "test accuracy of the last weights, %"
+    earlier = one.metrics.assign(best_epoch=one.metrics["epochs"] - 1)
+    assert last in summary_table(replace(one, metrics=earlier), top_k=5).index
+    same = one.metrics.assign(best_epoch=one.metrics["epochs"])
+    assert last not in summary_table(replace(one, metrics=same), top_k=5).index
 
 
 def test_the_gap_is_how_much_better_the_networks_are_on_training_images(loaded):

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from pipeline.core.recipe import Variant
+from pipeline.core.recipe import CHANGES, Variant
+from pipeline.core.words import describe_dropblock
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import (
@@ -19,7 +20,7 @@ ABOUT = "What remains of the difference when DropBlock or compute is the same."
 LABELS: dict[Variant, str] = {
     "dropblock": "each its own DropBlock",
     "nodrop": "without DropBlock",
-    "unitdrop": "all drop single units",
+    "unitdrop": f"all with {describe_dropblock(CHANGES['unitdrop'])}",
 }
 TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. A difference from the {reference} *without "
@@ -31,14 +32,15 @@ TABLE_NOTE = (
 NO_TABLE = (
     "To see what DropBlock contributes, and how the architectures compare with equal dropout, run "
     "`dvc exp run -S 'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {all} without "
-    "DropBlock, and with dropout of single units at the same probability in all epochs."
+    "DropBlock, and with {equal} in all epochs."
 )
 DIVERGED = "No table by kind of DropBlock, because trainings diverged (see the warnings)."
 
 
-def make(findings: Findings) -> Section:
+def make(findings: Findings) -> Section | None:
     """Show the networks with DropBlock held equal, and how to make their compute equal."""
-    return Section("Like with like", ABOUT, [*ablation(findings), *as_expensive(findings)])
+    parts = [*ablation(findings), *as_expensive(findings)]
+    return Section("Like with like", ABOUT, parts) if parts else None
 
 
 def unequal(findings: Findings) -> list[str]:
@@ -50,11 +52,13 @@ def unequal(findings: Findings) -> list[str]:
     recipes = [params.recipe(network, variant) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
     said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
-    return [
-        f"The headline compares networks with their recipes, not only architectures (DropBlock: "
-        f"{'; '.join(said)}). Section *Like with like* compares them with other factors equal, or "
-        "says how to."
-    ]
+    text = (
+        "The headline compares networks with their recipes, not only architectures (DropBlock: "
+        f"{'; '.join(said)})."
+    )
+    if make(findings):
+        text += " Section *Like with like* compares them with other factors equal, or says how to."
+    return [text]
 
 
 def ablation(findings: Findings) -> list[Part]:
@@ -64,7 +68,11 @@ def ablation(findings: Findings) -> list[Part]:
     if len(everything.variants) > 1 and everything.diverged:
         return [DIVERGED]
     if len(everything.variants) < 2 or not compared:
-        return [NO_TABLE.format(all=all_networks(everything))]
+        recipes = [findings.params.recipe(network) for network in findings.params.train.networks]
+        if not any(hasattr(recipe, "conv_keep_start") for recipe in recipes):
+            return []  # all variants would be the same training
+        equal = describe_dropblock(CHANGES["unitdrop"])
+        return [NO_TABLE.format(all=all_networks(everything), equal=equal)]
     title = "### The architecture, and what DropBlock adds"
     several = len(everything.networks) > 1
     note = [TABLE_NOTE.format(reference=everything.reference)] if several else []

@@ -2,13 +2,13 @@ import numpy as np
 from scipy import stats
 
 from pipeline.reporting.findings import find
-from pipeline.reporting.sections import likeness
-from tests.conftest import with_train
+from pipeline.reporting.sections import ablation
+from tests.conftest import checked, with_train
 from tests.made_up_results import write_results
 
 
 def test_the_table_sets_the_same_seeds_with_and_without_dropblock_side_by_side(loaded):
-    table = likeness.ablation_table(loaded)
+    table = ablation.ablation_table(loaded)
     with_block, without = (loaded.of(v).hits("resnet").mean() for v in loaded.variants)
     assert table.loc["each its own DropBlock", "resnet"].startswith(f"{100 * with_block:.1f} %")
     added = table.loc["each its own DropBlock, minus without", "resnet"]
@@ -26,7 +26,7 @@ def test_the_last_corner_is_how_much_more_a_network_gains_than_the_reference(loa
     )
     by_seed = 100 * (lead - lead_without)
     half = stats.t.ppf(0.975, 1) * by_seed.std(ddof=1) / 2**0.5
-    shown = likeness.ablation_table(loaded).loc[
+    shown = ablation.ablation_table(loaded).loc[
         "each its own DropBlock, minus without", "resnet minus baseline"
     ]
     mean = by_seed.mean()
@@ -36,16 +36,16 @@ def test_the_last_corner_is_how_much_more_a_network_gains_than_the_reference(loa
 def test_a_variant_that_diverged_is_not_in_the_table(workspace, params):
     write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
     findings = find(with_train(params, variants=["dropblock", "nodrop"]))
-    assert len(likeness.ablation(findings)) == 3
+    assert len(ablation.ablation(findings)) == 3
     history = findings.everything.history
     history.loc[history["variant"] == "nodrop", "train_loss"] = np.nan
-    (said,) = likeness.ablation(findings)
-    assert said == likeness.DIVERGED
+    (said,) = ablation.ablation(findings)
+    assert said == ablation.DIVERGED
 
 
 def test_the_page_says_what_differs_beside_the_architecture(workspace, params):
     write_results(workspace, seeds=[0])
-    (said,) = likeness.unequal(find(params))
+    (said,) = ablation.unequal(find(params))
     for shown in (
         "single units, keep 0.95 in the baseline",
         "5x5 blocks, keep 1 to 0.95 in the resnet",
@@ -55,14 +55,23 @@ def test_the_page_says_what_differs_beside_the_architecture(workspace, params):
 
 def test_a_network_alone_is_unlike_none(workspace, params):
     write_results(workspace, seeds=[0], networks=["model"])
-    assert likeness.unequal(find(with_train(params, networks=["model"]))) == []
+    assert ablation.unequal(find(with_train(params, networks=["model"]))) == []
 
 
 def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(workspace, params):
     write_results(workspace, seeds=[0])
     findings = find(params)
-    assert likeness.as_expensive(findings) == []
+    assert ablation.as_expensive(findings) == []
     findings.results.metrics.loc[findings.results.metrics["network"] == "resnet", "pflop"] *= 4
-    _, said = likeness.as_expensive(findings)
+    _, said = ablation.as_expensive(findings)
     assert "A training of the resnet takes 4.0 times the compute of the baseline" in said
     assert "`python -m pipeline match baseline --to model`" in said
+
+
+def test_only_networks_with_dropblock_are_told_to_train_its_variants(workspace, params):
+    write_results(workspace, seeds=[0], networks=["model"])
+    (said,) = ablation.make(find(with_train(params, networks=["model"]))).parts
+    assert "and with single units, keep 0.85 in all epochs" in said
+    write_results(workspace, seeds=[0], networks=["sprint"])
+    sprint = checked(**{"sprint.epochs": 6, "train.networks": ["sprint"]})
+    assert ablation.make(find(sprint)) is None
