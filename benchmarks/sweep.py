@@ -1,13 +1,11 @@
-"""Measure how sweeps scale with machines, and how commands scale with recorded experiments.
+"""Measure how sweeps scale with machines, and what a sweep adds to a training.
 
 Trainings that only sleep, on 1, 2 and 4 Ray nodes on this machine, show the limits of Ray and the
-sweep. A sweep of one training against `dvc exp run` of the same one shows the overhead. Commands
-that read all experiments are timed with 20, 100 and 1,000 recorded experiments.
+sweep. A sweep of one training against `dvc exp run` of the same one shows the overhead.
 """
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +17,6 @@ from unittest import mock
 import matplotlib.pyplot as plt
 import pandas as pd
 import ray
-import seaborn as sns
 from matplotlib.figure import Figure
 from ray.cluster_utils import Cluster
 
@@ -34,15 +31,9 @@ from pipeline.versioning.repository import git
 from pipeline.versioning.snapshot import Snapshot
 
 NODES = (1, 2, 4)
-EXPERIMENTS = (20, 100, 1_000)
 PLACE = Place(None, Snapshot(b"", "", "", ""), {})
 SLEEP = 2.0  # seconds of a training that sleeps
 TINY = ("data.limit=200", "baseline.width=0.03", "baseline.epochs=2", "train.networks=[baseline]")
-READERS = {
-    "dvc exp show": ["-m", "dvc", "exp", "show", "--csv"],
-    "compare": ["-m", "pipeline", "compare"],
-    "doctor": ["-m", "pipeline", "doctor"],
-}
 
 
 def sleep_instead(*_: object) -> Record:
@@ -91,31 +82,6 @@ def make_project(folder: Path) -> None:
     git(folder, "commit", "--quiet", "--all", "--message", "tiny")
 
 
-def record_copies(folder: Path, count: int) -> None:
-    """Record copies of the project's only experiment, each with different params."""
-    (ref,) = git(folder, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/sweep-*").split()
-    head = git(folder, "rev-parse", "HEAD")
-    params = git(folder, "show", f"{ref}:params.yaml")
-    listed = git(folder, "ls-tree", ref)
-    for i in range(count):
-        changed = re.sub(r"learning_rate: [\d.]+", f"learning_rate: {0.1 + i / 1e5:.5f}", params)
-        assert changed != params
-        blob = _piped(folder, "hash-object", "-w", "--stdin", given=changed)
-        entry = f"100644 blob {blob}\tparams.yaml"
-        tree = _piped(
-            folder, "mktree", given=re.sub(r".*\tparams.yaml", lambda _, e=entry: e, listed)
-        )
-        commit = git(folder, "commit-tree", tree, "-p", head, "-m", f"copy {i}")
-        git(folder, "update-ref", f"{ref.rsplit('/', 1)[0]}/copy-{i}", commit)
-
-
-def _piped(folder: Path, *arguments: str, given: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, input=given, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
 def main() -> None:
     """Run the benchmark."""
     argparse.ArgumentParser(
@@ -140,22 +106,18 @@ def main() -> None:
         seconds_of(swept, ["-m", "dvc", "repro", "prepare"])
         note("seconds, dvc exp run", 1, seconds_of(bare, ["-m", "dvc", "exp", "run"]))
         note("seconds, sweep", 1, seconds_of(swept, ["-m", "pipeline", "sweep"]))
-        seconds_of(swept, ["-m", "dvc", "repro"])
-        for count in EXPERIMENTS:
-            record_copies(swept, count)
-            for name, command in READERS.items():
-                note(f"seconds, {name}", count, seconds_of(swept, command))
     table = pd.DataFrame(rows)
     save("sweep", table, plot, sleep=SLEEP)
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Plot the time of commands that read all experiments, on logarithmic axes."""
-    readers = [f"seconds, {name}" for name in READERS]
-    figure, axis = plt.subplots(figsize=(5, 4))
-    chosen = table[table["measured"].isin(readers)]
-    sns.lineplot(chosen, x="at", y="value", hue="measured", marker="o", ax=axis)
-    axis.set(xscale="log", yscale="log", xlabel="recorded experiments", ylabel="seconds")
+    """Plot how many sleeping trainings end per minute, and how many could."""
+    shown = table[table["measured"] == "trainings a minute"]
+    figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
+    axis.plot(shown["at"], shown["value"], "o-", label="measured")
+    axis.plot(shown["at"], 60 / SLEEP * shown["at"], "--", color="grey", label="possible")
+    axis.set(xlabel="Ray nodes", ylabel="trainings a minute")
+    axis.legend()
     plt.close(figure)
     return figure
 

@@ -1,8 +1,9 @@
 """Time the training step of both networks against plain Keras, PyTorch and the convolutions alone.
 
 Measures images/s at batch 250 on pixels in memory. *keras* is the same network of Keras' own layers
-with a textbook DropBlock; *torch* the same in PyTorch, channels last; *bound* only the convolutions
-and matrix products, forward and backward, timed in the same run.
+with a textbook DropBlock; *torch* the same in PyTorch, channels last; *bound* only TensorFlow's
+convolutions and matrix products, forward and backward, timed in the same run (no bound where the
+project computes small maps faster).
 """
 
 import argparse
@@ -21,8 +22,8 @@ from benchmarks import torch_networks
 from benchmarks.measure import measure_paired, save, summarise
 from benchmarks.steps import BATCH, images_per_second, keras_step, make_batch, section
 from pipeline.core.sections import Recipe, TrainParams
+from pipeline.evaluation.export import KERAS_LAYERS
 from pipeline.networks import network_names
-from pipeline.networks.shared.batch_norm import BatchNorm
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import trainable_parameters
 from pipeline.settings.params import load_params
@@ -63,11 +64,10 @@ def plain_copy(model: keras.Model) -> keras.Model:
     """Return the same network made of Keras' own layers and a textbook DropBlock."""
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, BatchNorm):
-            return keras.layers.BatchNormalization.from_config(layer.get_config())
         if isinstance(layer, DropBlock2D):
             return PlainDropBlock(layer.initial_keep_prob, layer.block_size, name=layer.name)
-        return layer.__class__.from_config(layer.get_config())
+        kind = KERAS_LAYERS.get(type(layer), type(layer))
+        return kind.from_config(layer.get_config())
 
     return keras.models.clone_model(model, clone_function=replace)
 
