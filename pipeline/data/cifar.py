@@ -4,7 +4,9 @@ Layouts: https://www.cs.toronto.edu/~kriz/cifar.html. An archive is read in memo
 unpacked, so that a malicious archive cannot write files anywhere.
 """
 
+import lzma
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -128,7 +130,7 @@ def _open(cifar: Cifar, path: Path) -> Files:
             f"data.path = {path}: not a tar archive, or damaged; give a folder or archive of "
             f"{cifar.name}"
         ) from None
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"data.path = {path}: cannot be read ({error}); copy it again") from None
 
 
@@ -161,6 +163,9 @@ def _read_archive(cifar: Cifar, path: Path) -> Files:
                 continue
             opened = archive.extractfile(member)
             files[name] = opened.read() if opened else b""
+        # tarfile stops at its end marker; the checksum of a compressed archive comes after that.
+        while archive.fileobj and archive.fileobj.read(1 << 20):
+            pass
     if not files:
         raise _no_layout(cifar, path, members)
     return {name: files[name] for name in _complete_layout(cifar, set(files), path)}
