@@ -66,6 +66,12 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
                 f"MLflow's store {store_uri()} is a file on this machine; a "
                 "cluster needs a server: set MLFLOW_TRACKING_URI to its address"
             )
+        if "@" in store_uri():  # Ray's dashboard shows what is sent with a job
+            raise UserError(
+                "MLFLOW_TRACKING_URI has a user or password, which would be sent with the job; "
+                "give the address alone, and set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD on this machine and on the cluster's"
+            )
         os.environ.update(PATIENCE)
     with scratch_folder(root) as scratch:
         snapshot = take_snapshot(root)

@@ -33,3 +33,11 @@ def test_a_clusters_address_is_a_whole_one(refuse, address):
 def test_a_cluster_takes_an_mlflow_server(refuse):
     said = refuse("--on", f"http://127.0.0.1:{free_port()}")
     assert "mlflow.db is a file on this machine" in said and "MLFLOW_TRACKING_URI" in said
+
+
+@pytest.mark.parametrize("user", ["me:S3cret@", "me:S3/cr#et@"])
+def test_a_password_is_not_sent_with_a_job(refuse, monkeypatch, user):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{user}127.0.0.1:{free_port()}")
+    said = refuse("--on", f"http://127.0.0.1:{free_port()}")
+    assert "MLFLOW_TRACKING_URI has a user or password" in said and "S3" not in said
+    assert "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
