@@ -27,6 +27,7 @@ from pipeline.versioning.repository import Stages
 FILE = "sweep.pickle"
 TAG = "sweep"  # key of the job's metadata that identifies its trainings
 LOOK = 1.0  # seconds between checks of the job
+LOG_SECONDS = 10.0  # between requests of its output, which Ray always sends from the beginning
 ABSENT = 120.0  # seconds without an answer from the head node before giving up
 # Errors of the client: from Ray's server, a missing or wrong token, or the network.
 NO_ANSWER = (RuntimeError, RayError, requests.RequestException)
@@ -113,10 +114,13 @@ def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
 
 def _follow(client: JobSubmissionClient, name: str) -> None:
     """Print a job's output until it has ended."""
-    shown, answered = 0, time.monotonic()
+    said, shown = "", 0
+    answered = due = time.monotonic()
     while True:
         try:
-            status, said = client.get_job_status(name), client.get_job_logs(name)
+            status = client.get_job_status(name)
+            if status.is_terminal() or time.monotonic() >= due:
+                said, due = client.get_job_logs(name), time.monotonic() + LOG_SECONDS
             answered = time.monotonic()
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
