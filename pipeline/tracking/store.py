@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import filelock
 import mlflow
@@ -12,12 +11,7 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import (
-    INVALID_PARAMETER_VALUE,
-    RESOURCE_ALREADY_EXISTS,
-    RESOURCE_DOES_NOT_EXIST,
-    ErrorCode,
-)
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -30,8 +24,6 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 # It prints a traceback for each error of a database, and then raises it too.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
-Found = TypeVar("Found")
-
 EXPERIMENT = "dropblock-comparison"
 # Where MLflow's database keeps absolute paths of artifacts.
 PATHS = (
@@ -41,8 +33,6 @@ PATHS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-# MLflow's error codes for a missing run and a missing alias.
-_ABSENT = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
 REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
 
@@ -80,20 +70,6 @@ def store_errors() -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(store_problem(store_uri(), error)) from None
-
-
-def find_or_none(request: Callable[[], Found]) -> Found | None:
-    """Return the result of a request, or None if MLflow answers that it does not exist.
-
-    Raises:
-        MlflowException: any other error, as when the store fails.
-    """
-    try:
-        return request()
-    except MlflowException as error:
-        if error.error_code not in _ABSENT:
-            raise
-        return None
 
 
 def add_row(request: Callable[[], None]) -> None:
