@@ -27,8 +27,13 @@ from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
 from pipeline.versioning.storage import remote_storage, with_retries
 
-# A server with requests from many machines may be slow, so wait longer for it.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
+# A server with requests from many machines may be slow, so wait longer for it and send less: a
+# sample of the system metrics takes two requests. At 30 s, a hundred runs send about six a second.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "30",
+}
 QUESTIONS = 16  # parallel requests to a remote
 Known = dict[str, Record]  # by the result's key
 
