@@ -100,7 +100,7 @@ def _end_status(error: BaseException) -> tuple[str, str]:
         return "KILLED", "SIGTERM"
     if isinstance(error, KeyboardInterrupt):
         return "KILLED", "interrupted (Ctrl-C)"
-    return "FAILED", masked(f"{type(error).__name__}: {error}")[:5000]
+    return "FAILED", masked(f"{type(error).__name__}: {error}")
 
 
 def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:

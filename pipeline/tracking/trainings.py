@@ -18,7 +18,7 @@ from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, fin
 from pipeline.tracking.store import EXPERIMENT
 from pipeline.tracking.views import NOTE, SETTING
 
-MOST = 5000  # characters of a tag; MLflow cuts longer ones
+MOST = 5000  # characters of a tag; MLflow cuts at 8,000, which may be within a name
 MORE = "and more"
 EXPERIMENTS = "dvc.experiments"  # tag: the names of the DVC experiments that contain the result
 

@@ -94,6 +94,7 @@ def test_a_run_that_is_open_elsewhere_is_left_alone(store, workspace):
         (ValueError("bad\nvalue"), "FAILED", "ValueError: bad\nvalue"),
         (SystemExit(3), "FAILED", "SystemExit: 3"),
         (KeyboardInterrupt(), "KILLED", "interrupted (Ctrl-C)"),
+        (ValueError("x" * 9_000), "FAILED", f"ValueError: {'x' * 9_000}"[:8_000]),
     ],
 )
 def test_a_run_cut_off_by_an_error_says_so(store, error, status, reason):
