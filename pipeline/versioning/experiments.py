@@ -1,7 +1,6 @@
 """Read the project's experiments: sets of params with their results, in git and DVC's cache."""
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from pipeline.settings.params import PARAMS_FILE, Params, check_params, load_par
 from pipeline.versioning.repository import (
     LOCK,
     Stages,
+    experiment_commits,
     git,
     load_fast,
     parse_lock,
@@ -25,7 +25,6 @@ from pipeline.versioning.repository import (
 
 WORKSPACE = "workspace"
 COMMIT = "commit "  # with the start of its hash
-REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # others: DVC's queue
 
 
 class Experiment(NamedTuple):
@@ -138,12 +137,7 @@ def _revisions(root: Path) -> list[tuple[str, str]]:
     """Return name and hash of the last commit and of all experiments; [] without git."""
     if not (head := git(root, "rev-parse", "--verify", "-q", "HEAD", check=False)):
         return []
-    listed = git(
-        root, "for-each-ref", "--sort=creatordate", "--format=%(objectname) %(refname)", "refs/exps"
-    )
-    pairs = [line.split(" ", 1) for line in listed.splitlines()]
-    named = [(found[1], revision) for revision, ref in pairs if (found := REFERENCE.match(ref))]
-    return [(COMMIT + head[:7], head), *named]
+    return [(COMMIT + head[:7], head), *experiment_commits(root)]
 
 
 def _parse_params(content: bytes) -> dict[str, Any]:
