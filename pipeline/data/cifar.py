@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, and_more
 from pipeline.core.files import project_root
 from pipeline.core.records import CHANNELS, Dataset, make_records
 from pipeline.core.sections import DataParams
 from pipeline.data.download import download
 from pipeline.data.safe_pickle import load_pickle
-from pipeline.data.sources import data_path
+from pipeline.data.sources import check_labels, data_path
 
 SIDE = 32
 PIXEL_BYTES = CHANNELS * SIDE * SIDE
@@ -180,11 +180,10 @@ def _complete_layout(cifar: Cifar, found: set[str], where: Path) -> tuple[str, .
 
 
 def _no_layout(cifar: Cifar, path: Path, found: list[str]) -> UserError:
-    shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
     binary, python = (", ".join(names) for names in cifar.layouts)
     return UserError(
         f"data.path = {path}: has neither {cifar.name}'s binary layout ({binary}) nor its python "
-        f"layout ({python}); it contains: {shown or 'nothing'}"
+        f"layout ({python}); it contains: {and_more(found, shown=5) or 'nothing'}"
     )
 
 
@@ -275,12 +274,8 @@ def _python_names(cifar: Cifar, meta: object, labels: Labels, where: str) -> lis
 def _check_labels(cifar: Cifar, found: np.ndarray, where: str) -> None:
     """Check that the (kinds, n) labels are in range."""
     for labels, kind in zip(found, cifar.labels, strict=True):
-        wrong = np.flatnonzero((labels < 0) | (labels >= kind.count))
-        if wrong.size:
-            raise UserError(
-                f"{where}: {kind.what} label {labels[wrong[0]]} of image {wrong[0]} is not in 0 to "
-                f"{kind.count - 1}; the file is damaged, copy it again"
-            )
+        way_out = "the file is damaged, copy it again"
+        check_labels(labels, kind.count, f"{where}: {kind.what}", way_out)
 
 
 def _make_dataset(
