@@ -23,7 +23,7 @@ from pipeline.data.sources import check_labels, data_path
 
 SIDE = 32
 PIXEL_BYTES = CHANNELS * SIDE * SIDE
-LARGEST_ARCHIVE = 400_000_000  # bytes of all members; the genuine ones have 186 million
+MAX_ARCHIVE_BYTES = 400_000_000  # bytes of all members; the genuine ones have 186 million
 Files = Mapping[str, bytes]
 
 
@@ -153,10 +153,10 @@ def _read_archive(cifar: Cifar, path: Path) -> Files:
         for member in archive:
             members.append(member.name)
             size += member.size
-            if size > LARGEST_ARCHIVE:
+            if size > MAX_ARCHIVE_BYTES:
                 raise UserError(
-                    f"{path}: its files have more than {LARGEST_ARCHIVE:,} bytes in all, more than "
-                    f"those of {cifar.name}; this is a different archive"
+                    f"{path}: its files have more than {MAX_ARCHIVE_BYTES:,} bytes in all, more "
+                    f"than those of {cifar.name}; this is a different archive"
                 )
             name = PurePosixPath(member.name).name
             if name not in wanted or not member.isfile():

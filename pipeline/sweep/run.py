@@ -29,12 +29,12 @@ from pipeline.versioning.storage import remote_storage, with_retries
 
 # A server with requests from many machines may be slow, so wait longer for it and send less: a
 # sample of the system metrics takes two requests. At 30 s, a hundred runs send about six a second.
-PATIENCE = {
+CLUSTER_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "30",
 }
-QUESTIONS = 16  # parallel requests to a remote
+REQUEST_THREADS = 16  # parallel requests to a remote
 Known = dict[str, Record]  # by the result's key
 
 
@@ -77,7 +77,7 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
                 "give the address alone, and set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD on this machine and on the cluster's"
             )
-        os.environ.update(PATIENCE)
+        os.environ.update(CLUSTER_ENVIRONMENT)
     with scratch_folder(root) as scratch:
         snapshot = take_snapshot(root)
         own = {"MLFLOW_TRACKING_URI": store_uri(), "DVC_SITE_CACHE_DIR": str(scratch / "site"),
@@ -130,7 +130,7 @@ def look_up(head: Head, tasks: Sequence[Task]) -> Known:
     assert head.remote is not None
     ledger, keys = Ledger(head.remote), [task.result for task in tasks]
     try:
-        with ThreadPoolExecutor(QUESTIONS) as executor:
+        with ThreadPoolExecutor(REQUEST_THREADS) as executor:
             found = zip(keys, executor.map(lambda key: ledger.get(key), keys), strict=True)
             return {key: record for key, record in found if record}
     except Exception as error:  # network or credentials: each storage has its own errors
@@ -168,7 +168,7 @@ def train(
     if cluster is None:
         return jobs.work(job)
     # Ray's dashboard shows what is submitted, so passwords must not be part of it.
-    environment = {"MLFLOW_TRACKING_URI": store_uri(), **PATIENCE}
+    environment = {"MLFLOW_TRACKING_URI": store_uri(), **CLUSTER_ENVIRONMENT}
     job = job._replace(place=Place(None, head.snapshot._replace(config=""), environment))
     with head.clone(points[0], {}) as clone:
         jobs.run(cluster, job, digest(sorted(task.result for task in list_tasks(points))), clone)

@@ -9,7 +9,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from pipeline.core.errors import Terminated, first_line, warn
-from pipeline.core.repeat import repeated
+from pipeline.core.repeat import run_periodically
 from pipeline.core.secrets import masked
 from pipeline.settings.trainings import HistoryRow
 from pipeline.tracking import context
@@ -79,7 +79,7 @@ def _open_run(
     def beat() -> None:
         client.set_tag(active.info.run_id, context.HEARTBEAT, context.now())
 
-    with repeated(beat, context.BEAT, REQUEST_ERRORS):
+    with run_periodically(beat, context.BEAT, REQUEST_ERRORS):
         yield TrackedRun(client, active)
 
 

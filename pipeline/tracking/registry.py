@@ -60,7 +60,7 @@ class Registry:
         if known:
             number = known[0].version
         else:
-            self._make()
+            self._create_if_missing()
             number = self._client.create_model_version(
                 self.name, uri, model.source_run_id, tags, model_id=model.model_id
             ).version
@@ -74,7 +74,7 @@ class Registry:
         if alias not in version.aliases:
             self._client.set_registered_model_alias(self.name, alias, version.version)
 
-    def _make(self) -> None:
+    def _create_if_missing(self) -> None:
         """Create the registered model unless it exists."""
         if self._find_model() is None:
             self._client.create_registered_model(self.name)

@@ -56,7 +56,7 @@ def open_store() -> MlflowClient:
             if experiment is None:
                 _create_experiment(client, uri)
             elif file:
-                _follow_the_folder(file, experiment.artifact_location)
+                _rewrite_artifact_paths(file, experiment.artifact_location)
         mlflow.set_experiment(EXPERIMENT)
     except REQUEST_ERRORS as error:
         raise UserError(store_problem(uri, error)) from None
@@ -130,7 +130,7 @@ def _artifact_location(uri: str) -> str | None:
     return (project_root() / "mlartifacts").as_uri() if local_file(uri) else None
 
 
-def _follow_the_folder(file: Path, location: str) -> None:
+def _rewrite_artifact_paths(file: Path, location: str) -> None:
     """Correct the artifact paths of a local store whose folder was moved or copied.
 
     MLflow stores absolute paths: a moved store would lose its artifacts, and a copied one would

@@ -27,7 +27,7 @@ _RESULT = re.compile(
 )
 
 
-def keep_result() -> str | None:
+def save_workspace() -> str | None:
     """Record the workspace's result as an experiment of the last commit; return its name.
 
     Returns None if that is unnecessary (DVC is running an experiment, or the result is recorded

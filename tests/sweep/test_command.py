@@ -4,7 +4,7 @@ import pytest
 from mlflow import environment_variables
 
 from pipeline.commands.servers import free_port
-from pipeline.sweep.run import PATIENCE
+from pipeline.sweep.run import CLUSTER_ENVIRONMENT
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_password_is_not_sent_with_a_job(refuse, monkeypatch, user):
 
 
 def test_a_shared_store_is_sent_fewer_system_metrics(monkeypatch):
-    for name, value in PATIENCE.items():
+    for name, value in CLUSTER_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
         assert getattr(environment_variables, name).get() == float(value)
     assert environment_variables.MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.get() == 30

@@ -13,7 +13,7 @@ from pipeline.data.sources import check_classes, check_labels, needed_path
 
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 NAMES = "class_names"  # optional
-MOST_CLASSES = 1 << 16
+MAX_CLASSES = 1 << 16
 
 
 def load(params: DataParams) -> Dataset:
@@ -76,7 +76,7 @@ def _labels(array: np.ndarray, count: int, where: str) -> np.ndarray:
             f"{count:,} images, counted from 0"
         )
     labels = array.reshape(count)
-    check_labels(labels, MOST_CLASSES, f"{where}:", "count the classes from 0")
+    check_labels(labels, MAX_CLASSES, f"{where}:", "count the classes from 0")
     return labels
 
 

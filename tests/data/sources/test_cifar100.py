@@ -190,7 +190,7 @@ def test_a_path_that_is_no_cifar100_is_refused(tmp_path, make, message):
 
 
 def test_an_archive_whose_files_are_too_large_in_all_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.data.cifar.LARGEST_ARCHIVE", 3_000)
+    monkeypatch.setattr("pipeline.data.cifar.MAX_ARCHIVE_BYTES", 3_000)
     with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as archive:
         for _ in range(4):
             member = tarfile.TarInfo("readme")
