@@ -84,7 +84,7 @@ def _open_run(
 
 
 def _run_of(client: MlflowClient, tags: dict[str, str], rows: Sequence[HistoryRow]) -> str | None:
-    """Return the ended run with the most of these epochs and no other losses, if there is one."""
+    """Return the ended run that shares the most epochs with the checkpoint and contradicts none."""
     losses = {int(row["epoch"]): rounded(row[LOSS]) for row in rows}
     shared = {}
     for run in find_training_runs(tags[TRAINING], tags["variant"]):

@@ -52,7 +52,7 @@ class Registry:
 
         Args:
             tags: the version's tags, including the training's identity.
-            description: a description of the version in Markdown.
+            description: of the version, in plain text.
         """
         uri = f"models:/{model.model_id}"
         found = self._client.search_model_versions(f"name = '{self.name}'")
