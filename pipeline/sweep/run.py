@@ -34,6 +34,7 @@ CLUSTER_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "30",
 }
+MAX_DVC = 16  # processes of DVC at once
 REQUEST_THREADS = 16  # parallel requests to a remote
 Known = dict[str, Record]  # by the result's key
 
@@ -115,7 +116,9 @@ def find_known(head: Head, points: Sequence[Point]) -> Known:
     def find(point: Point) -> Known:
         return head.find_cached(point, [t for t in point.tasks if t.result not in known])
 
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
+    on_linux = hasattr(os, "sched_getaffinity")  # on a shared node, fewer cores may be allowed
+    cores = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(MAX_DVC, cores)) as executor:  # each thread runs DVC
         for found in list(executor.map(find, points)):
             known |= found
     return known
