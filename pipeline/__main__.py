@@ -25,7 +25,7 @@ from pipeline.settings.trainings import TRAINING_HELP, Training
 COMPLETION = "_PIPELINE_COMPLETE"  # set by the shell while it completes a command
 PORT = click.IntRange(1, 65535)
 PORT_HELP = "The port; default: {}, or any free one if that is in use."
-# What a stage reads from others.
+# The outputs of other stages that are checked before a stage is run by hand.
 READ = {
     "prepare": (),
     "train": (PREPARED,),

@@ -329,7 +329,7 @@ def runs_of(project):
 
 def experiment_references(project):
     """Return git's references of a project's recorded experiments; DVC's own list takes seconds."""
-    from pipeline.versioning.experiments import REFERENCE
+    from pipeline.versioning.repository import REFERENCE
 
     listed = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps")
     return [name for name in listed.stdout.split() if REFERENCE.match(name)]

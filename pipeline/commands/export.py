@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.commands.predict import load_classifier
 from pipeline.core.errors import UserError
-from pipeline.tracking.descriptions import TAKES
+from pipeline.tracking.descriptions import MODEL_INPUT
 
 SUFFIX = ".tflite"
 
@@ -23,5 +23,5 @@ def export(file: Path, name: str) -> str:
     model.export(file, format="litert", verbose=False)
     labels = file.with_suffix(".txt")
     labels.write_text("".join(f"{label}\n" for label in names))
-    takes = TAKES.replace("side", str(model.input_shape[1]))
+    takes = MODEL_INPUT.replace("side", str(model.input_shape[1]))
     return f"{name} is in {file}, its classes in {labels}. {takes}"

@@ -51,7 +51,7 @@ def predict(files: list[Path], name: str, top: int) -> str:
 
 
 def doubt(images: np.ndarray, usual: np.ndarray) -> list[list[str]]:
-    """Say in what each image is outside the range of all images known: a trait and its range.
+    """List each image's traits outside the range of the known images.
 
     A new image of the same kind as n known ones is outside for a trait with a chance of at most
     2 / (n + 1).

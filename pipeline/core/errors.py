@@ -24,14 +24,16 @@ def first_line(error: BaseException) -> str:
     return masked((str(error).splitlines() or [type(error).__name__])[0])[:200]
 
 
-def and_more(named: Sequence[object], what: str = "") -> str:
+def and_more(named: Sequence[object], what: str = "", shown: int = 1, between: str = ", ") -> str:
     """Name the first, and say how many more there are.
 
     >>> and_more(["a.png", "b.png", "c.png"], " files"), and_more(["a.png"])
     ('a.png and 2 more files', 'a.png')
+    >>> and_more(["a", "b", "c"], shown=2)
+    'a, b and 1 more'
     """
-    more = f" and {len(named) - 1} more{what}" if len(named) > 1 else ""
-    return f"{named[0]}{more}"
+    more = f" and {len(named) - shown} more{what}" if len(named) > shown else ""
+    return f"{between.join(map(str, named[:shown]))}{more}"
 
 
 def warn(message: str) -> None:

@@ -85,11 +85,9 @@ def unreadable(file: Path, reason: object) -> UserError:
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:
     """Return a file's digest as hexadecimal digits; it detects damage, not tampering."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+    return found.hexdigest()
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

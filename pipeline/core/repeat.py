@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def repeated(
+def run_periodically(
     action: Callable[[], object], seconds: float, tolerated: tuple[type[Exception], ...]
 ) -> Iterator[None]:
     """Call `action` in a separate thread until the block ends; the first call comes after a pause.

@@ -4,24 +4,26 @@ Layouts: https://www.cs.toronto.edu/~kriz/cifar.html. An archive is read in memo
 unpacked, so that a malicious archive cannot write files anywhere.
 """
 
+import lzma
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, and_more
 from pipeline.core.files import project_root
 from pipeline.core.records import CHANNELS, Dataset, make_records
 from pipeline.core.sections import DataParams
 from pipeline.data.download import download
 from pipeline.data.safe_pickle import load_pickle
-from pipeline.data.sources import data_path
+from pipeline.data.sources import check_labels, data_path
 
 SIDE = 32
 PIXEL_BYTES = CHANNELS * SIDE * SIDE
-LARGEST_ARCHIVE = 400_000_000  # bytes of all members; the genuine ones have 186 million
+MAX_ARCHIVE_BYTES = 400_000_000  # bytes of all members; the genuine ones have 186 million
 Files = Mapping[str, bytes]
 
 
@@ -128,7 +130,7 @@ def _open(cifar: Cifar, path: Path) -> Files:
             f"data.path = {path}: not a tar archive, or damaged; give a folder or archive of "
             f"{cifar.name}"
         ) from None
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"data.path = {path}: cannot be read ({error}); copy it again") from None
 
 
@@ -151,16 +153,19 @@ def _read_archive(cifar: Cifar, path: Path) -> Files:
         for member in archive:
             members.append(member.name)
             size += member.size
-            if size > LARGEST_ARCHIVE:
+            if size > MAX_ARCHIVE_BYTES:
                 raise UserError(
-                    f"{path}: its files have more than {LARGEST_ARCHIVE:,} bytes in all, more than "
-                    f"those of {cifar.name}; this is a different archive"
+                    f"{path}: its files have more than {MAX_ARCHIVE_BYTES:,} bytes in all, more "
+                    f"than those of {cifar.name}; this is a different archive"
                 )
             name = PurePosixPath(member.name).name
             if name not in wanted or not member.isfile():
                 continue
             opened = archive.extractfile(member)
             files[name] = opened.read() if opened else b""
+        # tarfile stops at its end marker; the checksum of a compressed archive comes after that.
+        while archive.fileobj and archive.fileobj.read(1 << 20):
+            pass
     if not files:
         raise _no_layout(cifar, path, members)
     return {name: files[name] for name in _complete_layout(cifar, set(files), path)}
@@ -175,11 +180,10 @@ def _complete_layout(cifar: Cifar, found: set[str], where: Path) -> tuple[str, .
 
 
 def _no_layout(cifar: Cifar, path: Path, found: list[str]) -> UserError:
-    shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
     binary, python = (", ".join(names) for names in cifar.layouts)
     return UserError(
         f"data.path = {path}: has neither {cifar.name}'s binary layout ({binary}) nor its python "
-        f"layout ({python}); it contains: {shown or 'nothing'}"
+        f"layout ({python}); it contains: {and_more(found, shown=5) or 'nothing'}"
     )
 
 
@@ -270,12 +274,8 @@ def _python_names(cifar: Cifar, meta: object, labels: Labels, where: str) -> lis
 def _check_labels(cifar: Cifar, found: np.ndarray, where: str) -> None:
     """Check that the (kinds, n) labels are in range."""
     for labels, kind in zip(found, cifar.labels, strict=True):
-        wrong = np.flatnonzero((labels < 0) | (labels >= kind.count))
-        if wrong.size:
-            raise UserError(
-                f"{where}: {kind.what} label {labels[wrong[0]]} of image {wrong[0]} is not in 0 to "
-                f"{kind.count - 1}; the file is damaged, copy it again"
-            )
+        way_out = "the file is damaged, copy it again"
+        check_labels(labels, kind.count, f"{where}: {kind.what}", way_out)
 
 
 def _make_dataset(

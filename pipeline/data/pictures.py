@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, and_more
 from pipeline.core.files import project_root
 from pipeline.core.records import CHANNELS, CHUNK
 from pipeline.core.sections import DataParams
@@ -134,7 +134,7 @@ def fit_images(images: np.ndarray, rows: np.ndarray, params: DataParams) -> np.n
                     file.write(result.data)
                 bar.update()
     if broken:
-        named = "; ".join(broken[:SHOWN]) + (", ..." if len(broken) > SHOWN else "")
+        named = and_more(broken, shown=SHOWN, between="; ")
         raise UserError(
             f"data.path = {params.path}: {len(broken):,} of {count:,} pictures cannot be used: "
             f"{named}; repair them, or move them out of the folder"

@@ -48,9 +48,7 @@ def describe_changes(old: dict[str, Any], new: dict[str, Any]) -> str:
 def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, value) for each value in nested sections; an empty section yields {}."""
     for key, value in values.items():
-        if isinstance(value, dict) and (value or not prefix):
-            if not value:
-                yield f"{prefix}{key}", {}
+        if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -11,10 +11,8 @@ accuracy: without validation images there is no champion.
 """
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import filelock
 import matplotlib.pyplot as plt
@@ -35,7 +33,7 @@ from pipeline.tracking.runs import SCORES, TRAINING, TrackedRun
 from pipeline.tracking.store import open_store, store_errors
 from pipeline.tracking.trainings import finished_run, tag_experiments
 from pipeline.tracking.views import save_description, save_view
-from pipeline.versioning.kept import keep_result, names_of_result
+from pipeline.versioning.kept import names_of_result, save_workspace
 
 ALIASES = ("champion", "challenger")
 REPORT = "report"  # tag with the hash of the run's report; also the artifact folder
@@ -70,7 +68,7 @@ def publish(params: Params) -> str:
         published = [publish_training(params, training) for training in params.trainings]
         said = choose_champion(published)
         attach_report(params, published)
-        kept = keep_result()
+        kept = save_workspace()
         names = names_of_result()
         for each in published:
             tag_experiments(each.run, names)
@@ -183,76 +181,42 @@ def choose_champion(published: list[Published]) -> str:
         return "no champion without validation images (data.validation_fraction is 0)"
     ranked = rank(metrics.assign(published=published))
     registry = Registry(metadata["params"]["source"], metadata["digest"])
-    candidates = [*_registered(registry, ranked), *_trained(registry, ranked, metadata)]
-    return _compete(registry, candidates, ranked[0], metadata)
-
-
-class Candidate(NamedTuple):
-    """A training that may become champion or challenger; `register` gives it an alias."""
-
-    network: str
-    name: str
-    accuracy: float
-    register: Callable[[str], None]
-
-
-def _registered(registry: Registry, ranked: list[dict[str, Any]]) -> list[Candidate]:
-    """Return the versions that have an alias, without those of this run's trainings."""
+    mine = {row["training"]: row for row in ranked}
     found = [version for alias in ALIASES if (version := registry.find(alias))]
-    mine = {row["training"] for row in ranked}
-    return [
-        Candidate(
-            version.tags["network"],
-            version.tags["run_name"],
-            float(version.tags["val_accuracy"]),
-            partial(registry.set_alias, version),
-        )
-        for version in found
-        if version.tags[TRAINING] not in mine
-    ]
-
-
-def _trained(
-    registry: Registry, ranked: list[dict[str, Any]], metadata: dict[str, Any]
-) -> Iterator[Candidate]:
-    """Return the best training of each network of this run."""
+    held = {v.tags[TRAINING]: v for v in found if v.tags[TRAINING] not in mine}
+    # At a tie, the earlier candidate stays ahead: a registered one, or the lower loss.
+    candidates = [*(v.tags for v in held.values()), *(version_tags(r, metadata) for r in ranked)]
+    best, *others = sorted(candidates, key=lambda tags: -float(tags["val_accuracy"]))
+    placed = [best, *[tags for tags in others if tags["network"] != best["network"]][:1]]
     data = descriptions.describe_data(metadata)
+    for alias, tags in zip(ALIASES, placed, strict=False):
+        if version := held.get(tags[TRAINING]):
+            registry.set_alias(version, alias)
+        else:
+            row = mine[tags[TRAINING]]
+            model = row["published"].run.find_model() or log_model(row["published"], metadata)
+            registry.register(model, alias, tags, descriptions.describe_version(row, data))
+    registry.describe(descriptions.describe_registered(data))
+    return _say(registry.name, placed, ranked[0], stays=best[TRAINING] in held)
 
-    def register(row: dict[str, Any], alias: str) -> None:
-        each: Published = row["published"]
-        model = each.run.find_model() or log_model(each, metadata)
-        tags = version_tags(row, metadata)
-        registry.register(model, alias, tags, descriptions.describe_version(row, data))
 
-    for row in ranked:
-        accuracy = row["best_val_accuracy"]
-        yield Candidate(row["network"], row["name"], accuracy, partial(register, row))
+def _say(name: str, placed: list[dict[str, str]], mine: dict[str, Any], stays: bool) -> str:
+    """Return a sentence about the champion and the challenger.
 
-
-def _compete(
-    registry: Registry,
-    candidates: list[Candidate],
-    mine: dict[str, Any],
-    metadata: dict[str, Any],
-) -> str:
-    """Make the best candidate champion, and the best of another network challenger.
-
-    At a tie, the earlier candidate stays ahead.
+    Args:
+        mine: the best training of this run.
+        stays: whether the champion is from an earlier run.
     """
-    ordered = sorted(candidates, key=lambda candidate: -candidate.accuracy)
-    best = ordered[0]
-    placed = [best, *[c for c in ordered if c.network != best.network][:1]]
-    for alias, candidate in zip(ALIASES, placed, strict=False):
-        candidate.register(alias)
-    registry.describe(descriptions.describe_registered(descriptions.describe_data(metadata)))
-    stays = best.name != mine["name"] or best.accuracy != mine["best_val_accuracy"]
+    best, *others = placed
     said = (
-        f"{best.name} {'stays' if stays else 'is'} champion of {registry.name} with validation "
-        f"accuracy {best.accuracy:.4f}"
+        f"{best['run_name']} {'stays' if stays else 'is'} champion of {name} with validation "
+        f"accuracy {float(best['val_accuracy']):.4f}"
     )
     if stays:
         said += f" (the best of this run, {mine['name']}, has {mine['best_val_accuracy']:.4f})"
-    return said + "".join(f", challenger {c.name} {c.accuracy:.4f}" for c in placed[1:])
+    for tags in others:
+        said += f", challenger {tags['run_name']} {float(tags['val_accuracy']):.4f}"
+    return said
 
 
 def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:

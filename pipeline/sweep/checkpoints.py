@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from pipeline.core.repeat import repeated
+from pipeline.core.repeat import run_periodically
 from pipeline.training.checkpoint import KEPT
 from pipeline.versioning.storage import Storage
 
-LOOK = 2.0  # seconds between checks for a new checkpoint
+POLL_SECONDS = 2.0  # between checks for a new checkpoint
 CHECKPOINT = "*/epoch-*"  # path below the folder of all trainings
 STATE = "state.json"  # copied last: a checkpoint without it is not complete
 
@@ -26,7 +26,7 @@ def shared_checkpoints(folder: Path, storage: Storage) -> Iterator[None]:
     """
     with suppress(Exception):
         fetch(folder, storage)
-    with repeated(partial(send, folder, storage), LOOK, (Exception,)):
+    with run_periodically(partial(send, folder, storage), POLL_SECONDS, (Exception,)):
         yield
     with suppress(Exception):
         storage.files.rm(storage.root, recursive=True)

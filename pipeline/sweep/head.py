@@ -18,7 +18,7 @@ from pipeline.versioning.repository import (
     git,
     read_lock,
 )
-from pipeline.versioning.scratch import held
+from pipeline.versioning.scratch import process_lock
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage
 
@@ -59,7 +59,7 @@ class Head:
             if dry_run:
                 restore(clone, self.environment, "prepare")
             else:
-                with held(self.root, ADDING):
+                with process_lock(self.root, ADDING):
                     self._run(clone, "the data cannot be prepared", "repro", "prepare")
             stages = read_lock(clone)
             if not stages:
@@ -95,7 +95,7 @@ class Head:
             lock |= fit_lock(known[task.result].stages, point.values, point.data.stages)
         problem = f"{point.name} cannot be recorded"
         variables = self.snapshot.stage_variables(point.name)
-        with held(self.root, ADDING):
+        with process_lock(self.root, ADDING):
             if self.is_recorded(point):
                 return
             with self.clone(point, lock) as clone:

@@ -26,8 +26,9 @@ from pipeline.versioning.repository import Stages
 
 FILE = "sweep.pickle"
 TAG = "sweep"  # key of the job's metadata that identifies its trainings
-LOOK = 1.0  # seconds between checks of the job
-ABSENT = 120.0  # seconds without an answer from the head node before giving up
+POLL_SECONDS = 1.0  # between checks of the job
+LOG_SECONDS = 10.0  # between requests of its output, which Ray always sends from the beginning
+HEAD_TIMEOUT = 120.0  # seconds without an answer from the head node before giving up
 # Errors of the client: from Ray's server, a missing or wrong token, or the network.
 NO_ANSWER = (RuntimeError, RayError, requests.RequestException)
 
@@ -94,7 +95,7 @@ def run(address: str, job: Job, tag: str, code: Path) -> None:
 
 
 def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
-    deadline = time.monotonic() + ABSENT
+    deadline = time.monotonic() + HEAD_TIMEOUT
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(code / "pipeline", Path(folder) / "pipeline")
         (Path(folder) / FILE).write_bytes(pickle.dumps(job))
@@ -108,19 +109,22 @@ def _submit(client: JobSubmissionClient, job: Job, code: Path, tag: str) -> str:
             except RuntimeError:  # a head node that has just started accepts no jobs yet
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(LOOK)
+                time.sleep(POLL_SECONDS)
 
 
 def _follow(client: JobSubmissionClient, name: str) -> None:
     """Print a job's output until it has ended."""
-    shown, answered = 0, time.monotonic()
+    said, shown = "", 0
+    answered = due = time.monotonic()
     while True:
         try:
-            status, said = client.get_job_status(name), client.get_job_logs(name)
+            status = client.get_job_status(name)
+            if status.is_terminal() or time.monotonic() >= due:
+                said, due = client.get_job_logs(name), time.monotonic() + LOG_SECONDS
             answered = time.monotonic()
         except NO_ANSWER as error:
             forgotten = isinstance(error, RuntimeError) and "404" in str(error)
-            if forgotten or time.monotonic() - answered > ABSENT:
+            if forgotten or time.monotonic() - answered > HEAD_TIMEOUT:
                 lost = f"job {name} cannot be followed ({first_line(error)})"
                 raise UserError(f"{lost}; repeat the command once the cluster answers") from None
         else:
@@ -130,19 +134,19 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
                 if status != JobStatus.SUCCEEDED:
                     print(f"job {name}: {status.value}", file=sys.stderr)
                 return
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
 
 
 def _stop(client: JobSubmissionClient, name: str) -> None:
     """Stop a job and wait for its end; warn if the head node does not answer."""
-    deadline = time.monotonic() + ABSENT
+    deadline = time.monotonic() + HEAD_TIMEOUT
     try:
         client.stop_job(name)
         while not client.get_job_status(name).is_terminal():
             if time.monotonic() > deadline:
                 warn(f"job {name} has not ended yet; `ray job status {name}` shows whether it has")
                 return
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
     except NO_ANSWER as error:
         warn(f"the cluster does not answer ({first_line(error)}); `ray job stop {name}` ends it")
 

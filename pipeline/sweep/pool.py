@@ -22,9 +22,9 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-JOINING = 600.0  # seconds to wait for a cluster's machines to join
-LOOK = 1.0  # seconds between checks for machines or output lines
-ENDING = GRACE + LAST + 2 * LOOK  # seconds that ending a training may take
+JOIN_TIMEOUT = 600.0  # seconds to wait for a cluster's machines to join
+POLL_SECONDS = 1.0  # between checks for machines or output lines
+CANCEL_TIMEOUT = GRACE + LAST + 2 * POLL_SECONDS  # seconds that ending a training may take
 RETRIES = 3  # for a training whose worker or machine is lost
 OBJECTS = 128 << 20  # bytes of Ray's object store, which holds only the snapshot
 Ended = tuple[Task, Record | TrainingFailedError]
@@ -48,13 +48,13 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
     except Exception as error:  # Ray raises many kinds
         raise UserError(f"Ray cannot start: {first_line(error)}; repeat the command") from None
     try:
-        deadline = time.monotonic() + (JOINING if cluster else 0)
+        deadline = time.monotonic() + (JOIN_TIMEOUT if cluster else 0)
         while not slots(cpus):
             if time.monotonic() > deadline:
                 there = ray.cluster_resources().get("CPU", 0)
                 said = f"--cpus-per-training {cpus}: there are only {there:.0f} CPU cores"
                 raise UserError(said)
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
         yield
     finally:
         ray.shutdown()
@@ -71,7 +71,7 @@ def slots(cpus: int) -> int:
     return int(there["GPU"]) if takes_gpu() else int(there.get("CPU", 0) // cpus)
 
 
-class Board:
+class OutputCollector:
     """A Ray actor that hands the Place to trainings, and collects their lines until they are shown.
 
     The sweep's own process must own no object in Ray's store: if Ray's process on this machine is
@@ -110,21 +110,22 @@ def train_all(
     """
     takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote(place)
-    shared = ray.get(board.place.remote())
+    actor = ray.remote(OutputCollector).options(num_cpus=0, scheduling_strategy=here)
+    collector = actor.remote(place)
+    shared = ray.get(collector.place.remote())
     again = {"max_retries": RETRIES, "retry_exceptions": [ray.exceptions.WorkerCrashedError]}
     remote = ray.remote(_train).options(name="train", **again, **takes)
     pending: dict[ray.ObjectRef, Task] = {}
     first: dict[str, ray.ObjectRef] = {}  # by the training's identity
     for task, data in tasks:
-        reference = remote.remote(task, data, board, shared, first.get(task.key))
+        reference = remote.remote(task, data, collector, shared, first.get(task.key))
         first.setdefault(task.key, reference)
         pending[reference] = task
     try:
         while pending:
-            ended = ray.wait(list(pending), timeout=LOOK)[0]
+            ended = ray.wait(list(pending), timeout=POLL_SECONDS)[0]
             with suppress(ray.exceptions.RayError):  # losing lines must not stop the sweep
-                for line in ray.get(board.take.remote(), timeout=GRACE):
+                for line in ray.get(collector.take.remote(), timeout=GRACE):
                     say(line)
             for reference in ended:
                 yield pending.pop(reference), _outcome(reference)
@@ -132,16 +133,18 @@ def train_all(
         for reference in pending:
             ray.cancel(reference)
         if pending:
-            ray.wait(list(pending), num_returns=len(pending), timeout=ENDING)
+            ray.wait(list(pending), num_returns=len(pending), timeout=CANCEL_TIMEOUT)
 
 
-def _train(task: Task, prepared: Stages, board: Any, place: Place, _first: Record | None) -> Record:
+def _train(
+    task: Task, prepared: Stages, collector: Any, place: Place, _first: Record | None
+) -> Record:
     """Run a training. Ray starts it after `_first`, the same training with another evaluation.
 
     It must not wait for Ray: while a task waits, Ray starts another one on its cores.
     """
     try:
-        return train(task, place, prepared, board)
+        return train(task, place, prepared, collector)
     except ParentLostError:  # Ray itself was killed; this process is about to end as well
         raise ray.exceptions.WorkerCrashedError from None
 

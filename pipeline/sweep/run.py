@@ -27,9 +27,15 @@ from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
 from pipeline.versioning.storage import remote_storage, with_retries
 
-# A server with requests from many machines may be slow, so wait longer for it.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
-QUESTIONS = 16  # parallel requests to a remote
+# A server with requests from many machines may be slow, so wait longer for it and send less: a
+# sample of the system metrics takes two requests. At 30 s, a hundred runs send about six a second.
+CLUSTER_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "30",
+}
+MAX_DVC = 16  # processes of DVC at once
+REQUEST_THREADS = 16  # parallel requests to a remote
 Known = dict[str, Record]  # by the result's key
 
 
@@ -66,7 +72,13 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
                 f"MLflow's store {store_uri()} is a file on this machine; a "
                 "cluster needs a server: set MLFLOW_TRACKING_URI to its address"
             )
-        os.environ.update(PATIENCE)
+        if "@" in store_uri():  # Ray's dashboard shows what is sent with a job
+            raise UserError(
+                "MLFLOW_TRACKING_URI has a user or password, which would be sent with the job; "
+                "give the address alone, and set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD on this machine and on the cluster's"
+            )
+        os.environ.update(CLUSTER_ENVIRONMENT)
     with scratch_folder(root) as scratch:
         snapshot = take_snapshot(root)
         own = {"MLFLOW_TRACKING_URI": store_uri(), "DVC_SITE_CACHE_DIR": str(scratch / "site"),
@@ -104,7 +116,9 @@ def find_known(head: Head, points: Sequence[Point]) -> Known:
     def find(point: Point) -> Known:
         return head.find_cached(point, [t for t in point.tasks if t.result not in known])
 
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
+    on_linux = hasattr(os, "sched_getaffinity")  # on a shared node, fewer cores may be allowed
+    cores = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(MAX_DVC, cores)) as executor:  # each thread runs DVC
         for found in list(executor.map(find, points)):
             known |= found
     return known
@@ -119,7 +133,7 @@ def look_up(head: Head, tasks: Sequence[Task]) -> Known:
     assert head.remote is not None
     ledger, keys = Ledger(head.remote), [task.result for task in tasks]
     try:
-        with ThreadPoolExecutor(QUESTIONS) as executor:
+        with ThreadPoolExecutor(REQUEST_THREADS) as executor:
             found = zip(keys, executor.map(lambda key: ledger.get(key), keys), strict=True)
             return {key: record for key, record in found if record}
     except Exception as error:  # network or credentials: each storage has its own errors
@@ -157,7 +171,7 @@ def train(
     if cluster is None:
         return jobs.work(job)
     # Ray's dashboard shows what is submitted, so passwords must not be part of it.
-    environment = {"MLFLOW_TRACKING_URI": store_uri(), **PATIENCE}
+    environment = {"MLFLOW_TRACKING_URI": store_uri(), **CLUSTER_ENVIRONMENT}
     job = job._replace(place=Place(None, head.snapshot._replace(config=""), environment))
     with head.clone(points[0], {}) as clone:
         jobs.run(cluster, job, digest(sorted(task.result for task in list_tasks(points))), clone)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from pipeline.core.files import OUTPUTS, read_json, read_yaml
-from pipeline.core.repeat import repeated
+from pipeline.core.repeat import run_periodically
 from pipeline.evaluation.outputs import METRICS
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.settings.trainings import Training
@@ -20,12 +20,12 @@ from pipeline.sweep.plan import Task
 from pipeline.versioning.command import dvc, last_lines, user_environment
 from pipeline.versioning.fence import run_fenced
 from pipeline.versioning.repository import Stages, fit_lock, read_lock, write_lock
-from pipeline.versioning.scratch import held, scratch_folder
+from pipeline.versioning.scratch import process_lock, scratch_folder
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage, remote_storage, with_retries
 
 PAUSES = (5.0, 30.0)  # seconds before a failed training is tried again: a server may be down
-LOOK = 1.0  # seconds between checks of a training's output
+POLL_SECONDS = 1.0  # between checks of a training's output
 EPOCH = "epoch "  # start of the line that a training prints after each epoch
 
 
@@ -47,12 +47,12 @@ class TrainingFailedError(Exception):
     """A training failed in all attempts; the message is the end of its output."""
 
 
-def train(task: Task, place: Place, prepared: Stages, board: Any) -> Record:
+def train(task: Task, place: Place, prepared: Stages, collector: Any) -> Record:
     """Train and evaluate in a clone, or reuse an existing result.
 
     Args:
         prepared: the data's entry in dvc.lock.
-        board: the Ray handle of a pool.Board, which receives a line after each epoch.
+        collector: the Ray handle of a pool.OutputCollector, which gets a line after each epoch.
 
     Raises:
         TrainingFailedError: it failed in all attempts.
@@ -61,11 +61,11 @@ def train(task: Task, place: Place, prepared: Stages, board: Any) -> Record:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray cancels tasks by it
     with ExitStack() as stack:
         if place.root:  # another sweep may train the same; on a cluster the first counts
-            stack.enter_context(held(place.root, task.key))
+            stack.enter_context(process_lock(place.root, task.key))
         scratch = stack.enter_context(scratch_folder(place.root))
         asked = clone_of(place.snapshot, scratch, task.overrides, prepared)
         clone = stack.enter_context(asked)
-        worker = Worker(task, place, clone, board.add.remote)
+        worker = Worker(task, place, clone, collector.add.remote)
         if place.root:
             return worker.reproduce()
         storage = remote_storage(clone)
@@ -139,7 +139,7 @@ class Worker(NamedTuple):
         for pause in (*pauses, None):
             with file.open("w") as log, file.open() as said:
                 look = partial(self._say_epochs, said)
-                with repeated(look, LOOK, (Exception,)):
+                with run_periodically(look, POLL_SECONDS, (Exception,)):
                     code = run_fenced(command, self.clone, environment, log)
                 look()
             if code == 0:

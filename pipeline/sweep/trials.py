@@ -33,7 +33,7 @@ class Range(Section):
         return self
 
     def at(self, share: float) -> int | float:
-        """Return the number at a share, 0 to 1, of the range; each whole number has its share."""
+        """Map a share in 0..1 to a number of the range; whole numbers get equal shares."""
         whole = isinstance(self.low, int) and isinstance(self.high, int)
         end = self.high + 1 if whole else self.high
         if self.log:

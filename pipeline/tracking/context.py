@@ -37,7 +37,7 @@ def process_tags() -> dict[str, str]:
 
 
 def machine_id() -> str:
-    """Return what a process id is unique in: one boot of one machine, and a PID namespace.
+    """Return an id within which process ids are unique: the boot and the PID namespace.
 
     Host names are not enough: two machines or containers may have the same one.
     """

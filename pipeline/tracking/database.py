@@ -34,10 +34,9 @@ def local_file(uri: str) -> Path | None:
 
 
 def check_database(uri: str) -> None:
-    """Check that a local database is one; MLflow would try to open it again for two minutes.
+    """Raise a UserError if the file is not an SQLite database.
 
-    Raises:
-        UserError: the file is damaged.
+    MLflow would retry for two minutes.
     """
     file = local_file(uri)
     if file is None or not file.exists():

@@ -5,7 +5,9 @@ from typing import Any
 from pipeline.core.sections import Recipe
 
 REPORT = "report/report.html"  # among a run's artifacts
-TAKES = "Input: (n, side, side, 3) uint8 pixels, 0..255. Output: the probability of each class."
+MODEL_INPUT = (
+    "Input: (n, side, side, 3) uint8 pixels, 0..255. Output: the probability of each class."
+)
 
 
 def report_link(experiment_id: str, run_id: str) -> str:
@@ -62,7 +64,7 @@ def describe_version(row: dict[str, Any], data: str) -> str:
     scores = f"{validation} on the validation images (used to choose it), {test} on the test images"
     return (
         f"{row['name']}, {row['parameters']:,} parameters, trained on {data}: accuracy "
-        f"{scores}. {TAKES}"
+        f"{scores}. {MODEL_INPUT}"
     )
 
 
@@ -70,7 +72,7 @@ def describe_registered(data: str) -> str:
     """Describe a registered model: the networks trained on one data set."""
     return (
         f"Classifiers for {data}. `champion` has the best validation accuracy, `challenger` the "
-        f"best among the other networks. {TAKES}"
+        f"best among the other networks. {MODEL_INPUT}"
     )
 
 

@@ -1,6 +1,5 @@
 """Open, reopen and close the MLflow run of a training, so that none is left RUNNING."""
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,11 @@ import mlflow
 from mlflow import MlflowClient
 
 from pipeline.core.errors import Terminated, first_line, warn
-from pipeline.core.repeat import repeated
+from pipeline.core.repeat import run_periodically
 from pipeline.core.secrets import masked
 from pipeline.settings.trainings import HistoryRow
 from pipeline.tracking import context
 from pipeline.tracking.context import context_tags, is_dead, process_tags
-from pipeline.tracking.database import local_file, store_uri
 from pipeline.tracking.runs import LOSS, TRAINING, TrackedRun, find_training_runs, rounded
 from pipeline.tracking.store import (
     REQUEST_ERRORS,
@@ -49,8 +47,6 @@ def tracked_run(
         client = open_store()
         close_dead_runs(client)
         save_view(client)
-        if "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL" not in os.environ:
-            mlflow.set_system_metrics_sampling_interval(sampling_interval(store_uri()))
         previous_handler = signal.signal(signal.SIGTERM, _raise_terminated)
         try:
             with _open_run(client, name, tags, rows) as run:
@@ -83,12 +79,12 @@ def _open_run(
     def beat() -> None:
         client.set_tag(active.info.run_id, context.HEARTBEAT, context.now())
 
-    with repeated(beat, context.BEAT, REQUEST_ERRORS):
+    with run_periodically(beat, context.BEAT, REQUEST_ERRORS):
         yield TrackedRun(client, active)
 
 
 def _run_of(client: MlflowClient, tags: dict[str, str], rows: Sequence[HistoryRow]) -> str | None:
-    """Return the ended run with the most of these epochs and no other losses, if there is one."""
+    """Return the ended run that shares the most epochs with the checkpoint and contradicts none."""
     losses = {int(row["epoch"]): rounded(row[LOSS]) for row in rows}
     shared = {}
     for run in find_training_runs(tags[TRAINING], tags["variant"]):
@@ -99,20 +95,12 @@ def _run_of(client: MlflowClient, tags: dict[str, str], rows: Sequence[HistoryRo
     return max(shared, key=lambda run_id: shared[run_id], default=None)  # at a tie the newest
 
 
-def sampling_interval(uri: str) -> int:
-    """Return the seconds between samples of the system metrics.
-
-    Each sample takes two requests. At 30 s, a hundred runs send a server about six per second.
-    """
-    return 5 if local_file(uri) else 30
-
-
 def _end_status(error: BaseException) -> tuple[str, str]:
     if isinstance(error, Terminated):
         return "KILLED", "SIGTERM"
     if isinstance(error, KeyboardInterrupt):
         return "KILLED", "interrupted (Ctrl-C)"
-    return "FAILED", masked(f"{type(error).__name__}: {error}")[:5000]
+    return "FAILED", masked(f"{type(error).__name__}: {error}")
 
 
 def _end_run(client: MlflowClient, status: str, reason: str | None) -> None:

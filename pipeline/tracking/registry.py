@@ -4,11 +4,11 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import LoggedModel
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.tracking.runs import TRAINING
-from pipeline.tracking.store import find_or_none, open_store, store_errors
+from pipeline.tracking.store import open_store, store_errors
 
 
 class Registry:
@@ -25,7 +25,9 @@ class Registry:
             UserError: the store does not answer.
         """
         with store_errors():
-            return find_or_none(lambda: self._client.get_model_version_by_alias(self.name, alias))
+            model = self._find_model()
+            number = model.aliases.get(alias) if model else None
+            return self._client.get_model_version(self.name, number) if number else None
 
     def get(self, alias: str) -> ModelVersion:
         """Return the version with an alias.
@@ -50,7 +52,7 @@ class Registry:
 
         Args:
             tags: the version's tags, including the training's identity.
-            description: a description of the version in Markdown.
+            description: of the version, in plain text.
         """
         uri = f"models:/{model.model_id}"
         found = self._client.search_model_versions(f"name = '{self.name}'")
@@ -58,7 +60,7 @@ class Registry:
         if known:
             number = known[0].version
         else:
-            self._make()
+            self._create_if_missing()
             number = self._client.create_model_version(
                 self.name, uri, model.source_run_id, tags, model_id=model.model_id
             ).version
@@ -72,10 +74,14 @@ class Registry:
         if alias not in version.aliases:
             self._client.set_registered_model_alias(self.name, alias, version.version)
 
-    def _make(self) -> None:
+    def _create_if_missing(self) -> None:
         """Create the registered model unless it exists."""
-        if find_or_none(lambda: self._client.get_registered_model(self.name)) is None:
+        if self._find_model() is None:
             self._client.create_registered_model(self.name)
+
+    def _find_model(self) -> RegisteredModel | None:
+        found = self._client.search_registered_models(f"name = '{self.name}'")
+        return found[0] if found else None
 
     def describe(self, description: str) -> None:
         """Set the registered model's description, in Markdown."""

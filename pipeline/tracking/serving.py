@@ -26,9 +26,9 @@ WANTED = (
 )
 INVOCATIONS = "/invocations"
 HOSTS = ["127.0.0.1", "localhost"]  # a page of another name that leads here is refused
-MOST_BYTES = 8_000_000  # of a request
-MOST_IMAGES = 256  # of a request
-MOST_REQUESTS = 8  # under way, waiting ones included
+MAX_BYTES = 8_000_000  # of a request
+MAX_IMAGES = 256  # of a request
+MAX_REQUESTS = 8  # under way, waiting ones included
 BATCH = 32  # images, classified at once
 Shape = tuple[int, ...]
 
@@ -94,8 +94,8 @@ def check_images(inputs: Any, wanted: Shape) -> np.ndarray:
     if images.shape[1:] != wanted or not len(images):
         shape = f"the shape is {list(images.shape)}, not [n, {str(list(wanted))[1:]}"
         raise BadImages(shape, wanted)
-    if len(images) > MOST_IMAGES:
-        raise BadImages(f"{len(images)} images are more than {MOST_IMAGES}", wanted)
+    if len(images) > MAX_IMAGES:
+        raise BadImages(f"{len(images)} images are more than {MAX_IMAGES}", wanted)
     wrong = (images != np.round(images)) | (images < 0) | (images > 255)
     if wrong.any():
         n, y, x, channel = np.argwhere(wrong)[0]
@@ -116,7 +116,7 @@ class Admission:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http" or scope["path"] != INVOCATIONS:
             return await self._app(scope, receive, send)
-        if self._under_way >= MOST_REQUESTS:
+        if self._under_way >= MAX_REQUESTS:
             busy = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "busy; try again"}
             return await JSONResponse(busy, 503, {"Retry-After": "1"})(scope, receive, send)
         if not Headers(scope=scope).get("content-type", "").startswith("application/json"):
@@ -165,7 +165,7 @@ def scoring_app(model: Any, class_names: list[str]) -> FastAPI:
     app.add_exception_handler(RecursionError, not_json)
     app.add_exception_handler(ValueError, not_json)
     app.user_middleware += [  # inside MLflow's own, which ends requests that take too long
-        Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BYTES),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BYTES),
         Middleware(BaseHTTPMiddleware, dispatch=only_numbers),
     ]
     app.add_middleware(Admission)

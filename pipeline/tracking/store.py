@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import filelock
 import mlflow
@@ -12,12 +11,7 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import (
-    INVALID_PARAMETER_VALUE,
-    RESOURCE_ALREADY_EXISTS,
-    RESOURCE_DOES_NOT_EXIST,
-    ErrorCode,
-)
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -30,8 +24,6 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 # It prints a traceback for each error of a database, and then raises it too.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
-Found = TypeVar("Found")
-
 EXPERIMENT = "dropblock-comparison"
 # Where MLflow's database keeps absolute paths of artifacts.
 PATHS = (
@@ -41,8 +33,6 @@ PATHS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-# MLflow's error codes for a missing run and a missing alias.
-_ABSENT = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
 REQUEST_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
 
@@ -66,7 +56,7 @@ def open_store() -> MlflowClient:
             if experiment is None:
                 _create_experiment(client, uri)
             elif file:
-                _follow_the_folder(file, experiment.artifact_location)
+                _rewrite_artifact_paths(file, experiment.artifact_location)
         mlflow.set_experiment(EXPERIMENT)
     except REQUEST_ERRORS as error:
         raise UserError(store_problem(uri, error)) from None
@@ -80,20 +70,6 @@ def store_errors() -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(store_problem(store_uri(), error)) from None
-
-
-def find_or_none(request: Callable[[], Found]) -> Found | None:
-    """Return the result of a request, or None if MLflow answers that it does not exist.
-
-    Raises:
-        MlflowException: any other error, as when the store fails.
-    """
-    try:
-        return request()
-    except MlflowException as error:
-        if error.error_code not in _ABSENT:
-            raise
-        return None
 
 
 def add_row(request: Callable[[], None]) -> None:
@@ -154,7 +130,7 @@ def _artifact_location(uri: str) -> str | None:
     return (project_root() / "mlartifacts").as_uri() if local_file(uri) else None
 
 
-def _follow_the_folder(file: Path, location: str) -> None:
+def _rewrite_artifact_paths(file: Path, location: str) -> None:
     """Correct the artifact paths of a local store whose folder was moved or copied.
 
     MLflow stores absolute paths: a moved store would lose its artifacts, and a copied one would

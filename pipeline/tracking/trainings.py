@@ -18,7 +18,7 @@ from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, fin
 from pipeline.tracking.store import EXPERIMENT
 from pipeline.tracking.views import NOTE, SETTING
 
-MOST = 5000  # characters of a tag; MLflow cuts longer ones
+MAX_TAG = 5000  # characters of a tag; MLflow cuts at 8,000, which may be within a name
 MORE = "and more"
 EXPERIMENTS = "dvc.experiments"  # tag: the names of the DVC experiments that contain the result
 
@@ -92,7 +92,7 @@ def tag_experiments(run: TrackedRun, names: list[str]) -> None:
     before = run.tags().get(EXPERIMENTS, "")
     known = set(before.split(", ")) - {""}
     said = ", ".join(sorted({*known, *names} - {MORE}))
-    kept = said if len(said) <= MOST else said[: said.rindex(", ", 0, MOST)]
+    kept = said if len(said) <= MAX_TAG else said[: said.rindex(", ", 0, MAX_TAG)]
     if kept != said or MORE in known:
         kept += f", {MORE}"
     if kept != before:

@@ -1,7 +1,6 @@
 """Read the project's experiments: sets of params with their results, in git and DVC's cache."""
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +10,12 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from pipeline.core.errors import UserError, and_more
-from pipeline.core.files import hash_file, project_root
+from pipeline.core.files import hash_file, project_root, read_yaml
 from pipeline.settings.params import PARAMS_FILE, Params, check_params, load_params
 from pipeline.versioning.repository import (
     LOCK,
     Stages,
+    experiment_commits,
     git,
     load_fast,
     parse_lock,
@@ -25,7 +25,6 @@ from pipeline.versioning.repository import (
 
 WORKSPACE = "workspace"
 COMMIT = "commit "  # with the start of its hash
-REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # others: DVC's queue
 
 
 class Experiment(NamedTuple):
@@ -119,14 +118,17 @@ def list_experiments() -> list[Experiment]:
     contents = [*here, *blobs]
     found = []
     for (name, revision), params, lock in zip(names, contents[::2], contents[1::2], strict=True):
-        if params and lock is not None:  # empty after a full disk: damaged, too
-            try:
-                stages = parse_lock(lock, LOCK)
-                used = {**_parse_params(params), **params_of_report(stages)}
-                found.append(Experiment(name, revision[:7], used, _hashes(stages)))
-            except UserError:
-                if not revision:
-                    raise
+        if not params or lock is None:
+            continue
+        try:
+            stages = parse_lock(lock, LOCK)  # empty after a full disk: damaged, too
+            values = load_fast(params) if revision else read_yaml(root / PARAMS_FILE)
+            used = {**values, **params_of_report(stages)}
+        except (UserError, yaml.YAMLError, TypeError):  # the last: params are not a mapping
+            if revision:
+                continue
+            raise
+        found.append(Experiment(name, revision[:7], used, _hashes(stages)))
     newest = {each.name: each for each in found}
     return [
         each if newest[each.name] is each else each._replace(name=f"{each.name} ({each.revision})")
@@ -138,22 +140,7 @@ def _revisions(root: Path) -> list[tuple[str, str]]:
     """Return name and hash of the last commit and of all experiments; [] without git."""
     if not (head := git(root, "rev-parse", "--verify", "-q", "HEAD", check=False)):
         return []
-    listed = git(
-        root, "for-each-ref", "--sort=creatordate", "--format=%(objectname) %(refname)", "refs/exps"
-    )
-    pairs = [line.split(" ", 1) for line in listed.splitlines()]
-    named = [(found[1], revision) for revision, ref in pairs if (found := REFERENCE.match(ref))]
-    return [(COMMIT + head[:7], head), *named]
-
-
-def _parse_params(content: bytes) -> dict[str, Any]:
-    try:
-        values = load_fast(content)
-    except yaml.YAMLError as error:
-        raise UserError(f"{PARAMS_FILE} is not valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{PARAMS_FILE} must hold sections like `model:`, got {values!r}")
-    return values
+    return [(COMMIT + head[:7], head), *experiment_commits(root)]
 
 
 def params_of_report(stages: Stages) -> dict[str, Any]:

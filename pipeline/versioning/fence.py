@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-LOOK = 0.2  # seconds between checks of the training
+POLL_SECONDS = 0.2  # between checks of the training
 SUBREAPER = 36  # Linux' prctl option: orphaned descendants become children of this process
 PARENT = os.getppid()  # of a Ray worker: the raylet; once it is gone, Ray runs the task elsewhere
 GRACE = 30.0  # seconds between SIGTERM (the training closes its MLflow run) and SIGKILL
@@ -57,7 +57,7 @@ def guarded(
             guard.stdin.close()
             while guard.poll() is None:
                 with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
-                    guard.wait(LOOK)
+                    guard.wait(POLL_SECONDS)
 
 
 def run_fenced(command: list[str], folder: Path, environment: dict[str, str], log: IO) -> int:
@@ -75,14 +75,14 @@ def run_fenced(command: list[str], folder: Path, environment: dict[str, str], lo
         while guard.poll() is None:
             if os.getppid() != PARENT:
                 raise ParentLostError("the process that started this one is gone")
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
     return guard.returncode
 
 
 def guard(command: list[str]) -> int:
     """Run a command until it ends or standard input closes; then end all that it started."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    while process.poll() is None and not select.select([sys.stdin], [], [], LOOK)[0]:
+    while process.poll() is None and not select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
         pass
     end_group(process)
     return process.returncode
@@ -97,7 +97,7 @@ def end_group(process: subprocess.Popen) -> None:
         while process.poll() is None or _exists(process.pid):
             if time.monotonic() > deadline:
                 break
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
         else:
             return
 

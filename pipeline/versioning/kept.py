@@ -11,7 +11,14 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError, warn
 from pipeline.core.files import project_root
-from pipeline.versioning.repository import AS_AUTHOR, LOCK, experiment_ref, git, read_blobs
+from pipeline.versioning.repository import (
+    AS_AUTHOR,
+    LOCK,
+    experiment_commits,
+    experiment_ref,
+    git,
+    read_blobs,
+)
 
 NAME = "repro-{}"
 # The hash that stage `report` read; `publish` has one too, but that of its previous run.
@@ -20,7 +27,7 @@ _RESULT = re.compile(
 )
 
 
-def keep_result() -> str | None:
+def save_workspace() -> str | None:
     """Record the workspace's result as an experiment of the last commit; return its name.
 
     Returns None if that is unnecessary (DVC is running an experiment, or the result is recorded
@@ -34,7 +41,7 @@ def keep_result() -> str | None:
         head = git(root, "rev-parse", "HEAD")
     except (OSError, UserError):  # no git, or nothing committed yet
         return None
-    if result is None or _having(root, result, [head, *_references(root)]):
+    if result is None or _having(root, result, [("", head), *experiment_commits(root)]):
         return None
     name = NAME.format(result[:7])
     try:
@@ -55,21 +62,16 @@ def names_of_result() -> list[str]:
         return [name]
     result = _result_of((root / LOCK).read_text()) if (root / LOCK).exists() else None
     try:
-        found = _having(root, result, _references(root)) if result else []
+        return sorted(_having(root, result, experiment_commits(root))) if result else []
     except (OSError, UserError):  # no git
         return []
-    return sorted(reference.rpartition("/")[2] for reference in found)
 
 
-def _references(root: Path) -> list[str]:
-    return git(root, "for-each-ref", "--format=%(refname)", experiment_ref("?" * 40, "*")).split()
-
-
-def _having(root: Path, result: str, revisions: list[str]) -> list[str]:
-    """Return the revisions that contain a result."""
-    locks = read_blobs(root, [f"{revision}:./{LOCK}" for revision in revisions])
-    pairs = zip(revisions, locks, strict=True)
-    return [found for found, lock in pairs if lock and _result_of(lock.decode()) == result]
+def _having(root: Path, result: str, commits: list[tuple[str, str]]) -> list[str]:
+    """Return the names of the named commits that contain a result."""
+    locks = read_blobs(root, [f"{commit}:./{LOCK}" for _, commit in commits])
+    pairs = zip(commits, locks, strict=True)
+    return [name for (name, _), lock in pairs if lock and _result_of(lock.decode()) == result]
 
 
 def _result_of(lock: str) -> str | None:

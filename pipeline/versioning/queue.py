@@ -27,6 +27,7 @@ def fail_dead_tasks() -> list[str]:
             except KeyError:  # not started yet, or never
                 alive = bool(queue.worker_status())
             if not alive:
+                _mark_ended(queue.proc, entry.stash_rev)
                 try:
                     queue.kill([entry.stash_rev])
                 except DvcException:  # a worker is just ending it
@@ -41,9 +42,22 @@ def _runs(processes: ProcessManager, task: str) -> bool:
     DVC writes a process's id when it has started, so a process that is younger than the file only
     got the same id later, after a restart of the machine for example.
     """
-    process_id = processes[task].pid
+    info = processes[task]
+    if info.returncode is not None:
+        return False
     written = Path(processes.wdir, task, f"{task}.json").stat().st_mtime
     try:
-        return psutil.Process(process_id).create_time() <= written + CLOCK_STEP
+        return psutil.Process(info.pid).create_time() <= written + CLOCK_STEP
     except psutil.NoSuchProcess:
         return False
+
+
+def _mark_ended(processes: ProcessManager, task: str) -> None:
+    """Note that a task's process has ended.
+
+    Otherwise DVC would interrupt the process that has the id now, and its whole group.
+    """
+    info = processes.get(task)
+    if info and info.returncode is None:
+        info.returncode = -1
+        processes[task] = info

@@ -19,6 +19,7 @@ from pipeline.settings.params import PARAMS_FILE
 LOCK = "dvc.lock"
 AUTHOR = {"user.name": "pipeline", "user.email": "pipeline@localhost"}  # of this tool's commits
 AS_AUTHOR = [option for key, name in AUTHOR.items() for option in ("-c", f"{key}={name}")]
+REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # others: DVC's queue
 Stages = dict[str, dict[str, Any]]  # entries of dvc.lock
 
 
@@ -154,3 +155,11 @@ def read_blobs(folder: Path, names: Sequence[str]) -> Iterator[bytes | None]:
 def experiment_ref(head: str, name: str) -> str:
     """Return the git reference under which DVC keeps an experiment of a commit."""
     return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
+
+
+def experiment_commits(folder: Path) -> list[tuple[str, str]]:
+    """Return the name and the commit of each experiment, oldest first."""
+    shown = "--format=%(objectname) %(refname)"
+    listed = git(folder, "for-each-ref", "--sort=creatordate", shown, "refs/exps")
+    pairs = (line.split(" ", 1) for line in listed.splitlines())
+    return [(found[1], commit) for commit, ref in pairs if (found := REFERENCE.match(ref))]

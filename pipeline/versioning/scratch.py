@@ -12,7 +12,7 @@ import filelock
 
 
 @contextmanager
-def held(root: Path, key: str) -> Iterator[None]:
+def process_lock(root: Path, key: str) -> Iterator[None]:
     """Hold a lock on what two sweeps of a repository, each with its own Ray, must not both do."""
     folder = root / ".training" / "sweep"
     folder.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,7 @@ STEPS = {
     "there is a champion but no challenger": (Registry, "register", AFTER),
     "the report is not there yet": (stage, "attach_report", BEFORE),
     "the experiment is not described yet": (stage, "save_description", BEFORE),
-    "the result is kept": (stage, "keep_result", AFTER),
+    "the result is kept": (stage, "save_workspace", AFTER),
 }
 QUICK = ("a run is made", "a model is half uploaded", "there is a champion but no challenger",
          "the result is kept")  # fmt: skip

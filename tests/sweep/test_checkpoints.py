@@ -71,7 +71,7 @@ def test_where_there_is_nothing_nothing_is_fetched(storage, tmp_path):
 def test_checkpoints_are_sent_while_it_trains_kept_on_failure_and_removed_at_the_end(
     storage, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(checkpoints, "LOOK", 0.01)
+    monkeypatch.setattr(checkpoints, "POLL_SECONDS", 0.01)
 
     def train(folder, epoch):
         with shared_checkpoints(folder, storage):
@@ -100,7 +100,7 @@ class Gone:
 
 
 def test_a_storage_that_is_away_stops_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "LOOK", 0.01)
+    monkeypatch.setattr(checkpoints, "POLL_SECONDS", 0.01)
     with shared_checkpoints(tmp_path, Storage(Gone(), "bucket")):
         save(tmp_path, 1)
     assert "key/epoch-00001/state.json" in names(tmp_path)

@@ -1,8 +1,10 @@
 """Sweeps that must be refused before anything is trained."""
 
 import pytest
+from mlflow import environment_variables
 
 from pipeline.commands.servers import free_port
+from pipeline.sweep.run import CLUSTER_ENVIRONMENT
 
 
 @pytest.fixture
@@ -33,3 +35,18 @@ def test_a_clusters_address_is_a_whole_one(refuse, address):
 def test_a_cluster_takes_an_mlflow_server(refuse):
     said = refuse("--on", f"http://127.0.0.1:{free_port()}")
     assert "mlflow.db is a file on this machine" in said and "MLFLOW_TRACKING_URI" in said
+
+
+@pytest.mark.parametrize("user", ["me:S3cret@", "me:S3/cr#et@"])
+def test_a_password_is_not_sent_with_a_job(refuse, monkeypatch, user):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{user}127.0.0.1:{free_port()}")
+    said = refuse("--on", f"http://127.0.0.1:{free_port()}")
+    assert "MLFLOW_TRACKING_URI has a user or password" in said and "S3" not in said
+    assert "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+
+
+def test_a_shared_store_is_sent_fewer_system_metrics(monkeypatch):
+    for name, value in CLUSTER_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+        assert getattr(environment_variables, name).get() == float(value)
+    assert environment_variables.MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.get() == 30

@@ -112,7 +112,7 @@ def test_a_training_never_waits_for_ray_which_would_start_another_on_its_cores(m
 
     monkeypatch.setattr(ray, "get", wait)
     monkeypatch.setattr(pools, "train", lambda *arguments: arguments)
-    assert pools._train("task", {}, "board", "place", None) == ("task", "place", {}, "board")
+    assert pools._train("task", {}, "actor", "place", None) == ("task", "place", {}, "actor")
 
 
 def test_slots_are_of_so_many_processors_each(pool):

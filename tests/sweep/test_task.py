@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.sweep.task import thread_limits
 from pipeline.versioning import storage
-from pipeline.versioning.scratch import held, scratch_folder
+from pipeline.versioning.scratch import process_lock, scratch_folder
 from pipeline.versioning.storage import with_retries
 
 
@@ -33,10 +33,10 @@ def test_of_two_sweeps_one_waits_for_the_others_training(tmp_path):
     order = []
 
     def second():
-        with held(tmp_path, "key"):
+        with process_lock(tmp_path, "key"):
             order.append("second")
 
-    with held(tmp_path, "key"), held(tmp_path, "another"):
+    with process_lock(tmp_path, "key"), process_lock(tmp_path, "another"):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.2)

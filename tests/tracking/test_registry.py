@@ -22,7 +22,7 @@ def test_a_registry_that_fails_is_no_registry_without_a_champion(store, monkeypa
         raise MlflowException("503 Service Unavailable")
 
     registry = Registry("digits", "123456789")
-    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", fail)
+    monkeypatch.setattr(MlflowClient, "search_registered_models", fail)
     with pytest.raises(UserError, match="503"):
         registry.find("champion")
 

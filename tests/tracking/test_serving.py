@@ -10,7 +10,7 @@ import pytest
 import requests
 import uvicorn
 
-from pipeline.tracking.serving import BATCH, MOST_BYTES, MOST_IMAGES, MOST_REQUESTS, scoring_app
+from pipeline.tracking.serving import BATCH, MAX_BYTES, MAX_IMAGES, MAX_REQUESTS, scoring_app
 from tests.waiting import wait_for
 
 NAMES = ["dark", "bright"]
@@ -96,7 +96,7 @@ def test_the_server_says_that_it_is_up(address):
     assert requests.get(f"{address}/ping", timeout=60).status_code == 200
 
 
-@pytest.mark.parametrize("n", [1, BATCH, BATCH + 1, MOST_IMAGES])
+@pytest.mark.parametrize("n", [1, BATCH, BATCH + 1, MAX_IMAGES])
 def test_each_image_of_a_request_has_its_own_answer(address, n):
     shades = np.arange(n) % 256
     status, said = ask(address, np.broadcast_to(shades[:, None, None, None], (n, 32, 32, 3)))
@@ -112,13 +112,13 @@ def chunks(body):
 
 @pytest.mark.parametrize("form", [bytes, chunks])
 def test_a_body_that_is_too_large_is_refused(address, form):
-    body = b'{"inputs": "' + b"x" * MOST_BYTES + b'"}'
+    body = b'{"inputs": "' + b"x" * MAX_BYTES + b'"}'
     assert post(address, form(body)).status_code == 413
     assert ask(address, BLACK)[0] == 200
 
 
 def test_more_images_than_allowed_are_refused(address):
-    status, said = ask(address, BLACK * (MOST_IMAGES + 1))
+    status, said = ask(address, BLACK * (MAX_IMAGES + 1))
     assert status == 400
     assert said["message"].startswith("257 images are more than 256")
 
@@ -169,7 +169,7 @@ def test_while_enough_requests_are_under_way_others_are_refused_at_once(address)
     )
     with ExitStack() as stack:
         slow = []
-        for _ in range(MOST_REQUESTS):
+        for _ in range(MAX_REQUESTS):
             slow.append(stack.enter_context(socket.create_connection((host, int(port)))))
             slow[-1].sendall(head.encode() + body[:10])
         wait_for(lambda: post(address, body).status_code == 503)

@@ -15,7 +15,7 @@ from pipeline.tracking import store
 from pipeline.tracking.database import store_problem, store_uri
 from pipeline.tracking.registry import Registry, load_model
 from pipeline.tracking.runs import TRAINING
-from pipeline.tracking.store import find_or_none, open_store, store_errors
+from pipeline.tracking.store import open_store, store_errors
 from tests.conftest import quick_params, start_python
 from tests.small_model import log_small_model
 from tests.store_contents import everything
@@ -122,18 +122,18 @@ def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, mo
 
 def test_what_is_not_there_is_none_and_a_store_that_fails_an_error(store, monkeypatch):
     def ask():
-        return find_or_none(lambda: store.get_run("f00d"))
+        return Registry("digits", DIGEST).find("champion")
 
     assert ask() is None
 
     def fail(*_):
         raise MlflowException("503 Service Unavailable")
 
-    monkeypatch.setattr(store, "get_run", fail)
-    with pytest.raises(MlflowException, match="503"):
+    monkeypatch.setattr(MlflowClient, "search_registered_models", fail)
+    with pytest.raises(UserError, match=r"MLflow's store .* cannot be used \(503"):
         ask()
     with pytest.raises(UserError, match=r"MLflow's store .* cannot be used \(503"), store_errors():
-        ask()
+        fail()
 
 
 def in_folder(folder, monkeypatch):

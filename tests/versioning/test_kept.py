@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.versioning.kept import keep_result
+from pipeline.versioning.kept import save_workspace
 from tests.versioning.conftest import git
 
 LOCK = """schema: '2.0'
@@ -33,7 +33,7 @@ def repository(workspace):
 
 def test_the_result_of_the_workspace_becomes_an_experiment_of_the_last_commit(repository):
     before = git("status", "--porcelain")
-    assert keep_result() == "repro-f00d123"
+    assert save_workspace() == "repro-f00d123"
     head = git("rev-parse", "HEAD")
     assert experiments() == [f"refs/exps/{head[:2]}/{head[2:]}/repro-f00d123"]
     (kept,) = experiments()
@@ -45,40 +45,40 @@ def test_the_result_of_the_workspace_becomes_an_experiment_of_the_last_commit(re
 
 
 def test_the_same_result_is_kept_once_also_after_another_commit(repository):
-    keep_result()
-    assert keep_result() is None
+    save_workspace()
+    assert save_workspace() is None
     git("commit", "-qam", "another")
-    assert keep_result() is None
+    assert save_workspace() is None
     (repository / "dvc.lock").write_text(LOCK.format("beef5678"))
-    assert keep_result() == "repro-beef567"
+    assert save_workspace() == "repro-beef567"
     assert len(experiments()) == 2
 
 
 def test_what_is_committed_or_an_experiment_of_dvcs_own_is_not_kept_again(repository, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "block-7")
-    assert keep_result() is None
+    assert save_workspace() is None
     monkeypatch.delenv("DVC_EXP_NAME")
     git("add", "dvc.lock")
     git("commit", "-qam", "results")
-    assert keep_result() is None
+    assert save_workspace() is None
     assert experiments() == []
 
 
 def test_without_git_a_commit_or_a_result_there_is_nothing_to_keep(workspace):
-    assert keep_result() is None
+    assert save_workspace() is None
     (workspace / "dvc.lock").write_text(LOCK.format("f00d1234"))
-    assert keep_result() is None  # no repository
+    assert save_workspace() is None  # no repository
     git("init", "-q")
-    assert keep_result() is None  # no commit
+    assert save_workspace() is None  # no commit
     git("commit", "-q", "--allow-empty", "-m", "start")
     (workspace / "dvc.lock").write_text("schema: '2.0'\n")
-    assert keep_result() is None  # no report
+    assert save_workspace() is None  # no report
 
 
 def test_a_git_that_refuses_costs_a_warning(repository, capsys):
     objects = repository / ".git/refs/exps"
     objects.write_text("a file in the way")
-    assert keep_result() is None
+    assert save_workspace() is None
     assert "this result was not recorded as an experiment: " in capsys.readouterr().err
 
 
@@ -86,7 +86,7 @@ def test_code_that_git_does_not_know_yet_is_kept_too(repository):
     (repository / "pipeline/networks").mkdir(parents=True)
     (repository / "pipeline/networks/a b.py").write_text("new")
     (repository / "notes.txt").write_text("not code")
-    keep_result()
+    save_workspace()
     (kept,) = experiments()
     assert git("show", f"{kept}:pipeline/networks/a b.py") == "new"
     assert "notes.txt" not in git("ls-tree", "-r", "--name-only", kept)

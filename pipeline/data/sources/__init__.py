@@ -7,6 +7,7 @@ known beforehand, also TRAINING_IMAGES.
 import importlib
 import math
 import pkgutil
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -76,3 +77,28 @@ def needed_path(params: DataParams, what: str) -> Path:
 def data_path(params: DataParams) -> Path | None:
     """Return data.path; a relative one starts at the main repository, also in a --temp run."""
     return project_root() / Path(params.path).expanduser() if params.path else None
+
+
+def check_classes(names: Sequence[str], path: Path) -> None:
+    """Raise a UserError if there is only one class."""
+    if len(names) < 2:
+        raise UserError(
+            f"data.path = {path}: there is only one class, {names[0]}; at least two are needed"
+        )
+
+
+def check_labels(labels: np.ndarray, classes: int, where: str, way_out: str) -> None:
+    """Check that labels are in range.
+
+    Args:
+        where, way_out: the beginning and the end of the error message.
+
+    Raises:
+        UserError: one is not; the message names the first.
+    """
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        raise UserError(
+            f"{where} label {labels[wrong[0]]} of image {wrong[0]} is not in 0 to {classes - 1}; "
+            f"{way_out}"
+        )

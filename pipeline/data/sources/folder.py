@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, and_more
 from pipeline.core.records import Dataset, make_records
 from pipeline.core.sections import DataParams
-from pipeline.data.sources import needed_path
+from pipeline.data.sources import check_classes, needed_path
 from pipeline.data.splits import split_off
 
 PARTS = ("train", "test")
@@ -41,10 +41,7 @@ def load(params: DataParams) -> Dataset:
             f"data.path = {path}: only train or only test has the classes {', '.join(different)}; "
             "give both the same folders"
         )
-    if len(names) < 2:
-        raise UserError(
-            f"data.path = {path}: there is only one class, {names[0]}; at least two are needed"
-        )
+    check_classes(names, path)
     pictures = [picture for part in parts for picture in part]
     print(f"{path}: {len(pictures):,} pictures of {len(names)} classes", flush=True)
     number = {name: label for label, name in enumerate(names)}
@@ -70,8 +67,8 @@ def _parts(path: Path) -> list[Path]:
         return [path]
     if others := [entry.name for entry in entries if entry.name not in PARTS]:
         raise UserError(
-            f"data.path = {path}: has {', '.join(others[:SHOWN])} next to train and test; move it "
-            "away, or its pictures into train (validation images are taken from there)"
+            f"data.path = {path}: has {and_more(others, shown=SHOWN)} next to train and test; move "
+            "it away, or its pictures into train (validation images are taken from there)"
         )
     return [path / part for part in PARTS]
 

@@ -9,11 +9,11 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.core.records import CHANNELS, Dataset, make_records
 from pipeline.core.sections import DataParams
-from pipeline.data.sources import needed_path
+from pipeline.data.sources import check_classes, check_labels, needed_path
 
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 NAMES = "class_names"  # optional
-MOST_CLASSES = 1 << 16
+MAX_CLASSES = 1 << 16
 
 
 def load(params: DataParams) -> Dataset:
@@ -34,8 +34,7 @@ def load(params: DataParams) -> Dataset:
     labels = [_labels(arrays[key], n, f"{path}: {key}") for key, n in counts.items()]
     both = np.concatenate(labels)
     names = _names(arrays.get(NAMES), int(both.max()) + 1, f"{path}: {NAMES}")
-    if len(names) < 2:
-        raise UserError(f"{path}: there is only one class, {names[0]}; at least two are needed")
+    check_classes(names, path)
     train_records, test_records = np.split(make_records(both, len(names)), [len(train)])
     return Dataset(np.concatenate([train, test]), train_records, test_records, names, names)
 
@@ -77,12 +76,7 @@ def _labels(array: np.ndarray, count: int, where: str) -> np.ndarray:
             f"{count:,} images, counted from 0"
         )
     labels = array.reshape(count)
-    wrong = np.flatnonzero((labels < 0) | (labels >= MOST_CLASSES))
-    if wrong.size:
-        raise UserError(
-            f"{where}: label {labels[wrong[0]]} of image {wrong[0]} is not in 0 to "
-            f"{MOST_CLASSES - 1}; count the classes from 0"
-        )
+    check_labels(labels, MAX_CLASSES, f"{where}:", "count the classes from 0")
     return labels
 
 

@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,7 +190,7 @@ def test_a_path_that_is_no_cifar100_is_refused(tmp_path, make, message):
 
 
 def test_an_archive_whose_files_are_too_large_in_all_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.data.cifar.LARGEST_ARCHIVE", 3_000)
+    monkeypatch.setattr("pipeline.data.cifar.MAX_ARCHIVE_BYTES", 3_000)
     with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as archive:
         for _ in range(4):
             member = tarfile.TarInfo("readme")
@@ -212,6 +213,32 @@ def test_a_truncated_archive_is_refused(cifar100_folder, tmp_path):
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"cut.tar.gz: cannot be read .* copy it again"):
         load(tmp_path / "cut.tar.gz")
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2"])
+def test_a_flipped_bit_of_a_compressed_archive_never_gives_other_data(
+    cifar100_folder, tmp_path, monkeypatch, mode
+):
+    few = replace(cifar100.CIFAR100, train_images=8, test_images=4)
+    monkeypatch.setattr(cifar100, "CIFAR100", few)
+    os.truncate(cifar100_folder / "train.bin", 8 * 3074)
+    os.truncate(cifar100_folder / "test.bin", 4 * 3074)
+    right, archive = load(cifar100_folder), tmp_path / "archive"
+    with tarfile.open(archive, mode) as opened:
+        opened.add(cifar100_folder, "cifar-100-binary")
+    whole = archive.read_bytes()
+    assert_same(load(archive), right)
+    refused = 0
+    for bit in np.random.default_rng(0).integers(len(whole) * 8, size=80):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        archive.write_bytes(damaged)
+        try:
+            assert_same(load(archive), right)  # some bits, like those of a date, change nothing
+        except UserError as error:
+            assert "archive: cannot be read" in str(error) or "or damaged" in str(error)
+            refused += 1
+    assert refused > 70
 
 
 @needs_cifar100
