@@ -72,7 +72,7 @@ format: setup-dev  ## Format the code
 compare: setup  ## Compare all experiments, in reports/experiments/report.html
 	@python -m pipeline compare
 
-serve: setup  ## Serve the champion with MLflow's server on 127.0.0.1
+serve: setup  ## Serve the champion on 127.0.0.1
 	@python -m pipeline serve
 
 doctor: setup  ## Find and repair what dead processes or a lost MLflow store left behind

@@ -12,12 +12,12 @@ import uvicorn
 
 from pipeline.commands.doctor import experiments_not_in_store
 from pipeline.commands.predict import load_classifier
+from pipeline.commands.serving import make_app
 from pipeline.core.errors import UserError, warn
 from pipeline.core.files import OUTPUTS, PREPARED, REPORTS
 from pipeline.core.secrets import masked
 from pipeline.stages.publish import publish
 from pipeline.tracking.database import store_uri
-from pipeline.tracking.serving import scoring_app
 from pipeline.tracking.store import EXPERIMENT, open_store
 from pipeline.tracking.views import VIEW, save_view
 from pipeline.versioning.experiments import WORKSPACE, check_outputs, params_of_results
@@ -34,7 +34,7 @@ def serve(name: str, port: int | None) -> None:
         UserError: there is no such network, or the port is in use.
     """
     port = choose_port(port, SERVE_PORT)
-    app = scoring_app(*load_classifier(name))
+    app = make_app(*load_classifier(name))
     print(f"{name}: http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
     with suppress(KeyboardInterrupt):  # raised after the last answers are sent
         PatientServer(uvicorn.Config(app, host=HOST, port=port, log_level="warning")).run()

@@ -118,7 +118,7 @@ def test_a_training_of_this_folder_is_served(workspace, monkeypatch, capsys):
     started = []
     monkeypatch.setattr(servers.PatientServer, "run", lambda self: started.append(self.config))
     monkeypatch.setattr(servers, "load_classifier", lambda name: (name, ["a", "b"]))
-    monkeypatch.setattr(servers, "scoring_app", lambda model, names: (model, names))
+    monkeypatch.setattr(servers, "make_app", lambda model, names: (model, names))
     port = free_port()
     servers.serve("resnet-dropblock-0", port)
     (config,) = started

@@ -10,7 +10,8 @@ import pytest
 import requests
 import uvicorn
 
-from pipeline.tracking.serving import BATCH, MAX_BYTES, MAX_IMAGES, MAX_REQUESTS, scoring_app
+from pipeline.commands import serving
+from pipeline.commands.serving import BATCH, MAX_BYTES, MAX_IMAGES, MAX_REQUESTS, make_app
 from tests.waiting import wait_for
 
 NAMES = ["dark", "bright"]
@@ -22,7 +23,7 @@ def address():
     inputs = keras.Input((32, 32, 3), dtype="uint8")
     brightness = keras.ops.mean(keras.ops.cast(inputs, "float32"), axis=(1, 2, 3)) / 255
     outputs = keras.ops.stack([1 - brightness, brightness], axis=1)
-    app = scoring_app(keras.Model(inputs, outputs), NAMES)
+    app = make_app(keras.Model(inputs, outputs), NAMES)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -132,10 +133,12 @@ TRUE_PIXEL = json.dumps({"inputs": BLACK}).replace("0", "true", 1)
         (TRUE_PIXEL, JSON, "true and false are not numbers"),
         (json.dumps({"inputs": BLACK}).encode(), {}, "Content-Type is not application/json"),
         ("a,b", {"Content-Type": "text/csv"}, "Content-Type is not application/json"),
-        ("[" * 100_000 + "]" * 100_000, JSON, "not JSON as wanted (RecursionError)"),
-        ('{"inputs": ' + "9" * 5_000 + "}", JSON, "not JSON as wanted (ValueError)"),
-        ("{", JSON, "valid JSON"),
-        (b"\xff\xfe", JSON, "valid JSON"),
+        ("[" * 100_000 + "]" * 100_000, JSON, "not valid JSON (RecursionError)"),
+        ('{"inputs": ' + "9" * 5_000 + "}", JSON, "not valid JSON (ValueError)"),
+        ("{", JSON, "not valid JSON (JSONDecodeError)"),
+        (b"\xff\xfe", JSON, "not valid JSON ("),
+        ('{"instances": []}', JSON, "no key inputs"),
+        ("[1]", JSON, "no key inputs"),
     ],
 )
 def test_what_is_not_a_request_is_refused_with_its_reason(address, body, headers, message):
@@ -178,3 +181,9 @@ def test_while_enough_requests_are_under_way_others_are_refused_at_once(address)
         slow[0].sendall(body[10:])
         assert slow[0].recv(100).startswith(b"HTTP/1.1 200")
     wait_for(lambda: post(address, body).status_code == 200)
+
+
+def test_a_request_that_takes_too_long_is_ended(address, monkeypatch):
+    monkeypatch.setattr(serving, "MAX_SECONDS", 0)
+    status, said = ask(address, BLACK)
+    assert (status, said["message"]) == (504, "the request took more than 0 seconds")
