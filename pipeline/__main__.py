@@ -211,7 +211,7 @@ def check() -> None:
 @click.option(
     "--x",
     metavar="KEY",
-    help="The param to plot accuracy against; default: drop_block_size if it varies.",
+    help="The param to plot accuracy against, of settings that differ in nothing else.",
 )
 def compare(reference: str | None, x: str | None) -> None:
     """Compare all experiments on the prepared data.

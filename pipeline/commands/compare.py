@@ -8,7 +8,7 @@ from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, writ
 from pipeline.core.records import load_metadata
 from pipeline.reporting.audit import Answers, read_answers, save_answers
 from pipeline.reporting.contrasts import Contrasts, contrast, describe_contrasts
-from pipeline.reporting.experiments import make_page
+from pipeline.reporting.experiments import make_page, varied_alone
 from pipeline.reporting.page import write_page
 from pipeline.reporting.tried import BLOCK, Result
 from pipeline.versioning.experiments import Experiment, check_outputs, list_experiments
@@ -22,7 +22,7 @@ def compare(reference: str | None, x: str | None) -> str:
 
     Args:
         reference: the experiment that the others are compared with; None: this run.
-        x: the param to plot accuracy against; None: DropBlock's block size if it varies.
+        x: the param to plot accuracy against; None: DropBlock's block size if it varies alone.
 
     Raises:
         UserError: there are no results on this data, or no such experiment.
@@ -34,8 +34,9 @@ def compare(reference: str | None, x: str | None) -> str:
     if not results:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
-    if x and not any(x in setting.params for setting in found.settings):
-        warn(f"--x {x}: no network has this param, so accuracy is plotted against another param")
+    if x and x not in (alone := varied_alone(found)):
+        instead = f"against {alone[0]}" if alone else "against none"
+        warn(f"--x {x}: no setting differs in this param alone, so accuracy is plotted {instead}")
     headline = write_contrasts(found, x or BLOCK, FOLDER)
     if answers := collect_answers(experiments, found):
         save_answers(FOLDER / PREDICTIONS.name, answers)

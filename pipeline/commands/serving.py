@@ -1,7 +1,8 @@
 """Serve an image classifier over HTTP: images in, a probability for each class name out.
 
-The paths and the JSON are those of MLflow's scoring server. That one would convert to the model's
-uint8 before anything can be checked: a picture scaled to 0..1 would be classified like a black one.
+/invocations and /ping are as in MLflow's scoring server, with `inputs` as the only key. MLflow's
+own server would convert values to the model's uint8 before they can be checked: a picture scaled to
+0..1 would be classified like a black one.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ HOSTS = ["127.0.0.1", "localhost"]  # a page of another name that leads here is 
 MAX_BYTES = 8_000_000  # of a request
 MAX_IMAGES = 256  # of a request
 MAX_REQUESTS = 8  # under way, waiting ones included
-MAX_SECONDS = 60  # of a request
+MAX_SECONDS = 60  # until a request has arrived
 BATCH = 32  # images, classified at once
 Shape = tuple[int, ...]
 
@@ -60,31 +61,32 @@ def make_app(model: Any, class_names: list[str]) -> FastAPI:
         """Classify the images of a request; refuse it if enough others are under way."""
         nonlocal under_way
         if under_way >= MAX_REQUESTS:  # the body has not been read yet
-            busy = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "busy; try again"}
-            return JSONResponse(busy, 503, {"Retry-After": "1"})
+            return refused(503, "TEMPORARILY_UNAVAILABLE", "busy; try again")
         under_way += 1
         try:
+            if not request.headers.get("content-type", "").startswith("application/json"):
+                raise BadImagesError("the header Content-Type is not application/json")
             async with asyncio.timeout(MAX_SECONDS):
-                if not request.headers.get("content-type", "").startswith("application/json"):
-                    raise BadImagesError("the header Content-Type is not application/json")
                 body = await request.body()
-                async with one_at_a_time:
-                    return await asyncio.to_thread(classify, body)
+            async with one_at_a_time:
+                return await asyncio.to_thread(classify, body)
         except BadImagesError as error:
-            return refused(f"{error}; {WANTED.format(*wanted)}")
+            return refused(400, "INVALID_PARAMETER_VALUE", f"{error}; {WANTED.format(*wanted)}")
         except ClientDisconnect:
-            return refused("the connection was closed")
+            return refused(400, "CANCELLED", "the connection was closed")
         except TimeoutError:
-            return refused(f"the request took more than {MAX_SECONDS} seconds", status=504)
+            late = f"the request has not arrived within {MAX_SECONDS} seconds"
+            return refused(408, "DEADLINE_EXCEEDED", late)
         finally:
             under_way -= 1
 
     return app
 
 
-def refused(message: str, status: int = 400) -> JSONResponse:
-    """Return the answer to a request that cannot be served."""
-    return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status)
+def refused(status: int, code: str, message: str) -> JSONResponse:
+    """Return the answer to a request that is not served, with one of MLflow's error codes."""
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return JSONResponse({"error_code": code, "message": message}, status, headers)
 
 
 def parse(body: bytes) -> Any:
@@ -97,10 +99,10 @@ def parse(body: bytes) -> Any:
     if b"true" in body or b"false" in body:
         raise BadImagesError("true and false are not numbers")
     try:
-        return json.loads(body)["inputs"]
+        return json.loads(body.decode())["inputs"]
     except (ValueError, RecursionError) as error:  # also of numbers with too many digits
         raise BadImagesError(f"the request is not valid JSON ({type(error).__name__})") from None
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError):
         raise BadImagesError("the request has no key inputs") from None
 
 
@@ -116,8 +118,8 @@ def check_images(inputs: Any, wanted: Shape) -> np.ndarray:
     """
     try:
         images = np.asarray(inputs)
-    except ValueError as error:  # lists of unequal lengths
-        raise BadImagesError(str(error)) from None
+    except ValueError:
+        raise BadImagesError("inputs are lists of unequal lengths") from None
     if images.dtype.kind not in "iuf":
         raise BadImagesError("inputs are not numbers")
     if images.shape[1:] != wanted or not len(images):

@@ -116,18 +116,18 @@ def _may_pass(error: requests.RequestException) -> bool:
     """Whether another attempt may succeed."""
     if error.response is None:
         return isinstance(error, PASSING)
-    status = error.response.status_code
-    return status >= 500 or status in (408, 416, 429)
+    status, sent = error.response.status_code, error.response.request.headers
+    return status >= 500 or status in (408, 429) or (status == 416 and "Range" in sent)
 
 
 def _reason(error: requests.RequestException) -> str:
     """Return the server's answer, or the reason without the wrappers of requests and urllib3."""
-    if error.response is not None:
+    if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
     inner: object = error
     while isinstance(inner, BaseException):
         found, inner = inner, getattr(inner, "reason", None) or next(iter(inner.args), None)
-    return str(found)
+    return next((part for part in found.args if isinstance(part, str)), str(found))
 
 
 def _give_up(url: str, size: int, reason: str) -> UserError:

@@ -74,6 +74,7 @@ class Contrasts:
     Attributes:
         settings: those of all networks.
         reference: the name of the experiment that the others are compared with.
+        of_reference: its settings, by network.
         family: the contrasts, which are tested together.
         unpaired: settings that share no seed with the reference.
         leads: the other networks minus the first one, in each experiment; also tested together.
@@ -82,6 +83,7 @@ class Contrasts:
 
     settings: list[Setting]
     reference: str
+    of_reference: dict[str, Setting]
     family: list[Contrast]
     unpaired: list[Setting]
     leads: list[Lead]
@@ -118,6 +120,7 @@ def contrast(results: list[Result], reference: str | None) -> Contrasts:
     return Contrasts(
         settings=settings,
         reference=chosen,
+        of_reference=of_reference,
         family=contrast_at_once([pair for pair in pairs if _shared(*pair)]),
         unpaired=[pair[0] for pair in pairs if not _shared(*pair)],
         leads=_leads(ordered, settings, of_reference),

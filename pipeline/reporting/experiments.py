@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from pipeline.core.words import NO_DROPBLOCK
 from pipeline.reporting.contrasts import Contrast, Contrasts
 from pipeline.reporting.formats import (
     COMPUTE,
@@ -87,32 +88,37 @@ def make_page(found: Contrasts, x: str) -> Page:
 
 
 def draw_settings(found: Contrasts, wanted: str) -> list[Drawing]:
-    """Draw accuracy against a param: the wanted one, or one in which alone some settings differ.
+    """Draw accuracy against the wanted param, or against one of `varied_alone`.
 
     Settings that differ from the reference in more are left out, because their distance would look
     like the effect of this param.
     """
-    changed = [(setting, _changed(found, setting)) for setting in found.settings]
-    alone = [keys[0] for _, keys in changed if len(keys) == 1]
+    alone = varied_alone(found)
     if not alone:
         return []
     x = wanted if wanted in alone else alone[0]
-    shown = [setting for setting, keys in changed if keys in ([], [x])]
+    shown = [setting for setting in found.settings if _changed(found, setting) in ([], [x])]
     alt = f"{_scored(found).capitalize()} accuracy against {x}"
     return [Drawing("experiments", plot_settings(shown, x), alt)]
 
 
-def _changed(found: Contrasts, setting: Setting) -> list[str]:
-    """Return the params in which a setting differs from the reference of its network.
+def varied_alone(found: Contrasts) -> list[str]:
+    """Return the params that are the only difference of some setting from the reference."""
+    changed = [_changed(found, setting) for setting in found.settings]
+    return list(dict.fromkeys(keys[0] for keys in changed if keys and len(keys) == 1))
 
-    A param that only one of them has, like the size of a block that is not dropped, follows from
-    another one. Without a reference there is no saying: all params count.
+
+def _changed(found: Contrasts, setting: Setting) -> list[str] | None:
+    """Return the params in which a setting differs from its network's reference; None without one.
+
+    A param that only one of them has follows from another one, like the keep probability of blocks
+    that are not dropped.
     """
-    for reference in found.settings:
-        if found.reference in reference.experiments and reference.network == setting.network:
-            keys = differing([reference.params, setting.params])
-            return [key for key in keys if key in reference.params and key in setting.params]
-    return list(setting.params)
+    reference = found.of_reference.get(setting.network)
+    if reference is None:
+        return None
+    keys = differing([reference.params, setting.params])
+    return [key for key in keys if key in reference.params and key in setting.params]
 
 
 def contrast_parts(found: Contrasts) -> list[Part]:
@@ -165,7 +171,7 @@ def conclude(found: Contrasts) -> str:
             f"{counted(len(found.family), 'contrast')} is {format_p(smallest.p_value)}{but}."
         )
     said = [
-        f"{c.setting.network} with {c.label}: {100 * c.difference.mean:+.1f} points "
+        f"{c.setting.network} {_with(c.label)}: {100 * c.difference.mean:+.1f} points "
         f"({between(c.difference)}), adjusted p {format_p(c.p_value)}"
         for c in shown
     ]
@@ -173,6 +179,10 @@ def conclude(found: Contrasts) -> str:
     text = f"Shown to differ from {found.reference} over {over}: {'; '.join(said)}."
     rest = f" For the other {others}, neither a difference nor equality is shown." if others else ""
     return text + rest
+
+
+def _with(label: str) -> str:
+    return f"with {label}".replace(f"with {NO_DROPBLOCK}", "without DropBlock")
 
 
 def _changed_keys(contrast: Contrast) -> list[str]:

@@ -99,7 +99,7 @@ def _plot_line(axis: Axes, setting: Setting, usual: int) -> None:
     """Draw a network's only setting as a horizontal line."""
     found, colour = t_interval(100 * setting.accuracies), colour_of(setting.network)
     seeds = f", {counted(len(setting.right), 'seed')}" if len(setting.right) != usual else ""
-    axis.axhline(found.mean, color=colour, label=f"{setting.network} (the same in all{seeds})")
+    axis.axhline(found.mean, color=colour, label=f"{setting.network} (as in the reference{seeds})")
     if len(setting.right) > 1:
         axis.axhspan(found.low, found.high, color=colour, alpha=0.15, linewidth=0)
 

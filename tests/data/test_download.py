@@ -112,9 +112,15 @@ def test_a_file_damaged_since_is_fetched_again(server, fetch):
     assert fetch().read_bytes() == CONTENT
 
 
-def test_a_download_cut_off_again_and_again_is_resumed(server, fetch):
+def test_a_download_cut_off_again_and_again_is_resumed(server, fetch, capsys):
     server.answer(*[serve(stop=300_000)] * 3, serve())
     assert fetch().read_bytes() == CONTENT
+    said = [line for line in capsys.readouterr().out.splitlines() if "interrupted" in line]
+    assert len(said) == 3
+    for line in said:
+        assert line.startswith("download interrupted (Connection broken: IncompleteRead(")
+        assert line.count("IncompleteRead") == 1
+        assert line.endswith(" of 1,000,000 bytes), trying again")
     starts = [int(asked[len("bytes=") : -1]) for asked in server.ranges[1:]]
     expected = [300_000, 600_000, 900_000]
     assert len(starts) == 3
@@ -132,6 +138,13 @@ def test_a_new_start_goes_on_from_the_partial_file(server, fetch, tmp_path):
 def test_a_server_without_ranges_sends_it_all_again(server, fetch):
     server.answer(serve(stop=300_000), serve(ranges=False))
     assert fetch().read_bytes() == CONTENT
+
+
+def test_a_refused_range_that_was_not_asked_for_is_final(server, fetch):
+    server.answer(status(416))
+    with pytest.raises(UserError, match="the server answered 416"):
+        fetch()
+    assert server.ranges == [None]
 
 
 def test_server_errors_and_lost_connections_are_tried_again(server, fetch):

@@ -62,6 +62,21 @@ def test_the_table_follows_from_the_committed_figures():
         assert shown == [*expected, f"{100 * accuracy['mean']:.1f} %"]
 
 
+@pytest.mark.parametrize("network", ["baseline", "resnet"])
+def test_the_costs_in_the_table_are_those_of_the_networks(network):
+    from pipeline.networks.shared.models import build_model, count_flops, trainable_parameters
+
+    figures = json.loads((CONFIRM / "laptop/comparison.json").read_text())
+    section, cost = figures["sections"][network], figures["cost"][network]
+    recipe = check_params(preset_values("laptop")).recipe(section)
+    model = build_model(section, recipe, 100, 32)
+    assert trainable_parameters(model) == cost["parameters"]
+    seen, ((share, side),) = 45_187 // 128 * 128, recipe.image_sizes  # images in whole batches
+    small = round(share * recipe.epochs)
+    flops = small * count_flops(model, side) + (recipe.epochs - small) * count_flops(model)
+    assert 3 * seen * flops / 1e15 == pytest.approx(cost["pflop"], rel=1e-3)
+
+
 def test_the_preset_of_the_answer_has_the_params_of_its_run():
     run = read_yaml(CONFIRM / "laptop/params.yaml")
     mine, theirs = (check_params(values) for values in (preset_values("laptop"), run))

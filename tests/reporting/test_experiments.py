@@ -181,4 +181,4 @@ def test_dropblock_that_is_off_is_a_value_of_the_block_size(varied):
     assert list(table.columns)[:2] == [X, "seeds"]
     assert table.loc["resnet"].set_index("experiments").loc["off", X] == "off"
     found = contrast([*varied, off], None)
-    assert "resnet with no DropBlock: -" in experiments.conclude(found)
+    assert "resnet without DropBlock: -" in experiments.conclude(found)

@@ -22,7 +22,7 @@ def test_numbers_stand_to_scale_and_off_at_zero(varied):
 def test_the_same_baseline_is_one_line_across(varied):
     figure = setting_plots.plot_settings(contrast(varied, None).settings, X)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["baseline (the same in all)", "resnet"]
+    assert labels == ["baseline (as in the reference)", "resnet"]
     assert len(figure.axes[0].containers) == 3
 
 

@@ -20,7 +20,7 @@ ABOUT = "What remains of the difference when DropBlock or compute is the same."
 LABELS: dict[Variant, str] = {
     "dropblock": "each its own DropBlock",
     "nodrop": "without DropBlock",
-    "unitdrop": f"all with {describe_dropblock(CHANGES['unitdrop'])}",
+    "unitdrop": f"all with DropBlock of {describe_dropblock(CHANGES['unitdrop'])}",
 }
 TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. A difference from the {reference} *without "
@@ -32,7 +32,7 @@ TABLE_NOTE = (
 NO_TABLE = (
     "To see what DropBlock contributes, and how the architectures compare with equal dropout, run "
     "`dvc exp run -S 'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {all} without "
-    "DropBlock, and with {equal} in all epochs."
+    "DropBlock, and with DropBlock of {equal}, in all epochs."
 )
 DIVERGED = "No table by kind of DropBlock, because trainings diverged (see the warnings)."
 

@@ -19,6 +19,7 @@ NOTE = (
     "In brackets: the 95 % interval for other seeds and other test images. The figure pools the "
     "answers of all seeds."
 )
+ONE_SEED = "In brackets: the 95 % interval for these fitted models on other test images."
 
 
 def make(findings: Findings) -> Section | None:
@@ -48,7 +49,7 @@ def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
 def describe_calibration(results: Results, names: Iterable[str]) -> str:
     """Say for each network whether it is over- or underconfident, and by how many points."""
     said = [describe_network(results, name) for name in names]
-    return f"{'. '.join(said)}. {NOTE}"
+    return f"{'. '.join(said)}. {NOTE if len(results.seeds) > 1 else ONE_SEED}"
 
 
 def describe_network(results: Results, name: str) -> str:

@@ -71,7 +71,7 @@ def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(workspace,
 def test_only_networks_with_dropblock_are_told_to_train_its_variants(workspace, params):
     write_results(workspace, seeds=[0], networks=["model"])
     (said,) = ablation.make(find(with_train(params, networks=["model"]))).parts
-    assert "and with single units, keep 0.85 in all epochs" in said
+    assert "and with DropBlock of single units, keep 0.85, in all epochs" in said
     write_results(workspace, seeds=[0], networks=["sprint"])
     sprint = checked(**{"sprint.epochs": 6, "train.networks": ["sprint"]})
     assert ablation.make(find(sprint)) is None

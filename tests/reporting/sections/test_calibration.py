@@ -26,6 +26,8 @@ def described(results):
 
 def test_confidence_beyond_chance_is_said_to_be_too_high_or_too_low():
     assert ": overconfident; " in described(claiming(0.9, right=140))
+    assert described(claiming(0.9, right=140)).endswith(calibration.ONE_SEED)
+    assert described(claiming([0.9, 0.8], right=140)).endswith(calibration.NOTE)
     assert ": underconfident; " in described(claiming(0.5, right=140))
 
 
