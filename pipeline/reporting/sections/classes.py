@@ -64,8 +64,8 @@ def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
     worse = len(certain) - better
     return (
         f"By more than chance, the {name} does better on more of a class's test images in {better} "
-        f"of {len(table)} classes, and the {reference} in {worse} (sign test over the images, false "
-        "discovery rate held at 5 %; for these fitted models only)."
+        f"of {len(table)} classes, and the {reference} in {worse} (sign test over the images, "
+        "false discovery rate held at 5 %; for these fitted models only)."
     )
 
 
