@@ -122,7 +122,7 @@ def _may_pass(error: requests.RequestException) -> bool:
 
 def _reason(error: requests.RequestException) -> str:
     """Return the server's answer, or the reason without the wrappers of requests and urllib3."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     inner: object = error
     while isinstance(inner, BaseException):
