@@ -24,7 +24,8 @@ from pipeline.core.files import COMPARISON, PREPARED, read_json
 from pipeline.core.recipe import scaled
 from pipeline.core.records import Images, Prepared
 from pipeline.core.sections import AugmentParams
-from pipeline.networks.sprint import MOST_PIXELS, PATCH, SprintParams, whitening
+from pipeline.networks.shared.models import ADAPTED_ON
+from pipeline.networks.sprint import PATCH, SprintParams, whitening
 from pipeline.settings.params import PARAMS_FILE, load_params
 from pipeline.training import schedules
 from pipeline.training.machine import resolve_precision
@@ -257,8 +258,9 @@ def main() -> None:
     labels, answers = (
         torch.from_numpy(prepared[name]["label"].astype(np.int64)) for name in ("train", split)
     )
-    # As in the network here, the stem is learnt from the first images.
-    stem = whitening(images[: MOST_PIXELS // images[0, 0].numel()].permute(0, 2, 3, 1).numpy())
+    # As in the network here, the stem is learnt from the first images; `whitening` takes fewer if
+    # they are large.
+    stem = whitening(images[:ADAPTED_ON].permute(0, 2, 3, 1).numpy())
     rows = []
     for seed in arguments.seeds:
         torch.manual_seed(seed)

@@ -540,6 +540,25 @@ def test_the_tables_of_the_tuning_follow_from_its_trials():
         assert points.format(known["plain"] - known["resnet"]) in page
 
 
+@pytest.mark.parametrize(("number", "kind"), [(0, "Validation"), (1, "Test")])
+def test_the_accuracy_in_pytorch_is_compared_as_the_page_says(number, kind):
+    runs = json.loads((REPOSITORY / "reports/benchmarks/torch_sprint.json").read_text())
+    rows = pd.DataFrame(runs[number]["rows"])
+    in_pytorch = rows["contender"].str.contains("PyTorch")
+    scores = [100 * rows[chosen]["accuracy"] for chosen in (~in_pytorch, in_pytorch)]
+    page = " ".join((REPOSITORY / "benchmarks/README.md").read_text().split())
+    said = re.search(
+        rf"{kind} accuracy is (\S+) % here \(range (\S+) to (\S+)\) and (\S+) % in PyTorch "
+        r"\((\S+) to (\S+)\), a difference of (\S+) points \(Welch's t, 95 % interval (\S+) to "
+        r"(\S+)\)",
+        page,
+    )
+    found = stats.ttest_ind(*scores, equal_var=False).confidence_interval(0.95)
+    ends = [value for values in scores for value in (values.mean(), values.min(), values.max())]
+    expected = [*ends, scores[0].mean() - scores[1].mean(), found.low, found.high]
+    assert [float(value) for value in said.groups()] == pytest.approx(expected, abs=0.051)
+
+
 def test_others_recipes_name_their_source():
     published = pd.read_csv(REPOSITORY / "reports/recipe/published.csv")
     assert published["source"].str.startswith("github.com/").all()
