@@ -48,7 +48,7 @@ def open_store() -> MlflowClient:
     check_database(uri)
     mlflow.set_tracking_uri(uri)
     try:
-        with filelock.FileLock(work_folder() / "store.lock"):
+        with filelock.FileLock(work_folder() / "store.lock"), _database_lock(uri):
             if file := local_file(uri):
                 create_database(file)
             client = MlflowClient(uri)
@@ -98,6 +98,18 @@ def create_database(file: Path) -> None:
         left_over.unlink()
     MlflowClient(f"sqlite:///{part}").search_experiments()
     part.rename(file)
+
+
+@contextmanager
+def _database_lock(uri: str) -> Iterator[None]:
+    """Keep other machines from creating the same tables, if they access the database directly."""
+    if not uri.startswith("postgresql"):
+        yield
+        return
+    engine = create_engine(uri, poolclass=NullPool)
+    with engine.connect() as connection:  # closing it releases the lock
+        connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": EXPERIMENT})
+        yield
 
 
 def _create_experiment(client: MlflowClient, uri: str) -> None:
