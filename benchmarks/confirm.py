@@ -146,9 +146,9 @@ def plot_answer(results: list[Result]) -> Figure:
     labels = []
     for place, (setting, (experiment, network)) in enumerate(ANSWER.items()):
         summary, colour = summaries[experiment], colour_of(network)
-        right = summary["accuracy"][network]["right"].values()
-        scores = [100 * count / summary["images"] for count in right]
-        mean = sum(scores) / len(scores)
+        accuracy = summary["accuracy"][network]
+        scores = [100 * count / summary["images"] for count in accuracy["right"].values()]
+        mean = 100 * accuracy["mean"]
         axis.scatter(scores, [place] * len(scores), s=22, color=colour, alpha=0.6, linewidth=0)
         axis.annotate(f"{mean:.1f} %", (mean, place), (0, 6), textcoords="offset points",
                       ha="center", fontsize="small")  # fmt: skip

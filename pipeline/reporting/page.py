@@ -86,13 +86,15 @@ def make_page(findings: Findings) -> Page:
     """Return the page for these findings."""
     shown = SECTIONS if findings.results.scored == "test" else WITHOUT_TEST
     made = (section.make(findings) for section in shown)
+    sections = [section for section in made if section is not None]
+    with_ablation = any(section.title == ablation.TITLE for section in sections)
     return Page(
         title(findings.results),
         headline(findings),
-        [*verdicts(findings), *ablation.unequal(findings)],
+        [*verdicts(findings), *ablation.unequal(findings, with_ablation)],
         warnings(findings),
         overview.make(findings),
-        [section for section in made if section is not None],
+        sections,
         protocol.describe_run(findings.results, findings.params),
     )
 

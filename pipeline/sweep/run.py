@@ -65,19 +65,7 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
     """
     root = project_root()
     if cluster:
-        if not cluster.startswith(("http://", "https://")):
-            raise UserError(f"--on {cluster}: give the whole address, like http://127.0.0.1:8265")
-        if local_file(store_uri()):
-            raise UserError(
-                f"MLflow's store {store_uri()} is a file on this machine; a "
-                "cluster needs a server: set MLFLOW_TRACKING_URI to its address"
-            )
-        if "@" in store_uri():  # Ray's dashboard shows what is sent with a job
-            raise UserError(
-                "MLFLOW_TRACKING_URI has a user or password, which would be sent with the job; "
-                "give the address alone, and set MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD on this machine and on the cluster's"
-            )
+        check_cluster(cluster)
         os.environ.update(CLUSTER_ENVIRONMENT)
     with scratch_folder(root) as scratch:
         snapshot = take_snapshot(root)
@@ -107,6 +95,27 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
         if missing:
             known |= train(head, todo, missing, pflop, cluster, cpus)
         return Swept(names, finish(head, todo, known))
+
+
+def check_cluster(address: str) -> None:
+    """Check the addresses of a cluster's job server and of MLflow's store.
+
+    Raises:
+        UserError: one cannot be used, or would show a password.
+    """
+    if not address.startswith(("http://", "https://")):
+        raise UserError(f"--on {address}: give the whole address, like http://127.0.0.1:8265")
+    if local_file(store_uri()):
+        raise UserError(
+            f"MLflow's store {store_uri()} is a file on this machine; a "
+            "cluster needs a server: set MLFLOW_TRACKING_URI to its address"
+        )
+    if "@" in store_uri():  # Ray's dashboard shows what is sent with a job
+        raise UserError(
+            "MLFLOW_TRACKING_URI has a user or password, which would be sent with the job; "
+            "give the address alone, and set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD on this machine and on the cluster's"
+        )
 
 
 def find_known(head: Head, points: Sequence[Point]) -> Known:

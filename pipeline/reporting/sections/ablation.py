@@ -15,6 +15,7 @@ from pipeline.reporting.formats import (
 from pipeline.reporting.results import EQUAL, Results
 from pipeline.reporting.section import Part, Section
 
+TITLE = "Like with like"
 ABOUT = "What remains of the difference when DropBlock or compute is the same."
 
 LABELS: dict[Variant, str] = {
@@ -40,11 +41,15 @@ DIVERGED = "No table by kind of DropBlock, because trainings diverged (see the w
 def make(findings: Findings) -> Section | None:
     """Show the networks with DropBlock held equal, and how to make their compute equal."""
     parts = [*ablation(findings), *as_expensive(findings)]
-    return Section("Like with like", ABOUT, parts) if parts else None
+    return Section(TITLE, ABOUT, parts) if parts else None
 
 
-def unequal(findings: Findings) -> list[str]:
-    """Say in what the networks of the headline differ besides architecture."""
+def unequal(findings: Findings, with_section: bool) -> list[str]:
+    """Say in what the networks of the headline differ besides architecture.
+
+    Args:
+        with_section: whether the page has this module's section.
+    """
     params, results = findings.params, findings.results
     if len(results.networks) < 2 or not findings.comparisons:
         return []
@@ -56,8 +61,8 @@ def unequal(findings: Findings) -> list[str]:
         "The headline compares networks with their recipes, not only architectures (DropBlock: "
         f"{'; '.join(said)})."
     )
-    if make(findings):
-        text += " Section *Like with like* compares them with other factors equal, or says how to."
+    if with_section:
+        text += f" Section *{TITLE}* compares them with other factors equal, or says how to."
     return [text]
 
 

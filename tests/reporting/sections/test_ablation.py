@@ -45,7 +45,7 @@ def test_a_variant_that_diverged_is_not_in_the_table(workspace, params):
 
 def test_the_page_says_what_differs_beside_the_architecture(workspace, params):
     write_results(workspace, seeds=[0])
-    (said,) = ablation.unequal(find(params))
+    (said,) = ablation.unequal(find(params), True)
     for shown in (
         "single units, keep 0.95 in the baseline",
         "5x5 blocks, keep 1 to 0.95 in the resnet",
@@ -55,7 +55,7 @@ def test_the_page_says_what_differs_beside_the_architecture(workspace, params):
 
 def test_a_network_alone_is_unlike_none(workspace, params):
     write_results(workspace, seeds=[0], networks=["model"])
-    assert ablation.unequal(find(with_train(params, networks=["model"]))) == []
+    assert ablation.unequal(find(with_train(params, networks=["model"])), True) == []
 
 
 def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(workspace, params):
