@@ -2,7 +2,9 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,9 +12,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.training.machine import describe_machine
+from pipeline.versioning.command import user_environment
 
 mpl.use("agg")
 RESULTS = Path("reports/benchmarks")
+
+
+def seconds_of(folder: Path, arguments: Sequence[str], accepted: Sequence[int] = (0,)) -> float:
+    """Return the seconds that a Python command takes in a project.
+
+    Args:
+        accepted: exit codes of a success; any other raises an error.
+    """
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=user_environment(),
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    if done.returncode not in accepted:
+        done.check_returncode()
+    return seconds
 
 
 def measure_paired(contenders: Mapping[str, Callable[[], float]], rounds: int) -> pd.DataFrame:

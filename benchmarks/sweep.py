@@ -6,11 +6,8 @@ sweep. A sweep of one training against `dvc exp run` of the same one shows the o
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -20,13 +17,12 @@ import ray
 from matplotlib.figure import Figure
 from ray.cluster_utils import Cluster
 
-from benchmarks.measure import save
+from benchmarks.measure import save, seconds_of
 from pipeline.settings.trainings import Training
 from pipeline.sweep import pool
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place
-from pipeline.versioning.command import user_environment
 from pipeline.versioning.repository import git
 from pipeline.versioning.snapshot import Snapshot
 
@@ -61,16 +57,6 @@ def trainings_a_minute(nodes: int) -> float:
     finally:
         ray.shutdown()
         cluster.shutdown()
-
-
-def seconds_of(folder: Path, arguments: Sequence[str]) -> float:
-    """Return the seconds that a Python command takes in a project."""
-    start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=user_environment(), check=True,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    return time.perf_counter() - start
 
 
 def make_project(folder: Path) -> None:
