@@ -14,10 +14,10 @@ PAGE = """\
 follows the messages until each run succeeds, then compares it with one that nothing interrupted:
 weights, histories, scores, predictions, the runs, models and champion in MLflow's store, and DVC's
 experiments.
-**{count} faults: {survived} survived, {mended} mended, {lost} lost.** Rounds that lost a result
-were repeated once the cause was fixed: an emptied mlflow.db was taken for a new store, MLflow runs
-that were made again lacked the commit of their training, and a changed key in dvc.lock went
-unnoticed.
+**{count} faults: {survived} survived, {mended} mended, {lost} lost.** These do not include rounds
+that lost a result: each was repeated once its cause was fixed. There were three causes: an emptied
+mlflow.db was taken for a new store, MLflow runs that were made again lacked the commit of their
+training, and a changed key in dvc.lock went unnoticed.
 
 - *survived*: the same command again was enough (a queue's failed experiments are queued again).
 - *mended*: `python -m pipeline doctor`, or a command that a message names, was needed too.
