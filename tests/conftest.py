@@ -30,6 +30,10 @@ CIFAR100 = Path(os.environ.get("CIFAR100_DIR", ""))
 needs_cifar100 = pytest.mark.skipif(
     "CIFAR100_DIR" not in os.environ, reason="CIFAR100_DIR names no folder with CIFAR-100"
 )
+# Results are reproducible only with one thread.
+ONE_THREAD = dict.fromkeys(
+    ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
+)
 # Both networks in seconds: two small blocks, two epochs, two hundred images.
 TINY = {
     "data.limit": 200,
@@ -141,6 +145,19 @@ def with_recipe(params, network="model", **changes):
     return params.model_copy(update={"recipes": {**params.recipes, network: recipe}})
 
 
+@pytest.fixture
+def made_results(workspace, params):
+    """Write made-up results, as write_results takes them; return the params that ask for them."""
+    from tests.made_up_results import write_results
+
+    def make(seeds=(0,), networks=("baseline", "model"), variants=("dropblock",), **made):
+        asked = {"seeds": list(seeds), "networks": list(networks), "variants": list(variants)}
+        write_results(workspace, **asked, **made)
+        return with_train(params, **asked)
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """A folder that all workers of this test run share, with a lock for what is made there once."""
@@ -236,6 +253,18 @@ def invoke(capsys):
 
 
 @pytest.fixture
+def refused(invoke):
+    """Run a command line that must be refused, with exit code 2; return what it said."""
+
+    def run(*arguments):
+        code, said = invoke(*arguments)
+        assert code == 2, said
+        return said
+
+    return run
+
+
+@pytest.fixture
 def cifar100_folder(tmp_path, monkeypatch):
     """A folder like CIFAR-100's binary archive, with random images: 500 and 200 of them."""
     from pipeline.data.sources import cifar100
@@ -255,6 +284,13 @@ def cifar100_folder(tmp_path, monkeypatch):
         names = "".join(f"{stem}{i:02d}\n" for i in range(count))
         (folder / f"{name}_label_names.txt").write_text(names)
     return folder
+
+
+class Evil:
+    """Unpickling it the usual way prints a word."""
+
+    def __reduce__(self):
+        return print, ("owned",)
 
 
 def truncate(file: Path, by: int) -> None:
@@ -357,6 +393,15 @@ def project_in(folder: Path, environment: dict[str, str] | None = None) -> Simpl
         return done
 
     return SimpleNamespace(folder=folder, run=run, environment=environment)
+
+
+def clone_of(project, folder, environment=None):
+    """Clone a project; the clone can commit."""
+    project.run("git", "clone", "-q", str(project.folder), str(folder))
+    clone = project_in(folder, environment)
+    clone.run("git", "config", "user.email", "test@example.com")
+    clone.run("git", "config", "user.name", "test")
+    return clone
 
 
 def make_project(folder: Path, **changes) -> SimpleNamespace:

@@ -10,6 +10,17 @@ import pandas as pd
 from pipeline.core.records import record_type
 
 DIGEST = "d1" * 32
+# What `dvc repro` leaves of the stage report, with the hash of what it read.
+LOCK = """schema: '2.0'
+stages:
+  report:
+    cmd: python -m pipeline report
+    deps:
+    - path: outputs/evaluation
+      hash: md5
+      md5: {}.dir
+      size: 3
+"""
 
 
 def write_results(

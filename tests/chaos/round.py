@@ -29,7 +29,7 @@ from tests.chaos.faults import (
 )
 from tests.chaos.results import lacking, results_of
 from tests.chaos.ways import DOCTOR, WAYS, Way, advice
-from tests.conftest import experiment_references, obey_ctrl_c, project_in
+from tests.conftest import ONE_THREAD, experiment_references, obey_ctrl_c, project_in
 
 FAULTS = 4  # in a round
 DISK_SIZE = "400m"
@@ -38,9 +38,6 @@ LIMIT = 1800  # seconds after which an attempt counts as hanging
 PATIENCE = 60  # seconds for what an ended command left running
 MENDS = 6  # attempts to mend one failure
 RESTART = 0.15  # share of the whole length that an interrupted command needs to get as far again
-ONE_THREAD = dict.fromkeys(
-    ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
-)
 
 
 class Fault(NamedTuple):

@@ -12,7 +12,7 @@ from ray.job_submission import JobSubmissionClient
 
 from pipeline.commands.servers import free_port
 from tests.cluster import services
-from tests.conftest import TINY, make_project, project_in
+from tests.conftest import ONE_THREAD, TINY, clone_of, make_project, project_in
 from tests.waiting import wait_for
 
 
@@ -43,7 +43,7 @@ def serve(folder, open_folder, ray_folder):
         "MLFLOW_TRACKING_URI": address,
         "MLFLOW_TRACKING_USERNAME": services.USER,
         "MLFLOW_TRACKING_PASSWORD": services.PASSWORD,
-        **services.ONE_THREAD,
+        **ONE_THREAD,
         "RAY_worker_niceness": "0",
         "RAY_TMPDIR": ray_folder,  # where a job looks up its cluster; other tests have their own
     }
@@ -154,15 +154,6 @@ def committed(shared_folder):
     return project_in(folder)
 
 
-def clone_of(committed, folder, environment):
-    """Clone a project and give the clone its own commit."""
-    committed.run("git", "clone", "-q", str(committed.folder), str(folder))
-    project = project_in(folder, environment)
-    project.run("git", "config", "user.email", "test@example.com")
-    project.run("git", "config", "user.name", "test")
-    return project
-
-
 @pytest.fixture(scope="session")
 def serial(committed, shared_folder):
     """What gives the same project after `dvc repro` on this machine, with a store of its own.
@@ -174,7 +165,7 @@ def serial(committed, shared_folder):
         folder = shared_folder / "serial"
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
-                clone_of(committed, folder, services.ONE_THREAD).run("dvc", "repro")
+                clone_of(committed, folder, ONE_THREAD).run("dvc", "repro")
         return project_in(folder)
 
     return once

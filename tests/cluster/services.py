@@ -17,11 +17,6 @@ HOST = "127.0.0.1"
 ACCESS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "of-tests-only"}
 USER, PASSWORD = "tester", "of-tests-only-1234"  # of MLflow
 
-# Results are reproducible only with one thread.
-ONE_THREAD = dict.fromkeys(
-    ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
-)
-
 
 class Server:
     """A process in its own group that can be killed and restarted."""
@@ -113,10 +108,7 @@ def start_s3(folder):
     identity = {
         "name": "tester",
         "credentials": [
-            {
-                "accessKey": ACCESS["AWS_ACCESS_KEY_ID"],
-                "secretKey": ACCESS["AWS_SECRET_ACCESS_KEY"],
-            }
+            {"accessKey": ACCESS["AWS_ACCESS_KEY_ID"], "secretKey": ACCESS["AWS_SECRET_ACCESS_KEY"]}
         ],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }

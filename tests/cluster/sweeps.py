@@ -101,17 +101,3 @@ def wait_for_an_epoch(project, sweep):
         return None
 
     return wait_for(trained, every=0.4)  # looking at all processes keeps a core busy
-
-
-def worker_of(process):
-    """Return the Ray worker at the top of a training's processes; the guard is no child of it."""
-    folder = process.cwd()
-    for each in psutil.process_iter():
-        try:
-            if each.cmdline()[:1] and each.cmdline()[0].startswith("ray::train"):
-                children = each.children(recursive=True)
-                if any(child.cwd() == folder for child in children):
-                    return each
-        except (psutil.Error, IndexError):
-            continue
-    raise AssertionError("no worker")

@@ -17,14 +17,13 @@ from tests.cluster.sweeps import (
     runs_of,
     start_sweep,
     wait_for_an_epoch,
-    worker_of,
 )
-from tests.waiting import wait_for
+from tests.waiting import wait_for, worker_of
 
 
 def node_of(cluster, training):
     """Return the raylet's node whose worker runs a training."""
-    parents = {parent.pid for parent in worker_of(training).parents()}
+    parents = {parent.pid for parent in worker_of(training.pid).parents()}
     for node in cluster.nodes():
         if any(p.process.pid in parents for p in node.all_processes["raylet"]):
             return node
@@ -44,7 +43,7 @@ def drivers():
 
 
 def kill_worker(cluster, training):
-    worker_of(training).kill()
+    worker_of(training.pid).kill()
 
 
 def kill_raylet(cluster, training):

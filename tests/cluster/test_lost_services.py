@@ -8,7 +8,6 @@ import time
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.cluster.conftest import clone_of
 from tests.cluster.sweeps import (
     LABELS,
     assert_all_is_well,
@@ -20,6 +19,7 @@ from tests.cluster.sweeps import (
     start_sweep,
     wait_for_an_epoch,
 )
+from tests.conftest import clone_of
 from tests.waiting import wait_for
 
 AWAY = 30  # seconds for which a server is down

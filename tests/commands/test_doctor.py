@@ -8,7 +8,7 @@ from pipeline.tracking.context import process_tags
 from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.runs import SCORES, TRAINING
 from pipeline.versioning.experiments import Experiment
-from tests.small_model import log_small_model
+from tests.small_model import leave_run, log_small_model
 
 RESNET = Training("model", "dropblock", 0)
 
@@ -21,8 +21,7 @@ def results(store, monkeypatch):
     monkeypatch.setattr(doctor, "list_experiments", experiments)
     monkeypatch.setattr(doctor, "remove_damaged", list)
     monkeypatch.setattr(doctor, "identities", lambda e: {RESNET: found[e.name]})
-    with tracked_run("one", {TRAINING: "there-0", "variant": "dropblock"}):
-        pass
+    leave_run("one", {TRAINING: "there-0", "variant": "dropblock"})
     return found
 
 
@@ -56,11 +55,7 @@ def test_a_way_out_for_the_last_commit_can_be_typed(results):
 
 
 def test_a_run_that_did_not_finish_is_no_result(results, store):
-    with (
-        pytest.raises(ValueError),
-        tracked_run("one", {TRAINING: "failed-0", "variant": "dropblock"}),
-    ):
-        raise ValueError
+    leave_run("one", {TRAINING: "failed-0", "variant": "dropblock"}, error=ValueError())
     results |= {"workspace": "failed-0"}
     assert len(doctor.examine()[1]) == 1
 

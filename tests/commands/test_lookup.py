@@ -5,9 +5,9 @@ import pytest
 from pipeline.commands import lookup as module
 from pipeline.core.errors import UserError
 from pipeline.settings.trainings import Training
-from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.runs import TRAINING
 from pipeline.versioning.experiments import Experiment
+from tests.small_model import leave_run
 
 RESNET, BASELINE = Training("model", "dropblock", 0), Training("baseline", "nodrop", 1)
 
@@ -34,13 +34,8 @@ def contents(monkeypatch):
 @pytest.fixture
 def run_id(store):
     """A run of the resnet's training that ended well, beside one that did not."""
-    with (
-        pytest.raises(ValueError),
-        tracked_run("one", {TRAINING: "resnet-id-0", "variant": "dropblock"}),
-    ):
-        raise ValueError
-    with tracked_run("one", {TRAINING: "resnet-id-0", "variant": "dropblock"}) as run:
-        return run.run_id
+    leave_run("one", {TRAINING: "resnet-id-0", "variant": "dropblock"}, error=ValueError())
+    return leave_run("one", {TRAINING: "resnet-id-0", "variant": "dropblock"})
 
 
 @pytest.fixture
@@ -65,16 +60,15 @@ def test_each_training_stands_with_the_run_that_has_its_identity(experiments, ru
 
 
 def test_the_newest_finished_run_of_an_identity_counts(experiments, run_id):
-    with tracked_run("again", {TRAINING: "resnet-id-0", "variant": "dropblock"}) as newest:
-        pass
-    assert list(module.lookup("workspace")["MLflow run"]) == [newest.run_id]
+    newest = leave_run("again", {TRAINING: "resnet-id-0", "variant": "dropblock"})
+    assert list(module.lookup("workspace")["MLflow run"]) == [newest]
 
 
 def test_variants_with_the_same_identity_have_a_run_each(store, monkeypatch):
-    own = {}
-    for variant in ("dropblock", "nodrop"):
-        with tracked_run(variant, {TRAINING: "sprint-id-0", "variant": variant}) as run:
-            own[variant] = run.run_id
+    own = {
+        variant: leave_run(variant, {TRAINING: "sprint-id-0", "variant": variant})
+        for variant in ("dropblock", "nodrop")
+    }
     found = [holding(v, "", Training("sprint", v, 0), "sprint-id-0") for v in own]
     monkeypatch.setattr(module, "list_experiments", lambda: found)
     assert list(module.lookup(None)["MLflow run"]) == list(own.values())
@@ -137,14 +131,11 @@ def test_facts_that_are_damaged_or_older_are_left_out(experiments, content):
     assert "block-7" not in list(module.lookup(None)["experiment"])
 
 
-def test_what_is_not_there_is_said_with_the_way_out(experiments, invoke, monkeypatch):
-    code, said = invoke("lookup", "nothing")
-    assert code == 2
+def test_what_is_not_there_is_said_with_the_way_out(experiments, refused, monkeypatch):
+    said = refused("lookup", "nothing")
     assert "no result matches nothing; `dvc exp list` names the experiments" in said
     monkeypatch.setattr(module, "list_experiments", list)
-    code, said = invoke("lookup")
-    assert code == 2
-    assert "no results yet; run `dvc repro`" in said
+    assert "no results yet; run `dvc repro`" in refused("lookup")
 
 
 def test_the_command_prints_a_table(experiments, run_id, invoke):

@@ -59,8 +59,7 @@ def test_whole_pixels_are_answered_with_the_names_of_the_classes(address, dtype)
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0.9, "0.9"), (-1, "-1"), (256, "256"), (1e300, "1e+300"), (np.nan, "nan")],
+    ("value", "shown"), [(0.9, "0.9"), (-1, "-1"), (256, "256"), (1e300, "1e+300"), (np.nan, "nan")]
 )
 def test_what_is_no_pixel_is_refused_with_its_place(address, value, shown):
     images = np.full((2, 32, 32, 3), 7.0)

@@ -7,14 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests.conftest import (
-    REPOSITORY,
-    copy_project,
-    project_in,
-    quick_params,
-    runs_of,
-    stages_run,
-)
+from tests.conftest import REPOSITORY, copy_project, project_in, quick_params, runs_of, stages_run
 
 pytestmark = pytest.mark.slow
 README = (REPOSITORY / "README.md").read_text()

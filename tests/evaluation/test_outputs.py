@@ -4,7 +4,7 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.evaluation import outputs
 from pipeline.settings.trainings import Training
-from tests.conftest import truncate
+from tests.conftest import Evil, truncate
 
 TRAINING = Training("model", "dropblock", 0)
 SCORES = {"best": {"test": {"accuracy": 0.5, "loss": 1.5}}, "last": {"val": {"accuracy": 0.25}}}
@@ -14,11 +14,6 @@ TEST = outputs.EvaluationSet(
     groups=GROUPS,
     of_training=np.array([False, False, True, False, False]),
 )
-
-
-class Evil:
-    def __reduce__(self):
-        return (print, ("owned",))
 
 
 @pytest.fixture

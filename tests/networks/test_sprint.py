@@ -121,8 +121,7 @@ def test_larger_images_are_learnt_from_fewer_of_them(build):
         model = build("sprint", image_size=256)
         module.adapt(model, given)
         stems.append(model.get_layer("stem_conv").get_weights())
-    for first, same in zip(*stems, strict=True):
-        np.testing.assert_array_equal(first, same)
+    np.testing.assert_equal(*stems)
 
 
 def test_an_error_in_adapting_names_the_file(build, monkeypatch):

@@ -4,16 +4,19 @@ import pytest
 
 from pipeline.evaluation.outputs import EvaluationSet
 from pipeline.reporting.results import Results, load_results
-from tests.conftest import with_train
 from tests.made_up_experiments import counts, experiment
-from tests.made_up_results import write_results
 
 
 @pytest.fixture
-def loaded(workspace, params):
+def loaded(made_results):
     """Results of both networks and variants, of two seeds."""
-    write_results(workspace, seeds=[0, 1], variants=("dropblock", "nodrop"))
-    return load_results(with_train(params, seeds=[0, 1], variants=["dropblock", "nodrop"]))
+    return load_results(made_results([0, 1], variants=["dropblock", "nodrop"]))
+
+
+@pytest.fixture
+def results(made_results):
+    """Results of both networks, of one seed."""
+    return load_results(made_results())
 
 
 def predicting(classes):

@@ -8,9 +8,7 @@ from scipy import stats
 
 from pipeline.reporting import comparison
 from pipeline.reporting.intervals import crossed_interval, interval
-from pipeline.reporting.p_values import (
-    mcnemar,
-)
+from pipeline.reporting.p_values import mcnemar
 from tests.recomputed import two_way_parts
 
 

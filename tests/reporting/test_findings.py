@@ -6,8 +6,6 @@ import pytest
 
 from pipeline.reporting.findings import Findings, compare_networks, find, summarise
 from pipeline.reporting.p_values import max_t_p_values, sign_flip_p_value
-from tests.conftest import with_train
-from tests.made_up_results import write_results
 from tests.reporting.conftest import results_of
 
 LABELS = np.array([0, 1, 2] * 40)
@@ -73,10 +71,9 @@ def test_what_diverged_is_not_compared_and_nothing_is_with_a_reference_that_did(
     assert compare_networks(with_history(results_of(predictions, LABELS))) == {}
 
 
-def test_the_report_needs_no_repository_and_knows_no_other_experiment(workspace, params):
+def test_the_report_needs_no_repository_and_knows_no_other_experiment(workspace, made_results):
     (workspace / ".dvc").rmdir()
-    write_results(workspace, seeds=[0, 1])
-    summary = summarise(find(with_train(params, seeds=[0, 1])))
+    summary = summarise(find(made_results([0, 1])))
     assert set(summary["differences"]) == {"resnet"}
     assert summary["settings"]["resnet"] == "model-dropblock-identity"  # without the seed
     assert set(summary["accuracy"]["resnet"]["right"]) == {"0", "1"}

@@ -1,12 +1,6 @@
 import pandas as pd
 
-from pipeline.reporting.formats import (
-    between,
-    by_size,
-    counted_seeds,
-    listed,
-    mean_and_spread,
-)
+from pipeline.reporting.formats import between, by_size, counted_seeds, listed, mean_and_spread
 from pipeline.reporting.intervals import Interval
 
 

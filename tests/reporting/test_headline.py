@@ -8,18 +8,11 @@ from pipeline.reporting.findings import Findings, find
 from pipeline.reporting.headline import headline, title, verdict, verdicts, warnings
 from pipeline.reporting.intervals import Interval
 from pipeline.reporting.results import load_results
-from tests.conftest import checked, with_train
-from tests.made_up_results import write_results
+from tests.conftest import checked
 
 
 def findings_of(results, **comparisons):
     return Findings(None, results, results, comparisons)
-
-
-@pytest.fixture
-def results(workspace, params):
-    write_results(workspace, seeds=[0])
-    return load_results(params)
 
 
 def made_up(mean, seeds, p_value, low=None, high=None, dominate=False):
@@ -72,17 +65,15 @@ def test_two_networks_are_asked_about_by_name(results):
     assert title(results) == "Baseline or resnet?"
 
 
-def test_a_network_alone_is_compared_with_none(workspace, params):
-    write_results(workspace, seeds=[0], networks=["model"])
-    results = load_results(with_train(params, networks=["model"]))
+def test_a_network_alone_is_compared_with_none(made_results):
+    results = load_results(made_results(networks=["model"]))
     assert title(results) == "Resnet"
     assert headline(findings_of(results)).endswith("a single network, so there is no comparison.")
     assert "was trained alone" in verdicts(findings_of(results))[0]
 
 
-def test_of_three_networks_it_is_said_of_whom_one_is_ahead(workspace, params):
-    write_results(workspace, seeds=[0], networks=["baseline", "model", "sprint"])
-    results = load_results(with_train(params, networks=["baseline", "model", "sprint"]))
+def test_of_three_networks_it_is_said_of_whom_one_is_ahead(made_results):
+    results = load_results(made_results(networks=["baseline", "model", "sprint"]))
     found = {"resnet": made_up(-0.02, 1, 1.0), "sprint": made_up(0.03, 1, 1.0)}
     said = headline(findings_of(results, **found))
     assert said.index("sprint ") < said.index("resnet ") < said.index("baseline ")
@@ -119,9 +110,8 @@ def test_adjusted_p_values_are_called_so(results):
     assert "on these test images, adjusted for 2 comparisons;" in verdict(found, "a", "b", 1.0)
 
 
-def test_seeds_of_different_code_are_a_warning(workspace, params):
-    write_results(workspace, seeds=[0, 1])
-    results = load_results(with_train(params, seeds=[0, 1]))
+def test_seeds_of_different_code_are_a_warning(made_results):
+    results = load_results(made_results([0, 1]))
     results.metrics["training"] = [f"{n}-0" for n in range(len(results.metrics))]
     (said,) = [each for each in warnings(findings_of(results)) if "same code" in each]
     assert said.startswith("The seeds of the baseline and resnet were not all trained by the same")
@@ -146,8 +136,7 @@ def test_alike_is_a_verdict_only_within_the_declared_margin(results, tested, say
     assert tested.enough_seeds or "alike" not in said
 
 
-def test_the_margin_comes_from_the_params(workspace):
-    write_results(workspace, seeds=[0, 1])
+def test_the_margin_comes_from_the_params(made_results):
+    assert find(made_results([0, 1])).alike == {}
     margin = {"train.seeds": [0, 1], "report.margin": 2.5}
     assert find(checked(**margin)).alike["resnet"].margin == 2.5
-    assert find(checked(**{"train.seeds": [0, 1]})).alike == {}

@@ -7,12 +7,10 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.reporting import results
 from tests.conftest import with_train
-from tests.made_up_results import write_results
 
 
-def test_all_trainings_come_back_as_tables(workspace, params):
-    write_results(workspace, seeds=[0, 1])
-    loaded = results.load_results(with_train(params, seeds=[0, 1]))
+def test_all_trainings_come_back_as_tables(workspace, made_results):
+    loaded = results.load_results(made_results([0, 1]))
     networks = ("baseline", "resnet")
     assert (loaded.networks, loaded.seeds) == (networks, [0, 1])
     assert set(loaded.predictions) == {(n, "dropblock", s) for n in networks for s in (0, 1)}
@@ -26,23 +24,22 @@ def test_all_trainings_come_back_as_tables(workspace, params):
     assert list(kept["watched_loss"]) == list(history["val_loss"])
 
 
-def test_the_variants_are_kept_apart(workspace, params):
-    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
-    loaded = results.load_results(with_train(params, variants=["dropblock", "nodrop"]))
+def test_the_variants_are_kept_apart(made_results):
+    loaded = results.load_results(made_results(variants=["dropblock", "nodrop"]))
     assert loaded.variants == ("dropblock", "nodrop")
     ablated = loaded.of("nodrop")
     assert set(ablated.metrics["variant"]) == set(ablated.history["variant"]) == {"nodrop"}
     assert set(ablated.predictions) == {("baseline", "nodrop", 0), ("resnet", "nodrop", 0)}
 
 
-def test_what_has_no_results_is_named(workspace, params):
-    write_results(workspace, seeds=[0, 1])
+def test_what_has_no_results_is_named(made_results):
+    params = made_results([0, 1])
     with pytest.raises(UserError, match="no results for baseline-dropblock-2 and 1 more; run `dvc"):
         results.load_results(with_train(params, seeds=[0, 1, 2]))
 
 
-def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
-    write_results(workspace, seeds=[0, 1])
+def test_trainings_with_numbers_that_are_none_are_named(workspace, made_results):
+    params = made_results([0, 1])
     history = workspace / "outputs/history/baseline-dropblock-1.csv"
     table = pd.read_csv(history)
     table.loc[2, "val_loss"] = np.nan
@@ -52,13 +49,13 @@ def test_trainings_with_numbers_that_are_none_are_named(workspace, params):
         arrays = dict(saved)
     arrays["log_probabilities"][3, 4] = np.nan
     np.savez(file, **arrays)
-    loaded = results.load_results(with_train(params, seeds=[0, 1]))
+    loaded = results.load_results(params)
     assert loaded.diverged == [("baseline", "dropblock", 1), ("resnet", "dropblock", 0)]
 
 
 @pytest.mark.parametrize("name", ["labels", "groups"])
-def test_different_test_sets_are_refused(workspace, params, name):
-    write_results(workspace, seeds=[0])
+def test_different_test_sets_are_refused(workspace, made_results, name):
+    params = made_results()
     file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
     with np.load(file) as saved:
         arrays = dict(saved)

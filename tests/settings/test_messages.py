@@ -57,12 +57,12 @@ def test_a_wrong_value_is_one_line_that_names_its_key(key, value):
     assert "should " in line
 
 
-def test_a_command_with_wrong_params_exits_with_2_and_has_done_nothing(workspace, invoke):
+def test_a_command_with_wrong_params_exits_with_2_and_has_done_nothing(workspace, refused):
     text = quick_params().replace("  top_k: 5", "  top_k: 0")
     (workspace / "params.yaml").write_text(text)
-    code, said = invoke("prepare")
-    assert code == 2
-    assert said.startswith("error: params.yaml:\n  evaluate.top_k = 0: input should be")
+    assert refused("prepare").startswith(
+        "error: params.yaml:\n  evaluate.top_k = 0: input should be"
+    )
     assert not (workspace / "data").exists()
 
 

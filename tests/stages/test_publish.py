@@ -15,24 +15,14 @@ from pipeline.stages import publish as stage
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.publish import Published, choose_champion, publish, rank
 from pipeline.stages.train import train
-from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import HISTORY, TRAINING, TrackedRun
 from pipeline.tracking.views import COLUMNS, SECTIONS
 from tests.conftest import with_train
-from tests.made_up_results import DIGEST, write_models, write_report, write_results
-from tests.small_model import log_small_model
+from tests.made_up_results import DIGEST, LOCK, write_models, write_report, write_results
+from tests.small_model import leave_run, log_small_model
 from tests.store_contents import contents, everything
 
-LOCK = """schema: '2.0'
-stages:
-  report:
-    cmd: python -m pipeline report
-    deps:
-    - path: outputs/evaluation
-      hash: md5
-      md5: f00d1234.dir
-"""
 BASELINE, RESNET = (Training(network, "dropblock", 0) for network in ("baseline", "model"))
 
 
@@ -42,7 +32,7 @@ def results(workspace, store, monkeypatch):
     write_results(workspace, seeds=[0])
     write_models(workspace)
     write_report(workspace)
-    (workspace / "dvc.lock").write_text(LOCK)
+    (workspace / "dvc.lock").write_text(LOCK.format("f00d1234"))
     for role in ("AUTHOR", "COMMITTER"):
         for what, value in (("NAME", "t"), ("EMAIL", "t@t.t"), ("DATE", "2026-01-01T00:00Z")):
             monkeypatch.setenv(f"GIT_{role}_{what}", value)  # the same commit in each test
@@ -150,8 +140,7 @@ def test_what_was_interrupted_ends_like_what_was_not(
 def finished(training, history):
     """Make a run of a training that ended well with some history."""
     identity = f"{training.network}-dropblock-identity-0"
-    with tracked_run(history, {TRAINING: identity, "variant": "dropblock", HISTORY: history}):
-        pass
+    leave_run(history, {TRAINING: identity, "variant": "dropblock", HISTORY: history})
 
 
 def test_of_two_runs_of_a_training_the_one_with_the_outputs_history_counts(
@@ -324,30 +313,22 @@ def test_a_network_alone_is_champion_without_a_challenger(choose):
     assert aliases() == {"champion": "baseline-dropblock-0", "challenger": None}
 
 
-def results_of(params):
-    """The trainings of made-up results, as if published."""
-    return [Published(t, None, load_metrics(t, DIGEST)) for t in params.trainings]
+@pytest.mark.parametrize(
+    ("made", "lacking"),
+    [
+        ({"watched": "test"}, "validation images"),  # the test set never chooses
+        ({"watched": None}, "validation images"),
+        ({"scored": "val"}, "test scores"),  # a recipe that is only tried
+    ],
+)
+def test_without_both_scores_there_is_no_champion(made_results, made, lacking):
+    trainings = made_results(**made).trainings
+    published = [Published(t, None, load_metrics(t, DIGEST)) for t in trainings]
+    assert f"no champion without {lacking}" in choose_champion(published)
 
 
-def test_the_test_set_never_chooses(workspace, params):
-    write_results(workspace, seeds=[0], watched="test")
-    said = choose_champion(results_of(params))
-    assert "no champion without validation images" in said
-
-
-def test_a_recipe_that_is_only_tried_has_no_champion(workspace, params):
-    write_results(workspace, seeds=[0], scored="val")
-    assert "no champion without test scores" in choose_champion(results_of(params))
-
-
-def test_without_validation_images_nothing_is_chosen(workspace, params):
-    write_results(workspace, seeds=[0], watched=None)
-    assert "no champion without validation images" in choose_champion(results_of(params))
-
-
-def test_each_networks_best_seed_stands_for_it(workspace, params):
-    write_results(workspace, seeds=[0, 1, 2])
-    metrics = metrics_table(with_train(params, seeds=[0, 1, 2]).trainings, DIGEST)
+def test_each_networks_best_seed_stands_for_it(made_results):
+    metrics = metrics_table(made_results([0, 1, 2]).trainings, DIGEST)
     first, second = rank(metrics)
     assert {first["network"], second["network"]} == {"baseline", "resnet"}
     assert first["best_val_accuracy"] == metrics["best_val_accuracy"].max()

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,6 @@ from pipeline.reporting.results import load_results
 from pipeline.reporting.section import Drawing
 from pipeline.stages import report as stage
 from pipeline.stages.report import collect_metrics
-from tests.conftest import with_train
-from tests.made_up_results import write_results
 
 FIGURES = {
     "accuracy", "loss", "accuracy_by_compute", "schedules", "calibration", "confusion",
@@ -36,23 +35,21 @@ def empty_figures(request, monkeypatch):
         monkeypatch.setattr("seaborn.matrix._draw_figure", lambda figure: None)
 
 
-def report(workspace, params):
-    headline = stage.report(params)
-    return headline, (workspace / "reports/report.md").read_text()
+def report(params):
+    """Write the report of results that are there; return its headline and its text."""
+    return stage.report(params), Path("reports/report.md").read_text()
 
 
 @draws_figures
-def test_two_classes_are_enough(workspace, params):
-    write_results(workspace, seeds=[0, 1], classes=2)
-    _, markdown = report(workspace, params)
+def test_two_classes_are_enough(workspace, made_results):
+    _, markdown = report(made_results([0, 1], classes=2))
     assert "superclass" not in markdown
     assert {"confusion", "calibration"} <= set(re.findall(r"\(figures/([^)]+).svg\)", markdown))
 
 
 @draws_figures
-def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
-    write_results(workspace, seeds=[0])
-    headline, markdown = report(workspace, params)
+def test_the_report_has_its_parts_and_no_dead_link(workspace, made_results):
+    headline, markdown = report(made_results())
     assert markdown.splitlines()[2] == f"**{headline}**"
     linked = set(re.findall(r"\(figures/([^)]+).svg\)", markdown))
     assert linked == FIGURES
@@ -72,9 +69,8 @@ def test_the_report_has_its_parts_and_no_dead_link(workspace, params):
 
 @pytest.mark.slow
 @draws_figures
-def test_the_html_is_one_self_contained_page(workspace, params):
-    write_results(workspace, seeds=[0])
-    report(workspace, params)
+def test_the_html_is_one_self_contained_page(workspace, made_results):
+    report(made_results())
     html = (workspace / "reports/report.html").read_text()
     assert html.count("<svg") == len(FIGURES)
     assert not re.search(r'(src|href)="(?!data:|#)', html)
@@ -83,8 +79,8 @@ def test_the_html_is_one_self_contained_page(workspace, params):
 
 @pytest.mark.slow
 @draws_figures
-def test_the_same_results_give_the_same_bytes(workspace, params):
-    write_results(workspace, seeds=[0])
+def test_the_same_results_give_the_same_bytes(workspace, made_results):
+    params = made_results()
     written = []
     for _ in range(2):
         stage.report(params)
@@ -93,8 +89,8 @@ def test_the_same_results_give_the_same_bytes(workspace, params):
     assert written[0] == written[1]
 
 
-def test_metrics_are_a_handful_of_named_numbers(workspace, params):
-    write_results(workspace, seeds=[0])
+def test_metrics_are_a_handful_of_named_numbers(workspace, made_results):
+    params = made_results()
     metrics = collect_metrics(find(params))
     assert set(metrics) == {"baseline", "resnet", "resnet_minus_baseline"}
     baseline, resnet = (load_results(params).hits(name) for name in ("baseline", "resnet"))
@@ -107,11 +103,11 @@ def test_metrics_are_a_handful_of_named_numbers(workspace, params):
     assert sum(len(values) for values in metrics.values()) <= 9
 
 
-def test_the_comparison_file_holds_what_the_report_says(workspace, params):
-    write_results(workspace, seeds=[0, 1, 2])
-    report(workspace, with_train(params, seeds=[0, 1, 2]))
+def test_the_comparison_file_holds_what_the_report_says(workspace, made_results):
+    params = made_results([0, 1, 2])
+    report(params)
     comparison = json.loads((workspace / "reports/comparison.json").read_text())
-    loaded = load_results(with_train(params, seeds=[0, 1, 2]))
+    loaded = load_results(params)
     hits = {name: loaded.hits(name).mean() for name in loaded.networks}
     assert comparison["reference"] == "baseline"
     assert comparison["accuracy"]["resnet"]["mean"] == pytest.approx(hits["resnet"])
@@ -125,10 +121,8 @@ def test_the_comparison_file_holds_what_the_report_says(workspace, params):
     }  # fmt: skip
 
 
-def test_all_epochs_of_all_trainings_are_one_table(workspace, params):
-    both = ("dropblock", "nodrop")
-    write_results(workspace, seeds=[0], variants=both)
-    report(workspace, with_train(params, variants=list(both)))
+def test_all_epochs_of_all_trainings_are_one_table(workspace, made_results):
+    report(made_results(variants=["dropblock", "nodrop"]))
     history = pd.read_csv(workspace / "reports/history.csv")
     assert len(history) == 4 * 3  # two networks, two variants, three epochs
     one = history.query("network == 'resnet' and variant == 'nodrop'")
@@ -136,9 +130,9 @@ def test_all_epochs_of_all_trainings_are_one_table(workspace, params):
     assert one["watched_loss"].tolist() == pytest.approx(written["val_loss"].tolist())
 
 
-def test_an_experiments_answers_are_its_own(workspace, params):
-    write_results(workspace, seeds=[0])
-    report(workspace, params)
+def test_an_experiments_answers_are_its_own(workspace, made_results):
+    params = made_results()
+    report(params)
     answers = read_answers((workspace / "reports/predictions.npz").read_bytes())
     assert list(answers) == ["this run/baseline/dropblock/0", "this run/resnet/dropblock/0"]
     loaded = load_results(params)
@@ -147,39 +141,37 @@ def test_an_experiments_answers_are_its_own(workspace, params):
     assert not (workspace / "reports/experiments").exists()
 
 
-def test_on_cifar100_the_published_figures_stand_beside_this_runs(workspace, params):
-    write_results(workspace, seeds=[0])
+def test_on_cifar100_the_published_figures_stand_beside_this_runs(workspace, made_results):
+    params = made_results()
     file = workspace / "data/prepared/metadata.json"
     file.write_text(file.read_text().replace('"digits"', '"cifar100"'))
-    _, markdown = report(workspace, params)
+    _, markdown = report(params)
     assert re.search(r"part 7: residual network *\| *99.5 \| *0.030 \| *70.7 \| *1.28", markdown)
     accuracy = load_results(params).metrics.query("network == 'resnet'")["best_test_accuracy"]
     assert re.search(rf"this run: resnet.*\| *{100 * accuracy.iloc[0]:.1f} \|", markdown)
 
 
 @pytest.mark.slow
-def test_images_that_must_not_be_published_are_only_in_a_file_of_their_own(workspace, params):
-    write_results(workspace, seeds=[0])
-    report(workspace, params)
+def test_images_that_must_not_be_published_are_only_in_a_file_of_their_own(workspace, made_results):
+    params = made_results()
+    report(params)
     pages = [workspace / f"reports/{name}.html" for name in ("report", "images")]
     assert ['<div class="gallery">' in page.read_text() for page in pages] == [True, True]
     file = workspace / "data/prepared/metadata.json"
     file.write_text(file.read_text().replace('"digits"', '"cifar100"'))
-    report(workspace, params)
+    report(params)
     assert ['<div class="gallery">' in page.read_text() for page in pages] == [False, True]
     assert '<a href="images.html">' in pages[0].read_text()
 
 
-def test_test_images_that_were_watched_are_flagged(workspace, params):
-    write_results(workspace, seeds=[0], watched="test")
-    _, markdown = report(workspace, params)
+def test_test_images_that_were_watched_are_flagged(workspace, made_results):
+    _, markdown = report(made_results(watched="test"))
     assert "The test images were scored after each epoch" in markdown
     assert "val accuracy" not in markdown
 
 
-def test_a_recipe_that_is_only_tried_gets_no_verdict(workspace, params):
-    write_results(workspace, seeds=[0, 1, 2, 3, 4, 5], scored="val")
-    headline, markdown = report(workspace, with_train(params, seeds=[0, 1, 2, 3, 4, 5]))
+def test_a_recipe_that_is_only_tried_gets_no_verdict(workspace, made_results):
+    headline, markdown = report(made_results(range(6), scored="val"))
     assert (
         "validation accuracy; the test images were not scored, so there is no verdict" in headline
     )
@@ -191,78 +183,75 @@ def test_a_recipe_that_is_only_tried_gets_no_verdict(workspace, params):
     assert metrics["resnet"]["val_accuracy"] > 0
 
 
-def test_without_a_watched_split_the_report_says_that_nothing_was_chosen(workspace, params):
-    write_results(workspace, seeds=[0, 1], watched=None)
-    headline, markdown = report(workspace, with_train(params, seeds=[0, 1]))
+def test_without_a_watched_split_the_report_says_that_nothing_was_chosen(workspace, made_results):
+    headline, markdown = report(made_results([0, 1], watched=None))
     assert "test accuracy" in headline
     assert "the last epoch's weights are scored" in markdown
     assert "validation accuracy" not in markdown
 
 
-def test_trainings_of_different_precision_are_not_compared(workspace, params):
-    write_results(workspace, seeds=[0])
+def test_trainings_of_different_precision_are_not_compared(workspace, made_results):
+    params = made_results()
     file = workspace / "outputs/evaluation/model-dropblock-0/metrics.json"
     file.write_text(file.read_text().replace("float32", "mixed_bfloat16"))
     with pytest.raises(UserError, match=r"differ in train.precision.*bfloat16.*set"):
-        report(workspace, params)
+        report(params)
 
 
-def test_numbers_that_are_none_withhold_the_verdict(workspace, params):
-    write_results(workspace, seeds=[0])
+def test_numbers_that_are_none_withhold_the_verdict(workspace, made_results):
+    params = made_results()
     history = workspace / "outputs/history/model-dropblock-0.csv"
     lines = history.read_text().splitlines()
     lines[3] = lines[3].replace(lines[3].split(",")[1], "nan")
     history.write_text("\n".join(lines))
-    headline, markdown = report(workspace, params)
+    headline, markdown = report(params)
     assert "no comparison" in headline
     assert "The losses or predictions of resnet dropblock seed 0 contain NaN" in markdown
 
 
-def test_a_network_that_has_every_image_right_is_reported(workspace, params):
-    write_results(workspace, seeds=[0])
+def test_a_network_that_has_every_image_right_is_reported(workspace, made_results):
+    params = made_results()
     file = workspace / "outputs/evaluation/model-dropblock-0/predictions.npz"
     with np.load(file) as saved:
         arrays = dict(saved)
     arrays["log_probabilities"] = np.where(np.eye(10)[arrays["labels"]] == 1, 0.0, -50.0)
     np.savez(file, **arrays)
-    _, markdown = report(workspace, params)
+    _, markdown = report(params)
     assert "### What the resnet confuses most\n\nNothing." in markdown
 
 
-def test_the_ablation_is_shown_where_it_was_trained(workspace, params):
-    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
-    _, markdown = report(workspace, with_train(params, variants=["dropblock", "nodrop"]))
+def test_the_ablation_is_shown_where_it_was_trained(workspace, made_results):
+    _, markdown = report(made_results(variants=["dropblock", "nodrop"]))
     assert "each its own DropBlock, minus without" in markdown
     assert "train.variants=[dropblock,nodrop" not in markdown
 
 
-def test_without_dropblock_alone_the_report_says_so(workspace, params):
-    write_results(workspace, seeds=[0], variants=("nodrop",))
+def test_without_dropblock_alone_the_report_says_so(workspace, made_results):
+    params = made_results(variants=["nodrop"])
     for folder in (workspace / "outputs/evaluation").iterdir():
         metrics = json.loads((folder / "metrics.json").read_text())
         (folder / "metrics.json").write_text(json.dumps({**metrics, "drop_blocks": []}))
         np.savez(folder / "masks.npz")
-    _, markdown = report(workspace, with_train(params, variants=["nodrop"]))
+    _, markdown = report(params)
     assert "(DropBlock: no DropBlock in the baseline; no DropBlock in the resnet)" in markdown
     assert "\n## DropBlock\n" not in markdown
     assert "figures/dropblock" not in markdown
 
 
-def test_names_cannot_break_tables_or_become_html(workspace, params):
-    write_results(workspace, seeds=[0])
+def test_names_cannot_break_tables_or_become_html(workspace, made_results):
+    params = made_results()
     file = workspace / "data/prepared/metadata.json"
     metadata = json.loads(file.read_text())
     metadata["class_names"] = [f"<script>x|{i}</script>" for i in range(10)]
     file.write_text(json.dumps(metadata))
-    report(workspace, params)
+    report(params)
     html = (workspace / "reports/report.html").read_text()
     assert "<script" not in html
     assert re.search(r"<td[^>]*>&lt;script&gt;x\|\d&lt;/script&gt;</td>", html)
 
 
-def test_a_network_alone_gives_a_report_without_a_comparison(workspace, params):
-    write_results(workspace, seeds=[0], networks=["model"])
-    headline, markdown = report(workspace, with_train(params, networks=["model"]))
+def test_a_network_alone_gives_a_report_without_a_comparison(workspace, made_results):
+    headline, markdown = report(made_results(networks=["model"]))
     assert headline.endswith("a single network, so there is no comparison.")
     assert "\n## The network\n" in markdown
     assert "No verdict: the resnet was trained alone" in markdown

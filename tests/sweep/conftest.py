@@ -2,12 +2,14 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.sweep.task import Place
 from pipeline.versioning.command import user_environment
 from pipeline.versioning.experiments import cache_folder
 from pipeline.versioning.repository import git
 from pipeline.versioning.snapshot import take_snapshot
+from pipeline.versioning.storage import Storage, local_storage
 from tests.conftest import make_project
 from tests.sweep.stand_in import DVC
 
@@ -33,6 +35,14 @@ def project(committed, tmp_path, monkeypatch, own_cache):
     folder = shutil.copytree(committed.folder, tmp_path / "project", symlinks=True)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(params=["folder", "object store"])
+def storage(request, tmp_path):
+    """A folder, and fsspec's store in memory as an object store that has no links."""
+    if request.param == "folder":
+        return local_storage(tmp_path / "shared")
+    return Storage(MemoryFileSystem(), str(tmp_path))
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A stand-in for DVC that waits until told to continue, and functions to control it."""
 
-import psutil
-
 from pipeline.settings.trainings import Training
 from pipeline.sweep.plan import Task
 from pipeline.sweep.pool import train_all
@@ -79,17 +77,3 @@ def start(work, *seeds, place=None, result="result", say=print):
 def made_by(record):
     """Return the number of the process that made a result, which the stand-in gives as its size."""
     return record.weights[0]["size"]
-
-
-def worker_of(pid):
-    """Return the Ray worker whose guard, a child of it, runs in the folder of a training."""
-    folder = psutil.Process(pid).cwd()
-    for process in psutil.process_iter():
-        try:
-            if "ray::train" in process.name() + "".join(process.cmdline()[:1]) and any(
-                child.cwd() == folder for child in process.children()
-            ):
-                return process
-        except psutil.Error:
-            continue
-    raise AssertionError("no worker")

@@ -1,6 +1,6 @@
 """Whole sweeps in clones of a project, and what they leave behind."""
 
-from tests.conftest import project_in, run_name, runs_of
+from tests.conftest import run_name, runs_of
 
 BLOCKS = ["-S", "model.drop_block_size=1,3"]
 DETERMINISTIC = ["-S", "train.deterministic=true"]
@@ -8,14 +8,6 @@ ALONE = ["-S", "train.networks=[model]", *DETERMINISTIC]
 EXACT = {"train.deterministic": True}
 RESNET = run_name(**EXACT)
 RESNETS = [run_name(**EXACT, **{"model.drop_block_size": size}) for size in (1, 3)]
-
-
-def clone_of(start, folder):
-    start.run("git", "clone", "-q", str(start.folder), str(folder))
-    project = project_in(folder)
-    project.run("git", "config", "user.email", "test@example.com")
-    project.run("git", "config", "user.name", "test")
-    return project
 
 
 def sweep(project, *arguments, check=True):

@@ -1,17 +1,8 @@
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.sweep import checkpoints
 from pipeline.sweep.checkpoints import fetch, send, shared_checkpoints
-from pipeline.versioning.storage import Storage, local_storage
-
-
-@pytest.fixture(params=["folder", "object store"])
-def storage(request, tmp_path):
-    """A folder, and fsspec's store in memory as an object store."""
-    if request.param == "folder":
-        return local_storage(tmp_path / "shared")
-    return Storage(MemoryFileSystem(), str(tmp_path))
+from pipeline.versioning.storage import Storage
 
 
 def save(folder, epoch, text="weights"):

@@ -8,12 +8,11 @@ from pipeline.sweep.run import CLUSTER_ENVIRONMENT
 
 
 @pytest.fixture
-def refuse(project, invoke):
+def refuse(project, refused):
     """Run `sweep`, which must say one error and leave nothing behind; return the error."""
 
     def run(*arguments):
-        code, said = invoke("sweep", *arguments)
-        assert code == 2
+        said = refused("sweep", *arguments)
         assert said.startswith("error: ")
         assert list((project / ".dvc/tmp/sweep").glob("*")) == []
         return said

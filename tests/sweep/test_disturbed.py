@@ -8,14 +8,13 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import environment_of_a_user, obey_ctrl_c, runs_of
+from tests.conftest import clone_of, environment_of_a_user, obey_ctrl_c, runs_of
 from tests.sweep.sweeps import (
     ALONE,
     BLOCKS,
     RESNET,
     RESNETS,
     assert_one_finished_run_each,
-    clone_of,
     experiments,
     sweep,
 )

@@ -75,31 +75,38 @@ def test_a_command_that_a_signal_ends_is_a_failure(tmp_path):
     assert run([sys.executable, "-c", code], tmp_path)[0] == 137
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_the_training_ends_when_its_worker_does(tmp_path, how):
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, training(tmp_path)], cwd=REPOSITORY, start_new_session=True
-    )
-    pid = started_pid(tmp_path)
-    worker.send_signal(how)
-    wait_for(lambda: not psutil.pid_exists(pid))
-    assert (tmp_path / "ended").read_text() == "politely"
-    worker.wait()
-
-
-def test_the_training_ends_also_when_the_workers_children_are_killed_with_it(tmp_path):
+def kill_with_its_children(worker, pid):
     """As Ray does when a worker goes."""
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, training(tmp_path)], cwd=REPOSITORY, start_new_session=True
-    )
-    pid = started_pid(tmp_path)
     children = psutil.Process(worker.pid).children()
     assert pid not in {child.pid for child in children}
-    worker.kill()
-    for child in children:
-        child.kill()
+    for process in (worker, *children):
+        process.kill()
+
+
+RAYLET = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", *sys.argv[1:]]).wait()
+"""
+ENDS = {
+    "killed": ([WORKER], lambda worker, _: worker.kill()),
+    "told to end": ([WORKER], lambda worker, _: worker.terminate()),
+    "killed with its children": ([WORKER], kill_with_its_children),
+    # The raylet is not reaped: a zombie, which Ray considers alive. The worker outlives it.
+    "its raylet killed": ([RAYLET, WORKER], lambda raylet, _: raylet.kill()),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_the_training_ends_when_its_worker_does(tmp_path, how):
+    code, end = ENDS[how]
+    worker = subprocess.Popen(
+        [sys.executable, "-c", *code, training(tmp_path)], cwd=REPOSITORY,
+        start_new_session=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    pid = started_pid(tmp_path)
+    end(worker, pid)
     wait_for(lambda: not psutil.pid_exists(pid))
-    assert (tmp_path / "ended").exists()
+    assert (tmp_path / "ended").read_text() == "politely"
     worker.wait()
 
 
@@ -125,24 +132,6 @@ def test_dvc_and_its_stage_end_when_the_sweep_does(tmp_path, how):
         wait_for(lambda: not psutil.pid_exists(pid))
     assert not psutil.pid_exists(pid)
     assert (tmp_path / "ended").read_text() == "politely"
-
-
-RAYLET = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", *sys.argv[1:]]).wait()
-"""
-
-
-def test_the_training_ends_also_where_the_worker_outlives_its_raylet(tmp_path):
-    raylet = subprocess.Popen(
-        [sys.executable, "-c", RAYLET, WORKER, training(tmp_path)], cwd=REPOSITORY,
-        start_new_session=True, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    pid = started_pid(tmp_path)
-    raylet.kill()  # and not reaped: a zombie, which Ray considers alive
-    wait_for(lambda: not psutil.pid_exists(pid))
-    assert (tmp_path / "ended").read_text() == "politely"
-    raylet.wait()
 
 
 @pytest.fixture

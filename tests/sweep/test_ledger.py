@@ -1,24 +1,13 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-from fsspec.implementations.memory import MemoryFileSystem
-
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.versioning.repository import fit_lock
-from pipeline.versioning.storage import Storage, local_storage
+from pipeline.versioning.storage import local_storage
 
 
 def record(label="model-dropblock-0", **stages):
     return Record(label, 20.0, stages)
-
-
-@pytest.fixture(params=["folder", "object store"])
-def storage(request, tmp_path):
-    """A folder, and fsspec's store in memory as an object store that has no links."""
-    if request.param == "folder":
-        return local_storage(tmp_path / "ledger")
-    return Storage(MemoryFileSystem(), str(tmp_path))
 
 
 def test_the_first_record_counts(storage):

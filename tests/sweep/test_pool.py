@@ -16,8 +16,8 @@ from pipeline.sweep import pool as pools
 from pipeline.sweep.pool import slots
 from pipeline.sweep.task import TrainingFailedError
 from tests.conftest import REPOSITORY, obey_ctrl_c
-from tests.sweep.stand_in import made_by, start, tasks, worker_of
-from tests.waiting import wait_for
+from tests.sweep.stand_in import made_by, start, tasks
+from tests.waiting import wait_for, worker_of
 
 pytestmark = pytest.mark.slow
 

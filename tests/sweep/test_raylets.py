@@ -1,6 +1,7 @@
 """Trainings on Ray nodes that share only DVC's remote; a stand-in for DVC waits for its turn."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psutil
@@ -11,8 +12,8 @@ from ray.cluster_utils import Cluster
 from pipeline.sweep.ledger import Ledger
 from pipeline.sweep.pool import train_all
 from pipeline.versioning.storage import local_storage
-from tests.sweep.stand_in import PREPARED, made_by, start, tasks, worker_of
-from tests.waiting import wait_for
+from tests.sweep.stand_in import PREPARED, made_by, start, tasks
+from tests.waiting import wait_for, worker_of
 
 pytestmark = pytest.mark.slow
 
@@ -93,21 +94,29 @@ def test_a_lost_training_ends_there_and_goes_on_elsewhere_from_its_checkpoint(
     assert not (work.remote / "sweep/key-0").exists()  # its checkpoints
 
 
+def sweep_at_once(work, *results):
+    """Run a sweep for each name of a result, both training at the same time; return the records."""
+    with ThreadPoolExecutor(2) as executor:
+        sweeps = [
+            executor.submit(
+                lambda name=name: list(start(work, 0, place=work.elsewhere, result=name))
+            )
+            for name in results
+        ]
+        wait_for(lambda: len(work.started()) == 2)
+        work.go()
+    return [record for each in sweeps for _, record in each.result()]
+
+
 def test_of_two_sweeps_at_once_the_first_result_counts_for_both(cluster, work):
-    outcomes = []
-
-    def sweep():
-        outcomes.extend(start(work, 0, place=work.elsewhere))
-
-    threads = [threading.Thread(target=sweep) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    wait_for(lambda: len(work.started()) == 2)
-    work.go()
-    for thread in threads:
-        thread.join()
-    (_, first), (_, second) = outcomes
+    first, second = sweep_at_once(work, "result", "result")
     assert first == second == records_of(work).get("result-0")
+
+
+def test_of_two_evaluations_at_once_both_are_of_the_first_training(cluster, work):
+    first, second = sweep_at_once(work, "result", "other")
+    records = [records_of(work).get(f"{name}-0") for name in ("result", "other")]
+    assert len({made_by(record) for record in (first, second, *records)}) == 1
 
 
 def test_another_evaluation_of_a_training_does_not_train_again(cluster, work):
@@ -117,25 +126,6 @@ def test_another_evaluation_of_a_training_does_not_train_again(cluster, work):
     assert made_by(second) == made_by(first)
     assert len(work.started()) == 1
     assert records_of(work).get("other-0") == second
-
-
-def test_of_two_evaluations_at_once_both_are_of_the_first_training(cluster, work):
-    outcomes = []
-
-    def sweep(result):
-        outcomes.extend(start(work, 0, place=work.elsewhere, result=result))
-
-    threads = [threading.Thread(target=sweep, args=(name,)) for name in ("result", "other")]
-    for thread in threads:
-        thread.start()
-    wait_for(lambda: len(work.started()) == 2)
-    work.go()
-    for thread in threads:
-        thread.join()
-    (_, first), (_, second) = outcomes
-    assert made_by(first) == made_by(second)
-    records = [records_of(work).get(f"{name}-0") for name in ("result", "other")]
-    assert made_by(records[0]) == made_by(records[1])
 
 
 def test_a_sweep_of_evaluations_trains_once(cluster, work):

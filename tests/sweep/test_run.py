@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.tracking.trainings import EXPERIMENTS
-from tests.conftest import project_in, run_name, runs_of
+from tests.conftest import ONE_THREAD, clone_of, project_in, run_name, runs_of
 from tests.sweep.compared import comparison
 from tests.sweep.sweeps import (
     BLOCKS,
@@ -15,7 +15,6 @@ from tests.sweep.sweeps import (
     EXACT,
     RESNETS,
     assert_one_finished_run_each,
-    clone_of,
     experiments,
     sweep,
 )
@@ -23,7 +22,6 @@ from tests.sweep.sweeps import (
 pytestmark = pytest.mark.slow
 
 NAMES = [run_name("baseline", **EXACT), *RESNETS]  # both experiments have the baseline
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def shown(project):

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from tests.conftest import runs_of
-from tests.sweep.sweeps import clone_of
+from tests.conftest import clone_of, runs_of
 
 pytestmark = pytest.mark.slow
 

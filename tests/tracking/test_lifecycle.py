@@ -15,6 +15,7 @@ from pipeline.tracking.lifecycle import close_dead_runs, tracked_run
 from pipeline.tracking.runs import TRAINING
 from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import start_python
+from tests.small_model import leave_run
 from tests.waiting import wait_for
 
 
@@ -28,12 +29,8 @@ TAGS = {TRAINING: "abc-0", "variant": "dropblock"}
 
 def leave(rows, status="KILLED", tags=TAGS):
     """Leave a run that logged these epochs; return its id."""
-    end = {"KILLED": KeyboardInterrupt, "FAILED": ValueError}.get(status)
-    with suppress(KeyboardInterrupt, ValueError), tracked_run("one", tags) as run:
-        run.log_history(rows)
-        if end:
-            raise end
-    return run.run_id
+    ends = {"KILLED": KeyboardInterrupt(), "FAILED": ValueError(), "FINISHED": None}
+    return leave_run("one", tags, rows, ends[status])
 
 
 def go_on(rows, tags=TAGS):
@@ -126,8 +123,7 @@ def start_sleeper(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sent", "reason"),
-    [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "interrupted (Ctrl-C)")],
+    ("sent", "reason"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "interrupted (Ctrl-C)")]
 )
 def test_a_signal_closes_the_run_as_killed(store, workspace, sent, reason):
     process, run_id = start_sleeper(workspace)

@@ -11,8 +11,7 @@ from tests.small_model import log_small_model
 
 def test_an_alias_that_nothing_has_is_a_clear_error(store):
     with pytest.raises(
-        UserError,
-        match=r"neither a training .* prepared data \(digits-12345678\).*dvc repro",
+        UserError, match=r"neither a training .* prepared data \(digits-12345678\).*dvc repro"
     ):
         Registry("digits", "123456789").get("champion")
 

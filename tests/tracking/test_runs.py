@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from pipeline.core.records import Images, make_records
 from pipeline.tracking.lifecycle import tracked_run
 from pipeline.tracking.runs import TRAINING, TrackedRun, find_training_runs
-from tests.small_model import log_small_model
+from tests.small_model import leave_run, log_small_model
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
 TAGS = {TRAINING: "abc-0", "variant": "dropblock"}
@@ -60,14 +60,10 @@ def test_a_run_that_has_ended_is_completed_and_nothing_is_written_twice(store):
 
 
 def test_the_runs_of_a_training_are_found_the_newest_first(store):
-    with tracked_run("first", TAGS):
-        pass
-    with tracked_run("other", {**TAGS, TRAINING: "abc-1"}):
-        pass
-    with tracked_run("second", TAGS):
-        pass
-    with tracked_run("nodrop", {**TAGS, "variant": "nodrop"}):
-        pass
+    leave_run("first", TAGS)
+    leave_run("other", {**TAGS, TRAINING: "abc-1"})
+    leave_run("second", TAGS)
+    leave_run("nodrop", {**TAGS, "variant": "nodrop"})
     found = find_training_runs("abc-0", "dropblock")
     assert [run.info.run_name for run in found] == ["second", "first"]
 

@@ -5,11 +5,12 @@ from pipeline.core.files import PREPARED, hash_file
 from pipeline.core.records import Prepared
 from pipeline.settings.params import load_params
 from pipeline.settings.trainings import Training, load_facts
-from pipeline.tracking.lifecycle import close_dead_runs, tracked_run
+from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.runs import HISTORY, TRAINING
 from pipeline.tracking.trainings import finished_run, start_tags, tag_experiments
 from tests.conftest import quick_values, with_values
 from tests.made_up_results import DIGEST, write_results
+from tests.small_model import leave_run
 
 TRAINED = Training("model", "dropblock", 0)
 IDENTITY = "model-dropblock-identity-0"
@@ -90,11 +91,8 @@ def test_a_new_run_that_was_cut_off_and_closed_is_completed(find, store, monkeyp
 
 
 def test_runs_of_other_trainings_and_runs_cut_off_are_left_as_they_are(find, store):
-    with tracked_run("other", {TRAINING: "model-dropblock-identity-1"}):
-        pass
-    own = {TRAINING: IDENTITY, "variant": "dropblock"}
-    with pytest.raises(ValueError), tracked_run("cut off", own):
-        raise ValueError
+    leave_run("other", {TRAINING: "model-dropblock-identity-1"})
+    leave_run("cut off", {TRAINING: IDENTITY, "variant": "dropblock"}, error=ValueError())
     find()
     assert statuses(store) == {
         "other": "FINISHED", "cut off": "FAILED", TRAINED.label: "FINISHED",

@@ -55,9 +55,7 @@ def test_a_later_start_sees_the_batches_of_an_uninterrupted_training(prepared, t
     steps = len(prepared["train"]) // 32
     whole = batches(prepared["train"], tiny_params, 7, 0, 3 * steps)
     resumed = batches(prepared["train"], tiny_params, 7, 2, steps)
-    for (x, y), (resumed_x, resumed_y) in zip(whole[2 * steps :], resumed, strict=True):
-        np.testing.assert_array_equal(x, resumed_x)
-        np.testing.assert_array_equal(y, resumed_y)
+    np.testing.assert_equal(resumed, whole[2 * steps :])
 
 
 def test_the_batches_do_not_depend_on_how_many_are_made_at_once(prepared, tiny_params, monkeypatch):
@@ -65,9 +63,7 @@ def test_the_batches_do_not_depend_on_how_many_are_made_at_once(prepared, tiny_p
     for workers in (1, 3):
         monkeypatch.setattr("pipeline.training.batches._workers", lambda _, n=workers: n)
         made.append(batches(prepared["train"], tiny_params, 3, 0, 8))
-    for (x, y), (other_x, other_y) in zip(*made, strict=True):
-        np.testing.assert_array_equal(x, other_x)
-        np.testing.assert_array_equal(y, other_y)
+    np.testing.assert_equal(*made)
 
 
 def test_as_many_batches_are_made_at_once_as_there_are_cores_and_memory_for(monkeypatch):

@@ -1,18 +1,8 @@
 import pytest
 
 from pipeline.versioning.kept import save_workspace
+from tests.made_up_results import LOCK
 from tests.versioning.conftest import git
-
-LOCK = """schema: '2.0'
-stages:
-  report:
-    cmd: python -m pipeline report
-    deps:
-    - path: outputs/evaluation
-      hash: md5
-      md5: {}.dir
-      size: 3
-"""
 
 
 def experiments():

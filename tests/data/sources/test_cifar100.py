@@ -176,10 +176,7 @@ def test_a_python_layout_with_wrong_content_is_refused(python_files, tmp_path, c
         (lambda path: None, "not found; give a folder or archive of CIFAR-100, or set data.path"),
         (lambda path: path.mkdir(), "has neither CIFAR-100's binary layout .* contains: nothing"),
         (lambda path: path.write_bytes(b""), "not a tar archive"),
-        (
-            lambda path: path.write_bytes(b"no archive at all" * 99),
-            "not a tar archive",
-        ),
+        (lambda path: path.write_bytes(b"no archive at all" * 99), "not a tar archive"),
         (lambda path: tarfile.open(path, "w").close(), "has neither"),
     ],
 )

@@ -81,8 +81,7 @@ def test_a_frozen_layer_neither_uses_nor_moves_its_statistics():
     before = layer.get_weights()
     x = random_maps((8, 4, 4, 4))
     np.testing.assert_array_equal(layer(x, training=True), layer(x, training=False))
-    for one, other in zip(layer.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    np.testing.assert_equal(layer.get_weights(), before)
 
 
 @pytest.mark.parametrize("channels", [4, 16])
@@ -106,5 +105,4 @@ def test_it_survives_saving(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     layer = loaded.layers[-1]
     assert (type(layer), layer.momentum, layer.epsilon) == (BatchNorm, 0.7, 0.01)
-    for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    np.testing.assert_equal(loaded.get_weights(), model.get_weights())

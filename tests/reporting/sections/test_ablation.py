@@ -3,8 +3,7 @@ from scipy import stats
 
 from pipeline.reporting.findings import find
 from pipeline.reporting.sections import ablation
-from tests.conftest import checked, with_train
-from tests.made_up_results import write_results
+from tests.conftest import checked
 
 
 def test_the_table_sets_the_same_seeds_with_and_without_dropblock_side_by_side(loaded):
@@ -33,9 +32,8 @@ def test_the_last_corner_is_how_much_more_a_network_gains_than_the_reference(loa
     assert shown == f"{mean:+.1f} points ({mean - half:+.1f} to {mean + half:+.1f})"
 
 
-def test_a_variant_that_diverged_is_not_in_the_table(workspace, params):
-    write_results(workspace, seeds=[0], variants=("dropblock", "nodrop"))
-    findings = find(with_train(params, variants=["dropblock", "nodrop"]))
+def test_a_variant_that_diverged_is_not_in_the_table(made_results):
+    findings = find(made_results(variants=["dropblock", "nodrop"]))
     assert len(ablation.ablation(findings)) == 3
     history = findings.everything.history
     history.loc[history["variant"] == "nodrop", "train_loss"] = np.nan
@@ -43,9 +41,8 @@ def test_a_variant_that_diverged_is_not_in_the_table(workspace, params):
     assert said == ablation.DIVERGED
 
 
-def test_the_page_says_what_differs_beside_the_architecture(workspace, params):
-    write_results(workspace, seeds=[0])
-    (said,) = ablation.unequal(find(params), True)
+def test_the_page_says_what_differs_beside_the_architecture(made_results):
+    (said,) = ablation.unequal(find(made_results()), True)
     for shown in (
         "single units, keep 0.95 in the baseline",
         "5x5 blocks, keep 1 to 0.95 in the resnet",
@@ -53,14 +50,12 @@ def test_the_page_says_what_differs_beside_the_architecture(workspace, params):
         assert shown in said
 
 
-def test_a_network_alone_is_unlike_none(workspace, params):
-    write_results(workspace, seeds=[0], networks=["model"])
-    assert ablation.unequal(find(with_train(params, networks=["model"])), True) == []
+def test_a_network_alone_is_unlike_none(made_results):
+    assert ablation.unequal(find(made_results(networks=["model"])), True) == []
 
 
-def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(workspace, params):
-    write_results(workspace, seeds=[0])
-    findings = find(params)
+def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(made_results):
+    findings = find(made_results())
     assert ablation.as_expensive(findings) == []
     findings.results.metrics.loc[findings.results.metrics["network"] == "resnet", "pflop"] *= 4
     _, said = ablation.as_expensive(findings)
@@ -68,10 +63,9 @@ def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(workspace,
     assert "`python -m pipeline match baseline --to model`" in said
 
 
-def test_only_networks_with_dropblock_are_told_to_train_its_variants(workspace, params):
-    write_results(workspace, seeds=[0], networks=["model"])
-    (said,) = ablation.make(find(with_train(params, networks=["model"]))).parts
+def test_only_networks_with_dropblock_are_told_to_train_its_variants(made_results):
+    (said,) = ablation.make(find(made_results(networks=["model"]))).parts
     assert "and with DropBlock of single units, keep 0.85, in all epochs" in said
-    write_results(workspace, seeds=[0], networks=["sprint"])
+    made_results(networks=["sprint"])
     sprint = checked(**{"sprint.epochs": 6, "train.networks": ["sprint"]})
     assert ablation.make(find(sprint)) is None

@@ -9,12 +9,10 @@ from pipeline.reporting.sections.protocol import (
     sizes,
 )
 from tests.conftest import checked, with_train
-from tests.made_up_results import write_results
 
 
-def test_test_images_that_stop_a_training_are_said_to_flatter(workspace, params):
-    write_results(workspace, seeds=[0], watched="test")
-    results = load_results(params)
+def test_test_images_that_stop_a_training_are_said_to_flatter(made_results, params):
+    results = load_results(made_results(watched="test"))
     said = " ".join(protocol(results, checked(**{"recipe.stop_after_rising": 3})))
     assert "drawn once" not in said
     assert "decided when to stop" in said and "too optimistic" in said
@@ -28,9 +26,7 @@ def test_the_tutorials_own_protocol_has_no_validation_split():
     assert "no validation split" not in describe_watching("test", True, 100)
 
 
-def test_the_validation_images_are_said_to_have_chosen(workspace, params):
-    write_results(workspace, seeds=[0])
-    results = load_results(params)
+def test_the_validation_images_are_said_to_have_chosen(results, params):
     said = " ".join(protocol(results, params))
     assert "The validation images chose the epoch" in said
     assert sizes(results, params) == (
@@ -42,15 +38,13 @@ def test_the_validation_images_are_said_to_have_chosen(workspace, params):
     assert "Each seed holds out different training images" in " ".join(protocol(results, params))
 
 
-def test_images_that_were_not_scored_were_not_read(workspace, params):
-    write_results(workspace, seeds=[0], scored="val")
+def test_images_that_were_not_scored_were_not_read(made_results):
+    params = made_results(scored="val")
     said = " ".join(protocol(load_results(params), params))
     assert "the test images were not read." in said and "read once" not in said
 
 
-def test_each_machine_and_version_is_named_once(workspace, params):
-    write_results(workspace, seeds=[0])
-    results = load_results(params)
+def test_each_machine_and_version_is_named_once(results, params):
     before = protocol(results, params)
     results.metrics["tensorflow"] = ["2.0", "9.9"]
     after = [line for line in protocol(results, params) if line not in before]
@@ -59,9 +53,7 @@ def test_each_machine_and_version_is_named_once(workspace, params):
     assert "; or TensorFlow 9.9, " in after[0]
 
 
-def test_changes_to_the_commit_are_named(workspace, params):
-    write_results(workspace, seeds=[0])
-    results = load_results(params)
+def test_changes_to_the_commit_are_named(results, params):
     results.metrics["git_dirty"] = "true"
     assert commits(results) == ["abcdef0123 with changes in unnamed files"]
     results.metrics["git_changes"] = ["params.yaml", "dvc.lock, params.yaml"]
@@ -84,9 +76,7 @@ def test_only_what_is_trained_is_compared_with_the_tutorial(params, published):
     assert differences(exact) == ["All params have the tutorial's values."]
 
 
-def test_a_run_is_named_by_its_preset_and_what_differs(workspace, params):
-    write_results(workspace, seeds=[0])
-    results = load_results(params)
+def test_a_run_is_named_by_its_preset_and_what_differs(results, params):
     assert describe_run(results, params) == (
         "Data: digits; params: preset quick; trained 2026-11-28; commit abcdef0123."
     )
@@ -99,8 +89,6 @@ def test_a_run_is_named_by_its_preset_and_what_differs(workspace, params):
     assert "preset quick with 6 other params;" in describe_run(results, many)
 
 
-def test_trainings_of_several_days_have_the_first_and_the_last(workspace, params):
-    write_results(workspace, seeds=[0])
-    results = load_results(params)
+def test_trainings_of_several_days_have_the_first_and_the_last(results, params):
     results.metrics["ended"] = ["2026-11-30T01:00:00+00:00", "2026-11-28T23:00:00+00:00"]
     assert dates(results) == "trained 2026-11-28 to 2026-11-30"
