@@ -1,3 +1,1 @@
-"""Timed comparisons with named peers; `make benchmarks` runs them."""
-
-import pipeline  # noqa: F401  sets TensorFlow's environment variables; before TensorFlow is imported
+"""Speed, simulations of the statistics, and the tables of published reports: see README.md."""

@@ -7,8 +7,6 @@ images. The truth is known: `these images` is the expected difference on the ima
 `new images` the expected difference over all images.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,7 +14,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from scipy import stats
 
-from benchmarks.measure import save
+from benchmarks.measure import make_parser, save
 from pipeline.reporting.comparison import Comparison, compare
 from pipeline.reporting.p_values import LEVEL
 from pipeline.reporting.sequential import DECIDED, e_values
@@ -147,7 +145,7 @@ def covers(found: Comparison, which: str, truth: float) -> bool:
 
 def main() -> None:
     """Run the simulation."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--spread", choices=DOMINATED_BY, help="one source only; default: all")
     parser.add_argument("--until-decided", action="store_true", help="simulate that rule instead")
     parser.add_argument("--repetitions", type=int, default=10_000)

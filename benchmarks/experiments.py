@@ -5,7 +5,6 @@ six seeds on 10,000 test images of 100 classes. The results are made up; commits
 DVC's cache are as `dvc exp run` leaves them.
 """
 
-import argparse
 import hashlib
 import json
 import tempfile
@@ -20,7 +19,7 @@ import seaborn as sns
 import yaml
 from matplotlib.figure import Figure
 
-from benchmarks.measure import save, seconds_of
+from benchmarks.measure import make_parser, save, seconds_of_command
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, write_json
 from pipeline.reporting.audit import THIS_RUN, Answers, save_answers
 from pipeline.settings.edits import apply
@@ -133,7 +132,7 @@ def cached(folder: Path, content: bytes) -> str:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.experiments", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=EXPERIMENTS)
     counts, rows = parser.parse_args().counts, []
     with tempfile.TemporaryDirectory() as scratch:
@@ -144,7 +143,9 @@ def main() -> None:
                 record(folder, number)
             made = count
             for name, command in COMMANDS.items():
-                seconds = seconds_of(folder, command, accepted=(0, 1))  # doctor: work is left
+                seconds = seconds_of_command(
+                    folder, command, accepted=(0, 1)
+                )  # doctor: work is left
                 rows.append({"command": name, "experiments": count, "seconds": seconds})
                 print(rows[-1], flush=True)
     save("experiments", pd.DataFrame(rows), plot, seeds=len(SEEDS), images=IMAGES)

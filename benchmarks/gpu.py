@@ -26,7 +26,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from benchmarks import torch_networks
-from benchmarks.measure import save
+from benchmarks.measure import make_parser, save
 from benchmarks.steps import make_batch
 from pipeline.core.records import Images, Prepared, make_records
 from pipeline.core.sections import Recipe, TrainParams
@@ -153,11 +153,7 @@ def measure(preset: str, arguments: argparse.Namespace) -> pd.DataFrame:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     names = [*REMEDIES, "PyTorch"]
     parser.add_argument("--presets", nargs="+", choices=preset_names(), default=preset_names())
     parser.add_argument("--contenders", nargs="+", choices=names[1:], default=names[1:])

@@ -5,9 +5,9 @@ filter2D, resizing with INTER_AREA, a coarse grid of at least four cells per sid
 sharpened pictures must be bit-identical.
 """
 
-import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from benchmarks.measure import measure_paired, save, summarise
+from benchmarks.measure import make_parser, measure_case, save
 from pipeline.core.records import Images
 from pipeline.core.sections import AugmentParams
 from pipeline.data.sharpen import SHARPEN_KERNEL_256, sharpen
@@ -96,11 +96,7 @@ def prepare_once(folder: Path, into: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.input",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("cifar100", type=Path, help="folder of CIFAR-100")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -129,16 +125,14 @@ def main() -> None:
             "OpenCV loop": timed(lambda: augment_with_opencv(images[:5_000], augment, rng), 5_000),
         },
     }
-    tables = []
-    for name, pair in work.items():
-        table = summarise(measure_paired(pair, arguments.rounds), "OpenCV loop").reset_index()
-        table.insert(0, "work, images/s", name)
-        tables.append(table)
+    tables = [
+        measure_case(pair, arguments.rounds, "OpenCV loop", **{"work, images/s": name})
+        for name, pair in work.items()
+    ]
     table = pd.concat(tables, ignore_index=True)
-    into = Path("data/benchmark")
-    prepared = pd.DataFrame(
-        [prepare_once(folder, into) for _ in range(3)], columns=["seconds", "GB"]
-    ).median()
+    with tempfile.TemporaryDirectory() as into:
+        runs = [prepare_once(folder, Path(into) / str(number)) for number in range(3)]
+    prepared = pd.DataFrame(runs, columns=["seconds", "GB"]).median()
     save(
         "input", table, plot, rounds=arguments.rounds,
         prepare_seconds=round(prepared["seconds"], 1), prepare_peak_gb=round(prepared["GB"], 2),

@@ -1,5 +1,6 @@
 """Paired timing of contenders, and saving of the results."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -18,7 +19,9 @@ mpl.use("agg")
 RESULTS = Path("reports/benchmarks")
 
 
-def seconds_of(folder: Path, arguments: Sequence[str], accepted: Sequence[int] = (0,)) -> float:
+def seconds_of_command(
+    folder: Path, arguments: Sequence[str], accepted: Sequence[int] = (0,)
+) -> float:
     """Return the seconds that a Python command takes in a project.
 
     Args:
@@ -33,6 +36,31 @@ def seconds_of(folder: Path, arguments: Sequence[str], accepted: Sequence[int] =
     if done.returncode not in accepted:
         done.check_returncode()
     return seconds
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the parser for the arguments of the benchmark that runs as `python -m`."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {sys.modules['__main__'].__spec__.name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def measure_case(
+    contenders: Mapping[str, Callable[[], float]], rounds: int, peer: str, **case: object
+) -> pd.DataFrame:
+    """Measure all contenders of one case; print and return the table, which begins with the case.
+
+    Args:
+        peer: the contender that the others are compared with.
+        case: what is measured, like network and width.
+    """
+    table = summarise(measure_paired(contenders, rounds), peer).reset_index()
+    for place, (name, value) in enumerate(case.items()):
+        table.insert(place, name, value)
+    print(table.to_string(float_format="%.3g"), flush=True)
+    return table
 
 
 def measure_paired(contenders: Mapping[str, Callable[[], float]], rounds: int) -> pd.DataFrame:

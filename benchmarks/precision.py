@@ -6,7 +6,6 @@ autocast. All train with Adam. As TensorFlow reads that variable when it is load
 has its own process; they are measured in turn.
 """
 
-import argparse
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -17,11 +16,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from benchmarks.measure import measure_paired, save, summarise
+from benchmarks.measure import make_parser, measure_case, save
 
+PEER = "float32"
 # The precision, and the environment variables that it needs.
 CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
-    "float32": ("float32", {}),
+    PEER: ("float32", {}),
     "mixed_bfloat16": ("mixed_bfloat16", {}),
     "oneDNN bfloat16": ("float32", {"TF_SET_ONEDNN_FPMATH_MODE": "BF16"}),
     "PyTorch float32": ("float32", {}),
@@ -36,7 +36,7 @@ def work(
     """Build one contender's step, then measure it each time the parent asks."""
     precision, environment = CONTENDERS[name]
     os.environ |= environment
-    from benchmarks.steps import images_per_second, keras_step, make_batch, section
+    from benchmarks.steps import images_per_second, keras_step, make_batch, timed_recipe
     from benchmarks.torch_networks import make_step
     from benchmarks.train_step import AS_THE_PEERS
     from pipeline.settings.params import load_params
@@ -45,7 +45,7 @@ def work(
 
     params, batch = load_params(), make_batch(batch_size)
     train = params.train.model_copy(update={"precision": precision})
-    recipe = section(params, network, width, batch_size).model_copy(update=AS_THE_PEERS)
+    recipe = timed_recipe(params, network, width, batch_size).model_copy(update=AS_THE_PEERS)
     if name.startswith("PyTorch"):
         step = make_step(recipe, train, *batch, compiled=name.endswith("compiled"))
     else:
@@ -87,10 +87,11 @@ def plot(rows: pd.DataFrame) -> Figure:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--networks", nargs="+", default=["baseline", "model"])
     parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25])
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    names = [name for name in CONTENDERS if name != PEER]
+    parser.add_argument("--contenders", nargs="+", choices=names, default=names)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="duration of a measurement")
@@ -99,15 +100,12 @@ def main() -> None:
     for network in arguments.networks:
         for width in arguments.widths:
             options = (network, width, arguments.batch_size, arguments.seconds)
-            started = {name: start(name, *options) for name in arguments.contenders}
+            started = {name: start(name, *options) for name in (PEER, *arguments.contenders)}
             measures = {name: measure for name, (_, measure) in started.items()}
-            table = summarise(measure_paired(measures, arguments.rounds), "float32")
+            case = {"network": network, "width": width}
+            tables.append(measure_case(measures, arguments.rounds, PEER, **case))
             for pipe, _ in started.values():
                 pipe.send(False)
-            table.insert(0, "network", network)
-            table.insert(1, "width", width)
-            tables.append(table.reset_index())
-            print(tables[-1].to_string(float_format="%.3g"), flush=True)
     save("precision", pd.concat(tables, ignore_index=True), plot, batch_size=arguments.batch_size)
 
 

@@ -3,7 +3,6 @@
 Measures images/s of the laptop preset's resnet in whole steps of `fit`, on pixels in memory.
 """
 
-import argparse
 from typing import Any
 
 import keras
@@ -12,8 +11,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from benchmarks.measure import measure_paired, save, summarise
-from benchmarks.steps import images_per_second, keras_step, make_batch, section
+from benchmarks.measure import make_parser, measure_case, save
+from benchmarks.steps import images_per_second, keras_step, make_batch, timed_recipe
 from pipeline.networks.shared.models import build_model
 from pipeline.settings.params import check_params
 from pipeline.settings.presets import preset_values
@@ -28,25 +27,19 @@ PLAIN: dict[str, Any] = {
     "weight_average": 0.0,
 }
 PEER = "SGD"
-CONTENDERS: dict[str, dict[str, Any]] = {
+CONTENDERS: dict[str, dict[str, Any]] = {  # what each adds to PLAIN
     PEER: {},
     "SGD, weight decay": {"weight_decay": 0.005},
     "SGD, label smoothing": {"label_smoothing": 0.1},
     "SGD, weight average": {"weight_average": 0.99},
     "Adam": {"optimizer": "adam", "learning_rate": 0.002},
     "Muon": {"optimizer": "muon"},
-    "the preset: Muon, decay, smoothing": {
-        "optimizer": "muon",
-        "weight_decay": 0.005,
-        "muon_weight_decay": 0.1,
-        "label_smoothing": 0.1,
-    },
 }
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe_step", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 32], help="of the images")
     parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25])
     parser.add_argument("--rounds", type=int, default=7)
@@ -57,22 +50,20 @@ def main() -> None:
     images, labels = make_batch(batch_size)
     configure_backend(params.train, 0)
     for width in arguments.widths:
-        recipe = section(params, "model", width, batch_size)
+        recipe = timed_recipe(params, "model", width, batch_size)
         for size in arguments.sizes:
             timed = {}
-            for name, changes in CONTENDERS.items():
-                changed = recipe.model_copy(update=PLAIN | changes)
+            plain = {name: PLAIN | changes for name, changes in CONTENDERS.items()}
+            for name, changes in {**plain, "the preset": {}}.items():
+                changed = recipe.model_copy(update=changes)
                 model = build_model("model", changed, 100, size)
                 step = keras_step(
                     compile_model(model, changed, params.train), (images[:, :size, :size], labels)
                 )
                 timed[name] = images_per_second(step, batch_size, arguments.seconds)
-            table = summarise(measure_paired(timed, arguments.rounds), PEER)
+            table = measure_case(timed, arguments.rounds, PEER, width=width, size=size)
             table["time, ratio to SGD"] = 1 / table.pop(f"ratio to {PEER}")
-            table.insert(0, "width", width)
-            table.insert(1, "size", size)
-            tables.append(table.reset_index())
-            print(tables[-1].to_string(float_format="%.3g"), flush=True)
+            tables.append(table)
             keras.backend.clear_session()
     facts = {"rounds": arguments.rounds, "unit": "images/s", "batch": batch_size}
     save("recipe_step", pd.concat(tables, ignore_index=True), plot, **facts)

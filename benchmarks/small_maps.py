@@ -4,7 +4,6 @@ Each network takes steps on random images of the sizes that its preset trains wi
 preset's recipe but with DropBlock always active.
 """
 
-import argparse
 from unittest.mock import patch
 
 import keras
@@ -13,8 +12,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from benchmarks.measure import measure_paired, save, summarise
-from benchmarks.steps import Step, images_per_second, keras_step, make_batch, section
+from benchmarks.measure import make_parser, measure_case, save
+from benchmarks.steps import Step, images_per_second, keras_step, make_batch, timed_recipe
 from pipeline.networks.shared import convolution
 from pipeline.networks.shared.models import build_model
 from pipeline.settings.params import check_params
@@ -35,7 +34,7 @@ def step_of(preset: str, network: str, side: int, precision: str) -> tuple[Step,
     train = params.train.model_copy(update={"precision": precision})
     configure_backend(train, 0)
     recipe = params.recipe(network)
-    recipe = section(params, network, recipe.width, recipe.batch_size)
+    recipe = timed_recipe(params, network, recipe.width, recipe.batch_size)
     model = build_model(network, recipe, 100, side)
     images, labels = make_batch(recipe.batch_size)
     batch = images[:, :side, :side], labels
@@ -44,7 +43,7 @@ def step_of(preset: str, network: str, side: int, precision: str) -> tuple[Step,
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.small_maps", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--precisions", nargs="+", default=["float32", "mixed_bfloat16"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement, about")
@@ -57,11 +56,8 @@ def main() -> None:
             with patch.object(convolution, "is_small", lambda *_: False):
                 step, _ = step_of(preset, network, side, precision)
                 timed[PEER] = images_per_second(step, batch_size, arguments.seconds)
-            table = summarise(measure_paired(timed, arguments.rounds), PEER).reset_index()
-            table.insert(0, "case", f"{network}, {side} px")
-            table.insert(1, "precision", precision)
-            tables.append(table)
-            print(table.to_string(float_format="%.3g"), flush=True)
+            case = {"case": f"{network}, {side} px", "precision": precision}
+            tables.append(measure_case(timed, arguments.rounds, PEER, **case))
             keras.backend.clear_session()
     facts = {"rounds": arguments.rounds, "unit": "images/s"}
     save("small_maps", pd.concat(tables, ignore_index=True), plot, **facts)

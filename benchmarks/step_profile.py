@@ -4,7 +4,6 @@ TensorFlow's profiler gives the milliseconds per step that each kind of operatio
 busy, at batch 250. With several threads the sum exceeds the step's time.
 """
 
-import argparse
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -18,8 +17,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from benchmarks.measure import save
-from benchmarks.steps import BATCH, section
+from benchmarks.measure import make_parser, save
+from benchmarks.steps import BATCH, timed_recipe
 from benchmarks.train_step import contenders
 from pipeline.settings.params import Params, load_params
 
@@ -60,7 +59,7 @@ def kind_of(event: str) -> str | None:
 def profile_network(params: Params, network: str, width: float) -> pd.DataFrame:
     """Return the milliseconds of each kind of operation: a column for Keras and the project."""
     steps = dict(
-        contenders(network, section(params, network, width, BATCH), params.train, [BEFORE, AFTER])
+        contenders(network, timed_recipe(params, network, width, BATCH), params.train, [BEFORE])
     )
     table = pd.DataFrame({name: operation_times(steps[name]) for name in (BEFORE, AFTER)}).fillna(0)
     keras.backend.clear_session()
@@ -82,11 +81,7 @@ def profile_network(params: Params, network: str, width: float) -> pd.DataFrame:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.step_profile",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--width", type=float, default=0.125)
     width = parser.parse_args().width
     params = load_params()

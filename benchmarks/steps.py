@@ -22,7 +22,7 @@ def make_batch(size: int) -> tuple[np.ndarray, np.ndarray]:
     return images, (np.arange(size) % 100).astype(np.int32)
 
 
-def section(params: Params, network: str, width: float, batch_size: int) -> Recipe:
+def timed_recipe(params: Params, network: str, width: float, batch_size: int) -> Recipe:
     """Return a network's recipe at a given width and batch size, with DropBlock always active."""
     keeps = {"conv_keep_start": KEEP, "conv_keep_step": 0.0, "conv_keep_end": KEEP}
     changes = {"width": width, "batch_size": batch_size, **keeps}
@@ -39,12 +39,12 @@ def keras_step(model: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> Step
 def images_per_second(step: Step, batch_size: int, seconds: float) -> Callable[[], float]:
     """Warm a step up; return a function that measures it for about `seconds`."""
     step()  # traces and compiles
-    steps = max(1, round(seconds / seconds_of(step, 1)))
-    return lambda: batch_size / seconds_of(step, steps)
+    steps = max(1, round(seconds / seconds_per_step(step, 1)))
+    return lambda: batch_size / seconds_per_step(step, steps)
 
 
-def seconds_of(step: Step, steps: int) -> float:
-    """Return the mean seconds per step."""
+def seconds_per_step(step: Step, steps: int) -> float:
+    """Return the mean seconds of so many steps."""
     start = time.perf_counter()
     for _ in range(steps):
         step()

@@ -4,7 +4,6 @@ Trainings that only sleep, on 1, 2 and 4 Ray nodes on this machine, show the lim
 sweep. A sweep of one training against `dvc exp run` of the same one shows the overhead.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -17,7 +16,7 @@ import ray
 from matplotlib.figure import Figure
 from ray.cluster_utils import Cluster
 
-from benchmarks.measure import save, seconds_of
+from benchmarks.measure import make_parser, save, seconds_of_command
 from pipeline.settings.trainings import Training
 from pipeline.sweep import pool
 from pipeline.sweep.ledger import Record
@@ -62,7 +61,7 @@ def trainings_a_minute(nodes: int) -> float:
 def make_project(folder: Path) -> None:
     """Clone this project with a tiny training, committed."""
     git(Path.cwd(), "clone", "--quiet", ".", str(folder))
-    seconds_of(folder, ["-m", "pipeline", "preset", "quick", *TINY])
+    seconds_of_command(folder, ["-m", "pipeline", "preset", "quick", *TINY])
     git(folder, "config", "user.name", "benchmark")
     git(folder, "config", "user.email", "benchmark@example.com")
     git(folder, "commit", "--quiet", "--all", "--message", "tiny")
@@ -70,11 +69,7 @@ def make_project(folder: Path) -> None:
 
 def main() -> None:
     """Run the benchmark."""
-    argparse.ArgumentParser(
-        prog="python -m benchmarks.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
+    make_parser(__doc__).parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     rows = []
 
@@ -88,10 +83,10 @@ def main() -> None:
         bare, swept = Path(scratch) / "bare", Path(scratch) / "swept"
         make_project(bare)
         make_project(swept)
-        seconds_of(bare, ["-m", "dvc", "repro", "prepare"])
-        seconds_of(swept, ["-m", "dvc", "repro", "prepare"])
-        note("seconds, dvc exp run", 1, seconds_of(bare, ["-m", "dvc", "exp", "run"]))
-        note("seconds, sweep", 1, seconds_of(swept, ["-m", "pipeline", "sweep"]))
+        seconds_of_command(bare, ["-m", "dvc", "repro", "prepare"])
+        seconds_of_command(swept, ["-m", "dvc", "repro", "prepare"])
+        note("seconds, dvc exp run", 1, seconds_of_command(bare, ["-m", "dvc", "exp", "run"]))
+        note("seconds, sweep", 1, seconds_of_command(swept, ["-m", "pipeline", "sweep"]))
     table = pd.DataFrame(rows)
     save("sweep", table, plot, sleep=SLEEP)
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pipeline.core.recipe import drops_blocks
 from pipeline.core.sections import ConvNetParams, TrainParams
 from pipeline.networks.model import ModelParams
 
@@ -95,13 +96,14 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
     channels, side = 3, 32
     for filters, kernel in zip(params.filters, params.kernel_sizes, strict=True):
         wide = max(1, round(filters * params.width))
-        drop = DropBlock(params.drop_block_size, params.conv_keep_start)
+        drops = drops_blocks(vars(params))
+        drop = [DropBlock(params.drop_block_size, params.conv_keep_start)] if drops else []
         pool = SamePool(params.pool_size)
         if isinstance(params, ModelParams):
-            layers += [ResidualBlock(channels, wide, kernel, norm), drop, pool]
+            layers += [ResidualBlock(channels, wide, kernel, norm), *drop, pool]
         else:
             layers += [norm(channels), convolution(channels, wide, kernel), pool]
-            layers += [norm(wide), nn.ReLU(), drop]
+            layers += [norm(wide), nn.ReLU(), *drop]
         channels, side = wide, side // 2
     layers.append(nn.Flatten())
     units = channels * side * side
@@ -110,7 +112,9 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
         layers += [nn.Linear(units, wide, bias=False), norm(wide, flat=True), nn.ReLU()]
         layers.append(nn.Dropout(1 - params.dense_keep))
         units = wide
-    layers += [nn.Linear(units, classes, bias=False), norm(classes, flat=True)]
+    layers.append(nn.Linear(units, classes, bias=not params.logits_norm))
+    if params.logits_norm:
+        layers.append(norm(classes, flat=True))
     return nn.Sequential(*layers)
 
 

@@ -5,21 +5,22 @@ Params, prepared images, the learning rate and image size of each step and the s
 those here. The accuracies are listed with those of a published report.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.measure import save
-from benchmarks.torch_recipe import accuracy, plot
+from benchmarks.measure import make_parser, save
 from pipeline.core.files import COMPARISON, PREPARED, read_json
 from pipeline.core.recipe import scaled
 from pipeline.core.records import Images, Prepared
@@ -234,9 +235,25 @@ def published_trainings(summary: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@torch.no_grad()
+def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the share of images classified correctly, in one pass."""
+    network.eval()
+    answers = torch.cat([network(batch).argmax(1) for batch in images.split(500)])
+    return (answers == labels).float().mean().item()
+
+
+def plot(rows: pd.DataFrame) -> Figure:
+    """Plot each training's accuracy."""
+    figure, axis = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    sns.stripplot(rows.assign(percent=100 * rows["accuracy"]), x="percent", y="contender", ax=axis)
+    axis.set(xlabel="test accuracy, %", ylabel="")
+    return figure
+
+
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.torch_sprint", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument(
         "report", type=Path, help="folder of a published report, like reports/sprint"
     )

@@ -6,7 +6,6 @@ convolutions and matrix products, forward and backward, timed in the same run (n
 project computes small maps faster).
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,11 +18,10 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from benchmarks import torch_networks
-from benchmarks.measure import measure_paired, save, summarise
-from benchmarks.steps import BATCH, images_per_second, keras_step, make_batch, section
+from benchmarks.measure import make_parser, measure_case, save
+from benchmarks.steps import BATCH, images_per_second, keras_step, make_batch, timed_recipe
 from pipeline.core.sections import Recipe, TrainParams
 from pipeline.evaluation.export import KERAS_LAYERS
-from pipeline.networks import network_names
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import trainable_parameters
 from pipeline.settings.params import load_params
@@ -121,13 +119,12 @@ def _product_step(layer: keras.layers.Layer) -> Callable[[], Any]:
 def contenders(
     network: str, recipe: Recipe, train: TrainParams, names: list[str]
 ) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield the name and the step of each contender."""
+    """Yield the name and the step of the project and of each other contender."""
     batch = make_batch(BATCH)
     configure_backend(train, 0)
     recipe = recipe.model_copy(update=AS_THE_PEERS)
     model = new_model(network, recipe, train, 100, 32)
-    if "project" in names:
-        yield "project", keras_step(model, batch)
+    yield "project", keras_step(model, batch)
     if "keras" in names:
         yield "keras", keras_step(compile_model(plain_copy(model), recipe, train), batch)
     if "torch" in names:
@@ -141,15 +138,11 @@ def contenders(
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.train_step",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    names = ["project", "keras", "torch", "bound"]
+    parser = make_parser(__doc__)
+    names = ["keras", "torch", "bound"]
     parser.add_argument("--widths", type=float, nargs="+", default=[0.125, 0.25, 1.0])
     parser.add_argument(
-        "--networks", nargs="+", choices=network_names(), default=["baseline", "model"]
+        "--networks", nargs="+", choices=torch_networks.NETWORKS, default=torch_networks.NETWORKS
     )
     parser.add_argument("--contenders", nargs="+", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=5)
@@ -158,15 +151,13 @@ def main() -> None:
     params, tables = load_params(), []
     for network in arguments.networks:
         for width in arguments.widths:
-            steps = dict(contenders(network, section(params, network, width, BATCH), params.train,
-                                    arguments.contenders))  # fmt: skip
+            recipe = timed_recipe(params, network, width, BATCH)
+            steps = dict(contenders(network, recipe, params.train, arguments.contenders))
             timed = {n: images_per_second(s, BATCH, arguments.seconds) for n, s in steps.items()}
-            table = summarise(measure_paired(timed, arguments.rounds), "project")
+            case = {"network": network, "width": width}
+            table = measure_case(timed, arguments.rounds, "project", **case)
             table["project's ratio to it"] = 1 / table.pop("ratio to project")
-            table.insert(0, "network", network)
-            table.insert(1, "width", width)
-            tables.append(table.reset_index())
-            print(tables[-1].to_string(float_format="%.3g"), flush=True)
+            tables.append(table)
             keras.backend.clear_session()
     table = pd.concat(tables, ignore_index=True)
     versions = {"tensorflow": tf.__version__, "torch": torch_networks.torch.__version__}

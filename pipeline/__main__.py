@@ -51,32 +51,18 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Only print what would be
 MODEL_HELP = "A training in this folder, like resnet-dropblock-0, or champion or challenger."
 
 
-class Here(click.ParamType):
-    """A path, relative to the folder in which the command was typed."""
-
-    name = "path"
-
-    def convert(
-        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Path:
-        """Make the path absolute if the command was typed in another folder."""
-        start = ctx.obj if ctx and ctx.obj else Path.cwd()
-        return Path(value) if start == Path.cwd() else start / value
+def here(path: str) -> Path:
+    """Return a path that is relative to the folder in which the command was typed."""
+    start = click.get_current_context().obj or Path.cwd()
+    return Path(path) if start == Path.cwd() else start / path
 
 
-class TrainingType(click.ParamType):
-    """A training, written like `resnet-dropblock-0`, or as DVC names its stage."""
-
-    name = "training"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Training:
-        """Parse a training's label."""
-        if training := Training.parse(STAGE.sub("", value)):
-            return training
-        known = f"networks: {', '.join(network_names())}; variants: {', '.join(VARIANTS)}"
-        return self.fail(f"{value!r} is not a training; give {TRAINING_HELP} ({known})", param, ctx)
+def parse_training(name: str) -> Training:
+    """Return a training, written like `resnet-dropblock-0` or as DVC names its stage."""
+    if training := Training.parse(STAGE.sub("", name)):
+        return training
+    known = f"networks: {', '.join(network_names())}; variants: {', '.join(VARIANTS)}"
+    raise click.BadParameter(f"{name!r} is not a training; give {TRAINING_HELP} ({known})")
 
 
 class InOrder(click.Group):
@@ -119,7 +105,7 @@ def prepare() -> None:
 
 
 @cli.command()
-@click.argument("training", type=TrainingType())
+@click.argument("training", type=parse_training)
 def train(training: Training) -> None:
     """Stage: train one network with one seed.
 
@@ -130,7 +116,7 @@ def train(training: Training) -> None:
 
 
 @cli.command()
-@click.argument("training", type=TrainingType())
+@click.argument("training", type=parse_training)
 def evaluate(training: Training) -> None:
     """Stage: score one training.
 
@@ -311,7 +297,7 @@ def tune(cpus_per_training: int, dry_run: bool, cluster: str | None) -> int:
 
 
 @cli.command()
-@click.argument("pictures", type=Here(), nargs=-1, required=True)
+@click.argument("pictures", type=here, nargs=-1, required=True)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 @click.option(
     "--top",
@@ -338,7 +324,7 @@ def predict(pictures: tuple[Path, ...], model: str, top: int) -> None:
 
 
 @cli.command()
-@click.argument("file", type=Here())
+@click.argument("file", type=here)
 @click.option("--model", default="champion", show_default=True, help=MODEL_HELP)
 def export(file: Path, model: str) -> None:
     """Write a network to a file for TensorFlow Lite (LiteRT).
@@ -393,7 +379,7 @@ def lookup(name: str | None) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=Here(), required=False)
+@click.argument("folder", type=here, required=False)
 def verify(folder: Path | None) -> int:
     """Compare this run with published results.
 

@@ -69,8 +69,11 @@ def identities(experiment: Experiment) -> dict[Training, str]:
 
     Facts written by an earlier version have no identity and are left out.
     """
-    asked = experiment.params.get("train") or {}
-    lists = [asked.get(key) or [] for key in ("networks", "variants", "seeds")]
+    asked = experiment.params.get("train")
+    keys = ("networks", "variants", "seeds")
+    lists = [asked.get(key) if isinstance(asked, dict) else None for key in keys]
+    if not all(isinstance(values, list) for values in lists):  # params.yaml may be wrong by now
+        return {}
     found = {}
     for training in (Training(*combination) for combination in itertools.product(*lists)):
         if identity := experiment.read_json(training.facts_file).get("training"):

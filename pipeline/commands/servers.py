@@ -80,7 +80,7 @@ def open_ui(port: int | None) -> None:
 def fill_store() -> None:
     """Publish this run's results if the store lacks them, for example after `dvc pull`."""
     try:
-        if WORKSPACE in experiments_not_in_store():
+        if any(lacking.name == WORKSPACE for lacking in experiments_not_in_store()):
             check_outputs(PREPARED, OUTPUTS, REPORTS)
             print(publish(params_of_results()))
     except UserError as error:
@@ -121,13 +121,13 @@ def choose_port(asked: int | None, usual: int) -> int:
     """Return the port that was asked for; else the default, or a free one if that is in use.
 
     Raises:
-        UserError: the port that was asked for is in use.
+        UserError: the port that was asked for is in use, or not allowed.
     """
     try:
         return _bind(asked or usual)
-    except OSError:
+    except OSError as error:
         if asked:
-            said = f"--port {asked} is in use; choose another one, or leave --port out"
+            said = f"--port {asked}: {error.strerror}; choose another one, or leave --port out"
             raise UserError(said) from None
     print(f"port {usual} is in use, using another one", file=sys.stderr)
     return free_port()

@@ -1,11 +1,13 @@
 """Errors that a user can fix, and how every command ends: message and exit code."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.core.secrets import masked
 
-BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes; the last two as a shell reports them
+# Exit codes; the last three as a shell reports them.
+BAD_INPUT, INTERRUPTED, CLOSED_PIPE, TERMINATED = 2, 130, 141, 143
 
 
 class UserError(Exception):
@@ -45,19 +47,24 @@ def run_command(command: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; print an error as one line, not as a traceback.
 
     The command's own code, or 0 for None; 2 after a UserError or if a file, disk or connection
-    fails; 130 after Ctrl-C; 143 after SIGTERM.
+    fails; 130 after Ctrl-C; 141 if nothing reads the output any more; 143 after SIGTERM.
     """
     try:
         return command() or 0
     except UserError as error:
         return _say(f"error: {error}", BAD_INPUT)
+    except BrokenPipeError:  # what reads the output, like `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     except ConnectionError as error:
         return _say(f"error: {error}; check that the server runs and can be reached", BAD_INPUT)
     except OSError as error:
         if error.errno is None:  # for example from an HTTP request: not an operating system's error
             return _say(f"error: {first_line(error)}; check the server and try again", BAD_INPUT)
         reason = f"{error.filename or 'a file'}: {error.strerror}"
-        way_out = "check its permissions, and that the disk is not full"
+        missing = isinstance(error, FileNotFoundError)
+        full = "check its permissions, and that the disk is not full"
+        way_out = "restore it, or run `dvc repro`" if missing else full
         return _say(f"error: {reason}; {way_out}", BAD_INPUT)
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)

@@ -27,7 +27,7 @@ def describe_dropblock(recipe: Mapping[str, Any]) -> str:
     first, last = keep_prob(recipe, 0), keep_prob(recipe, recipe.get("epochs", 1) - 1)
     if last == 1:
         return NO_DROPBLOCK
-    keep = f"{first:g}" if first == last else f"{first:g} to {last:.2g}"
+    keep = f"{first:g}" if first == last else f"{first:g} to {last:g}"
     clamped = " clamped to the map" if recipe.get("drop_block_oversize") == "clamp" else ""
     return f"{describe_blocks(recipe['drop_block_size'])}{clamped}, keep {keep}"
 

@@ -48,19 +48,6 @@ def find_duplicate_groups(
     return connected_components(links, directed=False)[1][: len(rows)].astype(np.int32)
 
 
-def mark_duplicates(test: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find test images that repeat a training image, and those with a duplicate in the test set.
-
-    Args:
-        test, training: the group numbers of the images, (n,) and (m,).
-
-    Returns:
-        Two (n,) bools.
-    """
-    counts = np.bincount(test)
-    return np.isin(test, training), counts[test] > 1
-
-
 def _near_pairs(
     images: np.ndarray, rows: np.ndarray, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:

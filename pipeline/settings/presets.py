@@ -91,9 +91,8 @@ def preset_text(name: str, present: dict[str, Any]) -> str:
     differences = {} if name == DEFAULT else dict(leaves(read_yaml(FOLDER / f"{name}.yaml")))
     data = present.get("data")
     yours = {"data": {"path": data.get("path") if isinstance(data, dict) else None}}
-    in_presets = {
-        section for file in shared_presets() for section in read_yaml(FOLDER / f"{file}.yaml")
-    }
+    files = {*shared_presets(), name}  # `tuned` may have your network too
+    in_presets = {section for file in files for section in read_yaml(FOLDER / f"{file}.yaml")}
     for network in network_names():
         if network in present and network not in in_presets:
             yours[network] = present[network]

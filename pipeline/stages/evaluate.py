@@ -15,7 +15,6 @@ from scipy.special import log_softmax
 from pipeline.core.files import PREPARED, hash_file, work_folder
 from pipeline.core.records import SPLIT_NAMES, SPLITS, Prepared, Split
 from pipeline.core.sections import EvaluateParams
-from pipeline.data.duplicates import mark_duplicates
 from pipeline.evaluation import outputs
 from pipeline.evaluation.masks import measure_drop_blocks
 from pipeline.evaluation.scores import has_unequal_classes, score
@@ -123,5 +122,5 @@ def describe_images(prepared: Prepared, split: Split) -> outputs.EvaluationSet:
     """Return the labels and duplicates of the scored images."""
     scored, others = prepared[split], SPLITS[: SPLITS.index(split)]
     known = np.concatenate([prepared[other]["group"] for other in others])
-    of_training, _ = mark_duplicates(scored["group"], known)
+    of_training = np.isin(scored["group"], known)
     return outputs.EvaluationSet(scored["label"], scored["group"], of_training)

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.core.files import PREPARED
 from pipeline.core.records import Dataset, Split, save_prepared
 from pipeline.core.sections import DataParams
-from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
+from pipeline.data.duplicates import find_duplicate_groups
 from pipeline.data.sharpen import sharpen
 from pipeline.data.sources import load_dataset
 from pipeline.data.splits import deal_folds, exchange_duplicates, split_train_val
@@ -80,9 +80,13 @@ def number_duplicates(dataset: Dataset, correlation: float | None) -> None:
 def count_duplicates(splits: dict[Split, np.ndarray]) -> dict[str, int]:
     """Count the images that have duplicates, in training and validation and in the test set."""
     known = np.concatenate([splits["train"]["group"], splits["val"]["group"]])
-    of_training, within_test = mark_duplicates(splits["test"]["group"], known)
+    test = splits["test"]["group"]
     return {
-        "within_training": int((np.bincount(known)[known] > 1).sum()),
-        "test_of_training": int(of_training.sum()),
-        "within_test": int(within_test.sum()),
+        "within_training": _repeated(known),
+        "test_of_training": int(np.isin(test, known).sum()),
+        "within_test": _repeated(test),
     }
+
+
+def _repeated(groups: np.ndarray) -> int:
+    return int((np.bincount(groups)[groups] > 1).sum())

@@ -33,7 +33,7 @@ from pipeline.tracking.runs import SCORES, TRAINING, TrackedRun
 from pipeline.tracking.store import open_store, store_errors
 from pipeline.tracking.trainings import finished_run, tag_experiments
 from pipeline.tracking.views import save_description, save_view
-from pipeline.versioning.kept import names_of_result, save_workspace
+from pipeline.versioning.kept import save_workspace
 
 ALIASES = ("champion", "challenger")
 REPORT = "report"  # tag with the hash of the run's report; also the artifact folder
@@ -68,8 +68,7 @@ def publish(params: Params) -> str:
         published = [publish_training(params, training) for training in params.trainings]
         said = choose_champion(published)
         attach_report(params, published)
-        kept = save_workspace()
-        names = names_of_result()
+        names, kept = save_workspace()
         for each in published:
             tag_experiments(each.run, names)
     return f"{said}; kept as experiment {kept}" if kept else said

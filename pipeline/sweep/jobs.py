@@ -123,7 +123,7 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
                 said, due = client.get_job_logs(name), time.monotonic() + LOG_SECONDS
             answered = time.monotonic()
         except NO_ANSWER as error:
-            forgotten = isinstance(error, RuntimeError) and "404" in str(error)
+            forgotten = isinstance(error, RuntimeError) and "status code 404" in str(error)
             if forgotten or time.monotonic() - answered > HEAD_TIMEOUT:
                 lost = f"job {name} cannot be followed ({first_line(error)})"
                 raise UserError(f"{lost}; repeat the command once the cluster answers") from None

@@ -52,8 +52,10 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
         while not slots(cpus):
             if time.monotonic() > deadline:
                 there = ray.cluster_resources().get("CPU", 0)
-                said = f"--cpus-per-training {cpus}: there are only {there:.0f} CPU cores"
-                raise UserError(said)
+                raise UserError(
+                    f"--cpus-per-training {cpus}: no machine has so many CPU cores ({there:.0f} in "
+                    "total)"
+                )
             time.sleep(POLL_SECONDS)
         yield
     finally:
@@ -66,9 +68,10 @@ def takes_gpu() -> bool:
 
 
 def slots(cpus: int) -> int:
-    """Return how many trainings run at once: one per GPU, or else one per `cpus` CPU cores."""
-    there = ray.cluster_resources()
-    return int(there["GPU"]) if takes_gpu() else int(there.get("CPU", 0) // cpus)
+    """Return how many trainings run at once: one per GPU, or else per `cpus` cores of a machine."""
+    name, each = ("GPU", 1) if takes_gpu() else ("CPU", cpus)
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(int(machine.get(name, 0) // each) for machine in machines)
 
 
 class OutputCollector:

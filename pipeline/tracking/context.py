@@ -73,13 +73,6 @@ def is_alive(tags: dict[str, str]) -> bool:
         return False
 
 
-def source_name(training: Training) -> str:
-    """Return a run's source: the command, and the experiment and commit that it belongs to."""
-    tags = context_tags()
-    commit = tags["git.commit"][:7] or "no commit"
-    return f"python -m pipeline train {training.title} ({tags['dvc.experiment']}, {commit})"
-
-
 def context_tags() -> dict[str, str]:
     """Return the DVC experiment, stage and git commit that this process runs for."""
     commit, changes = _git_state()

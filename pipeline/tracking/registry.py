@@ -19,7 +19,7 @@ class Registry:
         self._client = open_store()
 
     def find(self, alias: str) -> ModelVersion | None:
-        """Return the version with an alias, or None.
+        """Return the version with an alias, or None; also None for one registered by hand.
 
         Raises:
             UserError: the store does not answer.
@@ -27,7 +27,8 @@ class Registry:
         with store_errors():
             model = self._find_model()
             number = model.aliases.get(alias) if model else None
-            return self._client.get_model_version(self.name, number) if number else None
+            version = self._client.get_model_version(self.name, number) if number else None
+            return version if version and TRAINING in version.tags else None
 
     def get(self, alias: str) -> ModelVersion:
         """Return the version with an alias.

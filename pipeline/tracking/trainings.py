@@ -11,7 +11,7 @@ from pipeline.settings.identity import settings_of, versions
 from pipeline.settings.names import setting_name
 from pipeline.settings.params import PARAMS_FILE, Params, load_params
 from pipeline.settings.trainings import Facts, Training
-from pipeline.tracking.context import context_tags, process_tags, source_name, training_tags
+from pipeline.tracking.context import context_tags, process_tags, training_tags
 from pipeline.tracking.descriptions import describe_data, describe_recipe, report_link
 from pipeline.tracking.lifecycle import END_REASON, end_as_killed
 from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, find_training_runs
@@ -29,7 +29,7 @@ def start_tags(params: Params, training: Training, identity: str) -> dict[str, s
         **training_tags(training),
         SETTING: setting_name(params, training),
         TRAINING: identity,
-        "mlflow.source.name": source_name(training),
+        "mlflow.source.name": f"python -m pipeline train {training.title}",
     }
 
 

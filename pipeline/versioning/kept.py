@@ -27,44 +27,35 @@ _RESULT = re.compile(
 )
 
 
-def save_workspace() -> str | None:
-    """Record the workspace's result as an experiment of the last commit; return its name.
+def save_workspace() -> tuple[list[str], str | None]:
+    """Record the workspace's result as an experiment of the last commit, unless git has it.
 
-    Returns None if that is unnecessary (DVC is running an experiment, or the result is recorded
-    already) or impossible (no git, no commit). Changes only git's references, not its index.
+    Changes only git's references, not its index.
+
+    Returns:
+        The names of the experiments with this result (the one that DVC is running, if any), and
+        the name of the one that was just recorded.
     """
     root = project_root()
-    if os.environ.get("DVC_EXP_NAME") or not (root / LOCK).exists():
-        return None
-    result = _result_of((root / LOCK).read_text())
+    if name := os.environ.get("DVC_EXP_NAME"):
+        return [name], None
+    result = _result_of((root / LOCK).read_text()) if (root / LOCK).exists() else None
+    if result is None:
+        return [], None
     try:
         head = git(root, "rev-parse", "HEAD")
+        names = sorted(_having(root, result, experiment_commits(root)))
     except (OSError, UserError):  # no git, or nothing committed yet
-        return None
-    if result is None or _having(root, result, [("", head), *experiment_commits(root)]):
-        return None
+        return [], None
+    if names or _having(root, result, [("", head)]):
+        return names, None
     name = NAME.format(result[:7])
     try:
         git(root, "update-ref", experiment_ref(head, name), _commit_workspace(root, head, name))
     except (OSError, UserError) as error:
         warn(f"this result was not recorded as an experiment: {error}")
-        return None
-    return name
-
-
-def names_of_result() -> list[str]:
-    """Return the names of the experiments that have the workspace's result.
-
-    If DVC is running an experiment, which it records after its stages: that one.
-    """
-    root = project_root()
-    if name := os.environ.get("DVC_EXP_NAME"):
-        return [name]
-    result = _result_of((root / LOCK).read_text()) if (root / LOCK).exists() else None
-    try:
-        return sorted(_having(root, result, experiment_commits(root))) if result else []
-    except (OSError, UserError):  # no git
-        return []
+        return [], None
+    return [name], name
 
 
 def _having(root: Path, result: str, commits: list[tuple[str, str]]) -> list[str]:

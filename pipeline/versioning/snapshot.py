@@ -43,14 +43,16 @@ def take_snapshot(root: Path) -> Snapshot:
     """Take the last commit and the edits since then, as `dvc exp run` does.
 
     Raises:
-        UserError: there is no commit yet, or there are files that git does not track yet.
+        UserError: there is no commit yet, the clone is shallow, or git does not track a file yet.
     """
     head = git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
     if not head:
         raise UserError(f"{root} has no git commit yet, which experiments need; commit first")
+    if git(root, "rev-parse", "--is-shallow-repository") == "true":
+        raise UserError(f"{root} is a shallow clone; `git fetch --unshallow` completes it")
     tracked = (*CODE, str(PARAMS_FILE))
     if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *tracked):
-        raise UserError(f"{unknown.splitlines()[0]} is not tracked by git; commit it first")
+        raise UserError(f"{unknown.splitlines()[0]} is not tracked by git; `git add` it first")
     git(root, "update-index", "-q", "--refresh", check=False)  # or copied files look edited
     state = git(root, *AS_AUTHOR, "stash", "create") or head
     return Snapshot(_bundle(root, state), head, state, _config(root))
@@ -72,7 +74,8 @@ def _config(root: Path) -> str:
     config = configparser.ConfigParser(interpolation=None)
     config.read(root / ".dvc" / "config.local")
     # Link files if the system can: clones are short-lived.
-    config["cache"] = {"dir": str(cache_folder()), "type": "reflink,hardlink,symlink,copy"}
+    own = {"dir": str(cache_folder()), "type": "reflink,hardlink,symlink,copy"}
+    config.read_dict({"cache": own})
     config.write(text := io.StringIO())
     return text.getvalue()
 

@@ -114,7 +114,9 @@ def test_all_trainings_of_an_experiment_are_joined():
     }
 
 
-@pytest.mark.parametrize("params", [{}, {"train": None}, {"train": {"seeds": [0]}}])
+@pytest.mark.parametrize("params", [{}, {"train": None}, {"train": 3}, {"train": {"seeds": [0]}},
+                                    {"train": {"networks": ["model"], "variants": ["nodrop"],
+                                               "seeds": 3}}])  # fmt: skip
 def test_an_experiment_of_another_version_is_left_out(experiments, params):
     experiments.append(Experiment("old", "fff0000", params, {}))
     assert "old" not in list(module.lookup(None)["experiment"])

@@ -11,6 +11,7 @@ import pytest
 from pipeline.commands import servers
 from pipeline.commands.servers import HOST, choose_port, free_port
 from pipeline.core.errors import UserError
+from pipeline.versioning.experiments import Experiment
 from tests.conftest import REPOSITORY, start_python, stop, wait_until_up
 
 
@@ -25,7 +26,7 @@ def taken_port():
 def test_the_port_that_is_asked_for_is_taken_and_no_other_one(taken_port):
     free = free_port()
     assert choose_port(free, taken_port) == free
-    with pytest.raises(UserError, match=f"--port {taken_port} is in use"):
+    with pytest.raises(UserError, match=f"--port {taken_port}: Address already in use;"):
         choose_port(taken_port, free)
 
 
@@ -95,12 +96,12 @@ def test_the_server_of_the_environment_is_named_instead(workspace, monkeypatch, 
     assert "http://tracking.example:5000/#/experiments/7/runs" in said
 
 
-@pytest.mark.parametrize("lacking", [["workspace"], ["block-7"], []])
+@pytest.mark.parametrize("lacking", [["block-7", "workspace"], ["block-7"], []])
 def test_a_store_that_lacks_the_workspaces_results_is_filled(
     workspace, monkeypatch, params, lacking
 ):
-    published = []
-    monkeypatch.setattr(servers, "experiments_not_in_store", lambda: lacking)
+    published, found = [], [Experiment(name, "", {}, {}) for name in lacking]
+    monkeypatch.setattr(servers, "experiments_not_in_store", lambda: found)
     monkeypatch.setattr(servers, "params_of_results", lambda: params)
     monkeypatch.setattr(servers, "publish", published.append)
     servers.fill_store()

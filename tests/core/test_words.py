@@ -23,6 +23,7 @@ DROPS = {
     [
         ({}, "5x5 blocks, keep 1 to 0.95"),
         ({"epochs": 50}, "5x5 blocks, keep 1 to 0.9"),
+        ({"conv_keep_step": 0.002, "epochs": 3}, "5x5 blocks, keep 1 to 0.996"),
         ({"drop_block_oversize": "clamp"}, "5x5 blocks clamped to the map, keep 1 to 0.95"),
         ({"drop_block_size": 1, "conv_keep_start": 0.85, "conv_keep_step": 0.0,
           "conv_keep_end": 0.85}, "single units, keep 0.85"),

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.data.duplicates import find_duplicate_groups, mark_duplicates
+from pipeline.data.duplicates import find_duplicate_groups
 from pipeline.data.sources import load_dataset
+from pipeline.stages.prepare import count_duplicates
 from tests.conftest import CIFAR100, checked, needs_cifar100
 
 
@@ -79,10 +80,11 @@ def test_few_images_are_no_problem(count, correlation):
     assert len(find_duplicate_groups(random_images(count), correlation)) == count
 
 
-def test_marks_tell_repeats_of_training_images_from_twins_in_the_test_set():
-    of_training, within_test = mark_duplicates(np.array([0, 5, 5, 7]), np.array([0, 0, 7, 9]))
-    assert of_training.tolist() == [True, False, False, True]
-    assert within_test.tolist() == [False, True, True, False]
+def test_repeats_of_training_images_are_counted_apart_from_twins_in_the_test_set():
+    groups = {"train": [0, 0, 7], "val": [9], "test": [0, 5, 5, 7]}
+    splits = {split: {"group": np.array(numbers)} for split, numbers in groups.items()}
+    counted = count_duplicates(splits)
+    assert counted == {"within_training": 2, "test_of_training": 2, "within_test": 2}
 
 
 @pytest.mark.slow
@@ -93,9 +95,10 @@ def test_the_duplicates_of_cifar100_mostly_have_the_same_class():
     data = load_dataset(checked(**source).data)
     both = np.concatenate([data.train, data.test])
     groups = find_duplicate_groups(data.images, 0.7)
-    of_training, within_test = mark_duplicates(groups[50_000:], groups[:50_000])
-    assert 250 < of_training.sum() < 891
-    assert 50 < within_test.sum() < 150
+    splits = {"train": groups[:50_000], "val": groups[:0], "test": groups[50_000:]}
+    counted = count_duplicates({split: {"group": numbers} for split, numbers in splits.items()})
+    assert 250 < counted["test_of_training"] < 891
+    assert 50 < counted["within_test"] < 150
     sizes = np.bincount(groups)
     pairs = [both["label"][groups == n] for n in np.flatnonzero(sizes == 2)]
     assert np.mean([a == b for a, b in pairs]) > 0.8

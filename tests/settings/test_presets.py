@@ -79,6 +79,15 @@ def test_what_is_yours_stays(project, own_presets, invoke, tuned):
     assert values == expected
 
 
+def test_a_tuning_of_your_own_network_applies_again(project, own_presets):
+    (own_presets / "sprint.yaml").unlink()
+    (project / "params.yaml").write_text(apply(TEXT, {"sprint.learning_rate": 0.1}))
+    values = {**read_yaml(PARAMS_FILE), "sprint": {"learning_rate": 0.02}}
+    presets.save_preset(presets.TUNED, values, "# Test.")
+    presets.write_preset(presets.TUNED, [])
+    assert read_yaml(project / "params.yaml")["sprint"] == {"learning_rate": 0.02}
+
+
 def test_there_and_back_leaves_every_byte_in_place(project, invoke):
     _, printed = invoke("preset", "tutorial", "data.path=/data/cifar")
     assert 'data.path: null -> "/data/cifar"\n' in printed

@@ -78,8 +78,7 @@ def test_a_training_leaves_weights_history_and_facts(setup, store):
     tags = tracked.data.tags
     assert tags[TRAINING] == setup.identity
     assert tags[HISTORY] == hash_file(TRAINED.history_file)
-    source = "python -m pipeline train resnet-dropblock-0 (workspace-no-git, no commit)"
-    assert tags["mlflow.source.name"] == source
+    assert tags["mlflow.source.name"] == "python -m pipeline train resnet-dropblock-0"
     described = tags["mlflow.note.content"].splitlines()
     assert [line.split(":")[0] for line in described[:3]] == ["- Data", "- Network", "- Training"]
     assert described[-1].startswith("[Report](#/experiments/1/runs/")

@@ -121,6 +121,17 @@ def test_slots_are_of_so_many_processors_each(pool):
     assert slots(999) == 0
 
 
+def test_slots_do_not_span_machines(monkeypatch):
+    machines = [{"Alive": True, "Resources": {"CPU": 4.0}}] * 3
+    gone = {"Alive": False, "Resources": {"CPU": 4.0}}
+    monkeypatch.setattr(ray, "nodes", lambda: [*machines, gone])
+    monkeypatch.setattr(pools, "takes_gpu", lambda: False)
+    assert [slots(cpus) for cpus in (1, 3, 4, 8)] == [12, 3, 3, 0]
+    machines[0]["Resources"] |= {"GPU": 2.0}
+    monkeypatch.setattr(pools, "takes_gpu", lambda: True)
+    assert slots(8) == 6  # the three machines are one and the same here
+
+
 DRIVER = """
 import pathlib, pickle, sys
 from pipeline.sweep.pool import pool, train_all

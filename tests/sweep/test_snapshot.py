@@ -39,7 +39,8 @@ def test_a_stale_dvc_lock_stays_behind(project, tmp_path):
 
 def test_a_clone_shares_the_cache_and_keeps_the_machines_own_settings(project, tmp_path):
     (project / ".dvc/config.local").write_text(
-        "['remote \"store\"']\n    url = /store\n[cache]\n    dir = /elsewhere\n"
+        "['remote \"store\"']\n    url = /store\n"
+        "[cache]\n    dir = /elsewhere\n    shared = group\n"
     )
     assert str(cache_folder()) == "/elsewhere"
     unpack(take_snapshot(project), tmp_path / "clone")
@@ -48,6 +49,7 @@ def test_a_clone_shares_the_cache_and_keeps_the_machines_own_settings(project, t
         cached, cwd=tmp_path / "clone", env=user_environment(), capture_output=True, text=True
     )
     assert there.stdout.strip() == "/elsewhere"
+    assert "shared = group" in (tmp_path / "clone/.dvc/config.local").read_text()
     listed = subprocess.run(
         dvc("remote", "list"), cwd=tmp_path / "clone", env=user_environment(),
         capture_output=True, text=True, check=True,
@@ -58,8 +60,15 @@ def test_a_clone_shares_the_cache_and_keeps_the_machines_own_settings(project, t
 @pytest.mark.parametrize("name", ["pipeline/networks/third.py", "pipeline/x.txt"])
 def test_code_that_git_does_not_know_is_named(project, name):
     (project / name).touch()
-    with pytest.raises(UserError, match=rf"{name} is not tracked by git; commit it first"):
+    with pytest.raises(UserError, match=rf"{name} is not tracked by git; `git add` it first"):
         take_snapshot(project)
+
+
+def test_a_shallow_clone_is_refused(project, tmp_path):
+    git(project, "commit", "--quiet", "--allow-empty", "-m", "another")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", "clone")
+    with pytest.raises(UserError, match="is a shallow clone; `git fetch --unshallow`"):
+        take_snapshot(tmp_path / "clone")
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path):

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings.trainings import Training
 from pipeline.tracking import context
 
 
@@ -60,12 +59,6 @@ def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it():
     assert not context.is_alive({**tags, "process.started": "1.0"})
     assert not context.is_alive({**tags, "process.pid": "999999999"})
     assert not context.is_alive({})
-
-
-def test_the_source_of_a_run_names_command_experiment_and_commit(repository, monkeypatch):
-    monkeypatch.setenv("DVC_EXP_NAME", "block-7")
-    said = context.source_name(Training("model", "dropblock", 0))
-    assert said == f"python -m pipeline train resnet-dropblock-0 (block-7, {repository[:7]})"
 
 
 def test_a_process_of_another_machine_is_dead_when_it_gives_no_sign_of_life(monkeypatch):

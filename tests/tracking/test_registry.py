@@ -46,6 +46,14 @@ def test_a_registered_model_is_found_by_its_alias_and_loads_again(registry, stor
     assert model.predict(np.zeros((1, 4), np.uint8), verbose=0).shape == (1, 2)
 
 
+def test_a_version_registered_by_hand_is_none_of_the_pipelines(registry, store):
+    registry.register(log_small_model(), "champion", tags(), "what it is")
+    model = log_small_model("identity-1")
+    own = store.create_model_version(registry.name, f"models:/{model.model_id}")
+    store.set_registered_model_alias(registry.name, "champion", own.version)
+    assert registry.find("champion") is None
+
+
 def test_a_model_is_registered_once_whatever_its_aliases(registry):
     first, second = log_small_model(), log_small_model("identity-1")
     registry.register(first, "champion", tags(), "what it is")

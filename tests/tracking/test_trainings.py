@@ -32,8 +32,7 @@ def test_a_run_says_from_the_start_what_it_is_of(workspace, params):
     assert start_tags(params, TRAINED, IDENTITY) == {
         "setting": "resnet, quick",
         "network": "resnet", "variant": "dropblock", "seed": "0", TRAINING: IDENTITY,
-        "mlflow.source.name":
-            "python -m pipeline train resnet-dropblock-0 (workspace-no-git, no commit)",
+        "mlflow.source.name": "python -m pipeline train resnet-dropblock-0",
     }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def repository(workspace):
 
 def test_the_result_of_the_workspace_becomes_an_experiment_of_the_last_commit(repository):
     before = git("status", "--porcelain")
-    assert save_workspace() == "repro-f00d123"
+    assert save_workspace() == (["repro-f00d123"], "repro-f00d123")
     head = git("rev-parse", "HEAD")
     assert experiments() == [f"refs/exps/{head[:2]}/{head[2:]}/repro-f00d123"]
     (kept,) = experiments()
@@ -36,39 +36,39 @@ def test_the_result_of_the_workspace_becomes_an_experiment_of_the_last_commit(re
 
 def test_the_same_result_is_kept_once_also_after_another_commit(repository):
     save_workspace()
-    assert save_workspace() is None
+    assert save_workspace() == (["repro-f00d123"], None)
     git("commit", "-qam", "another")
-    assert save_workspace() is None
+    assert save_workspace() == (["repro-f00d123"], None)
     (repository / "dvc.lock").write_text(LOCK.format("beef5678"))
-    assert save_workspace() == "repro-beef567"
+    assert save_workspace()[1] == "repro-beef567"
     assert len(experiments()) == 2
 
 
 def test_what_is_committed_or_an_experiment_of_dvcs_own_is_not_kept_again(repository, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "block-7")
-    assert save_workspace() is None
+    assert save_workspace() == (["block-7"], None)
     monkeypatch.delenv("DVC_EXP_NAME")
     git("add", "dvc.lock")
     git("commit", "-qam", "results")
-    assert save_workspace() is None
+    assert save_workspace() == ([], None)
     assert experiments() == []
 
 
 def test_without_git_a_commit_or_a_result_there_is_nothing_to_keep(workspace):
-    assert save_workspace() is None
+    assert save_workspace() == ([], None)
     (workspace / "dvc.lock").write_text(LOCK.format("f00d1234"))
-    assert save_workspace() is None  # no repository
+    assert save_workspace() == ([], None)  # no repository
     git("init", "-q")
-    assert save_workspace() is None  # no commit
+    assert save_workspace() == ([], None)  # no commit
     git("commit", "-q", "--allow-empty", "-m", "start")
     (workspace / "dvc.lock").write_text("schema: '2.0'\n")
-    assert save_workspace() is None  # no report
+    assert save_workspace() == ([], None)  # no report
 
 
 def test_a_git_that_refuses_costs_a_warning(repository, capsys):
     objects = repository / ".git/refs/exps"
     objects.write_text("a file in the way")
-    assert save_workspace() is None
+    assert save_workspace() == ([], None)
     assert "this result was not recorded as an experiment: " in capsys.readouterr().err
 
 
