@@ -70,12 +70,13 @@ def identities(experiment: Experiment) -> dict[Training, str]:
     Facts written by an earlier version have no identity and are left out.
     """
     asked = experiment.params.get("train")
-    keys = ("networks", "variants", "seeds")
-    lists = [asked.get(key) if isinstance(asked, dict) else None for key in keys]
-    if not all(isinstance(values, list) for values in lists):  # params.yaml may be wrong by now
+    try:
+        lists = [asked[key] for key in ("networks", "variants", "seeds")]
+        trainings = [Training(*combination) for combination in itertools.product(*lists)]
+    except (KeyError, TypeError):  # an earlier version's params, or wrong by now
         return {}
     found = {}
-    for training in (Training(*combination) for combination in itertools.product(*lists)):
+    for training in trainings:
         if identity := experiment.read_json(training.facts_file).get("training"):
             found[training] = identity
     return found
