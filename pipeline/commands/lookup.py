@@ -1,6 +1,7 @@
 """Which MLflow run belongs to which training of which experiment, joined on their identities."""
 
 import itertools
+from typing import Any
 
 import pandas as pd
 
@@ -69,7 +70,7 @@ def identities(experiment: Experiment) -> dict[Training, str]:
 
     Facts written by an earlier version have no identity and are left out.
     """
-    asked = experiment.params.get("train")
+    asked: Any = experiment.params.get("train")
     try:
         lists = [asked[key] for key in ("networks", "variants", "seeds")]
         trainings = [Training(*combination) for combination in itertools.product(*lists)]

@@ -12,6 +12,7 @@ from ray.job_submission import JobSubmissionClient
 
 from pipeline.commands.servers import free_port
 from tests.cluster import services
+from tests.cluster.sweeps import EPOCHS
 from tests.conftest import ONE_THREAD, TINY, clone_of, make_project, project_in
 from tests.waiting import wait_for
 
@@ -134,7 +135,7 @@ def cluster(only_cluster):
 
 PARAMS = {
     **TINY,
-    "baseline.epochs": 10,
+    "baseline.epochs": EPOCHS,
     "train.networks": "[baseline]",
     "train.seeds": "[0, 1]",
     "train.deterministic": "true",

@@ -130,7 +130,9 @@ def test_a_training_that_experiments_share_is_kept_once(known, workspace, invoke
 
 def test_another_reference_and_another_axis_can_be_named(known, workspace, invoke, refused):
     known += [made_up("workspace", 5), made_up("block-1", 1)]
-    assert invoke("compare", "--reference", "block-1", "--x", "width")[0] == 0
+    code, said = invoke("compare", "--reference", "block-1", "--x", "width")
+    assert code == 0
+    assert "--x width: " in said
     found = figures(workspace)["contrasts"]
     assert found["reference"] == "block-1"
     assert [c["label"] for c in found["found"]] == ["drop_block_size 5"]

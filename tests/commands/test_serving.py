@@ -92,10 +92,6 @@ def test_what_is_no_image_is_refused(address, images, reason):
     assert reason in said["message"]
 
 
-def test_the_server_says_that_it_is_up(address):
-    assert requests.get(f"{address}/ping", timeout=60).status_code == 200
-
-
 @pytest.mark.parametrize("n", [1, BATCH, BATCH + 1, MAX_IMAGES])
 def test_each_image_of_a_request_has_its_own_answer(address, n):
     shades = np.arange(n) % 256

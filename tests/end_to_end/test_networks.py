@@ -53,19 +53,3 @@ def test_a_network_can_be_run_alone(project):
     markdown = (project.folder / "reports/report.md").read_text()
     assert "No verdict: the resnet was trained alone" in markdown
     assert project.run("dvc", "status").stdout.strip().endswith("up to date.")
-
-
-def test_a_network_that_ends_in_a_softmax_is_refused_in_one_line(project):
-    wrong = FILE.replace('dtype="float32"', 'activation="softmax", dtype="float32"')
-    file = project.folder / "pipeline/networks/pyramid.py"
-    file.write_text(wrong)
-    project.run("python", "-m", "pipeline", *shlex.split(PRESET))
-    before = len(runs_of(project)[1])
-    training = ("train", "pyramid-dropblock-0")
-    done = project.run("python", "-m", "pipeline", *training, check=False)
-    assert done.returncode == 2
-    assert (done.stdout + done.stderr).splitlines() == [
-        f"error: {file}: the network ends in a softmax; return logits instead, because the loss "
-        "applies the softmax"
-    ]
-    assert len(runs_of(project)[1]) == before

@@ -45,7 +45,7 @@ def answer():
     return README.split("## The answer on CIFAR-100")[1].split("\n## ")[0]
 
 
-def test_it_is_short():
+def test_the_readme_has_at_most_1000_words():
     assert len(README.split()) <= 1_000
 
 

@@ -65,13 +65,6 @@ def test_two_networks_are_asked_about_by_name(results):
     assert title(results) == "Baseline or resnet?"
 
 
-def test_a_network_alone_is_compared_with_none(made_results):
-    results = load_results(made_results(networks=["model"]))
-    assert title(results) == "Resnet"
-    assert headline(findings_of(results)).endswith("a single network, so there is no comparison.")
-    assert "was trained alone" in verdicts(findings_of(results))[0]
-
-
 def test_of_three_networks_it_is_said_of_whom_one_is_ahead(made_results):
     results = load_results(made_results(networks=["baseline", "model", "sprint"]))
     found = {"resnet": made_up(-0.02, 1, 1.0), "sprint": made_up(0.03, 1, 1.0)}

@@ -33,10 +33,7 @@ def test_a_point_with_another_number_of_seeds_than_most_says_how_many(varied):
     assert not setting_plots.plot_settings(contrast(varied, None).settings, X).axes[0].texts
 
 
-def test_words_stand_in_their_order_and_wide_ranges_on_a_logarithmic_axis(varied):
-    settings = contrast(varied, None).settings
-    words = setting_plots.plot_settings(settings, "train.precision").axes[0]
-    assert [t.get_text() for t in words.get_xticklabels()] == ["float32"]
+def test_wide_ranges_are_on_a_logarithmic_axis():
     rates = [experiment(f"r{i}", counts(400, i), width=w) for i, w in enumerate([0.01, 0.1, 1.0])]
     axis = setting_plots.plot_settings(contrast(rates, None).settings, "width").axes[0]
     assert axis.get_xscale() == "log"

@@ -178,7 +178,7 @@ def test_epochs_that_the_store_refuses_are_sent_by_the_next_publish(results, sto
     publish(params)
     for run in runs(store).values():
         steps = [m.step for m in store.get_metric_history(run.info.run_id, "val_loss")]
-        assert steps == list(range(1, len(steps) + 1)) and steps
+        assert steps == [1, 2, 3]
 
 
 def _refuse(*_, **__):

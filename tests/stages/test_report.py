@@ -253,6 +253,7 @@ def test_names_cannot_break_tables_or_become_html(workspace, made_results):
 def test_a_network_alone_gives_a_report_without_a_comparison(workspace, made_results):
     headline, markdown = report(made_results(networks=["model"]))
     assert headline.endswith("a single network, so there is no comparison.")
+    assert markdown.startswith("# Resnet\n")
     assert "\n## The network\n" in markdown
     assert "No verdict: the resnet was trained alone" in markdown
     assert "Warning" not in markdown

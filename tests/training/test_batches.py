@@ -71,9 +71,12 @@ def test_as_many_batches_are_made_at_once_as_there_are_cores_and_memory_for(monk
     assert [_workers(size) for size in (1 << 20, 1 << 28, 1 << 40)] == [64, 4, 2]
 
 
-def test_another_seed_changes_order_and_augmentation(prepared, tiny_params):
-    one, other = (batches(prepared["train"], tiny_params, s, 0, 1)[0][0] for s in (0, 1))
-    assert (one != other).any()
+def test_another_seed_changes_the_order_and_the_augmentation(prepared, tiny_params):
+    (_, labels), (_, others) = (batches(prepared["train"], tiny_params, s, 0, 1)[0] for s in (0, 1))
+    assert (labels != others).any()
+    images = [next(iter(make_train_dataset(prepared["train"], 32, tiny_params.augment, seed, 0,
+                                           reshuffle=False)))[0] for seed in (0, 1)]  # fmt: skip
+    assert (np.asarray(images[0]) != np.asarray(images[1])).any()
 
 
 def test_training_batches_are_augmented_and_evaluation_batches_are_not(prepared, tiny_params):

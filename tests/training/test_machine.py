@@ -1,3 +1,4 @@
+import json
 import os
 import platform
 import re
@@ -52,6 +53,7 @@ def test_a_system_without_cpuinfo_gives_what_it_knows(tmp_path, monkeypatch):
 
 def test_the_description_has_plain_values():
     described = machine.describe_machine()
+    assert json.loads(json.dumps(described)) == described
     assert described["cores"] >= 1
     assert described["memory_gb"] >= 1
     assert re.fullmatch(r"3\.\d+\.\d+", described["python"])

@@ -13,7 +13,6 @@ from pipeline.networks.shared.models import (
     copy_network,
     count_flops,
     load_network,
-    training_pflop,
     uncounted,
 )
 from pipeline.training.compiling import compile_model, new_model
@@ -53,11 +52,6 @@ def test_files_that_are_no_network_are_refused(tmp_path, name, content, message)
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         load_network(tmp_path / name)
-
-
-def test_training_costs_three_forward_passes_an_image(build):
-    model = build("baseline", width=0.125)
-    assert training_pflop(model, 50_000) == pytest.approx(3 * count_flops(model) * 50_000 / 1e15)
 
 
 def test_a_file_that_was_cut_off_is_refused(build, tmp_path):
@@ -136,7 +130,10 @@ BREACHES = {
         r"it returns \(None, 32, 32, 10\)",
     ),
     "16-bit outputs": (flat(10, dtype="mixed_float16"), "it returns float16: end it with"),
-    "a softmax": (flat(10, activation="softmax"), "ends in a softmax; return logits"),
+    "a softmax": (
+        flat(10, activation="softmax"),
+        "ends in a softmax; return logits instead, because the loss applies the softmax$",
+    ),
     "numbers that are none": (
         flat(10, kernel_initializer=keras.initializers.Constant(np.nan)),
         "outputs are not finite",
@@ -163,8 +160,9 @@ def test_logits_above_zero_are_no_softmax(params, monkeypatch):
 
 @pytest.mark.parametrize("network", network_names())
 def test_each_network_keeps_its_contract(params, network):
-    if network in params.recipes:  # a user's own network needs a section
-        new_model(network, params.recipe(network), params.train, 10, 32)
+    if network not in params.recipes:
+        pytest.skip("a network of one's own needs a section")
+    new_model(network, params.recipe(network), params.train, 10, 32)
 
 
 def test_layers_inside_others_are_counted_each_time_that_they_are_applied():
