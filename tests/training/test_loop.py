@@ -55,6 +55,16 @@ def test_a_resumed_training_ends_with_the_same_weights(prepared, tiny_params, tm
     np.testing.assert_equal(resumed.get_weights(), whole.get_weights())
 
 
+def test_a_training_that_stopped_early_trains_no_further(prepared, tiny_params):
+    recipe = tiny_params.recipe("model").model_copy(update={"epochs": 9, "stop_after_rising": 2})
+    rows = [{"val_loss": loss} for loss in (1.0, 2.0, 3.0)]
+    model = new_model("model", recipe, tiny_params.train, 10, 32)
+    before = model.get_weights()
+    trainer(prepared, recipe, tiny_params).fit(model, rows, lambda *_: None, verbose=0)
+    assert len(rows) == 3
+    np.testing.assert_equal(model.get_weights(), before)
+
+
 # Use all parts of a recipe at once: all state between epochs must be in the checkpoint.
 EVERYTHING = {
     "optimizer": "muon",

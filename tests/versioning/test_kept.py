@@ -44,6 +44,13 @@ def test_the_same_result_is_kept_once_also_after_another_commit(repository):
     assert len(experiments()) == 2
 
 
+def test_all_experiments_with_the_result_are_named(repository):
+    save_workspace()
+    head, (kept,) = git("rev-parse", "HEAD"), experiments()
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/mine", git("rev-parse", kept))
+    assert save_workspace() == (["mine", "repro-f00d123"], None)
+
+
 def test_what_is_committed_or_an_experiment_of_dvcs_own_is_not_kept_again(repository, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "block-7")
     assert save_workspace() == (["block-7"], None)

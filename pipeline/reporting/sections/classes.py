@@ -63,9 +63,9 @@ def describe_classes(table: pd.DataFrame, reference: str, name: str) -> str:
     better = (certain["better"] > certain["worse"]).sum()
     worse = len(certain) - better
     return (
-        f"By more than chance, the {name} does better on more of a class's test images in {better} "
-        f"of {len(table)} classes, and the {reference} in {worse} (sign test over the images, "
-        "false discovery rate held at 5 %; for these fitted models only)."
+        f"Of {len(table)} classes, the {name} is better by more than chance in {better} and the "
+        f"{reference} in {worse} (sign test over each class's images, false discovery rate held at "
+        "5 %; for these fitted models only)."
     )
 
 
