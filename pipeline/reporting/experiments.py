@@ -97,26 +97,28 @@ def draw_settings(found: Contrasts, wanted: str) -> list[Drawing]:
     if not alone:
         return []
     x = wanted if wanted in alone else alone[0]
-    shown = [setting for setting in found.settings if _changed(found, setting) in ([], [x])]
+    shown = [setting for setting, changed in _compared(found) if changed in ([], [x])]
     alt = f"{_scored(found).capitalize()} accuracy against {x}"
     return [Drawing("experiments", plot_settings(shown, x), alt)]
 
 
 def varied_alone(found: Contrasts) -> list[str]:
     """Return the params that are the only difference of some setting from the reference."""
-    changed = [_changed(found, setting) for setting in found.settings]
-    return list(dict.fromkeys(keys[0] for keys in changed if keys and len(keys) == 1))
+    return list(dict.fromkeys(keys[0] for _, keys in _compared(found) if len(keys) == 1))
 
 
-def _changed(found: Contrasts, setting: Setting) -> list[str] | None:
-    """Return the params in which a setting differs from its network's reference; None without one.
+def _compared(found: Contrasts) -> list[tuple[Setting, list[str]]]:
+    """Return each setting whose network has a reference, with the params that were changed."""
+    known = [setting for setting in found.settings if setting.network in found.of_reference]
+    return [(setting, _changed(setting, found.of_reference[setting.network])) for setting in known]
+
+
+def _changed(setting: Setting, reference: Setting) -> list[str]:
+    """Return the params in which two settings differ.
 
     A param that only one of them has follows from another one, like the keep probability of blocks
     that are not dropped.
     """
-    reference = found.of_reference.get(setting.network)
-    if reference is None:
-        return None
     keys = differing([reference.params, setting.params])
     return [key for key in keys if key in reference.params and key in setting.params]
 
@@ -150,7 +152,7 @@ def conclude(found: Contrasts) -> str:
     """Say in one sentence which contrasts are significant."""
     if not found.family:
         return UNPAIRED if found.unpaired else ALONE
-    keys = sorted({key for c in found.family for key in _changed_keys(c)})
+    keys = sorted({key for c in found.family for key in _changed(c.setting, c.reference)})
     varied, change = listed(keys) if keys else "the code", "change" if len(keys) > 1 else "changes"
     effect = f"{varied} {change} the mean {_scored(found)} accuracy"
     numbers = [len(c.by_seed) for c in found.family]
@@ -183,11 +185,6 @@ def conclude(found: Contrasts) -> str:
 
 def _with(label: str) -> str:
     return f"with {label}".replace(f"with {NO_DROPBLOCK}", "without DropBlock")
-
-
-def _changed_keys(contrast: Contrast) -> list[str]:
-    keys = differing([contrast.reference.params, contrast.setting.params])
-    return [key for key in keys if key in contrast.setting.params]
 
 
 def contrast_table(contrasts: list[Contrast]) -> pd.DataFrame:
