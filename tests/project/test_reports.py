@@ -295,6 +295,17 @@ def test_the_gains_of_the_tuned_recipe_follow_from_its_paired_seeds(network, sai
     assert values[-1] == pytest.approx(p, abs=6e-4)
 
 
+def test_other_widths_of_the_baseline_score_what_the_page_says():
+    page = " ".join((CONFIRM / "README.md").read_text().split())
+    said = re.search(r"Other widths .*? validation accuracy is (.*?) \(one seed", page)[1]
+    pattern = r"(\S+) % at (?:width )?(\S+) and (\d+)"
+    found = {(float(w), int(e)): float(score) for score, w, e in re.findall(pattern, said)}
+    tried = pd.read_csv(CONFIRM / "shapes.csv").set_index(["width", "epochs"])
+    assert found == (100 * tried["val_accuracy"]).round(1).to_dict()
+    assert set(tried["seed"]) == {100}
+    assert (tried["pflop"].min().round(3), tried["pflop"].max().round(3)) == (0.016, 0.020)
+
+
 @pytest.mark.parametrize("folder", [published(folder) for folder in WITH_PAGE])
 def test_the_page_says_what_the_figures_say(folder):
     figures = json.loads((folder / "comparison.json").read_text())
