@@ -143,9 +143,8 @@ def main() -> None:
                 record(folder, number)
             made = count
             for name, command in COMMANDS.items():
-                seconds = seconds_of_command(
-                    folder, command, accepted=(0, 1)
-                )  # doctor: work is left
+                # `doctor` exits with 1 if it leaves something to the user.
+                seconds = seconds_of_command(folder, command, accepted=(0, 1))
                 rows.append({"command": name, "experiments": count, "seconds": seconds})
                 print(rows[-1], flush=True)
     save("experiments", pd.DataFrame(rows), plot, seeds=len(SEEDS), images=IMAGES)

@@ -1,6 +1,7 @@
 """Errors that a user can fix, and how every command ends: message and exit code."""
 
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,6 +9,7 @@ from pipeline.core.secrets import masked
 
 # Exit codes; the last three as a shell reports them.
 BAD_INPUT, INTERRUPTED, CLOSED_PIPE, TERMINATED = 2, 130, 141, 143
+OUTPUT = 1  # standard output's number
 
 
 class UserError(Exception):
@@ -53,23 +55,30 @@ def run_command(command: Callable[[], int | None]) -> int:
         return command() or 0
     except UserError as error:
         return _say(f"error: {error}", BAD_INPUT)
-    except BrokenPipeError:  # what reads the output, like `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
     except ConnectionError as error:
+        if _output_is_closed():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), OUTPUT)
+            return CLOSED_PIPE
         return _say(f"error: {error}; check that the server runs and can be reached", BAD_INPUT)
     except OSError as error:
         if error.errno is None:  # for example from an HTTP request: not an operating system's error
             return _say(f"error: {first_line(error)}; check the server and try again", BAD_INPUT)
         reason = f"{error.filename or 'a file'}: {error.strerror}"
-        missing = isinstance(error, FileNotFoundError)
-        full = "check its permissions, and that the disk is not full"
-        way_out = "restore it, or run `dvc repro`" if missing else full
+        way_out = "check its permissions, and that the disk is not full"
+        if isinstance(error, FileNotFoundError):
+            way_out = "restore it, or run `dvc repro`"
         return _say(f"error: {reason}; {way_out}", BAD_INPUT)
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
     except Terminated:
         return _say("terminated", TERMINATED)
+
+
+def _output_is_closed() -> bool:
+    """Whether what read the output, like `head`, has ended."""
+    poll = select.poll()
+    poll.register(OUTPUT, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _say(message: str, code: int) -> int:

@@ -29,6 +29,7 @@ def failing(error):
         (OSError(28, "No space left"), 2, "error: a file: No space left; check"),
         (HTTPError("500 for url: http://a/b"), 2, "error: 500 for url: http://a/b; check the serv"),
         (ConnectionError("no answer"), 2, "error: no answer; check that the server runs"),
+        (BrokenPipeError(32, "Broken pipe"), 2, "error: [Errno 32] Broken pipe; check that the s"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (Terminated(), 143, "terminated"),
     ],

@@ -98,9 +98,7 @@ def sweep_at_once(work, *results):
     """Run a sweep for each name of a result, both training at the same time; return the records."""
     with ThreadPoolExecutor(2) as executor:
         sweeps = [
-            executor.submit(
-                lambda name=name: list(start(work, 0, place=work.elsewhere, result=name))
-            )
+            executor.submit(list, start(work, 0, place=work.elsewhere, result=name))
             for name in results
         ]
         wait_for(lambda: len(work.started()) == 2)
