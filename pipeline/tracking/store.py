@@ -9,7 +9,7 @@ import filelock
 import mlflow
 from alembic.util import CommandError
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from sqlalchemy import create_engine, text
@@ -42,7 +42,8 @@ def open_store() -> MlflowClient:
     Safe if several first runs do this at once, even on several machines.
 
     Raises:
-        UserError: the store cannot be reached or has another version's tables.
+        UserError: the store cannot be reached, has another version's tables, or its experiment is
+            deleted.
     """
     uri = store_uri()
     check_database(uri)
@@ -55,6 +56,12 @@ def open_store() -> MlflowClient:
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 _create_experiment(client, uri)
+            elif experiment.lifecycle_stage == LifecycleStage.DELETED:
+                raise UserError(
+                    f"MLflow's experiment {EXPERIMENT} in {uri} is deleted; restore it with "
+                    f"`MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id "
+                    f"{experiment.experiment_id}`"
+                )
             elif file:
                 _rewrite_artifact_paths(file, experiment.artifact_location)
         mlflow.set_experiment(EXPERIMENT)

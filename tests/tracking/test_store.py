@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import shutil
 import sqlite3
 from collections import OrderedDict
@@ -7,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
+from mlflow.cli import cli
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
@@ -118,6 +121,17 @@ def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, mo
         make(*_), make(*_)))  # fmt: skip
     experiment = store.open_store().get_experiment_by_name(store.EXPERIMENT)
     assert experiment.lifecycle_stage == "active"
+
+
+def test_the_message_on_a_deleted_experiment_names_the_command_that_restores_it(workspace):
+    client = open_store()
+    client.delete_experiment(client.get_experiment_by_name(store.EXPERIMENT).experiment_id)
+    with pytest.raises(UserError, match="is deleted; restore it with") as raised:
+        open_store()
+    command = re.search("`MLFLOW_TRACKING_URI=(.*?) mlflow (.*)`", str(raised.value))
+    said = CliRunner().invoke(cli, command[2].split(), env={"MLFLOW_TRACKING_URI": command[1]})
+    assert said.exit_code == 0, said.output
+    assert open_store().get_experiment_by_name(store.EXPERIMENT).lifecycle_stage == "active"
 
 
 def test_what_is_not_there_is_none_and_a_store_that_fails_an_error(store, monkeypatch):
