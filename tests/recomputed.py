@@ -11,10 +11,15 @@ from scipy import stats
 def evidence(folder):
     """The committed figures, and whether each training has each image right, by its name."""
     figures = json.loads((folder / "comparison.json").read_text())
-    with np.load(folder / "predictions.npz") as saved:
-        bits = np.unpackbits(saved["right"], axis=1, count=figures["images"])
+    return figures, right_answers(folder / "predictions.npz", figures["images"])
+
+
+def right_answers(file, images):
+    """Whether each training has each image right, (images,) zeros and ones by its name."""
+    with np.load(file) as saved:
+        bits = np.unpackbits(saved["right"], axis=1, count=images)
         rows = dict(zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True))
-    return figures, {name: bits[row].astype(float) for name, row in rows.items()}
+    return {name: bits[row].astype(float) for name, row in rows.items()}
 
 
 def interval_of(differences):

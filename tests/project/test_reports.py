@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from pipeline.reporting.sections.images import FREE
 from pipeline.reporting.sections.statistics import COLLAPSES, RELIABLE
 from pipeline.sweep.trials import draw_trials, load_tuning
 from tests.conftest import REPOSITORY, tracked
-from tests.recomputed import assert_contrasts_follow, evidence, interval_of, max_t
+from tests.recomputed import assert_contrasts_follow, evidence, interval_of, max_t, right_answers
 
 
 @pytest.fixture(scope="module")
@@ -377,6 +377,23 @@ def test_the_differences_with_the_earlier_recipe_follow_from_its_figures():
     assert said in text
 
 
+def test_short_trainings_with_the_earlier_recipe_differ_as_the_page_says():
+    right = right_answers(REPOSITORY / "reports/recipe/earlier/3-epochs.npz", 10_000)
+    text = " ".join((REPOSITORY / "reports/recipe/README.md").read_text().split())
+    for sentence, first, second in [
+        ("points better than the resnet ({1}) if both", "baseline/dropblock", "resnet/dropblock"),
+        ("is {0} points better than the resnet", "baseline/dropblock", "resnet/dropblock"),
+        ("0.97, and {0} ({1}) without", "baseline/nodrop", "resnet/nodrop"),
+        ("costs the plain CNN {0} points ({1})", "baseline/nodrop", "baseline/dropblock"),
+        ("and the resnet {0} ({1}). The commit", "resnet/nodrop", "resnet/dropblock"),
+    ]:
+        images = [right[f"this run/{first}/{s}"] - right[f"this run/{second}/{s}"]
+                  for s in range(20, 26)]  # fmt: skip
+        points = 100 * np.mean(images, axis=1)
+        bounds = "{:.1f} to {:.1f}".format(*interval_of(points))
+        assert sentence.format(f"{points.mean():.1f}", bounds) in text
+
+
 def table_below(heading):
     """Return the rows of the only table of a section of reports/recipe."""
     page = (REPOSITORY / "reports/recipe/README.md").read_text()
@@ -466,37 +483,49 @@ def test_the_final_runs_accuracies_follow_from_the_committed_predictions(folder,
     assert runs["test_accuracy"].tolist() == pytest.approx(hits.mean(axis=1), abs=5e-5)
 
 
-def test_the_tables_of_the_curve_follow_from_its_results():
-    results = pd.read_csv(REPOSITORY / "reports/curve/results.csv")
+def curve_trainings():
+    """{(epochs, network, variant): {seed: (images,) answers}} and {(epochs, network): PFLOP}."""
+    found, compute = defaultdict(dict), {}
+    for folder in [CONFIRM / "nodrop", *(f for f in PUBLISHED if f.parent.name == "curve")]:
+        figures, right = evidence(folder)
+        params = read_yaml(folder / "params.yaml")
+        for name, bits in right.items():
+            _, network, variant, seed = name.split("/")
+            section = params[figures["sections"][network]]
+            epochs = str(section.get("epochs", params["recipe"]["epochs"]))
+            word = {"baseline": "plain"}.get(network, network)
+            found[epochs, word, variant][int(seed)] = bits
+            compute[epochs, word] = figures["cost"][network]["pflop"]
+    return found, compute
+
+
+def test_the_tables_of_the_curve_follow_from_the_committed_predictions():
+    trainings, compute = curve_trainings()
     page = (REPOSITORY / "reports/curve/README.md").read_text().split("\n## Results\n")[1]
     lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in line] for line in lines]
-    arms = {tuple(row[:3]): row[3:] for row in rows if row[1] in ("plain", "resnet")}
-    for (epochs, *arm), found in results.groupby(["epochs", "network", "variant"]):
-        pflop, seeds, *shown = arms.pop((str(epochs), *arm))
-        scores = 100 * found["test_accuracy"].to_numpy()
-        assert (float(pflop), int(seeds)) == (round(found["pflop"].mean(), 4), len(scores))
-        expected = scores.mean(), *stats.ttest_1samp(scores, 0).confidence_interval(0.95)
-        assert [float(cell) for cell in shown] == pytest.approx(expected, abs=0.051)
-    assert not arms
-    for epochs, trained in results.groupby("epochs"):
-        with np.load(REPOSITORY / f"reports/curve/predictions-{epochs}.npz") as saved:
-            bits = np.unpackbits(saved["right"], axis=1, count=10_000).mean(axis=1)
-            scored = dict(zip(saved["names"].tolist(), bits[saved["rows"]], strict=True))
-        for _, row in trained.iterrows():
-            network = {"plain": "baseline"}.get(row["network"], row["network"])
-            name = f"this run/{network}/{row['variant']}/{row['seed']}"
-            assert scored[name] == pytest.approx(row["test_accuracy"], abs=1e-9)
-        right = trained.assign(right=(10_000 * trained["test_accuracy"]).round())
-        by_arm = right.pivot(index="seed", columns=["network", "variant"], values="right")
-        pairs = np.array([by_arm[a] - by_arm[b] for a, b in CONTRASTS.values()])
-        shown = {row[1]: row[2:] for row in rows if row[0] == str(epochs)}
-        for name, differences, p in zip(CONTRASTS, pairs / 100, max_t(pairs), strict=True):
-            seeds, *numbers, said_p = shown[name]
-            expected = differences.mean(), *interval_of(differences)
+    cells = [[cell.strip() for cell in line] for line in lines]
+    rows = {tuple(row[:-5]): row[-5:] for row in cells}
+    for (*arm, variant), right in trainings.items():
+        pflop, seeds, *shown = rows.pop((*arm, variant))
+        scores = 100 * np.array([bits.mean() for bits in right.values()])
+        assert (float(pflop), int(seeds)) == (round(compute[tuple(arm)], 4), len(scores))
+        expected = scores.mean(), *interval_of(scores)
+        assert [float(cell) for cell in shown] == pytest.approx(expected, abs=0.0051)
+    for epochs in {epochs for epochs, *_ in trainings}:
+        pairs = {}
+        for name, arms in CONTRASTS.items():
+            first, second = (trainings.get((epochs, *arm)) for arm in arms)
+            if first and second:
+                assert set(first) == set(second)
+                pairs[name] = [first[s].sum() - second[s].sum() for s in sorted(first)]
+        counts = np.array(list(pairs.values()))
+        for name, differences, p in zip(pairs, counts / 100, max_t(counts), strict=True):
+            seeds, *numbers, said_p = rows.pop((epochs, name))
             assert int(seeds) == len(differences)
-            assert [float(cell) for cell in numbers] == pytest.approx(expected, abs=0.051)
+            expected = differences.mean(), *interval_of(differences)
+            assert [float(cell) for cell in numbers] == pytest.approx(expected, abs=0.0051)
             assert float(said_p) == pytest.approx(p, abs=6e-4)
+    assert {row[0] for row in rows} <= {"epochs"}
 
 
 def test_the_trials_of_the_tuning_are_those_declared():
