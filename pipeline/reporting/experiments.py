@@ -178,7 +178,8 @@ def conclude(found: Contrasts) -> str:
         for c in shown
     ]
     others = len(found.family) - len(shown)
-    text = f"Shown to differ from {found.reference} over {over}: {'; '.join(said)}."
+    same = f"the same network in {found.reference}"
+    text = f"Shown to differ from {same}, over {over}: {'; '.join(said)}."
     rest = f" For the other {others}, neither a difference nor equality is shown." if others else ""
     return text + rest
 

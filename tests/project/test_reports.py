@@ -272,6 +272,18 @@ def test_the_table_of_confirmed_contrasts_follows_from_the_figures():
         assert rows[row] == ["10", f"{100 * said['mean']:+.2f}", bounds, f"{p:.3f}", shown]
 
 
+def test_the_costs_of_the_confirmed_trainings_follow_from_the_figures():
+    page = " ".join((CONFIRM / "README.md").read_text().split())
+    cost = {name: json.loads((CONFIRM / name / "comparison.json").read_text())["cost"]
+            for name in ("laptop", "plain")}  # fmt: skip
+    baseline, plain, resnet = (
+        f"{cost[name][network]['pflop']:.4f}"
+        for name, network in (("laptop", "baseline"), ("plain", "baseline"), ("laptop", "resnet"))
+    )
+    said = f"baseline takes {baseline} PFLOP, the plain network {plain}, the resnet {resnet}"
+    assert said in page
+
+
 @pytest.mark.parametrize(
     ("network", "said"),
     [
@@ -297,8 +309,8 @@ def test_the_gains_of_the_tuned_recipe_follow_from_its_paired_seeds(network, sai
 
 def test_other_widths_of_the_baseline_score_what_the_page_says():
     page = " ".join((CONFIRM / "README.md").read_text().split())
-    said = re.search(r"Other widths .*? validation accuracy is (.*?) \(one seed", page)[1]
-    pattern = r"(\S+) % at (?:width )?(\S+) and (\d+)"
+    said = re.search(r"Other widths .*? validation accuracy is (.*?) \(0\.016", page)[1]
+    pattern = r"(\S+) % at (?:its own width )?(\S+) and (\d+)"
     found = {(float(w), int(e)): float(score) for score, w, e in re.findall(pattern, said)}
     tried = pd.read_csv(CONFIRM / "shapes.csv").set_index(["width", "epochs"])
     assert found == (100 * tried["val_accuracy"]).round(1).to_dict()
@@ -342,7 +354,7 @@ def test_the_table_of_the_recipes_parts_follows_from_the_screening():
         assert interval == f"{100 * low:+.1f} to {100 * high:+.1f}"
     (full,) = [100 * s["full recipe"].dropna() for s in places if len(s["full recipe"]) == 5]
     low, high = stats.ttest_1samp(full, 0).confidence_interval(0.95)
-    said = f"accuracy of {full.mean():.1f} % (five seeds, {low:.1f} to {high:.1f})"
+    said = f"accuracy is {full.mean():.1f} % over five seeds ({low:.1f} to {high:.1f})"
     assert said in " ".join(text.split())
 
 
@@ -384,7 +396,7 @@ def test_short_trainings_with_the_earlier_recipe_differ_as_the_page_says():
         ("points better than the resnet ({1}) if both", "baseline/dropblock", "resnet/dropblock"),
         ("is {0} points better than the resnet", "baseline/dropblock", "resnet/dropblock"),
         ("0.97, and {0} ({1}) without", "baseline/nodrop", "resnet/nodrop"),
-        ("costs the plain CNN {0} points ({1})", "baseline/nodrop", "baseline/dropblock"),
+        ("costs the plain network {0} points ({1})", "baseline/nodrop", "baseline/dropblock"),
         ("and the resnet {0} ({1}). The commit", "resnet/nodrop", "resnet/dropblock"),
     ]:
         images = [right[f"this run/{first}/{s}"] - right[f"this run/{second}/{s}"]
@@ -614,10 +626,10 @@ def test_the_table_of_injected_faults_follows_from_their_log():
     found = Counter(fault["verdict"] for fault in faults)
     verdicts = ", ".join(f"{found[name]} {name}" for name in ("survived", "mended", "lost"))
     assert f"**{len(faults)} faults: {verdicts}.**" in page
-    readme = (REPOSITORY / "README.md").read_text()
-    assert f"[{len(faults)} faults]" in readme
+    readme = " ".join((REPOSITORY / "README.md").read_text().split())
     said = (
-        "(reports/reliability/README.md) lost no result, once three bugs they revealed were fixed."
+        f"After three bug fixes, [{len(faults)} injected faults](reports/reliability/README.md) "
+        f"lost no result; {found['mended']} needed repair."
     )
     assert (said in readme) == (not found["lost"])
     for column in ("way", "fault"):

@@ -64,7 +64,8 @@ def test_the_sentence_names_what_differs_and_nothing_else(varied):
     said = experiments.conclude(contrast(varied, None))
     shown, _, rest = said.partition(" For the other ")
     assert shown.startswith(
-        "Shown to differ from this run over 6 shared seeds: resnet with drop_block_size 1: -"
+        "Shown to differ from the same network in this run, over 6 shared seeds: "
+        "resnet with drop_block_size 1: -"
     )
     assert "11" not in shown
     assert rest == "1, neither a difference nor equality is shown."
@@ -103,7 +104,7 @@ def test_the_page_shows_contrasts_leads_and_settings(varied):
     assert [section.title for section in page.sections] == [
         "The networks in each experiment", "All settings",
     ]  # fmt: skip
-    assert page.headline.startswith("Shown to differ from this run")
+    assert page.headline.startswith("Shown to differ from the same network in this run")
     assert page.warnings == []
     markdown = render_markdown(page)
     assert "Westfall-Young max-T sign flips over the shared seeds, for all 2 rows" in markdown
@@ -118,7 +119,7 @@ def test_other_results_of_the_same_training_are_a_warning(varied):
 def test_the_sentence_names_how_many_seeds_the_contrasts_share(varied):
     few = experiment("block-3", counts(440, 6, seeds=[0, 1]), drop_block_size=3)
     said = experiments.conclude(contrast([*varied, few], None))
-    assert said.startswith("Shown to differ from this run over 2 to 6 shared seeds: ")
+    assert said.startswith("Shown to differ from ") and ", over 2 to 6 shared seeds: " in said
 
 
 def test_settings_without_a_common_seed_are_named_and_the_sentence_says_why(varied):

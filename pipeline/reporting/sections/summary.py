@@ -31,10 +31,10 @@ SCORES = {
     "calibration_error": ("calibration error, points", *PERCENT),
 }
 NOTE = (
-    "Accuracy is in percent, loss is the mean cross entropy in nats. Both use the kept weights, "
-    "without augmentation and dropout. *Last weights* are those after the last epoch. Only "
-    "trainable parameters are counted. A multiply-add counts as two operations; training costs "
-    "three forward passes per image seen (1 GFLOP = 10^9 operations)."
+    "Accuracy is in percent, loss is the mean cross entropy in nats. Both are of the kept weights, "
+    "without augmentation and dropout. Only trainable parameters are counted. A multiply-add "
+    "counts as two operations; training costs three forward passes per image seen (1 GFLOP = 10^9 "
+    "operations)."
 )
 # Notes on scores that not every run has.
 SCORE_NOTES = {
@@ -91,8 +91,8 @@ def summary_table(results: Results, top_k: int) -> pd.DataFrame:
     rows[f"accuracy, train minus {scored}, points"] = ("accuracy_gap", *PERCENT)
     rows[f"loss, {scored} minus train"] = ("loss_gap", "{:.3f}".format, 1)
     if not results.metrics["best_epoch"].equals(results.metrics["epochs"]):
-        rows["test accuracy of the last weights, %"] = ("last_test_accuracy", *PERCENT)
-        rows["test loss of the last weights"] = ("last_test_loss", "{:.3f}".format, 1)
+        rows["test accuracy after the last epoch, %"] = ("last_test_accuracy", *PERCENT)
+        rows["test loss after the last epoch"] = ("last_test_loss", "{:.3f}".format, 1)
     rows["training time, minutes"] = MINUTES
     rows["seconds per epoch"] = ("seconds_per_epoch", "{:.1f}".format, 1)
     rows["training images per second"] = ("images_per_second", "{:,.0f}".format, 1)

@@ -18,7 +18,7 @@ def test_the_summary_has_means_and_deviations_over_seeds(loaded):
 
 def test_the_last_weights_are_shown_only_if_they_are_not_the_best(loaded):
     one = loaded.of("dropblock")
-    last = "test accuracy of the last weights, %"
+    last = "test accuracy after the last epoch, %"
     earlier = one.metrics.assign(best_epoch=one.metrics["epochs"] - 1)
     assert last in summary_table(replace(one, metrics=earlier), top_k=5).index
     same = one.metrics.assign(best_epoch=one.metrics["epochs"])
