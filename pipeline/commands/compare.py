@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError, and_more, warn
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
-from pipeline.core.records import load_metadata
+from pipeline.core.records import SPLIT_NAMES, load_metadata
 from pipeline.reporting.audit import Answers, read_answers, save_answers
 from pipeline.reporting.contrasts import Contrasts, contrast, describe_contrasts
 from pipeline.reporting.experiments import make_page, varied_alone
@@ -35,8 +35,8 @@ def compare(reference: str | None, x: str | None) -> str:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
     if x and x not in (alone := varied_alone(found)):
-        instead = f"against {alone[0]}" if alone else "against none"
-        warn(f"--x {x}: no setting differs in this param alone, so accuracy is plotted {instead}")
+        instead = f"accuracy is plotted against {alone[0]}" if alone else "there is no such figure"
+        warn(f"--x {x}: no setting differs in this param alone, so {instead}")
     headline = write_contrasts(found, x or BLOCK, FOLDER)
     if answers := collect_answers(experiments, found):
         save_answers(FOLDER / PREDICTIONS.name, answers)
@@ -70,17 +70,25 @@ def digest_of_data(experiments: list[Experiment]) -> str | None:
 def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
     """Return the results on the same data and the same scored split as the first.
 
-    Results equal to an earlier one are left out: the last commit or an experiment may be this run.
+    Warns if others are left out because another split was scored. Results equal to an earlier one
+    are left out too: the last commit or an experiment may be this run.
     """
     found: list[Result] = []
+    others: list[str] = []
     for experiment in experiments:
         summary = experiment.read_json(COMPARISON)
         if not all(key in summary for key in NEEDED) or summary["digest"] != digest:
             continue
         if found and summary["scored"] != found[0].summary["scored"]:
-            continue
-        if not any(summary == other.summary for other in found):
+            others.append(experiment.name)
+        elif not any(summary == other.summary for other in found):
             found.append(Result(experiment.name, experiment.params, summary))
+    if others:
+        scored = SPLIT_NAMES[found[0].summary["scored"]]
+        warn(
+            f"left out, because other images than {found[0].name}'s, {scored} images, were scored "
+            f"(evaluate.test): {and_more(others)}"
+        )
     return found
 
 

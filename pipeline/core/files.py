@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -20,6 +22,7 @@ PREDICTIONS = REPORTS / "predictions.npz"
 HISTORY = REPORTS / "history.csv"
 # Set when a sweep gives each training a GPU; a training then fails if it finds none.
 NEEDS_GPU = "PIPELINE_NEEDS_GPU"
+DAMAGED = (OSError, ValueError, EOFError, BadZipFile, zlib.error)  # what an .npz file may raise
 
 
 def project_root() -> Path:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import PREPARED, read_json, unreadable, write_json
+from pipeline.core.files import DAMAGED, PREPARED, read_json, unreadable, write_json
 from pipeline.core.records import Split
 from pipeline.settings.trainings import DIGEST_SHOWN, Training
 
@@ -137,5 +136,5 @@ def _load_arrays(file: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file) as saved:
             return dict(saved)
-    except (OSError, ValueError, BadZipFile) as error:
+    except DAMAGED as error:
         raise unreadable(file, error) from None

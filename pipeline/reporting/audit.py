@@ -11,10 +11,10 @@ class, `truth`; and `above`, how many classes are likelier than the true one.
 import io
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
+from pipeline.core.files import DAMAGED
 from pipeline.reporting.results import Results
 
 THIS_RUN = "this run"
@@ -95,5 +95,5 @@ def read_answers(content: bytes) -> dict[str, Answers]:
             names = zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True)
             arrays = predicted, right, saved["top"], saved["truth"], saved["above"]
             return {name: Answers(*(values[row] for values in arrays)) for name, row in names}
-    except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile):
+    except (*DAMAGED, KeyError, IndexError):
         return {}

@@ -66,12 +66,6 @@ class Comparison:
         return self.seeds > 1 and self.image_error > self.spread / self.seeds**0.5
 
     @property
-    def covers_images(self) -> bool:
-        """Whether the interval over the seeds is wide enough for other test images too."""
-        bounds = [(found.low, found.high) for found in (self.difference, self.new_images) if found]
-        return len(set(bounds)) == 1
-
-    @property
     def enough_seeds(self) -> bool:
         """Whether the p-value could fall below 0.05 at all."""
         return self.seeds >= SEEDS_NEEDED

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.reporting.formats import by_size
 from pipeline.reporting.intervals import Interval, pooled_half, t_interval
-from pipeline.reporting.p_values import LEVEL, adjusted_p_values
+from pipeline.reporting.p_values import LEVEL, max_t_p_values
 from pipeline.reporting.tried import Result, Setting, collect_settings, describe_change, differing
 
 
@@ -170,19 +170,21 @@ def contrast_at_once(pairs: list[tuple[Setting, Setting]]) -> list[Contrast]:
 
     Pairs may share different seeds, but at least one each.
     """
+    if not pairs:
+        return []
     shared = [_shared(*pair) for pair in pairs]
     seeds = sorted(set().union(*shared))
-    # Whole numbers of images, because their sums are exact.
-    counts = [
-        {seed: s.right[seed] - r.right[seed] for seed in own}
-        for (s, r), own in zip(pairs, shared, strict=True)
-    ]
+    # Whole numbers of images, because their sums are exact. The signs of all seeds are flipped
+    # together; a seed that a contrast lacks adds nothing to its statistic.
+    counts = np.zeros((len(seeds), len(pairs)), int)
+    for place, ((s, r), own) in enumerate(zip(pairs, shared, strict=True)):
+        counts[np.isin(seeds, own), place] = [s.right[seed] - r.right[seed] for seed in own]
     whole = [pair for pair, own in zip(pairs, shared, strict=True) if own == seeds]
     # Of a single pair, the pooled interval would be the pair's own.
     half = _pooled_half(whole, seeds) if len(whole) > 1 and len(seeds) > 1 else None
     return [
         Contrast(s, r, _by_seed(s, r, own), p, half if own == seeds else None)
-        for (s, r), own, p in zip(pairs, shared, adjusted_p_values(counts), strict=True)
+        for (s, r), own, p in zip(pairs, shared, max_t_p_values(counts).tolist(), strict=True)
     ]
 
 
@@ -203,26 +205,10 @@ def describe_contrasts(found: Contrasts) -> dict[str, Any]:
     """Return all contrasts, their seeds and their results, for JSON."""
     return {
         "reference": found.reference,
-        "found": [
-            {
-                "network": c.setting.network,
-                "experiments": c.setting.experiments,
-                "reference": c.reference.experiments,
-                "label": c.label,
-                **_describe_contrast(c),
-            }
-            for c in found.family
-        ],
+        "found": [{"label": c.label, **_describe_contrast(c)} for c in found.family],
         "leads": [
-            {
-                "network": lead.contrast.setting.network,
-                "experiments": lead.contrast.setting.experiments,
-                "other": lead.contrast.reference.network,
-                "reference": lead.contrast.reference.experiments,
-                "changed": lead.changed,
-                **_describe_contrast(lead.contrast),
-            }
-            for lead in found.leads
+            {"other": c.reference.network, "changed": changed, **_describe_contrast(c)}
+            for changed, c in found.leads
         ],
     }
 
@@ -230,6 +216,9 @@ def describe_contrasts(found: Contrasts) -> dict[str, Any]:
 def _describe_contrast(contrast: Contrast) -> dict[str, Any]:
     pooled = contrast.pooled
     return {
+        "network": contrast.setting.network,
+        "experiments": contrast.setting.experiments,
+        "reference": contrast.reference.experiments,
         "by_seed": {str(seed): value for seed, value in contrast.by_seed.items()},
         **{key: value for key, value in vars(contrast.difference).items() if value == value},
         "pooled": {"low": pooled.low, "high": pooled.high} if pooled else None,

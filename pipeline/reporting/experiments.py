@@ -52,7 +52,7 @@ POOLED_NOTE = (
 )
 LEADS_NOTE = (
     "{scored} accuracy of one network minus the other's in the same experiment, paired over the "
-    "seeds. The p-values are adjusted for all rows at once, the intervals are not."
+    "seeds. The p-values are adjusted for all rows at once, the intervals are not.{pooled}"
 )
 UNPAIRED_NOTE = "Not compared, because they share no seed with {reference}: {names}."
 UNLIKE_NOTE = (
@@ -74,7 +74,9 @@ def make_page(found: Contrasts, x: str) -> Page:
         Section("All settings", SETTINGS_ABOUT, [settings_table(found.settings), SETTINGS_NOTE])
     ]
     if any(lead.changed for lead in found.leads):
-        note = LEADS_NOTE.format(scored=scored.capitalize())
+        unsaid = not any(c.pooled for c in found.family)
+        pooled = unsaid and any(lead.contrast.pooled for lead in found.leads)
+        note = LEADS_NOTE.format(scored=scored.capitalize(), pooled=POOLED_NOTE if pooled else "")
         leads: list[Part] = [leads_table(found), note]
         sections.insert(0, Section("The networks in each experiment", LEADS_ABOUT, leads))
     return Page(
@@ -138,7 +140,8 @@ def contrast_parts(found: Contrasts) -> list[Part]:
         drawing = Drawing("contrasts", plot_contrasts(found.family), alt)
         parts = [contrast_table(found.family), note, drawing]
     if found.unpaired:
-        names = listed([name for setting in found.unpaired for name in setting.experiments])
+        named = [name for setting in found.unpaired for name in setting.experiments]
+        names = listed(list(dict.fromkeys(named)))
         parts.append(UNPAIRED_NOTE.format(reference=found.reference, names=names))
     return parts
 

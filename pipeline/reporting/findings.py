@@ -47,20 +47,15 @@ def find(params: Params) -> Findings:
 
 
 def compare_networks(results: Results) -> dict[str, Comparison]:
-    """Compare each network with the first, seed by seed, unless one diverged.
+    """Compare each network with the first, seed by seed.
 
     The p-values are adjusted for all networks at once. Nothing is compared if the test images were
     not scored: such runs only serve to choose a recipe.
     """
-    if results.scored != "test":
-        return {}
-    diverged = {network for network, *_ in results.diverged}
-    if results.reference in diverged:
+    hits = {name: results.hits(name) for name in results.networks[1:]}
+    if results.scored != "test" or not hits:
         return {}
     reference = results.hits(results.reference)
-    hits = {name: results.hits(name) for name in results.networks[1:] if name not in diverged}
-    if not hits:
-        return {}
     counts = [found.sum(axis=1) - reference.sum(axis=1) for found in hits.values()]
     p_values = max_t_p_values(np.transpose(counts)).tolist()
     return {

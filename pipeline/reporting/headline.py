@@ -36,8 +36,6 @@ def headline(findings: Findings) -> str:
         return f"{start}; the test images were not scored, so there is no verdict."
     if len(results.networks) == 1:
         return f"{start}; a single network, so there is no comparison."
-    if not comparisons:
-        return f"{start}; no comparison, see the warnings."
     ahead = [
         f"{_ahead(comparison, results, name)}, {_certainty(comparison)}{_alike(findings, name)}"
         for name, comparison in reversed(comparisons.items())
@@ -102,8 +100,6 @@ def verdicts(findings: Findings) -> list[str]:
         return [WITHOUT_TEST]
     if len(results.networks) == 1:
         return [f"**No verdict: the {results.reference} was trained alone.**"]
-    if not comparisons:
-        return ["**No verdict: trainings diverged (see the warnings).**"]
     pflop = results.means["pflop"]
     said = {
         name: verdict(found, results.reference, name, pflop[name] / pflop[results.reference])
@@ -119,41 +115,23 @@ def verdicts(findings: Findings) -> list[str]:
 
 
 def verdict(comparison: Comparison, reference: str, name: str, compute: float) -> str:
-    """Say what may be claimed about two methods.
+    """Say what may be claimed about two methods: the headline has the numbers.
 
     Args:
         compute: the compute of a training of `name`, divided by the reference's.
     """
-    seeds = comparison.seeds
-    tested = (
-        f"{p_is(comparison.p_value)}, floor {format_p(comparison.smallest_p)}, by sign flips over "
-        f"{seeds} paired seeds, on these test images"
-    )
-    if comparison.tests > 1:
-        tested += f", adjusted for {comparison.tests} comparisons"
     if not comparison.enough_seeds:
-        reason = (
-            f"with {counted(seeds, 'paired seed')} the two-sided p-value of sign "
-            f"flips cannot fall below {comparison.smallest_p:.3g}; "
-            f"p below {LEVEL} needs {SEEDS_NEEDED} seeds"
-        )
-        return f"**Not enough evidence about the two methods:** {reason}." + _only_images(seeds)
-    if comparison.significant:
-        better, times = (
-            (name, compute) if comparison.difference.mean > 0 else (reference, 1 / compute)
-        )
-        equal = 1 / EQUAL <= times <= EQUAL
-        price = "" if equal else f", for {float(f'{times:.3g}'):,g} times the compute"
         return (
-            f"**The {better} is the better method here{price}** ({tested}; the interval of the "
-            f"difference excludes zero).{_elsewhere(comparison)}"
+            f"**Not enough evidence about the two methods:** with "
+            f"{counted(comparison.seeds, 'paired seed')} p cannot fall below "
+            f"{comparison.smallest_p:.3g}; p below {LEVEL} needs {SEEDS_NEEDED} seeds."
         )
-    if comparison.p_value < LEVEL:
-        return (
-            f"**No evidence of a difference between the two methods:** {tested}. This p is below "
-            f"{LEVEL}, but the interval contains zero, and a verdict needs both."
-        )
-    return f"**No evidence of a difference between the two methods** ({tested})."
+    if not comparison.significant:
+        return "**No evidence of a difference between the two methods.**"
+    better, times = (name, compute) if comparison.difference.mean > 0 else (reference, 1 / compute)
+    equal = 1 / EQUAL <= times <= EQUAL
+    price = "" if equal else f", for {float(f'{times:.3g}'):,g} times the compute"
+    return f"**The {better} is the better method here{price}.**{_elsewhere(comparison)}"
 
 
 def describe_equivalence(
@@ -195,28 +173,10 @@ def _elsewhere(comparison: Comparison) -> str:
     )
 
 
-def _only_images(seeds: int) -> str:
-    if seeds > 1:
-        return ""
-    return (
-        " The interval above is for these two fitted models: it covers the choice of test images, "
-        "not how much the result changes with the seed."
-    )
-
-
 def warnings(findings: Findings) -> list[str]:
     """List what makes the results incomplete or not comparable, of all variants."""
     results, everything = findings.results, findings.everything
     said = describe_flags(everything)
-    if everything.diverged:
-        trainings = "; ".join(
-            f"{name} {variant} seed {seed}" for name, variant, seed in everything.diverged
-        )
-        said.append(
-            f"The losses or predictions of {trainings} contain NaN or infinity. "
-            + ("These networks are not compared. " if results.diverged else "")
-            + "Try a lower learning_rate."
-        )
     if results.uncounted:
         said.append(
             f"The operations of these layers are not counted, so the compute shown for their "

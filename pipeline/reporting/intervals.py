@@ -58,10 +58,16 @@ def pooled_half(values: np.ndarray) -> float:
         values: (seeds, arms), at least two of each.
     """
     seeds, arms = values.shape
-    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    variance = residual_variance(values) * 2 / seeds
     freedom = (seeds - 1) * (arms - 1)
-    variance = float((rest**2).sum()) / freedom * 2 / seeds
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * variance**0.5
+
+
+def residual_variance(values: np.ndarray) -> float:
+    """Return the variance that rows and columns leave unexplained in a table of at least 2 x 2."""
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    rows, columns = values.shape
+    return float((rest**2).sum()) / ((rows - 1) * (columns - 1))
 
 
 def crossed_interval(values: np.ndarray) -> Interval:
@@ -70,11 +76,11 @@ def crossed_interval(values: np.ndarray) -> Interval:
     The variance of the mean is the seeds' part plus the images' part (see variances_of_mean), with
     Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). With few seeds this interval
     could by chance be narrower than the one for other seeds alone; it is then widened to that one.
-    Needs at least two seeds.
+    Needs at least two seeds and two images.
     """
     seeds, images = values.shape
     seed_part, image_part = variances_of_mean(values)
-    spread = seed_part**2 / (seeds - 1) + image_part**2 / max(images - 1, 1)
+    spread = seed_part**2 / (seeds - 1) + image_part**2 / (images - 1)
     freedom = (seed_part + image_part) ** 2 / spread if spread > 0 else seeds - 1
     both = _around(float(values.mean()), seed_part + image_part, freedom)
     seeds_alone = interval(values)
@@ -88,15 +94,9 @@ def variances_of_mean(values: np.ndarray) -> tuple[float, float]:
     to the seeds' part and is subtracted from the images' part, which is at least zero.
     """
     seeds, images = values.shape
-    of_seeds, of_images, grand = values.mean(axis=1), values.mean(axis=0), values.mean()
-    total = float((values.astype(np.float32) ** 2).sum()) - seeds * images * grand**2
-    between_seeds = images * float(((of_seeds - grand) ** 2).sum())
-    between_images = seeds * float(((of_images - grand) ** 2).sum())
-    rest = max(0.0, total - between_seeds - between_images)
-    residual = rest / max((seeds - 1) * (images - 1), 1)
-    seed_part = between_seeds / (seeds - 1) / (seeds * images)
-    image_part = (between_images / max(images - 1, 1) - residual) / (seeds * images)
-    return seed_part, max(0.0, image_part)
+    seed_part = float(values.mean(axis=1).var(ddof=1)) / seeds
+    of_images = float(values.mean(axis=0).var(ddof=1))
+    return seed_part, max(0.0, of_images - residual_variance(values) / seeds) / images
 
 
 def _around(mean: float, variance: float, freedom: float) -> Interval:

@@ -1,7 +1,6 @@
 """Exact tests: sign flips over seeds, adjusted by max-T, and McNemar's over images."""
 
 import itertools
-from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -46,20 +45,6 @@ def max_t_p_values(differences: np.ndarray) -> np.ndarray:
 def smallest_p(seeds: int) -> float:
     """Return the floor of a two-sided p-value: no result of so many seeds has a smaller one."""
     return 2 / 2**seeds if seeds <= ALL_FLIPS else 1 / SAMPLED_FLIPS
-
-
-def adjusted_p_values(differences: Sequence[Mapping[int, int]]) -> list[float]:
-    """Return max-T p-values of contrasts that may have different seeds.
-
-    The signs of all seeds are flipped together; a seed that a contrast lacks adds nothing to its
-    statistic.
-
-    Args:
-        differences: each contrast's difference in correct images, by seed.
-    """
-    seeds = sorted(set().union(*differences))
-    rows = [[contrast.get(seed, 0) for contrast in differences] for seed in seeds]
-    return max_t_p_values(np.array(rows)).tolist() if rows else []
 
 
 @cache

@@ -113,21 +113,12 @@ class Results:
         predictions = self.predictions_of(name)
         return np.array([predictions[s].argmax(axis=1) == self.images.labels for s in self.seeds])
 
-    @property
-    def diverged(self) -> list[Key]:
-        """The trainings whose history has a NaN or infinity, or whose predictions have a NaN."""
-        losses = [c for c in self.history if c.endswith(("_loss", "_accuracy"))]
-        wrong = ~np.isfinite(self.history[losses]).all(axis=1)
-        keys = set(self.history.loc[wrong, ["network", "variant", "seed"]].itertuples(index=False))
-        keys |= {k for k, values in self.predictions.items() if np.isnan(values).any()}
-        return sorted(tuple(key) for key in keys)
-
 
 def load_results(params: Params) -> Results:
     """Read the results of the trainings in params.yaml.
 
     Raises:
-        UserError: some are missing or damaged, or they belong to different data.
+        UserError: some are missing, damaged or not numbers, or they belong to different data.
     """
     metadata = load_metadata(PREPARED)
     trainings = params.trainings
@@ -140,6 +131,11 @@ def load_results(params: Params) -> Results:
     metrics["accuracy_gap"] = metrics["best_train_accuracy"] - metrics[f"best_{scored}_accuracy"]
     metrics["loss_gap"] = metrics[f"best_{scored}_loss"] - metrics["best_train_loss"]
     predictions = {training: load_predictions(training) for training in trainings}
+    if wrong := [t.title for t, (values, _) in predictions.items() if np.isnan(values).any()]:
+        raise UserError(
+            f"predictions of {and_more(wrong)} are not numbers, because the training diverged; try "
+            "a lower learning_rate, or remove its seed from train.seeds"
+        )
     histories = [label_history(load_history(t, watched), t, watched) for t in trainings]
     return Results(
         tuple(display_name(network) for network in params.train.networks),

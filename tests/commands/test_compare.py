@@ -160,7 +160,10 @@ def test_another_reference_and_another_axis_can_be_named(known, workspace, invok
 )
 def test_what_cannot_be_compared_is_left_out(known, workspace, invoke, other):
     known += [made_up("workspace", 5), other, made_up("block-7", 7)]
-    assert invoke("compare")[0] == 0
+    code, said = invoke("compare")
+    assert code == 0
+    unlike = "other images than workspace's, test images, were scored (evaluate.test): other"
+    assert (unlike in said) == (b'"scored": "val"' in other[2].get(COMPARISON, b""))
     (found,) = figures(workspace)["contrasts"]["found"]
     assert found["experiments"] == ["block-7"]
     assert "other" not in (workspace / "reports/experiments/report.md").read_text().split()
@@ -202,7 +205,7 @@ def test_without_prepared_data_the_newest_experiments_are_compared(known, worksp
 
 def test_the_reference_may_be_the_experiment_that_this_run_was_kept_as(known):
     known += [made_up("workspace", 5), made_up("repro-1", 5), made_up("block-7", 7, 0.3)]
-    assert "differ from repro-1" in module.compare("repro-1", "drop_block_size")
+    assert "differ from the same network in repro-1" in module.compare("repro-1", "drop_block_size")
 
 
 @pytest.mark.parametrize("lacking", [["workspace", "block-7"], ["block-7"]])

@@ -72,6 +72,7 @@ DAMAGES = {
         lambda f: np.savez(f, log_probabilities=np.array([Evil()], object)),
         "Object arrays cannot be loaded",
     ),
+    "masks empty": ("masks.npz", lambda f: f.write_bytes(b""), "masks.npz cannot be read"),
     "masks missing": ("masks.npz", lambda f: f.unlink(), "masks.npz cannot be read"),
 }  # fmt: skip
 

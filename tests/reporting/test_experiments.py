@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -126,6 +127,9 @@ def test_settings_without_a_common_seed_are_named_and_the_sentence_says_why(vari
     late = experiment("late", counts(300, 6, seeds=range(10, 16)), drop_block_size=3)
     *_, note = make_page(contrast([*varied, late], None), X).overview
     assert note == "Not compared, because they share no seed with this run: late."
+    found = contrast([*varied, late], None)
+    both = replace(found, unpaired=found.unpaired * 2)  # two networks of one experiment
+    assert make_page(both, X).overview[-1] == note
     alone = make_page(contrast([varied[0], late], None), X)
     assert alone.headline == experiments.UNPAIRED
     assert note in alone.overview
@@ -162,6 +166,8 @@ def test_only_several_contrasts_have_a_pooled_interval(varied):
     assert "pooled interval" in experiments.contrast_table(several.family)
     assert "pooled interval" not in experiments.contrast_table(alone.family)
     assert "pooled interval" not in experiments.contrast_parts(alone)[1]
+    for found in (several, alone):  # the leads of both have one
+        assert render_markdown(make_page(found, X)).count(experiments.POOLED_NOTE.strip()) == 1
 
 
 def test_one_seed_has_no_interval():

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from pipeline.reporting.findings import Findings, compare_networks, find, summarise
@@ -27,14 +26,8 @@ def three_networks():
     }
 
 
-def with_history(results):
-    columns = ["network", "variant", "seed", "watched_loss"]
-    rows = [[*key, 1.0] for key in results.predictions]
-    return replace(results, history=pd.DataFrame(rows, columns=columns))
-
-
 def test_each_network_is_compared_with_the_first():
-    results = with_history(results_of(three_networks(), LABELS))
+    results = results_of(three_networks(), LABELS)
     compared = compare_networks(results)
     assert list(compared) == ["resnet", "sprint"]
     expected = results.hits("sprint").mean() - results.hits("baseline").mean()
@@ -52,7 +45,7 @@ def test_p_values_are_adjusted_for_all_networks_at_once():
         for seed in range(6)
         for i, (name, share) in enumerate(shares.items())
     }
-    results = with_history(results_of(predictions, LABELS))
+    results = results_of(predictions, LABELS)
     right = {name: results.hits(name).sum(axis=1) for name in shares}
     counts = np.column_stack([right[name] - right["baseline"] for name in ("resnet", "sprint")])
     compared = compare_networks(results)
@@ -60,15 +53,6 @@ def test_p_values_are_adjusted_for_all_networks_at_once():
     assert [c.tests for c in compared.values()] == [2, 2]
     alone = [sign_flip_p_value(column) for column in counts.T]
     assert sum(c.p_value for c in compared.values()) > sum(alone)
-
-
-def test_what_diverged_is_not_compared_and_nothing_is_with_a_reference_that_did():
-    predictions = three_networks()
-    predictions["resnet", "dropblock", 0][3] = np.nan
-    compared = compare_networks(with_history(results_of(predictions, LABELS)))
-    assert list(compared) == ["sprint"]
-    predictions["baseline", "dropblock", 1][3] = np.nan
-    assert compare_networks(with_history(results_of(predictions, LABELS))) == {}
 
 
 def test_the_report_needs_no_repository_and_knows_no_other_experiment(workspace, made_results):

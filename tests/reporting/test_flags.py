@@ -32,12 +32,6 @@ def test_a_network_that_answers_one_class_is_named_with_the_class():
     assert flags(learnt, np.arange(60) % 2) == []
 
 
-def test_predictions_that_are_no_numbers_are_no_answers():
-    answers = {("baseline", "dropblock", 0): np.full((60, 3), np.nan)}
-    learnt = history({"baseline": [0.4, 0.8]})
-    assert describe_flags(results_of(answers, np.arange(60) % 3, learnt)) == []
-
-
 def test_a_class_named_like_a_picture_loads_none():
     answers = {("baseline", "dropblock", 0): predicting(np.zeros(60, int))}
     results = results_of(answers, np.arange(60) % 3, history({"baseline": [0.4, 0.8]}))

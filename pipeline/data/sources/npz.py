@@ -1,12 +1,11 @@
 """One .npz file with x_train, y_train, x_test and y_test, as Keras' data sets are stored."""
 
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from pipeline.core.errors import UserError
+from pipeline.core.files import DAMAGED
 from pipeline.core.records import CHANNELS, Dataset, make_records
 from pipeline.core.sections import DataParams
 from pipeline.data.sources import check_classes, check_labels, needed_path
@@ -48,7 +47,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                     f"arrays with np.savez(..., {'=..., '.join(NEEDED)}=...)"
                 )
             return {key: file[key] for key in (*NEEDED, NAMES) if key in file}
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"data.path = {path}: cannot be read ({reason}); give an .npz file of numbers"

@@ -25,17 +25,16 @@ LABELS: dict[Variant, str] = {
 }
 TABLE_NOTE = (
     "Test accuracy by network and kind of DropBlock. A difference from the {reference} *without "
-    "DropBlock* comes from everything else: architecture, width, epochs and compute. "
-    "`dvc exp run -S model.skip_connections=false` removes only the skip connections. "
-    "Rows *minus without* show what DropBlock adds to each network, and how much more than to the "
+    "DropBlock* comes from everything else: architecture, width, epochs and compute. {skip}Rows "
+    "*minus without* show what DropBlock adds to each network, and how much more than to the "
     "{reference}."
 )
+SKIP = "`dvc exp run -S {section}.skip_connections=false` removes only the skip connections. "
 NO_TABLE = (
     "To see what DropBlock contributes, and how the architectures compare with equal dropout, run "
     "`dvc exp run -S 'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {all} without "
     "DropBlock, and with DropBlock of {equal}, in all epochs."
 )
-DIVERGED = "No table by kind of DropBlock, because trainings diverged (see the warnings)."
 
 
 def make(findings: Findings) -> Section | None:
@@ -69,19 +68,20 @@ def unequal(findings: Findings, with_section: bool) -> list[str]:
 def ablation(findings: Findings) -> list[Part]:
     """Show the networks by variant of DropBlock, or say how to train the variants."""
     everything = findings.everything
-    compared = len(findings.comparisons) == len(everything.networks) - 1
-    if len(everything.variants) > 1 and everything.diverged:
-        return [DIVERGED]
-    if len(everything.variants) < 2 or not compared:
+    if len(everything.variants) < 2:
         recipes = [findings.params.recipe(network) for network in findings.params.train.networks]
         if not any(hasattr(recipe, "conv_keep_start") for recipe in recipes):
             return []  # all variants would be the same training
         equal = describe_dropblock(CHANGES["unitdrop"])
         return [NO_TABLE.format(all=all_networks(everything), equal=equal)]
     title = "### The architecture, and what DropBlock adds"
-    several = len(everything.networks) > 1
-    note = [TABLE_NOTE.format(reference=everything.reference)] if several else []
-    return [title, ablation_table(everything), *note]
+    parts: list[Part] = [title, ablation_table(everything)]
+    if len(everything.networks) > 1:
+        params = findings.params
+        skips = [n for n in params.train.networks if hasattr(params.recipe(n), "skip_connections")]
+        skip = SKIP.format(section=skips[0]) if skips else ""
+        parts.append(TABLE_NOTE.format(reference=everything.reference, skip=skip))
+    return parts
 
 
 def ablation_table(results: Results) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Calibration: does the networks' confidence match their accuracy?"""
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
@@ -22,33 +20,29 @@ NOTE = (
 ONE_SEED = "In brackets: the 95 % interval for these fitted models on other test images."
 
 
-def make(findings: Findings) -> Section | None:
+def make(findings: Findings) -> Section:
     """Show confidence against accuracy."""
     results = findings.results
     tables = calibration_by_network(results)
-    if not tables:
-        return None
     alt = "Accuracy against confidence, and the distribution of confidence"
     drawing = Drawing("calibration", plot_calibration(tables, results.scored), alt)
-    return Section("Calibration", ABOUT, [describe_calibration(results, tables), drawing])
+    return Section("Calibration", ABOUT, [describe_calibration(results), drawing])
 
 
 def calibration_by_network(results: Results) -> dict[str, pd.DataFrame]:
-    """Return the calibration table of each network, all seeds together, unless one diverged."""
-    diverged = {network for network, *_ in results.diverged}
+    """Return the calibration table of each network, all seeds together."""
     return {
         name: calibration_table(
             np.concatenate(list(results.predictions_of(name).values())),
             np.tile(results.images.labels, len(results.predictions_of(name))),
         )
         for name in results.networks
-        if name not in diverged
     }
 
 
-def describe_calibration(results: Results, names: Iterable[str]) -> str:
+def describe_calibration(results: Results) -> str:
     """Say for each network whether it is over- or underconfident, and by how many points."""
-    said = [describe_network(results, name) for name in names]
+    said = [describe_network(results, name) for name in results.networks]
     return f"{'. '.join(said)}. {NOTE if len(results.seeds) > 1 else ONE_SEED}"
 
 

@@ -1,4 +1,3 @@
-import numpy as np
 from scipy import stats
 
 from pipeline.reporting.findings import find
@@ -32,13 +31,13 @@ def test_the_last_corner_is_how_much_more_a_network_gains_than_the_reference(loa
     assert shown == f"{mean:+.1f} points ({mean - half:+.1f} to {mean + half:+.1f})"
 
 
-def test_a_variant_that_diverged_is_not_in_the_table(made_results):
-    findings = find(made_results(variants=["dropblock", "nodrop"]))
-    assert len(ablation.ablation(findings)) == 3
-    history = findings.everything.history
-    history.loc[history["variant"] == "nodrop", "train_loss"] = np.nan
-    (said,) = ablation.ablation(findings)
-    assert said == ablation.DIVERGED
+def test_skip_connections_are_removed_only_from_a_trained_network(made_results):
+    for network, told in (("model", True), ("sprint", False)):
+        chosen = {"networks": ["baseline", network], "variants": ["dropblock", "nodrop"]}
+        made_results(**chosen)
+        values = {f"train.{key}": value for key, value in chosen.items()}
+        *_, note = ablation.ablation(find(checked(**values, **{"sprint.epochs": 6})))
+        assert ("-S model.skip_connections=false" in note) == told
 
 
 def test_the_page_says_what_differs_beside_the_architecture(made_results):

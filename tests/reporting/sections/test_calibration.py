@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.reporting.findings import Findings
 from pipeline.reporting.sections import calibration
 from tests.reporting.conftest import results_of
 
@@ -21,7 +20,7 @@ def claiming(confidence, right):
 
 
 def described(results):
-    return calibration.describe_calibration(results, results.networks)
+    return calibration.describe_calibration(results)
 
 
 def test_confidence_beyond_chance_is_said_to_be_too_high_or_too_low():
@@ -52,9 +51,3 @@ def test_the_calibration_error_is_the_mean_of_the_seeds():
     results = claiming([0.6, 0.8], right=140)
     assert "expected calibration error 5.0 points" in described(results)
     assert calibration.overconfidence(results, "resnet").mean() == pytest.approx(0)
-
-
-def test_a_network_that_diverged_has_no_calibration():
-    results = claiming([0.6, 0.8], right=140)
-    results.predictions["resnet", "dropblock", 1][3] = np.nan
-    assert calibration.make(Findings(None, results, results, {})) is None
