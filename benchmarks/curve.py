@@ -40,7 +40,7 @@ def read_trainings() -> pd.DataFrame:
 
 def _trainings(folder: Path) -> list[dict[str, object]]:
     result, rows = read_published(folder), []
-    for name, answers in read_answers((folder / PREDICTIONS.name).read_bytes()).items():
+    for name, answers in read_answers(folder / PREDICTIONS.name).items():
         _, network, variant, seed = name.split("/")
         rows.append({
             "epochs": resolve(result.params, result.summary["sections"][network])["epochs"],

@@ -1,12 +1,10 @@
-"""Compare all experiments on the same data: statistics, figures, and the answers behind them."""
+"""Compare all experiments on the same data."""
 
-from functools import cache
 from pathlib import Path
 
 from pipeline.core.errors import UserError, and_more, warn
-from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, REPORTS, write_json
+from pipeline.core.files import COMPARISON, PREPARED, REPORTS, write_json
 from pipeline.core.records import SPLIT_NAMES, load_metadata
-from pipeline.reporting.audit import Answers, read_answers, save_answers
 from pipeline.reporting.contrasts import Contrasts, contrast, describe_contrasts
 from pipeline.reporting.experiments import make_page, varied_alone
 from pipeline.reporting.page import write_page
@@ -37,10 +35,7 @@ def compare(reference: str | None, x: str | None) -> str:
     if x and x not in (alone := varied_alone(found)):
         instead = f"accuracy is plotted against {alone[0]}" if alone else "there is no such figure"
         warn(f"--x {x}: no setting differs in this param alone, so {instead}")
-    headline = write_contrasts(found, x or BLOCK, FOLDER)
-    if answers := collect_answers(experiments, found):
-        save_answers(FOLDER / PREDICTIONS.name, answers)
-    return f"{headline}\n{FOLDER / 'report.html'}"
+    return f"{write_contrasts(found, x or BLOCK, FOLDER)}\n{FOLDER / 'report.html'}"
 
 
 def write_contrasts(found: Contrasts, x: str, folder: Path) -> str:
@@ -90,30 +85,3 @@ def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
             f"(evaluate.test): {and_more(others)}"
         )
     return found
-
-
-def collect_answers(experiments: list[Experiment], found: Contrasts) -> dict[str, Answers]:
-    """Return each compared training's answers, by the name of the first experiment that has it.
-
-    Warns if some are not in DVC's cache.
-    """
-    by_name = {experiment.name: experiment for experiment in experiments}
-    read = cache(lambda name: read_answers(by_name[name].read(PREDICTIONS) or b""))
-    answers: dict[str, Answers] = {}
-    lacking: dict[str, None] = {}
-    for setting in found.settings:
-        wanted = set(map(str, setting.right))
-        for name in setting.experiments:
-            if not wanted:
-                break
-            for key, answer in read(name).items():
-                network, variant, seed = key.split("/")[1:]
-                if network == setting.network and seed in wanted:
-                    answers.setdefault(f"{name}/{network}/{variant}/{seed}", answer)
-                    wanted.discard(seed)
-        if wanted:
-            lacking |= dict.fromkeys(setting.experiments)
-    if lacking:
-        named = and_more(list(lacking), " experiments")
-        warn(f"DVC's cache lacks predictions of {named}, so {FOLDER / PREDICTIONS.name} does too")
-    return answers

@@ -8,13 +8,11 @@ packed to bits; in 16 bits the log-probabilities of the predicted class, `top`, 
 class, `truth`; and `above`, how many classes are likelier than the true one.
 """
 
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.files import DAMAGED
 from pipeline.reporting.results import Results
 
 THIS_RUN = "this run"
@@ -86,14 +84,11 @@ def save_answers(file: Path, answers: dict[str, Answers]) -> None:
     )
 
 
-def read_answers(content: bytes) -> dict[str, Answers]:
-    """Read what save_answers wrote; {} if the content is not such a file."""
-    try:
-        with np.load(io.BytesIO(content)) as saved:
-            predicted = saved["predicted"]
-            right = np.unpackbits(saved["right"], axis=1, count=predicted.shape[1]).astype(bool)
-            names = zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True)
-            arrays = predicted, right, saved["top"], saved["truth"], saved["above"]
-            return {name: Answers(*(values[row] for values in arrays)) for name, row in names}
-    except (*DAMAGED, KeyError, IndexError):
-        return {}
+def read_answers(file: Path) -> dict[str, Answers]:
+    """Read what save_answers wrote."""
+    with np.load(file) as saved:
+        predicted = saved["predicted"]
+        right = np.unpackbits(saved["right"], axis=1, count=predicted.shape[1]).astype(bool)
+        names = zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True)
+        arrays = predicted, right, saved["top"], saved["truth"], saved["above"]
+        return {name: Answers(*(values[row] for values in arrays)) for name, row in names}

@@ -100,19 +100,11 @@ def test_classes_without_any_difference_or_error_are_no_problem():
 
 
 def test_the_false_discovery_rate_is_held_over_all_classes():
-    """Of 100 classes without a true difference hardly ever one is called significant."""
     labels = np.repeat(np.arange(100), 100)
-    names = [str(i) for i in range(100)]
-    called, below = 0, 0
-    for seed in range(10):
-        pair = [answers(1, 10_000, 0.6, seed=2 * seed + i) for i in range(2)]
-        table = comparison.compare_classes(*pair, labels, names)
-        below += (table["p"] < 0.05).any()
-        called += table["significant"].any()
-    assert below == 10  # without the correction some would be called
-    assert called <= 2
     better = answers(1, 10_000, 0.6, seed=50) | (labels == 7)
+    names = [str(i) for i in range(100)]
     table = comparison.compare_classes(answers(1, 10_000, 0.6), better, labels, names)
+    assert (table["p"] < 0.05).sum() > 1  # without the correction others would be called
     assert table.loc[table["significant"], "class"].tolist() == ["7"]
 
 
