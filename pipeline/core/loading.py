@@ -20,6 +20,8 @@ def load_keras() -> None:
     """
     if "keras" in sys.modules:
         return
+    # Else TensorFlow takes all memory of all GPUs, also from a training beside it.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     hidden = [name for name in _UNUSED if name not in sys.modules]
     with quiet_loading():
         for name in hidden:

@@ -72,20 +72,11 @@ class Cifar:
     labels: tuple[Labels, ...]
 
     @property
-    def binary_files(self) -> tuple[str, ...]:
-        """The files of the binary layout."""
-        images = (f"{name}.bin" for name in (*self.train, self.test))
-        return (*images, *(each.names_file for each in self.labels))
-
-    @property
-    def python_files(self) -> tuple[str, ...]:
-        """The files of the python layout."""
-        return (*self.train, self.test, self.meta)
-
-    @property
     def layouts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The files of both layouts."""
-        return self.binary_files, self.python_files
+        """The files of the binary layout, and those of the python layout."""
+        images = (f"{name}.bin" for name in (*self.train, self.test))
+        names = (each.names_file for each in self.labels)
+        return (*images, *names), (*self.train, self.test, self.meta)
 
     @property
     def images(self) -> dict[str, int]:
@@ -108,7 +99,7 @@ def load_cifar(cifar: Cifar, params: DataParams) -> Dataset:
         archive = project_root() / "data" / cifar.url.rpartition("/")[2]
         path = download(params.url or cifar.url, archive, cifar.archive_bytes, cifar.archive_md5)
     files = _open(cifar, path)
-    decode = _decode_binary if cifar.binary_files[0] in files else _decode_python
+    decode = _decode_binary if f"{cifar.test}.bin" in files else _decode_python
     return decode(cifar, files, path)
 
 

@@ -51,7 +51,9 @@ def load_image(file: Path, side: int, fit: str) -> np.ndarray:
     except Image.DecompressionBombError:
         most = Image.MAX_IMAGE_PIXELS
         raise UserError(f"{file} has more than {most:,} pixels; shrink it first") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error ...
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{file} cannot be read ({reason})") from None
 

@@ -8,13 +8,6 @@ from pipeline.core.errors import UserError
 from pipeline.core.records import Dataset
 
 
-def split_train_val(
-    records: np.ndarray, validation_fraction: float, seed: int, names: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split records into shuffled training and stratified validation records; see split_off."""
-    return split_off("data.validation_fraction", records, validation_fraction, seed, names)
-
-
 def split_off(
     key: str, records: np.ndarray, fraction: float, seed: int, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:

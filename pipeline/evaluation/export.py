@@ -56,7 +56,10 @@ def _of_keras_layers(network: keras.Model) -> keras.Model:
         if isinstance(layer, DropBlock2D):
             return layers.Identity(name=layer.name)
         kind = KERAS_LAYERS.get(type(layer), type(layer))
-        return kind.from_config(layer.get_config())
+        config = layer.get_config()
+        if "dtype" in config:  # other machines are slow in 16 bits, or cannot compute in them
+            config["dtype"] = "float32"
+        return kind.from_config(config)
 
     clone = keras.models.clone_model(network, clone_function=replace)
     for layer in clone.layers:

@@ -4,6 +4,7 @@ Reads the test set once (never if evaluate.test is false). Writes metrics and th
 the best weights.
 """
 
+import os
 from typing import Any
 
 import keras
@@ -60,7 +61,8 @@ def evaluate(params: Params, training: Training) -> str:
     outputs.save_metrics(training, metrics, scores)
     outputs.save_predictions(training, predictions["best"][scored, False], images)
     outputs.save_masks(training, masks)
-    discard_checkpoints(work_folder(), facts["training"])
+    if "DVC_STAGE" in os.environ:  # then DVC has recorded the training; else it would train again
+        discard_checkpoints(work_folder(), facts["training"])
     kept, name = scores["best"][scored], SPLIT_NAMES[scored]
     return f"{facts['name']}: {name} accuracy {kept['accuracy']:.4f}, loss {kept['loss']:.4f}"
 

@@ -11,7 +11,7 @@ from pipeline.core.sections import DataParams
 from pipeline.data.duplicates import find_duplicate_groups
 from pipeline.data.sharpen import sharpen
 from pipeline.data.sources import load_dataset
-from pipeline.data.splits import deal_folds, exchange_duplicates, split_train_val
+from pipeline.data.splits import deal_folds, exchange_duplicates, split_off
 from pipeline.settings.params import Params
 from pipeline.settings.trainings import DIGEST_SHOWN
 
@@ -35,15 +35,14 @@ def prepare_data(params: DataParams, folder: Path) -> str:
     if dataset.drawn_test:
         train, test = exchange_duplicates("data.test_fraction", dataset.train, dataset.test, names)
         dataset = replace(dataset, train=train, test=test)
+    held_out = 0.0 if params.split_by_seed else fraction
+    train, val = split_off("data.validation_fraction", dataset.train, held_out, params.seed, names)
     folds = None
     if params.split_by_seed:
-        shuffled, _ = split_train_val(dataset.train, 0.0, params.seed, names)
-        folds = deal_folds(shuffled, fraction, params.seed, names)
+        folds = deal_folds(train, fraction, params.seed, names)
         # The metadata describe the split of seed 0; the splits of all seeds have the same sizes.
-        train, val = shuffled[folds != 0], shuffled[folds == 0]
+        train, val = train[folds != 0], train[folds == 0]
         folds = np.concatenate([folds[folds != 0], folds[folds == 0]])
-    else:
-        train, val = split_train_val(dataset.train, fraction, params.seed, names)
     splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test}
     metadata = {
         # Where the data came from says nothing about its content, which the digest identifies.

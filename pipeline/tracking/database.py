@@ -54,7 +54,9 @@ def check_database(uri: str) -> None:
 
 def store_problem(uri: str, error: BaseException) -> str:
     """Say why the store cannot be used, and how to fix it."""
-    if "schema" in str(error):
+    if isinstance(error, ImportError):
+        way_out = "install its driver, as `make setup-cluster` does for PostgreSQL"
+    elif "database schema" in str(error):
         way_out = f"back it up and run `mlflow db upgrade {uri}`"
     elif "disk is full" in str(error):
         way_out = "free some space and repeat the command"

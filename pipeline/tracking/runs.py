@@ -76,6 +76,7 @@ class TrackedRun:
 
     def __init__(self, client: MlflowClient, run: Run) -> None:
         self._client = client
+        self._times: dict[int, int] = {}  # of each epoch's rows
         self._sent_steps = {m.step for m in client.get_metric_history(run.info.run_id, LOSS)}
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
@@ -93,7 +94,9 @@ class TrackedRun:
         for row in missing:
             step = int(row["epoch"])
             values = {SYSTEM.get(k, k): v for k, v in row.items() if k != "epoch"}
-            metrics = [Metric(k, rounded(v), _now(), step) for k, v in sorted(values.items())]
+            # MLflow stores a row twice if it is sent again with another time.
+            time = self._times.setdefault(step, _now())
+            metrics = [Metric(k, rounded(v), time, step) for k, v in sorted(values.items())]
             self._client.log_batch(self.run_id, metrics=metrics)
             self._sent_steps.add(step)
 

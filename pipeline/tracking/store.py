@@ -65,7 +65,7 @@ def open_store() -> MlflowClient:
             elif file:
                 _rewrite_artifact_paths(file, experiment.artifact_location)
         mlflow.set_experiment(EXPERIMENT)
-    except REQUEST_ERRORS as error:
+    except (*REQUEST_ERRORS, ImportError) as error:  # a database's driver may be missing
         raise UserError(store_problem(uri, error)) from None
     return client
 

@@ -80,7 +80,10 @@ def save_checkpoint(folder: Path, model: Any, rows: list[HistoryRow], best: bool
 
 
 def load_checkpoint(folder: Path) -> tuple[Path, list[HistoryRow]] | None:
-    """Return the newest undamaged checkpoint and its history; remove damaged ones."""
+    """Return the newest readable checkpoint and its history.
+
+    One that cannot be read stays, because the disk may be to blame; training replaces it.
+    """
     for checkpoint in reversed(_checkpoints(folder)):
         try:
             state = read_json(checkpoint / "state.json", "rows", "hashes")
@@ -88,8 +91,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, list[HistoryRow]] | None:
                 return checkpoint, state["rows"]
         except (OSError, UserError):
             pass
-        print(f"warning: {checkpoint} is damaged and is removed", flush=True)
-        shutil.rmtree(checkpoint)
+        print(f"warning: {checkpoint} is damaged and is passed over", flush=True)
     return None
 
 

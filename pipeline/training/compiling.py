@@ -5,7 +5,12 @@ import numpy as np
 
 from pipeline.core.records import Images
 from pipeline.core.sections import Recipe, TrainParams
-from pipeline.networks.shared.models import adapt_model, build_model, check_first_batch
+from pipeline.networks.shared.models import (
+    adapt_model,
+    build_model,
+    check_first_batch,
+    check_saving,
+)
 from pipeline.training.losses import make_loss
 from pipeline.training.optimizers import make_optimizer
 
@@ -55,4 +60,5 @@ def new_model(
     if images is not None:
         adapt_model(network, model, images)
     check_first_batch(network, model)
+    check_saving(network, model)
     return compile_model(model, recipe, train)

@@ -132,6 +132,7 @@ def save_truncated(file):
         (lambda f: picture().save(f, format="GIF"), "is not a PNG, JPEG or WebP image"),
         (save_animation, "is animated"),
         (save_truncated, "cannot be read"),
+        (lambda f: picture().save(f, exif=b"II*\0"), "a.png cannot be read"),
     ],
 )
 def test_bad_files_get_one_clear_message(tmp_path, make, message):

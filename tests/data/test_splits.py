@@ -3,10 +3,14 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.data.sources import digits as source
-from pipeline.data.splits import deal_folds, limit_dataset, split_train_val
+from pipeline.data.splits import deal_folds, limit_dataset, split_off
 from tests.conftest import checked
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+def split_train_val(records, fraction, seed):
+    return split_off("data.validation_fraction", records, fraction, seed, NAMES)
 
 
 def keys(records):
@@ -19,7 +23,7 @@ def digits():
 
 
 def test_the_split_is_disjoint_complete_and_stratified(digits):
-    train, val = split_train_val(digits.train, 0.1, seed=0, names=NAMES)
+    train, val = split_train_val(digits.train, 0.1, 0)
     assert len(val) == 144
     assert len(train) + len(val) == len(digits.train)
     assert not keys(train) & keys(val)
@@ -29,10 +33,10 @@ def test_the_split_is_disjoint_complete_and_stratified(digits):
 
 
 def test_the_training_set_is_shuffled_by_its_seed(digits):
-    first, _ = split_train_val(digits.train, 0.1, seed=0, names=NAMES)
-    again, _ = split_train_val(digits.train, 0.1, seed=0, names=NAMES)
-    other, _ = split_train_val(digits.train, 0.1, seed=1, names=NAMES)
-    whole, none = split_train_val(digits.train, 0, seed=0, names=NAMES)
+    first, _ = split_train_val(digits.train, 0.1, 0)
+    again, _ = split_train_val(digits.train, 0.1, 0)
+    other, _ = split_train_val(digits.train, 0.1, 1)
+    whole, none = split_train_val(digits.train, 0, 0)
     np.testing.assert_array_equal(first, again)
     assert (first["label"] != other["label"]).any()
     assert (whole["label"] != digits.train["label"]).any()
@@ -53,11 +57,11 @@ def test_duplicates_are_never_split_between_training_and_validation(digits):
     alone = np.random.default_rng(0).permutation(len(records))[:400]
     groups[alone] = len(records) + np.arange(400)  # ... some of which are separated again
     records["group"] = groups
-    train, val = split_train_val(records, 0.1, seed=0, names=NAMES)
+    train, val = split_train_val(records, 0.1, 0)
     assert len(val) == 144
     assert keys(train) | keys(val) == keys(records)
     assert not set(train["group"]) & set(val["group"])
-    before = split_train_val(digits.train, 0.1, seed=0, names=NAMES)[1]
+    before = split_train_val(digits.train, 0.1, 0)[1]
     np.testing.assert_array_equal(np.bincount(val["label"]), np.bincount(before["label"]))
 
 
@@ -65,7 +69,7 @@ def test_a_class_of_nothing_but_duplicates_is_refused(digits):
     records = digits.train.copy()
     records["group"] = records["label"]
     with pytest.raises(UserError, match=r"class zero has 0 .* a higher data.duplicate_corr"):
-        split_train_val(records, 0.1, seed=0, names=NAMES)
+        split_train_val(records, 0.1, 0)
 
 
 @pytest.mark.parametrize(("fraction", "advice"), [(0.9999, "a smaller"), (0.0001, "a larger")])
@@ -73,14 +77,14 @@ def test_the_advice_for_a_fraction_that_cannot_be_split_goes_the_right_way(
     digits, fraction, advice
 ):
     with pytest.raises(UserError, match=f"use {advice} fraction"):
-        split_train_val(digits.train, fraction, seed=0, names=NAMES)
+        split_train_val(digits.train, fraction, 0)
 
 
 def test_a_class_that_only_one_image_has_cannot_be_split(digits):
     seven = np.flatnonzero(digits.train["label"] == 7)
     records = np.delete(digits.train, seven[1:])
     with pytest.raises(UserError, match=r"cannot be split \(The least populated class"):
-        split_train_val(records, 0.1, seed=0, names=NAMES)
+        split_train_val(records, 0.1, 0)
 
 
 def test_folds_are_of_the_same_size_and_even_in_all_classes(digits):

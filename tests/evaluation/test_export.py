@@ -8,10 +8,14 @@ from pipeline.evaluation.export import export_model
 from pipeline.networks.shared.models import build_model
 
 
+def built(network, params):
+    keras.utils.set_random_seed(0)
+    return build_model(network, params.recipe(network), 10, 32)
+
+
 @pytest.fixture(params=["baseline", "model"])
 def network(request, tiny_params):
-    keras.utils.set_random_seed(0)
-    return build_model(request.param, tiny_params.recipe(request.param), 10, 32)
+    return built(request.param, tiny_params)
 
 
 @pytest.mark.parametrize("sharpened", [True, False])
@@ -21,6 +25,22 @@ def test_raw_pixels_in_probabilities_out(network, sharpened):
     expected = softmax(network.predict(prepared.astype(np.float32), verbose=0), axis=1)
     probabilities = export_model(network, sharpened).predict(raw, verbose=0)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_network_trained_in_16_bits_is_exported_in_32(tiny_params, precision):
+    keras.config.set_dtype_policy(precision)
+    try:
+        network = built("model", tiny_params)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    raw = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    exported = export_model(network, sharpen=False)
+    in_32_bits = export_model(built("model", tiny_params), sharpen=False)
+    assert {layer.compute_dtype for layer in exported.layers[1:]} <= {"float32", "uint8"}
+    np.testing.assert_array_equal(
+        exported.predict(raw, verbose=0), in_32_bits.predict(raw, verbose=0)
+    )
 
 
 def test_it_loads_in_safe_mode_without_the_projects_layers(network, tmp_path):

@@ -16,9 +16,14 @@ from tests.made_up_results import write_models, write_results
 from tests.stages.conftest import SMALL
 
 
-def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(setup, workspace):
+def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(
+    setup, workspace, monkeypatch
+):
     training, prepared = setup.training, setup.prepared
     train(setup.params, training)
+    evaluate(setup.params, training)  # by hand: DVC has not recorded the training yet
+    assert [path for path in (workspace / ".training").iterdir() if path.is_dir()]
+    monkeypatch.setenv("DVC_STAGE", f"evaluate@{training}")
     said = evaluate(setup.params, training)
     metrics = outputs.load_metrics(training, prepared.digest)
     accuracy, loss = metrics["best_test_accuracy"], metrics["best_test_loss"]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.core.records import Images, make_records
 from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.runs import TRAINING, TrackedRun, find_training_runs
+from pipeline.tracking.runs import TRAINING, TrackedRun, _now, find_training_runs
 from tests.small_model import leave_run, log_small_model
 
 ROWS = [{"epoch": e, "train_loss": 1 / e, "val_accuracy": e / 10} for e in (1, 2, 3)]
@@ -73,12 +73,14 @@ def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, m
         run.log_history(ROWS[:1])
         send = run._client.log_batch
 
-        def unreachable(*_, **__):
+        def unreachable(*sent, **named):
+            send(*sent, **named)  # the server did the request, but answers too late
             raise OSError("connection refused")
 
         monkeypatch.setattr(run._client, "log_batch", unreachable)
         run.log_history(ROWS[:2])
         assert "connection refused" in capsys.readouterr().err
+        monkeypatch.setattr("pipeline.tracking.runs._now", lambda now=_now(): now + 60_000)
         monkeypatch.setattr(run._client, "log_batch", send)
         run.log_history(ROWS)
     assert [step for step, _ in points(store, run.run_id, "train_loss")] == [1, 2, 3]

@@ -123,6 +123,12 @@ def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, mo
     assert experiment.lifecycle_stage == "active"
 
 
+def test_a_database_without_its_driver_is_named_with_the_way_out(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+pymysql://127.0.0.1/mlflow")
+    with pytest.raises(UserError, match="No module named .*; install its driver"):
+        open_store()
+
+
 def test_the_message_on_a_deleted_experiment_names_the_command_that_restores_it(workspace):
     client = open_store()
     client.delete_experiment(client.get_experiment_by_name(store.EXPERIMENT).experiment_id)

@@ -50,7 +50,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, capsy
         victim.write_bytes(victim.read_bytes()[:-20])
     path, rows = checkpoint.load_checkpoint(tmp_path)
     assert (path.name, len(rows)) == ("epoch-00001", 1)
-    assert "epoch-00002 is damaged and is removed" in capsys.readouterr().out
+    assert "epoch-00002 is damaged and is passed over" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("state", ["[]", "{}", '{"rows": [], "hashes": 7}'])

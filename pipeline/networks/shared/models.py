@@ -43,10 +43,17 @@ def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> 
     >>> build_model("model", load_params().recipe("model"), 10, image_size=32).output_shape
     (None, 10)
     """
+    shape = (image_size, image_size, CHANNELS)
+    known = set(keras.saving.get_custom_objects())
     with code_errors(network):
         model = find_network(network).build(recipe, classes, image_size)
-    shape = (image_size, image_size, CHANNELS)
-    if wrong := _breach(model, classes, shape):
+        wrong = _breach(model, classes, shape)
+    if inside := set(keras.saving.get_custom_objects()) - known:
+        raise UserError(
+            f"{FOLDER / network}.py: move {', '.join(sorted(inside))} out of build to the top of "
+            "the file; a trained network is loaded without calling build"
+        )
+    if wrong:
         raise UserError(
             f"{FOLDER / network}.py: build must return a keras.Model that takes images of shape "
             f"{shape} and returns (batch, {classes}) float32 logits; {wrong}"
@@ -92,6 +99,23 @@ def check_first_batch(network: str, model: keras.Model) -> None:
             f"{FOLDER / network}.py: the network ends in a softmax; return logits instead, because "
             "the loss applies the softmax"
         )
+
+
+def check_saving(network: str, model: keras.Model) -> None:
+    """Check that an untrained network can be loaded again once it is trained.
+
+    Raises:
+        UserError: it has a layer that Keras does not know or does not allow, like a Lambda.
+    """
+    for layer in model.layers:
+        try:
+            saved = keras.saving.serialize_keras_object(layer)
+            keras.saving.deserialize_keras_object(saved, safe_mode=True)
+        except Exception as error:  # each layer's configuration may fail in its own way
+            raise UserError(
+                f"{FOLDER / network}.py: after training, {layer.name} could not be loaded "
+                f"({first_line(error)}); CONTRIBUTING.md says how to add a layer of your own"
+            ) from None
 
 
 def load_network(path: Path, *, compiled: bool = False) -> keras.Model:

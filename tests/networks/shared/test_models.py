@@ -115,6 +115,29 @@ def flat(outputs, shape=(32, 32, 3), **options):
     return build
 
 
+class Unregistered(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def with_layer(layer):
+    """A builder of this layer and a dense one."""
+
+    def build(params, classes, image_size):
+        image = keras.Input((32, 32, 3))
+        return keras.Model(image, keras.layers.Dense(10)(keras.layers.Flatten()(layer(image))))
+
+    return build
+
+
+def with_own_layer(params, classes, image_size):
+    @keras.saving.register_keras_serializable()
+    class Twice(Unregistered):
+        pass
+
+    return with_layer(Twice())(params, classes, image_size)
+
+
 def unfinished(params, classes, image_size):
     raise ZeroDivisionError("in the midst of it")
 
@@ -137,6 +160,19 @@ BREACHES = {
     "numbers that are none": (
         flat(10, kernel_initializer=keras.initializers.Constant(np.nan)),
         "outputs are not finite",
+    ),
+    "layers without an input": (
+        lambda params, classes, image_size: keras.Sequential([keras.layers.Dense(10)]),
+        "AttributeError: .* no defined input shape",
+    ),
+    "a layer that is defined where it is used": (with_own_layer, "move .*Twice out of build to"),
+    "a layer that Keras cannot load": (
+        with_layer(keras.layers.Lambda(lambda x: 2 * x)),
+        "lambda could not be loaded .*Lambda",
+    ),
+    "a layer that Keras does not know": (
+        with_layer(Unregistered()),
+        "unregistered could not be loaded .*Unregistered",
     ),
     "an error": (unfinished, "ZeroDivisionError: in the midst of it"),
 }
