@@ -80,7 +80,8 @@ def test_a_store_that_goes_away_stops_nothing_and_gets_all_epochs_later(store, m
         monkeypatch.setattr(run._client, "log_batch", unreachable)
         run.log_history(ROWS[:2])
         assert "connection refused" in capsys.readouterr().err
-        monkeypatch.setattr("pipeline.tracking.runs._now", lambda now=_now(): now + 60_000)
+        later = _now() + 60_000
+        monkeypatch.setattr("pipeline.tracking.runs._now", lambda: later)
         monkeypatch.setattr(run._client, "log_batch", send)
         run.log_history(ROWS)
     assert [step for step, _ in points(store, run.run_id, "train_loss")] == [1, 2, 3]

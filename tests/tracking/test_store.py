@@ -125,7 +125,7 @@ def test_an_experiment_that_another_machine_made_just_now_is_taken(workspace, mo
 
 def test_a_database_without_its_driver_is_named_with_the_way_out(workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+pymysql://127.0.0.1/mlflow")
-    with pytest.raises(UserError, match="No module named .*; install its driver"):
+    with pytest.raises(UserError, match=r"No module named .*; install its driver"):
         open_store()
 
 
