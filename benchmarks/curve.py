@@ -64,6 +64,8 @@ def contrasts(trainings: pd.DataFrame) -> pd.DataFrame:
     for epochs, trained in trainings.groupby("epochs"):
         right = trained.pivot(index="seed", columns=["network", "variant"], values="right").dropna()
         known = {name: arms for name, arms in CONTRASTS.items() if set(arms) <= set(right)}
+        if not known:
+            continue
         # Whole numbers of images have exact sums, so that ties of flips stay ties.
         paired = np.array([right[first] - right[second] for first, second in known.values()])
         p_values = max_t_p_values(paired.T)

@@ -17,6 +17,7 @@ source deploy/cluster.env    # addresses and passwords; see deploy/README.md
 RAY_AUTH_MODE=token          # without the token nobody else speaks to this Ray
 RAY_AUTH_TOKEN=$(openssl rand -hex 32)
 RAY_USAGE_STATS_ENABLED=0
+RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600  # seconds; a cold .venv on a shared disk is slow
 set +a
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)

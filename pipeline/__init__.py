@@ -1,4 +1,4 @@
-"""A plain CNN against a residual network, both with DropBlock, on CIFAR-100."""
+"""A CNN against a residual network, both with DropBlock, on CIFAR-100."""
 
 import os
 import platform

@@ -404,11 +404,13 @@ def doctor() -> int:
     from DVC's cache; reports results that are not in MLflow, and runs and models whose files are
     gone. Exits with 1 if something is left for you to do.
     """
-    from pipeline.commands.doctor import examine
+    from pipeline.commands.doctor import examine, repair
 
-    mended, left = examine()
-    for line in mended:
-        print(line)
+    mended = []
+    for line in repair():
+        print(line, flush=True)
+        mended.append(line)
+    left = examine()
     for line in left:
         print(f"for you to do: {line}")
     if not mended and not left:

@@ -81,7 +81,7 @@ def select(experiments: list[Experiment], digest: str | None) -> list[Result]:
     if others:
         scored = SPLIT_NAMES[found[0].summary["scored"]]
         warn(
-            f"left out, because other images than {found[0].name}'s, {scored} images, were scored "
-            f"(evaluate.test): {and_more(others)}"
+            f"left out: {and_more(others)}; {found[0].name} was scored on {scored} images, these "
+            "were not (evaluate.test)"
         )
     return found

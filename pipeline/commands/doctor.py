@@ -1,5 +1,6 @@
 """Find and repair what a dead process or a lost MLflow store left behind."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.commands.lookup import identities
@@ -16,29 +17,32 @@ from pipeline.versioning.experiments import COMMIT, WORKSPACE, Experiment, list_
 from pipeline.versioning.queue import fail_dead_tasks
 
 
-@store_errors()
-def examine() -> tuple[list[str], list[str]]:
+def repair() -> Iterator[str]:
     """Close dead runs and the queue's dead tasks, remove damaged files from DVC's cache.
 
-    Also look for what only the user can repair.
-
-    Returns:
-        What was repaired, and what is left for the user: one sentence each.
+    Yields:
+        What was repaired, in a sentence, as soon as it was.
 
     Raises:
         UserError: MLflow's store cannot be used, or this is not a DVC repository.
     """
-    client = open_store()
-    mended = [
-        f"closed run {run_id}, left RUNNING by a dead process" for run_id in close_dead_runs(client)
-    ]
-    mended += [
-        f"marked {name} in DVC's queue as failed, because its worker died; queue it again"
-        for name in fail_dead_tasks()
-    ]
-    mended += describe_damaged(remove_damaged())
+    with store_errors():
+        for run_id in close_dead_runs(open_store()):
+            yield f"closed run {run_id}, left RUNNING by a dead process"
+    for name in fail_dead_tasks():
+        yield f"marked {name} in DVC's queue as failed, because its worker died; queue it again"
+    yield from describe_damaged(remove_damaged())
+
+
+@store_errors()
+def examine() -> list[str]:
+    """Return what only the user can repair, one sentence each.
+
+    Raises:
+        UserError: MLflow's store cannot be used, or this is not a DVC repository.
+    """
     lacking = describe_lacking(experiments_not_in_store())
-    return mended, lacking + describe_lost(without_files(client))
+    return lacking + describe_lost(without_files(open_store()))
 
 
 def experiments_not_in_store() -> list[Experiment]:

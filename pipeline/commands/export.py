@@ -20,6 +20,7 @@ def export(file: Path, name: str) -> str:
     if file.suffix != SUFFIX:
         raise UserError(f"{file} does not end with {SUFFIX}, the only format that is written")
     model, names = load_classifier(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
     model.export(file, format="litert", verbose=False)
     labels = file.with_suffix(".txt")
     labels.write_text("".join(f"{label}\n" for label in names))

@@ -18,10 +18,10 @@ def load_keras() -> None:
 
     Its optional packages take a fifth of the loading time and are skipped; others may import them.
     """
-    if "keras" in sys.modules:
-        return
     # Else TensorFlow takes all memory of all GPUs, also from a training beside it.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if "keras" in sys.modules:
+        return
     hidden = [name for name in _UNUSED if name not in sys.modules]
     with quiet_loading():
         for name in hidden:

@@ -19,8 +19,8 @@ KERAS_LAYERS = {BatchNorm: layers.BatchNormalization, Convolution: layers.Conv2D
 def export_model(network: keras.Model, sharpen: bool) -> keras.Model:
     """Wrap a trained network in its preprocessing and a softmax.
 
-    The result uses only Keras' own layers (DropBlock does nothing at inference and is left out),
-    so that it loads anywhere, in safe mode, without this project's code.
+    Keras' own layers replace this project's (DropBlock does nothing at inference and is left out),
+    so that the result loads anywhere, in safe mode, unless a network has a layer of its own.
 
     Input: (batch, side, side, 3) uint8 raw pixels. Output: (batch, classes) float32 probabilities.
     """
@@ -61,8 +61,14 @@ def _of_keras_layers(network: keras.Model) -> keras.Model:
             config["dtype"] = "float32"
         return kind.from_config(config)
 
-    clone = keras.models.clone_model(network, clone_function=replace)
-    for layer in clone.layers:
-        if not isinstance(layer, layers.Identity):
-            layer.set_weights(network.get_layer(layer.name).get_weights())
+    clone = keras.models.clone_model(network, clone_function=replace, recursive=True)
+    _copy_weights(network, clone)
     return clone
+
+
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    for old, new in zip(source.layers, target.layers, strict=True):
+        if isinstance(old, keras.Model):
+            _copy_weights(old, new)
+        elif not isinstance(old, DropBlock2D):
+            new.set_weights(old.get_weights())

@@ -76,11 +76,11 @@ def crossed_interval(values: np.ndarray) -> Interval:
     The variance of the mean is the seeds' part plus the images' part (see variances_of_mean), with
     Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). With few seeds this interval
     could by chance be narrower than the one for other seeds alone; it is then widened to that one.
-    Needs at least two seeds and two images.
+    Needs at least two seeds.
     """
     seeds, images = values.shape
     seed_part, image_part = variances_of_mean(values)
-    spread = seed_part**2 / (seeds - 1) + image_part**2 / (images - 1)
+    spread = seed_part**2 / (seeds - 1) + image_part**2 / max(images - 1, 1)
     freedom = (seed_part + image_part) ** 2 / spread if spread > 0 else seeds - 1
     both = _around(float(values.mean()), seed_part + image_part, freedom)
     seeds_alone = interval(values)
@@ -95,6 +95,8 @@ def variances_of_mean(values: np.ndarray) -> tuple[float, float]:
     """
     seeds, images = values.shape
     seed_part = float(values.mean(axis=1).var(ddof=1)) / seeds
+    if images < 2:
+        return seed_part, 0.0
     of_images = float(values.mean(axis=0).var(ddof=1))
     return seed_part, max(0.0, of_images - residual_variance(values) / seeds) / images
 

@@ -134,7 +134,7 @@ def load_results(params: Params) -> Results:
     if wrong := [t.title for t, (values, _) in predictions.items() if np.isnan(values).any()]:
         raise UserError(
             f"predictions of {and_more(wrong)} are not numbers, because the training diverged; try "
-            "a lower learning_rate, or remove its seed from train.seeds"
+            "a lower learning_rate, for all seeds"
         )
     histories = [label_history(load_history(t, watched), t, watched) for t in trainings]
     return Results(

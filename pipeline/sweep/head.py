@@ -20,7 +20,7 @@ from pipeline.versioning.repository import (
 )
 from pipeline.versioning.scratch import process_lock
 from pipeline.versioning.snapshot import Snapshot, clone_of
-from pipeline.versioning.storage import Storage
+from pipeline.versioning.storage import Storage, remote_errors
 
 # Key of the lock on adding to DVC's cache. DVC first tries a reflink at a file's final path, which
 # empties, or fails on, a file that another process has just added there.
@@ -64,8 +64,11 @@ class Head:
             stages = read_lock(clone)
             if not stages:
                 return None
-            if self.remote and not dry_run and self.remote.missing(stages):
-                self._run(clone, "the data cannot be pushed", "push", "prepare")
+            if self.remote and not dry_run:
+                with remote_errors(self.remote):
+                    missing = self.remote.missing(stages)
+                if missing:
+                    self._run(clone, "the data cannot be pushed", "push", "prepare")
             found = load_metadata(clone / PREPARED)
         images, size = found["images"]["train"], found["params"]["image_size"]
         return Data(stages, found["digest"], images, len(found["class_names"]), size)

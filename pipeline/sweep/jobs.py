@@ -118,7 +118,8 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
     answered = due = time.monotonic()
     while True:
         try:
-            status = client.get_job_status(name)
+            job = client.get_job_info(name)
+            status = job.status
             if status.is_terminal() or time.monotonic() >= due:
                 said, due = client.get_job_logs(name), time.monotonic() + LOG_SECONDS
             answered = time.monotonic()
@@ -132,7 +133,8 @@ def _follow(client: JobSubmissionClient, name: str) -> None:
             shown = len(said)
             if status.is_terminal():
                 if status != JobStatus.SUCCEEDED:
-                    print(f"job {name}: {status.value}", file=sys.stderr)
+                    reason = f" ({first_line(job.message)})" if job.message else ""
+                    print(f"job {name}: {status.value}{reason}", file=sys.stderr)
                 return
         time.sleep(POLL_SECONDS)
 

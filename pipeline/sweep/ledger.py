@@ -4,6 +4,7 @@ Records are files in DVC's remote. On a single machine DVC's run-cache knows wha
 """
 
 import json
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pipeline.versioning.repository import Stages
@@ -37,20 +38,24 @@ class Ledger:
 
     def get(self, key: str) -> Record | None:
         """Return a record; None if there is none, or if some of its files no longer exist."""
-        files, path = self._storage.files, f"{self._storage.root}/{key}.json"
         try:
-            record = Record(**json.loads(files.cat_file(path)))
+            record = Record(**json.loads(self._storage.files.cat_file(self._path(key))))
         except FileNotFoundError:
             return None
-        if self._remote.missing(record.stages):  # `dvc gc` removed some
-            files.rm_file(path)
-            return None
-        return record
+        return None if self._remote.missing(record.stages) else record
 
     def add(self, key: str, record: Record) -> Record:
         """Write a record unless there is one; return the one that counts."""
-        try:
-            self._storage.create(f"{key}.json", json.dumps(record._asdict(), indent=1).encode())
-        except FileExistsError:
-            return self.get(key) or record
-        return record
+        content = json.dumps(record._asdict(), indent=1).encode()
+        while True:
+            try:
+                self._storage.create(f"{key}.json", content)
+                return record
+            except FileExistsError:
+                if counting := self.get(key):
+                    return counting
+                with suppress(FileNotFoundError):  # `dvc gc` removed the files of that record
+                    self._storage.files.rm_file(self._path(key))
+
+    def _path(self, key: str) -> str:
+        return f"{self._storage.root}/{key}.json"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from pipeline.core.cores import usable_cores
 from pipeline.core.errors import UserError, first_line
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
@@ -43,6 +44,8 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     own = {"include_dashboard": False, "object_store_memory": OBJECTS,
            "_node_ip_address": "127.0.0.1"}  # fmt: skip
+    if (cores := usable_cores()) < (os.cpu_count() or 1):  # Ray would use all
+        own["num_cpus"] = cores
     try:
         ray.init("auto", **quiet) if cluster else ray.init("local", **quiet, **own)
     except Exception as error:  # Ray raises many kinds

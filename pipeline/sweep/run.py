@@ -8,7 +8,8 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
-from pipeline.core.errors import UserError, first_line
+from pipeline.core.cores import usable_cores
+from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 from pipeline.settings.identity import digest
 from pipeline.sweep import jobs
@@ -25,7 +26,7 @@ from pipeline.versioning.command import user_environment
 from pipeline.versioning.overrides import Overrides
 from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
-from pipeline.versioning.storage import remote_storage, with_retries
+from pipeline.versioning.storage import remote_errors, remote_storage, with_retries
 
 # A server with requests from many machines may be slow, so wait longer for it and send less: a
 # sample of the system metrics takes two requests. At 30 s, a hundred runs send about six a second.
@@ -125,9 +126,7 @@ def find_known(head: Head, points: Sequence[Point]) -> Known:
     def find(point: Point) -> Known:
         return head.find_cached(point, [t for t in point.tasks if t.result not in known])
 
-    on_linux = hasattr(os, "sched_getaffinity")  # on a shared node, fewer cores may be allowed
-    cores = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
-    with ThreadPoolExecutor(min(MAX_DVC, cores)) as executor:  # each thread runs DVC
+    with ThreadPoolExecutor(min(MAX_DVC, usable_cores())) as executor:  # each thread runs DVC
         for found in list(executor.map(find, points)):
             known |= found
     return known
@@ -141,15 +140,9 @@ def look_up(head: Head, tasks: Sequence[Task]) -> Known:
     """
     assert head.remote is not None
     ledger, keys = Ledger(head.remote), [task.result for task in tasks]
-    try:
-        with ThreadPoolExecutor(REQUEST_THREADS) as executor:
-            found = zip(keys, executor.map(lambda key: ledger.get(key), keys), strict=True)
-            return {key: record for key, record in found if record}
-    except Exception as error:  # network or credentials: each storage has its own errors
-        raise UserError(
-            f"DVC's remote {head.remote.root} cannot be read ({first_line(error)}); check that it "
-            "runs, its endpointurl, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        ) from None
+    with remote_errors(head.remote), ThreadPoolExecutor(REQUEST_THREADS) as executor:
+        found = zip(keys, executor.map(lambda key: ledger.get(key), keys), strict=True)
+        return {key: record for key, record in found if record}
 
 
 def count_missing(points: Sequence[Point], missing: Sequence[Task]) -> dict[str, float]:

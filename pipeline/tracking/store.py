@@ -1,6 +1,7 @@
 """Open MLflow's store: one store for normal, --temp, queued and cluster runs."""
 
 import logging
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +60,8 @@ def open_store() -> MlflowClient:
             elif experiment.lifecycle_stage == LifecycleStage.DELETED:
                 raise UserError(
                     f"MLflow's experiment {EXPERIMENT} in {uri} is deleted; restore it with "
-                    f"`MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id "
-                    f"{experiment.experiment_id}`"
+                    f"`MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow experiments restore "
+                    f"--experiment-id {experiment.experiment_id}`"
                 )
             elif file:
                 _rewrite_artifact_paths(file, experiment.artifact_location)

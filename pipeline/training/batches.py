@@ -1,13 +1,13 @@
 """Batches of images: shuffled and augmented for training, plain for evaluation."""
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from pipeline.core.cores import usable_cores
 from pipeline.core.records import Images, Prepared, Split
 from pipeline.core.sections import AugmentParams
 from pipeline.training.augment import augment_batch
@@ -124,9 +124,7 @@ def on_device(images: Images) -> Callable[[Tensor], Tensor]:
 
 def _workers(batch_bytes: int) -> int:
     """Return how many batches to make at once: one per core, but not more than fit in AHEAD."""
-    on_linux = hasattr(os, "sched_getaffinity")  # a container or `taskset` may allow fewer cores
-    cores = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
-    return min(cores, max(2, AHEAD // batch_bytes))
+    return min(usable_cores(), max(2, AHEAD // batch_bytes))
 
 
 def _read(images: Images, which: Tensor) -> Tensor:

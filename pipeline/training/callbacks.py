@@ -19,6 +19,7 @@ from pipeline.training import schedules
 from pipeline.training.epochs import has_ended
 from pipeline.training.machine import peak_memory
 
+LOWER = "try a lower learning_rate in params.yaml"
 EpochHook = Callable[[keras.Model, list[HistoryRow]], None]
 
 
@@ -121,7 +122,7 @@ class EpochRecorder(keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the training loss is {loss} in epoch {self._epoch + 1}, by step {batch + 1}; "
-                "try a lower learning_rate in params.yaml"
+                f"{LOWER}"
             )
         if batch + 1 == self.params["steps"]:
             self._trained = time.perf_counter()
@@ -133,6 +134,10 @@ class EpochRecorder(keras.callbacks.Callback):
         if self._clean is not None:
             clean = self.model.evaluate(self._clean, verbose=0, return_dict=True)
             row |= _scores("clean_train", clean) | _scores(self._watched, logs, "val_")
+        if wrong := [key for key, value in row.items() if not math.isfinite(value)]:
+            raise DivergedError(
+                f"after epoch {epoch + 1} {', '.join(wrong)} is not a finite number; {LOWER}"
+            )
         self._rows.append(
             {
                 **row,

@@ -68,7 +68,7 @@ def save_checkpoint(folder: Path, model: Any, rows: list[HistoryRow], best: bool
     model.save(partial / "last.keras")
     best_so_far = partial / "last.keras" if best else previous / "best.keras"
     shutil.copyfile(best_so_far, partial / "best.keras")
-    state = {"rows": rows, "hashes": _hashes(partial, rows)}
+    state = {"rows": rows, "hashes": {**_hashes(partial), "rows": digest(rows)}}
     write_json(partial / "state.json", state)
     for path in (*partial.iterdir(), partial):
         _flush(path)
@@ -80,23 +80,31 @@ def save_checkpoint(folder: Path, model: Any, rows: list[HistoryRow], best: bool
 
 
 def load_checkpoint(folder: Path) -> tuple[Path, list[HistoryRow]] | None:
-    """Return the newest readable checkpoint and its history.
+    """Return the newest undamaged checkpoint and its history; remove damaged ones.
 
-    One that cannot be read stays, because the disk may be to blame; training replaces it.
+    Raises:
+        UserError: the disk refuses to read one, perhaps only for a moment.
     """
     for checkpoint in reversed(_checkpoints(folder)):
         try:
+            hashes = _hashes(checkpoint)
             state = read_json(checkpoint / "state.json", "rows", "hashes")
-            if state["hashes"] == _hashes(checkpoint, state["rows"]):
+            if state["hashes"] == {**hashes, "rows": digest(state["rows"])}:
                 return checkpoint, state["rows"]
-        except (OSError, UserError):
+        except (FileNotFoundError, UserError):
             pass
-        print(f"warning: {checkpoint} is damaged and is passed over", flush=True)
+        except OSError as error:
+            raise UserError(
+                f"{checkpoint} cannot be read ({error}); repeat the command, or delete this folder "
+                "to resume from the checkpoint before it"
+            ) from None
+        print(f"warning: {checkpoint} is damaged and is removed", flush=True)
+        shutil.rmtree(checkpoint)
     return None
 
 
-def _hashes(checkpoint: Path, rows: list[HistoryRow]) -> dict[str, str]:
-    return {"rows": digest(rows), **{name: hash_file(checkpoint / name) for name in WEIGHTS}}
+def _hashes(checkpoint: Path) -> dict[str, str]:
+    return {name: hash_file(checkpoint / name) for name in WEIGHTS}
 
 
 def newest_checkpoint(folder: Path) -> Path:

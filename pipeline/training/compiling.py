@@ -9,7 +9,7 @@ from pipeline.networks.shared.models import (
     adapt_model,
     build_model,
     check_first_batch,
-    check_saving,
+    check_loading,
 )
 from pipeline.training.losses import make_loss
 from pipeline.training.optimizers import make_optimizer
@@ -60,5 +60,5 @@ def new_model(
     if images is not None:
         adapt_model(network, model, images)
     check_first_batch(network, model)
-    check_saving(network, model)
+    check_loading(network, model)
     return compile_model(model, recipe, train)

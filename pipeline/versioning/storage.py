@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -62,17 +63,39 @@ class Storage(NamedTuple):
         self.files.invalidate_cache()
         outs = (out for stage in stages.values() for out in stage["outs"])
         found = (md5 for out in outs for md5 in self._objects(out["md5"]))
-        return [md5 for md5 in found if not self.files.exists(self._path(md5))]
+        return [md5 for md5 in found if not self._exists(md5)]
 
     def _objects(self, md5: str) -> Iterator[str]:
         """Yield an output's hash; for a folder that the remote has, also its files' hashes."""
         yield md5
-        if md5.endswith(".dir") and self.files.exists(self._path(md5)):
+        if md5.endswith(".dir") and self._exists(md5):
             for entry in json.loads(self.files.cat_file(self._path(md5))):
                 yield entry["md5"]
 
+    def _exists(self, md5: str) -> bool:
+        """Return whether an object is there; fsspec's `exists` also hides a disk that is away."""
+        try:
+            self.files.info(self._path(md5))
+        except FileNotFoundError:
+            return False
+        return True
+
     def _path(self, md5: str) -> str:
         return f"{self.root}/files/md5/{md5[:2]}/{md5[2:]}"
+
+
+@contextmanager
+def remote_errors(remote: Storage) -> Iterator[None]:
+    """Turn an error of DVC's remote into a UserError: network and credentials have their own."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"DVC's remote {remote.root} cannot be read ({first_line(error)}); check that it "
+            "runs, its endpointurl, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from None
 
 
 def local_storage(folder: Path) -> Storage:

@@ -156,7 +156,7 @@ def test_what_cannot_be_compared_is_left_out(known, workspace, invoke, other):
     known += [made_up("workspace", 5), other, made_up("block-7", 7)]
     code, said = invoke("compare")
     assert code == 0
-    unlike = "other images than workspace's, test images, were scored (evaluate.test): other"
+    unlike = "left out: other; workspace was scored on test images, these were not"
     assert (unlike in said) == (b'"scored": "val"' in other[2].get(COMPARISON, b""))
     (found,) = figures(workspace)["contrasts"]["found"]
     assert found["experiments"] == ["block-7"]

@@ -5,6 +5,8 @@ from scipy.special import softmax
 
 from pipeline.data.sharpen import sharpen
 from pipeline.evaluation.export import export_model
+from pipeline.networks.shared.convolution import Convolution
+from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import build_model
 
 
@@ -37,10 +39,27 @@ def test_a_network_trained_in_16_bits_is_exported_in_32(tiny_params, precision):
     raw = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
     exported = export_model(network, sharpen=False)
     in_32_bits = export_model(built("model", tiny_params), sharpen=False)
-    assert {layer.compute_dtype for layer in exported.layers[1:]} <= {"float32", "uint8"}
+    inside = exported.get_layer(network.name).layers
+    assert {layer.compute_dtype for layer in inside} == {"float32"}
     np.testing.assert_array_equal(
         exported.predict(raw, verbose=0), in_32_bits.predict(raw, verbose=0)
     )
+
+
+def test_networks_inside_a_network_are_exported_too():
+    image = keras.Input((32, 32, 3))
+    block = keras.Sequential([Convolution(4, 3, dtype="mixed_bfloat16"), DropBlock2D(0.9, 3)])
+    logits = keras.layers.Dense(10)(keras.layers.Flatten()(block(image)))
+    network = keras.Model(image, logits, name="nested")
+    exported = export_model(network, sharpen=False)
+    ((convolution, nothing),) = [
+        part.layers
+        for part in exported.get_layer("nested").layers
+        if isinstance(part, keras.Sequential)
+    ]
+    assert type(convolution) is keras.layers.Conv2D and type(nothing) is keras.layers.Identity
+    assert convolution.compute_dtype == "float32"
+    np.testing.assert_array_equal(convolution.get_weights()[0], block.layers[0].get_weights()[0])
 
 
 def test_it_loads_in_safe_mode_without_the_projects_layers(network, tmp_path):

@@ -397,7 +397,7 @@ def test_short_trainings_with_the_earlier_recipe_differ_as_the_page_says():
         ("is {0} points better than the resnet", "baseline/dropblock", "resnet/dropblock"),
         ("0.97, and {0} ({1}) without", "baseline/nodrop", "resnet/nodrop"),
         ("costs the plain network {0} points ({1})", "baseline/nodrop", "baseline/dropblock"),
-        ("and the resnet {0} ({1}). The commit", "resnet/nodrop", "resnet/dropblock"),
+        ("and the resnet {0} ({1}). The command", "resnet/nodrop", "resnet/dropblock"),
     ]:
         images = [right[f"this run/{first}/{s}"] - right[f"this run/{second}/{s}"]
                   for s in range(20, 26)]  # fmt: skip
@@ -540,6 +540,30 @@ def test_the_tables_of_the_curve_follow_from_the_committed_predictions():
     assert {row[0] for row in rows} <= {"epochs"}
 
 
+def test_the_sentences_on_no_dropblock_in_either_follow_from_the_predictions():
+    trainings, _ = curve_trainings()
+    scores = {
+        network: [
+            100 * bits.mean() for _, bits in sorted(trainings["10", network, "nodrop"].items())
+        ]
+        for network in ("plain", "resnet")
+    }
+    found = np.subtract(scores["resnet"], scores["plain"])
+    low, high = interval_of(found)
+    p = stats.permutation_test((found,), np.mean, permutation_type="samples").pvalue
+    resnet, plain = (f"{np.mean(scores[network]):.1f} %" for network in ("resnet", "plain"))
+    said = f"{found.mean():.1f} points, {low:.1f} to {high:.1f}, p = {p:.2f}"
+    plain_ahead = f"({-high:.1f} to {-low:.1f})"
+    pages = {
+        "README.md": f"no difference is shown](reports/curve/README.md) {plain_ahead}",
+        "reports/confirm/README.md": f"no difference is shown ({said}",
+        "reports/curve/README.md": f"reaches {resnet} test accuracy, the plain network {plain} "
+        f"(difference {said.replace('points,', 'points, 95 % interval')}",
+    }
+    for page, sentence in pages.items():
+        assert sentence in " ".join((REPOSITORY / page).read_text().split())
+
+
 def test_the_trials_of_the_tuning_are_those_declared():
     folder = CONFIRM
     trials = pd.read_csv(folder / "trials.csv", dtype={"trial": str})
@@ -628,8 +652,8 @@ def test_the_table_of_injected_faults_follows_from_their_log():
     assert f"**{len(faults)} faults: {verdicts}.**" in page
     readme = " ".join((REPOSITORY / "README.md").read_text().split())
     said = (
-        f"After three bug fixes, [{len(faults)} injected faults](reports/reliability/README.md) "
-        f"lost no result; {found['mended']} needed repair."
+        f"[{len(faults)} injected faults](reports/reliability/README.md) lost no result (rounds "
+        f"revealing three bugs were repeated after fixes); {found['mended']} needed repair."
     )
     assert (said in readme) == (not found["lost"])
     for column in ("way", "fault"):

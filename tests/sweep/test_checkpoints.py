@@ -3,6 +3,7 @@ import pytest
 from pipeline.sweep import checkpoints
 from pipeline.sweep.checkpoints import fetch, send, shared_checkpoints
 from pipeline.versioning.storage import Storage
+from tests.waiting import wait_for
 
 
 def save(folder, epoch, text="weights"):
@@ -69,8 +70,7 @@ def test_checkpoints_are_sent_while_it_trains_kept_on_failure_and_removed_at_the
             assert names(folder) == (whole(epoch - 1) if epoch > 1 else [])
             save(folder, epoch)
             state = f"{storage.root}/key/epoch-{epoch:05d}/state.json"
-            while not storage.files.exists(state):
-                storage.files.invalidate_cache()
+            wait_for(lambda: storage.files.invalidate_cache() or storage.files.exists(state))
             if epoch == 1:
                 raise ValueError("lost")
 
@@ -86,12 +86,17 @@ def test_checkpoints_are_sent_while_it_trains_kept_on_failure_and_removed_at_the
 class Gone:
     """A storage that is away."""
 
+    asked = 0
+
     def __getattr__(self, name):
+        self.asked += 1
         raise OSError("connection refused")
 
 
 def test_a_storage_that_is_away_stops_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "POLL_SECONDS", 0.01)
-    with shared_checkpoints(tmp_path, Storage(Gone(), "bucket")):
+    gone = Gone()
+    with shared_checkpoints(tmp_path, Storage(gone, "bucket")):
         save(tmp_path, 1)
+        wait_for(lambda: gone.asked >= 3)  # to fetch once, and to send again after a failure
     assert "key/epoch-00001/state.json" in names(tmp_path)

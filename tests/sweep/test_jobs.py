@@ -30,12 +30,15 @@ def test_the_whole_output_is_printed_but_requested_rarely(monkeypatch, capsys):
 
     def status(_):
         requests.append("status")
-        return JobStatus.RUNNING if clock[0] < 25 else JobStatus.SUCCEEDED
+        ended = JobStatus.RUNNING if clock[0] < 25 else JobStatus.FAILED
+        return SimpleNamespace(status=ended, message="no such folder\nits log")
 
     def logs(_):
         requests.append("logs")
         return "".join(f"line {second}\n" for second in range(int(clock[0]) + 1))
 
-    jobs._follow(SimpleNamespace(get_job_status=status, get_job_logs=logs), "job")
-    assert capsys.readouterr().out == "".join(f"line {second}\n" for second in range(26))
+    jobs._follow(SimpleNamespace(get_job_info=status, get_job_logs=logs), "job")
+    said = capsys.readouterr()
+    assert said.out == "".join(f"line {second}\n" for second in range(26))
+    assert said.err == "job job: FAILED (no such folder)\n"
     assert (requests.count("status"), requests.count("logs")) == (26, 4)  # at 0, 10, 20 and the end

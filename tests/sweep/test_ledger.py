@@ -1,9 +1,12 @@
+import errno
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.versioning.repository import fit_lock
-from pipeline.versioning.storage import local_storage
+from pipeline.versioning.storage import Storage, local_storage
 
 
 def record(label="model-dropblock-0", **stages):
@@ -25,6 +28,22 @@ def test_a_result_whose_files_are_gone_can_be_written_again(storage):
     ledger.add("k", record("first", train={"outs": [{"md5": "aa11"}]}))
     assert ledger.get("k") is None
     assert ledger.add("k", record("second")).label == "second"
+
+
+def test_a_disk_that_is_away_costs_no_record(storage, monkeypatch):
+    ledger = Ledger(storage)
+    written = record("first", train={"outs": [{"md5": "aa11"}]})
+    ledger.add("k", written)
+
+    def away(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(storage.files), "info", away)
+        with pytest.raises(OSError, match="Input/output error"):
+            ledger.get("k")
+    monkeypatch.setattr(Storage, "missing", lambda *_: [])
+    assert ledger.get("k") == written
 
 
 def test_of_many_at_once_all_get_the_same_record(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.versioning.command import dvc, user_environment
-from pipeline.versioning.storage import local_storage, remote_storage
+from pipeline.versioning.storage import local_storage, remote_errors, remote_storage
 
 
 def run_dvc(folder, *arguments):
@@ -29,3 +29,9 @@ def test_others_can_read_what_one_wrote_into_a_shared_folder(tmp_path):
 def test_without_a_remote_the_way_out_is_named(project):
     with pytest.raises(UserError, match="`dvc remote add --default store s3://"):
         remote_storage(project)
+
+
+def test_a_remote_without_credentials_is_named_with_the_way_out():
+    said = pytest.raises(UserError, match=r"remote bucket cannot be read \(no keys\); check")
+    with said, remote_errors(local_storage("bucket")):
+        raise LookupError("no keys")  # botocore's errors are no OSError either

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 
 import keras
@@ -50,7 +51,20 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, capsy
         victim.write_bytes(victim.read_bytes()[:-20])
     path, rows = checkpoint.load_checkpoint(tmp_path)
     assert (path.name, len(rows)) == ("epoch-00001", 1)
-    assert "epoch-00002 is damaged and is passed over" in capsys.readouterr().out
+    assert "epoch-00002 is damaged and is removed" in capsys.readouterr().out
+
+
+def test_a_disk_that_refuses_to_read_costs_no_checkpoint(tmp_path, monkeypatch):
+    save(tmp_path, True, True)
+
+    def refused(file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "hash_file", refused)
+        with pytest.raises(UserError, match=r"epoch-00002 cannot be read .*; repeat the command"):
+            checkpoint.load_checkpoint(tmp_path)
+    assert checkpoint.load_checkpoint(tmp_path)[0].name == "epoch-00002"
 
 
 @pytest.mark.parametrize("state", ["[]", "{}", '{"rows": [], "hashes": 7}'])

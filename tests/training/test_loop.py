@@ -252,6 +252,18 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, ti
         trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_validation_loss_that_is_not_finite_ends_the_training(prepared, tiny_params):
+    recipe = tiny_params.recipe("model")
+    model = new_model("model", recipe, tiny_params.train, 10, 32)
+    kernel = model.get_layer("logits_dense").kernel
+    spy_on(model, on_test_begin=lambda: kernel.assign(np.full(kernel.shape, np.nan)))
+    with pytest.raises(
+        DivergedError, match=r"after epoch 1 .*val_loss is not a finite number; try"
+    ):
+        trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
+
+
 def test_small_images_that_do_not_fit_are_refused(tiny_params):
     model = new_model("model", tiny_params.recipe("model"), tiny_params.train, 10, 32)
     recipe = tiny_params.recipe("model").model_copy(update={"epochs": 4})

@@ -1,7 +1,9 @@
 """A network as a Keras model: build it by name, load it from a file, count its operations."""
 
+import importlib
 import json
 import math
+import pkgutil
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from zipfile import ZipFile, ZipInfo
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from pipeline.core.errors import UserError, first_line
@@ -18,7 +21,8 @@ from pipeline.core.sections import Recipe
 from pipeline.networks import FOLDER, code_errors, find_network
 
 # Importing these registers their classes with Keras, so that files that have them can be loaded.
-from pipeline.networks.shared import batch_norm, convolution, dropblock, initializers  # noqa: F401
+for module in pkgutil.iter_modules([str(FOLDER / "shared")]):
+    importlib.import_module(f"pipeline.networks.shared.{module.name}")
 
 ADAPTED_ON = 2000  # training images
 COUNTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
@@ -44,15 +48,9 @@ def build_model(network: str, recipe: Recipe, classes: int, image_size: int) -> 
     (None, 10)
     """
     shape = (image_size, image_size, CHANNELS)
-    known = set(keras.saving.get_custom_objects())
     with code_errors(network):
         model = find_network(network).build(recipe, classes, image_size)
         wrong = _breach(model, classes, shape)
-    if inside := set(keras.saving.get_custom_objects()) - known:
-        raise UserError(
-            f"{FOLDER / network}.py: move {', '.join(sorted(inside))} out of build to the top of "
-            "the file; a trained network is loaded without calling build"
-        )
     if wrong:
         raise UserError(
             f"{FOLDER / network}.py: build must return a keras.Model that takes images of shape "
@@ -101,21 +99,31 @@ def check_first_batch(network: str, model: keras.Model) -> None:
         )
 
 
-def check_saving(network: str, model: keras.Model) -> None:
-    """Check that an untrained network can be loaded again once it is trained.
+def check_loading(network: str, model: keras.Model) -> None:
+    """Check that an untrained network can be loaded once it is trained, without calling build.
 
     Raises:
-        UserError: it has a layer that Keras does not know or does not allow, like a Lambda.
+        UserError: it has a layer that Keras does not find then, or does not allow, like a Lambda.
     """
-    for layer in model.layers:
-        try:
-            saved = keras.saving.serialize_keras_object(layer)
+    known = keras.saving.get_custom_objects()
+    # Only build registers these; libraries' are found by their package, if Keras knows it.
+    of_build = {k: v for k, v in known.items() if not v.__module__.startswith("pipeline.")
+                or "<locals>" in v.__qualname__}  # fmt: skip
+    for name in of_build:
+        del known[name]
+    try:
+        for part in (*model.layers, model):
+            saved = keras.saving.serialize_keras_object(part)
             keras.saving.deserialize_keras_object(saved, safe_mode=True)
-        except Exception as error:  # each layer's configuration may fail in its own way
-            raise UserError(
-                f"{FOLDER / network}.py: after training, {layer.name} could not be loaded "
-                f"({first_line(error)}); CONTRIBUTING.md says how to add a layer of your own"
-            ) from None
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise
+    except Exception as error:  # each layer's configuration may fail in its own way
+        raise UserError(
+            f"{FOLDER / network}.py: after training, {part.name} could not be loaded "
+            f"({first_line(error)}); CONTRIBUTING.md says where a layer of your own belongs"
+        ) from None
+    finally:
+        known.update(of_build)
 
 
 def load_network(path: Path, *, compiled: bool = False) -> keras.Model:
