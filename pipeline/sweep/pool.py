@@ -52,6 +52,8 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
         raise UserError(f"Ray cannot start: {first_line(error)}; repeat the command") from None
     try:
         deadline = time.monotonic() + (JOIN_TIMEOUT if cluster else 0)
+        if cluster and not slots(cpus):
+            print("waiting for a machine to join the cluster", flush=True)
         while not slots(cpus):
             if time.monotonic() > deadline:
                 there = ray.cluster_resources().get("CPU", 0)

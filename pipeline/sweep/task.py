@@ -61,7 +61,10 @@ def train(task: Task, place: Place, prepared: Stages, collector: Any) -> Record:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray cancels tasks by it
     with ExitStack() as stack:
         if place.root:  # another sweep may train the same; on a cluster the first counts
-            stack.enter_context(process_lock(place.root, task.key))
+            lock = process_lock(
+                place.root, task.key, lambda said: collector.add.remote(f"{task.title}: {said}")
+            )
+            stack.enter_context(lock)
         scratch = stack.enter_context(scratch_folder(place.root))
         asked = clone_of(place.snapshot, scratch, task.overrides, prepared)
         clone = stack.enter_context(asked)

@@ -3,21 +3,34 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import filelock
 
 
 @contextmanager
-def process_lock(root: Path, key: str) -> Iterator[None]:
-    """Hold a lock on what two sweeps of a repository, each with its own Ray, must not both do."""
+def process_lock(root: Path, key: str, say: Callable[[str], Any] = print) -> Iterator[None]:
+    """Hold a lock on what two sweeps of a repository, each with its own Ray, must not both do.
+
+    Args:
+        say: shows a line if another sweep has the lock.
+    """
     folder = root / ".training" / "sweep"
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / f"{key}.lock"):
+    lock = filelock.FileLock(folder / f"{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        say("waiting for another sweep of this repository, which does the same")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager

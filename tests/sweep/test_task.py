@@ -1,6 +1,5 @@
 import shutil
 import threading
-import time
 
 import pytest
 
@@ -30,19 +29,24 @@ def test_on_a_cluster_scratch_folders_are_temporary_files(tmp_path, monkeypatch)
 
 
 def test_of_two_sweeps_one_waits_for_the_others_training(tmp_path):
-    order = []
+    order, waiting = [], threading.Event()
+
+    def say(line):
+        order.append(line)
+        waiting.set()
 
     def second():
-        with process_lock(tmp_path, "key"):
+        with process_lock(tmp_path, "key", say):
             order.append("second")
 
-    with process_lock(tmp_path, "key"), process_lock(tmp_path, "another"):
+    with process_lock(tmp_path, "key", say), process_lock(tmp_path, "another", say):
         thread = threading.Thread(target=second)
         thread.start()
-        time.sleep(0.2)
+        assert waiting.wait(300)
         order.append("first")
     thread.join()
-    assert order == ["first", "second"]
+    assert order == ["waiting for another sweep of this repository, which does the same",
+                     "first", "second"]  # fmt: skip
 
 
 def test_threads_are_limited():
