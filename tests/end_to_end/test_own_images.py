@@ -66,6 +66,7 @@ def project(tmp_path_factory):
     assert values.pop("train.networks") == ["baseline", "mixer"]
     values |= {**TINY, "data.limit": None, "mixer.epochs": 4, "mobilenet": {}}
     values["train.networks"] = ["baseline", "mixer", "model", "mobilenet"]
+    values["train.seeds"] = [0, 1]
     overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     project.run("python", "-m", "pipeline", "preset", "quick", *overrides)
     project.run("git", "add", "-A")
