@@ -19,6 +19,11 @@ IMAGES_DOMINATE = (
     "Here most of the uncertainty comes from the images: **for other images, the p-value is too "
     "small, and the first interval may be too narrow**; use the second."
 )
+FEW = (
+    "The two models differ on only {images} of the images. McNemar's p is exact then too; the "
+    "interval is not."
+)
+MANY = 25  # differing images from which the interval is about right
 SEEDS_DOMINATE = "Here most of the uncertainty comes from the seeds."
 
 
@@ -32,6 +37,7 @@ def make(findings: Findings) -> Section | None:
         if len(findings.comparisons) > 1:
             parts.append(f"### {capitalised(name)} against {results.reference}")
         parts += [seeds_table(results, name), *questions(findings.comparisons[name])]
+        parts += few_differ(results, name)
     return Section("Is the difference real?", ABOUT, parts)
 
 
@@ -49,6 +55,14 @@ def questions(comparison: Comparison) -> list[Part]:
     }
     images = IMAGES_DOMINATE if comparison.images_dominate else SEEDS_DOMINATE
     return [pd.DataFrame(rows).T.fillna("").rename_axis("about"), images]
+
+
+def few_differ(results: Results, name: str) -> list[Part]:
+    """Say of two fitted models that the interval is not exact, if they differ on few images."""
+    images = int((results.hits(results.reference) != results.hits(name)).sum())
+    if len(results.seeds) > 1 or not 0 < images < MANY:
+        return []
+    return [FEW.format(images=images)]
 
 
 def _answer(found: Interval) -> dict[str, str]:

@@ -1,12 +1,16 @@
 import numpy as np
+import pytest
 
 from pipeline.reporting.comparison import compare
 from pipeline.reporting.sections.difference import (
+    FEW,
+    few_differ,
     plot_seeds,
     questions,
     seed_accuracies,
     seeds_table,
 )
+from tests.reporting.conftest import results_of
 
 
 def test_each_seeds_models_are_compared_on_the_same_images(loaded):
@@ -54,3 +58,14 @@ def test_each_seed_stands_on_a_line_of_its_own(loaded):
     drawn = {tuple(place) for points in axis.collections[1:] for place in points.get_offsets()}
     expected = zip(accuracies["accuracy"], accuracies["seed"], strict=True)
     np.testing.assert_allclose(sorted(drawn), sorted(expected))
+
+
+@pytest.mark.parametrize(("seeds", "wrong", "said"), [(1, 4, True), (1, 30, False), (2, 4, False)])
+def test_an_interval_that_rests_on_few_images_is_not_called_exact(seeds, wrong, said):
+    labels = np.zeros(300, int)
+    better, worse = np.tile([0.0, -9.0], (300, 1)), np.tile([0.0, -9.0], (300, 1))
+    worse[:wrong] = [-9.0, 0.0]
+    predictions = {(name, "dropblock", seed): values for seed in range(seeds)
+                   for name, values in (("baseline", better), ("resnet", worse))}  # fmt: skip
+    parts = few_differ(results_of(predictions, labels), "resnet")
+    assert parts == ([FEW.format(images=4)] if said else [])
