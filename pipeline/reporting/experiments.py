@@ -43,8 +43,8 @@ SETTINGS_NOTE = (
 CONTRAST_NOTE = (
     "{scored} accuracy minus that of *{reference}*, in points, paired over the seeds that both "
     "have: for each seed, and as a mean with Student's t interval (95 %, not adjusted for the "
-    "number of rows).{pooled} The adjusted p-values are Westfall-Young max-T sign flips over the "
-    "shared seeds, for all {rows} at once. `--reference NAME` chooses another reference."
+    "number of rows).{pooled} The p-values are Westfall-Young max-T sign flips over the shared "
+    "seeds, adjusted for {rows}. `--reference NAME` chooses another reference."
 )
 POOLED_NOTE = (
     " The *pooled interval* estimates the spread between seeds from all rows together: it is more "

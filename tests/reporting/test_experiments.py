@@ -108,7 +108,7 @@ def test_the_page_shows_contrasts_leads_and_settings(varied):
     assert page.headline.startswith("Shown to differ from the same network in this run")
     assert page.warnings == []
     markdown = render_markdown(page)
-    assert "Westfall-Young max-T sign flips over the shared seeds, for all 2 rows" in markdown
+    assert "max-T sign flips over the shared seeds, adjusted for 2 rows" in markdown
     assert not re.search(r"[{}]|None\b|nan\b", markdown)
 
 
