@@ -404,18 +404,9 @@ def doctor() -> int:
     from DVC's cache; reports results that are not in MLflow, and runs and models whose files are
     gone. Exits with 1 if something is left for you to do.
     """
-    from pipeline.commands.doctor import examine, repair
+    from pipeline.commands.doctor import repair_and_examine
 
-    mended = []
-    for line in repair():
-        print(line, flush=True)
-        mended.append(line)
-    left = examine()
-    for line in left:
-        print(f"for you to do: {line}")
-    if not mended and not left:
-        print("nothing to repair")
-    return 1 if left else 0
+    return repair_and_examine()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

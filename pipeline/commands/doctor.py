@@ -17,6 +17,23 @@ from pipeline.versioning.experiments import COMMIT, WORKSPACE, Experiment, list_
 from pipeline.versioning.queue import fail_dead_tasks
 
 
+def repair_and_examine() -> int:
+    """Print each repair once it is done, then what is left for the user; return 1 if anything is.
+
+    Raises the errors of repair and examine.
+    """
+    mended = False
+    for line in repair():
+        print(line, flush=True)
+        mended = True
+    left = examine()
+    for line in left:
+        print(f"for you to do: {line}")
+    if not mended and not left:
+        print("nothing to repair")
+    return 1 if left else 0
+
+
 def repair() -> Iterator[str]:
     """Close dead runs and the queue's dead tasks, remove damaged files from DVC's cache.
 

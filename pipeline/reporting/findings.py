@@ -52,9 +52,9 @@ def compare_networks(results: Results) -> dict[str, Comparison]:
     The p-values are adjusted for all networks at once. Nothing is compared if the test images were
     not scored: such runs only serve to choose a recipe.
     """
-    hits = {name: results.hits(name) for name in results.networks[1:]}
-    if results.scored != "test" or not hits:
+    if results.scored != "test" or len(results.networks) < 2:
         return {}
+    hits = {name: results.hits(name) for name in results.networks[1:]}
     reference = results.hits(results.reference)
     counts = [found.sum(axis=1) - reference.sum(axis=1) for found in hits.values()]
     p_values = max_t_p_values(np.transpose(counts)).tolist()

@@ -112,18 +112,28 @@ def check_loading(network: str, model: keras.Model) -> None:
     for name in of_build:
         del known[name]
     try:
-        for part in (*model.layers, model):
-            saved = keras.saving.serialize_keras_object(part)
-            keras.saving.deserialize_keras_object(saved, safe_mode=True)
+        if wrong := _loading_error(model):
+            # Keras' error for the whole network does not name the layer.
+            errors = ((layer, _loading_error(layer)) for layer in model.layers)
+            part, wrong = next((found for found in errors if found[1]), (model, wrong))
+            raise UserError(
+                f"{FOLDER / network}.py: after training, {part.name} could not be loaded "
+                f"({wrong}); CONTRIBUTING.md says where a layer of your own belongs"
+            )
+    finally:
+        known.update(of_build)
+
+
+def _loading_error(part: keras.Layer) -> str | None:
+    """Say why Keras could not make this layer or network again from its configuration."""
+    try:
+        saved = keras.saving.serialize_keras_object(part)
+        keras.saving.deserialize_keras_object(saved, safe_mode=True)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except Exception as error:  # each layer's configuration may fail in its own way
-        raise UserError(
-            f"{FOLDER / network}.py: after training, {part.name} could not be loaded "
-            f"({first_line(error)}); CONTRIBUTING.md says where a layer of your own belongs"
-        ) from None
-    finally:
-        known.update(of_build)
+        return first_line(error)
+    return None
 
 
 def load_network(path: Path, *, compiled: bool = False) -> keras.Model:

@@ -59,10 +59,10 @@ def questions(comparison: Comparison) -> list[Part]:
 
 def few_differ(results: Results, name: str) -> list[Part]:
     """Say of two fitted models that the interval is not exact, if they differ on few images."""
-    images = int((results.hits(results.reference) != results.hits(name)).sum())
-    if len(results.seeds) > 1 or not 0 < images < MANY:
+    if len(results.seeds) > 1:
         return []
-    return [FEW.format(images=images)]
+    images = int((results.hits(results.reference) != results.hits(name)).sum())
+    return [FEW.format(images=images)] if 0 < images < MANY else []
 
 
 def _answer(found: Interval) -> dict[str, str]:
