@@ -383,9 +383,10 @@ def lookup(name: str | None) -> None:
 def verify(folder: Path | None) -> int:
     """Compare this run with published results.
 
-    FOLDER holds a published report, like reports/sprint; default: the one with the same params
-    and data. Says for each network whether its accuracy differs from the published one by more than
-    seed variation; exits with 1 if so. The chance of any false alarm is 5 %.
+    FOLDER holds a published report, like reports/sprint; default: the one with the same params and
+    images, whatever their order in the file. Says for each network whether its accuracy differs
+    from the published one by more than seed variation; exits with 1 if so. The chance of any false
+    alarm is 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
     from pipeline.versioning.experiments import check_outputs

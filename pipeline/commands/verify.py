@@ -11,13 +11,14 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, REPORTS, read_json, read_yaml
 from pipeline.reporting.formats import counted, listed
 from pipeline.reporting.p_values import LEVEL
-from pipeline.reporting.tried import Result, params_of
+from pipeline.reporting.tried import Result, Values, params_of, typed
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.versioning.experiments import params_of_report
 from pipeline.versioning.repository import read_lock
 
 AGREES, DISAGREES = "within seed variation", "beyond seed variation"
-OTHER_DATA = "data: other images, or prepared differently"
+OTHER_DATA = "data: other images or labels"
+PLACES = ("path", "url")  # keys of data that say only where it is
 UNKNOWN = "unknown: with one seed each, the spread between seeds is unknown"
 
 
@@ -93,18 +94,20 @@ def read_published(folder: Path) -> Result:
 def _differences(here: Result, published: Result) -> list[str]:
     """List what differs between two results, apart from their seeds."""
     shared = _shared(here, published)
-    lines = [] if _data(here) == _data(published) else [OTHER_DATA]
-    mine, theirs = ({f"{name}: {k}": v for name in shared for k, v in params_of(one, name).items()}
-                    for one in (here, published))  # fmt: skip
+    mine, theirs = (_decisive(one, shared) for one in (here, published))
+    same = here.summary["content"] == published.summary.get("content")
+    lines = [] if same else [OTHER_DATA]
     for key in sorted(mine | theirs):
         if (ours := mine.get(key)) != (other := theirs.get(key)):
             lines.append(f"{key}: {ours} here, {other} published")
     return lines
 
 
-def _data(result: Result) -> tuple[str, str | None]:
-    """Return the digest of the data and the split that was scored."""
-    return result.summary["digest"], result.summary.get("scored")
+def _decisive(result: Result, networks: set[str]) -> Values:
+    """Return what decides a result besides the images and the seeds, by the name that is shown."""
+    data = {f"data: {k}": v for k, v in typed(result.params)["data"].items() if k not in PLACES}
+    recipes = {f"{name}: {k}": v for name in networks for k, v in params_of(result, name).items()}
+    return {**data, "scored": result.summary.get("scored"), **recipes}
 
 
 def _shared(here: Result, published: Result) -> set[str]:

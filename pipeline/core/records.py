@@ -179,6 +179,9 @@ def save_prepared(
 ) -> str:
     """Write images, records and metadata into `folder`; return the SHA-256 of all but the metadata.
 
+    The metadata also get the `content`: a SHA-256 of the images and labels, whatever their order
+    and however training and validation images are split.
+
     Args:
         splits: the records of each split.
         read: returns the prepared (k, side, side, 3) uint8 pixels of k rows.
@@ -187,13 +190,17 @@ def save_prepared(
     records = np.concatenate([splits[name] for name in SPLITS])
     images = {name: len(splits[name]) for name in SPLITS}
     digest = hashlib.sha256(json.dumps(images).encode())
+    each: list[bytes] = []
     folder.mkdir(parents=True, exist_ok=True)
 
     def pixels() -> Iterator[np.ndarray]:
         for start in range(0, len(records), CHUNK):
             chunk = records[start : start + CHUNK]
             read_now = read(chunk["row"])
-            digest.update(_joined(read_now, chunk).data)
+            joined = _joined(read_now, chunk)
+            digest.update(joined.data)
+            joined["group"] = 0  # its number depends on the order
+            each.extend(hashlib.sha256(one.tobytes()).digest() for one in joined)
             yield read_now
 
     write_images(folder / IMAGES, len(records), pixels())
@@ -202,7 +209,9 @@ def save_prepared(
         np.save(folder / FOLDS, folds)
     records["row"] = np.arange(len(records))
     np.save(folder / RECORDS, records)
-    metadata = {**metadata, "images": images, "digest": digest.hexdigest()}
+    test = len(each) - images["test"]
+    content = hashlib.sha256(b"".join([*sorted(each[:test]), *sorted(each[test:])])).hexdigest()
+    metadata = {**metadata, "images": images, "digest": digest.hexdigest(), "content": content}
     write_json(folder / METADATA, metadata)
     return metadata["digest"]
 

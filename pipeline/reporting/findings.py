@@ -70,6 +70,7 @@ def summarise(findings: Findings) -> dict[str, Any]:
     settings = results.metrics.groupby("network", sort=False)["training"].first().map(setting_of)
     return {
         "digest": results.metadata["digest"],
+        "content": results.metadata["content"],
         "watched": results.watched,
         "scored": results.scored,
         "images": len(results.images.labels),

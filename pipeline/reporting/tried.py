@@ -96,7 +96,7 @@ def collect_settings(results: list[Result]) -> tuple[list[Setting], list[str]]:
 def params_of(result: Result, network: str) -> Values:
     """Return the params that determine a network's trainings; block size `off` if no DropBlock."""
     section = result.summary["sections"][network]
-    values = _typed(result.params)
+    values = typed(result.params)
     variant: Variant = (values["train"].get("variants") or ["dropblock"])[0]
     params = settings_of(values, Training(section, variant, 0))
     if BLOCK in resolve(values, section):
@@ -104,7 +104,7 @@ def params_of(result: Result, network: str) -> Values:
     return params
 
 
-def _typed(params: dict[str, Any]) -> dict[str, Any]:
+def typed(params: dict[str, Any]) -> dict[str, Any]:
     """Return params with the defaults in code, as an identity has them; others as they are."""
     try:
         return check_params(params).by_section()

@@ -34,7 +34,7 @@ PARAMS = {
 def summary(right, **changes):
     seeds = {str(seed): count for seed, count in enumerate(right)}
     accuracy = {"right": seeds}
-    found = {"digest": "d", "scored": "test", "images": IMAGES, "sections": {"resnet": "model"},
+    found = {"content": "c", "scored": "test", "images": IMAGES, "sections": {"resnet": "model"},
              "accuracy": {"resnet": accuracy}}  # fmt: skip
     return found | changes
 
@@ -133,8 +133,9 @@ def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
             {},
             "resnet: drop_block_size: off here",
         ),
-        ({}, {"digest": "other"}, "data: other images, or prepared differently"),
-        ({}, {"scored": "val"}, "data: other images, or prepared differently"),
+        ({}, {"content": "other"}, "data: other images or labels"),
+        ({"data": {"image_size": 16}}, {}, "data: image_size: 16 here, None published"),
+        ({}, {"scored": "val"}, "scored: val here, test published"),
     ],
 )
 def test_another_recipe_or_other_data_are_not_compared(run, changes, of_summary, named):

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.records import Images, Prepared, make_records, save_prepared
+from pipeline.core.records import (
+    Images,
+    Prepared,
+    load_metadata,
+    make_records,
+    save_prepared,
+)
 from pipeline.data.sources import digits
 from tests.conftest import checked
 
@@ -51,6 +57,26 @@ def test_the_digest_tells_content_and_splits_apart(tmp_path):
     assert digest(records[:21], records[21:]) != first
     images[records["row"][3], 0, 0, 0] ^= 1
     assert digest(records[:20], records[20:]) != first
+
+
+def test_the_content_is_that_of_the_images_and_labels_in_any_order_and_split(tmp_path):
+    dataset = digits.load(checked().data)
+    records, test, images = dataset.train[:30], dataset.test[:9], dataset.images.copy()
+
+    def content(train, val, test):
+        splits = {"train": train, "val": val, "test": test}
+        save_prepared(tmp_path, splits, lambda rows: images[rows], {})
+        return load_metadata(tmp_path)["content"]
+
+    first = content(records[:20], records[20:], test)
+    moved = np.random.default_rng(0).permutation(records)
+    moved["group"] += 1
+    assert content(moved[:25], moved[25:], test[::-1]) == first
+    assert content(np.append(records, test[:1]), records[:0], test[1:]) != first
+    moved["label"][3] ^= 1
+    assert content(moved, moved[:0], test) != first
+    images[test["row"][3], 0, 0, 0] ^= 1
+    assert content(records, records[:0], test) != first
 
 
 @pytest.mark.parametrize("content", [None, "{", "[1]", "{}"])

@@ -32,7 +32,7 @@ def test_each_network_is_compared_with_the_first():
     assert list(compared) == ["resnet", "sprint"]
     expected = results.hits("sprint").mean() - results.hits("baseline").mean()
     assert compared["sprint"].difference.mean == pytest.approx(expected)
-    described = replace(results, metadata={"digest": "d1"})
+    described = replace(results, metadata={"digest": "d1", "content": "c1"})
     summary = summarise(Findings(None, described, described, compared))
     assert summary["reference"] == "baseline"
     assert summary["differences"]["resnet"]["seeds"] == 2
