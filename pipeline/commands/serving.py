@@ -6,12 +6,12 @@ own server would convert values to the model's uint8 before they can be checked:
 """
 
 import asyncio
-import json
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from pydantic import FailFast, Field, ValidationError, create_model
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
@@ -25,11 +25,7 @@ MAX_IMAGES = 256  # of a request
 MAX_REQUESTS = 8  # under way, waiting ones included
 MAX_SECONDS = 60  # until a request has arrived
 BATCH = 32  # images, classified at once
-Shape = tuple[int, ...]
-
-
-class BadImagesError(ValueError):
-    """The request contains no valid images; answered with HTTP status 400 and one sentence."""
+Pixel = Annotated[float, Field(strict=True, ge=0, le=255, multiple_of=1, allow_inf_nan=False)]
 
 
 def make_app(model: Any, class_names: list[str]) -> FastAPI:
@@ -42,12 +38,13 @@ def make_app(model: Any, class_names: list[str]) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BYTES)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
-    wanted = model.input_shape[1:]
+    shape = model.input_shape[1:]
+    request_type = make_request_type(shape)
     # In parallel, parsing and predicting take more memory and no less time.
     one_at_a_time, under_way = asyncio.Semaphore(1), 0
 
     def classify(body: bytes) -> JSONResponse:
-        images = check_images(parse(body), wanted)
+        images = np.rint(request_type.model_validate_json(body).inputs).astype(np.uint8)
         rows = predict(model, images).tolist()
         predictions = [dict(zip(class_names, row, strict=True)) for row in rows]
         return JSONResponse({"predictions": predictions})
@@ -65,13 +62,16 @@ def make_app(model: Any, class_names: list[str]) -> FastAPI:
         under_way += 1
         try:
             if not request.headers.get("content-type", "").startswith("application/json"):
-                raise BadImagesError("the header Content-Type is not application/json")
+                return invalid("the header Content-Type is not application/json", shape)
             async with asyncio.timeout(MAX_SECONDS):
                 body = await request.body()
             async with one_at_a_time:
                 return await asyncio.to_thread(classify, body)
-        except BadImagesError as error:
-            return refused(400, "INVALID_PARAMETER_VALUE", f"{error}; {WANTED.format(*wanted)}")
+        except ValidationError as error:
+            first = error.errors()[0]
+            key, *indices = first["loc"] or ("the request",)
+            place = "".join(f"[{index}]" for index in indices)
+            return invalid(f"{key}{place}: {first['msg']}", shape)
         except ClientDisconnect:
             return refused(400, "CANCELLED", "the connection was closed")
         except TimeoutError:
@@ -83,57 +83,24 @@ def make_app(model: Any, class_names: list[str]) -> FastAPI:
     return app
 
 
+def make_request_type(shape: tuple[int, ...]) -> Any:
+    """Return pydantic's model of a request with images of this shape."""
+    kind: Any = Pixel
+    for size in reversed(shape):
+        kind = Annotated[list[kind], Field(min_length=size, max_length=size), FailFast()]
+    images = Annotated[list[kind], Field(min_length=1, max_length=MAX_IMAGES), FailFast()]
+    return create_model("Request", inputs=(images, ...))
+
+
+def invalid(problem: str, shape: tuple[int, ...]) -> JSONResponse:
+    """Return the answer to a request without images of this shape."""
+    return refused(400, "INVALID_PARAMETER_VALUE", f"{problem}; {WANTED.format(*shape)}")
+
+
 def refused(status: int, code: str, message: str) -> JSONResponse:
     """Return the answer to a request that is not served, with one of MLflow's error codes."""
     headers = {"Retry-After": "1"} if status == 503 else None
     return JSONResponse({"error_code": code, "message": message}, status, headers)
-
-
-def parse(body: bytes) -> Any:
-    """Return the inputs of a request.
-
-    Raises:
-        BadImagesError: it is not JSON, has no inputs, or has truth values, which NumPy would take
-            for 0 and 1.
-    """
-    if b"true" in body or b"false" in body:
-        raise BadImagesError("true and false are not numbers")
-    try:
-        return json.loads(body.decode())["inputs"]
-    except (ValueError, RecursionError) as error:  # also of numbers with too many digits
-        raise BadImagesError(f"the request is not valid JSON ({type(error).__name__})") from None
-    except (KeyError, TypeError):
-        raise BadImagesError("the request has no key inputs") from None
-
-
-def check_images(inputs: Any, wanted: Shape) -> np.ndarray:
-    """Convert a JSON input to uint8 images.
-
-    Args:
-        wanted: the shape of an image.
-
-    Raises:
-        BadImagesError: the shape is wrong, there are too many, or a value is not an integer from 0
-            to 255.
-    """
-    try:
-        images = np.asarray(inputs)
-    except ValueError:
-        raise BadImagesError("inputs are lists of unequal lengths") from None
-    if images.dtype.kind not in "iuf":
-        raise BadImagesError("inputs are not numbers")
-    if images.shape[1:] != wanted or not len(images):
-        shape = f"the shape is {list(images.shape)}, not [n, {str(list(wanted))[1:]}"
-        raise BadImagesError(shape)
-    if len(images) > MAX_IMAGES:
-        raise BadImagesError(f"{len(images)} images are more than {MAX_IMAGES}")
-    wrong = (images != np.round(images)) | (images < 0) | (images > 255)
-    if wrong.any():
-        n, y, x, channel = np.argwhere(wrong)[0]
-        value = images[n, y, x, channel]
-        place = f"row {y}, column {x}, channel {channel}"
-        raise BadImagesError(f"image {n} has {value:g} at {place}")
-    return images.astype(np.uint8)
 
 
 def predict(model: Any, images: np.ndarray) -> np.ndarray:

@@ -66,18 +66,22 @@ def parse_lock(content: bytes, name: str) -> Stages:
 class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Libyaml's loader for what ruamel.yaml, and thus DVC, writes.
 
-    As there, 1e-05 is a number, and yes, no, on and off are words.
+    As there, 1e-05 is a number; yes, no, on, off and 12:30 are words.
     """
 
     yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, form) for tag, form in found if not tag.endswith("bool") or first in "tTfF"]
+        first: [
+            (tag, form) for tag, form in found
+            if not tag.endswith(":int") and (not tag.endswith(":bool") or first in "tTfF")
+        ]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    }  # fmt: skip
 
 
-FastLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+for kind, form in {"int": r"[-+]?(0|[1-9]\d*)$", "float": r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"}.items():
+    FastLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{kind}", re.compile(form), list("-+0123456789")
+    )
 
 
 def load_fast(content: bytes) -> Any:

@@ -116,7 +116,7 @@ def test_after_a_restart_of_the_head_the_same_command_goes_on(project, shared, s
         with closing(Cluster()) as first:
             process = start_sweep(project, first)
             training = wait_for_an_epoch(project, process)
-        assert "the same command" in end(process, code=2)
+        assert "repeat the command once the cluster answers" in end(process, code=2)
         wait_for(lambda: not training.is_running(), 60)
         with closing(Cluster()) as second:
             run_sweep(project, second)

@@ -59,16 +59,21 @@ def test_whole_pixels_are_answered_with_the_names_of_the_classes(address, dtype)
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.9, "0.9"), (-1, "-1"), (256, "256"), (1e300, "1e+300"), (np.nan, "nan")]
-)
-def test_what_is_no_pixel_is_refused_with_its_place(address, value, shown):
-    images = np.full((2, 32, 32, 3), 7.0)
-    images[1, 2, 3, 1] = value
+    ("value", "reason"),
+    [
+        (0.9, "a multiple of 1"), (-1, "greater than or equal to 0"),
+        (256, "less than or equal to 255"), (1e300, "less than or equal to 255"),
+        (np.nan, "a finite number"), (True, "a valid number"), (None, "a valid number"),
+    ],
+)  # fmt: skip
+def test_what_is_no_pixel_is_refused_with_its_place(address, value, reason):
+    images = np.full((2, 32, 32, 3), 7.0).tolist()
+    images[1][2][3][1] = value
     status, said = ask(address, images)
     assert status == 400
     assert said["error_code"] == "INVALID_PARAMETER_VALUE"
     assert said["message"] == (
-        f"image 1 has {shown} at row 2, column 3, channel 1; give inputs: a list of images, each "
+        f"inputs[1][2][3][1]: Input should be {reason}; give inputs: a list of images, each "
         "32 x 32 x 3 integers from 0 to 255, not scaled to 0..1"
     )
 
@@ -76,14 +81,16 @@ def test_what_is_no_pixel_is_refused_with_its_place(address, value, shown):
 @pytest.mark.parametrize(
     ("images", "reason"),
     [
-        (np.zeros((32, 32, 3), int), "the shape is [32, 32, 3], not [n, 32, 32, 3]"),
-        (np.zeros((1, 28, 28, 1), int), "the shape is [1, 28, 28, 1]"),
-        ([], "the shape is [0]"),
-        (7, "the shape is []"),
-        ([[[1, 2]], [3]], "inputs are lists of unequal lengths;"),
-        ("picture.png", "not numbers"),
-        ([{"a": 1}], "not numbers"),
-        (None, "not numbers"),
+        (np.zeros((32, 32, 3), int), "inputs[0][0][0]: Input should be a valid array"),
+        (np.zeros((1, 28, 28, 3), int), "inputs[0][0]: List should have at least 32 items"),
+        (np.zeros((1, 32, 32, 4), int), "inputs[0][0][0]: List should have at most 3 items"),
+        ([], "inputs: List should have at least 1 item"),
+        (7, "inputs: Input should be a valid array"),
+        ([[[1, 2]], [3]], "inputs[0][0]"),
+        ("picture.png", "inputs: Input should be a valid array"),
+        ([{"a": 1}], "inputs[0]: Input should be a valid array"),
+        (None, "inputs: Input should be a valid array"),
+        (BLACK * (MAX_IMAGES + 1), "inputs: List should have at most 256 items"),
     ],
 )
 def test_what_is_no_image_is_refused(address, images, reason):
@@ -113,28 +120,17 @@ def test_a_body_that_is_too_large_is_refused(address, form):
     assert ask(address, BLACK)[0] == 200
 
 
-def test_more_images_than_allowed_are_refused(address):
-    status, said = ask(address, BLACK * (MAX_IMAGES + 1))
-    assert status == 400
-    assert said["message"].startswith("257 images are more than 256")
-
-
-TRUE_PIXEL = json.dumps({"inputs": BLACK}).replace("0", "true", 1)
-
-
 @pytest.mark.parametrize(
     ("body", "headers", "message"),
     [
-        (TRUE_PIXEL, JSON, "true and false are not numbers"),
-        (TRUE_PIXEL.encode("utf-16"), JSON, "not valid JSON (UnicodeDecodeError)"),
         (json.dumps({"inputs": BLACK}).encode(), {}, "Content-Type is not application/json"),
         ("a,b", {"Content-Type": "text/csv"}, "Content-Type is not application/json"),
-        ("[" * 100_000 + "]" * 100_000, JSON, "not valid JSON (RecursionError)"),
-        ('{"inputs": ' + "9" * 5_000 + "}", JSON, "not valid JSON (ValueError)"),
-        ("{", JSON, "not valid JSON (JSONDecodeError)"),
-        (b"\xff\xfe", JSON, "not valid JSON (UnicodeDecodeError)"),
-        ('{"instances": []}', JSON, "no key inputs"),
-        ("[1]", JSON, "no key inputs"),
+        ("[" * 100_000 + "]" * 100_000, JSON, "the request: Invalid JSON: recursion limit"),
+        ('{"inputs": ' + "9" * 5_000 + "}", JSON, "the request: Invalid JSON: number out of range"),
+        ("{", JSON, "the request: Invalid JSON: EOF while parsing"),
+        (json.dumps({"inputs": BLACK}).encode("utf-16"), JSON, "the request: Invalid JSON:"),
+        ('{"instances": []}', JSON, "inputs: Field required"),
+        ("[1]", JSON, "the request: Input should be an object"),
     ],
 )
 def test_what_is_not_a_request_is_refused_with_its_reason(address, body, headers, message):

@@ -45,8 +45,8 @@ def test_a_damaged_lock_is_named_with_the_way_out(content):
 
 
 def test_yaml_is_read_as_ruamel_reads_what_dvc_writes():
-    values = {"a": 0.05, "b": [1, 2], "c": None, "e": True, "f": 1e-05, "g": 1e22,
-              "md5": ["1" * 32, "1" * 16 + "e" + "2" * 15, "0e" + "1" * 30]}  # fmt: skip
+    values = {"a": 0.05, "b": [0, 1, -20, "12:30", "0777"], "c": None, "e": True, "f": 1e-05,
+              "g": 1e22, "md5": ["1" * 32, "1" * 16 + "e" + "2" * 15, "0e" + "1" * 30]}  # fmt: skip
     stream = io.BytesIO()
     YAML().dump(values, stream)
     assert load_fast(stream.getvalue()) == values
