@@ -86,8 +86,8 @@ benchmarks: setup-dev  ## Time training and input against Keras, PyTorch and Ope
 	python -m benchmarks.train_step
 	$(if $(CIFAR100_DIR),python -m benchmarks.input $(CIFAR100_DIR))
 
-chaos: setup-dev  ## Inject faults into whole runs until the log has N of them (default 300); continues where it was interrupted
-	@nice python -m tests.chaos $(or $(N),300) --jobs 2
+chaos: setup-dev  ## Inject faults into whole runs until the log has N of them (N=400); continues where it was interrupted
+	@nice python -m tests.chaos $(or $(N),400) --jobs 2
 
 audit: setup-dev  ## Check the pinned packages for known vulnerabilities; fails on those that cannot be looked up
 	@for lock in requirements*.lock; do \

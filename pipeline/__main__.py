@@ -48,7 +48,7 @@ CLUSTER = click.option(
     help="Train on a Ray cluster: the address of its job server, like http://127.0.0.1:8265.",
 )
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only print what would be trained.")
-MODEL_HELP = "A training in this folder, like resnet-dropblock-0, or champion or challenger."
+MODEL_HELP = "The trained network: champion, challenger, or a training like resnet-dropblock-0."
 
 
 def here(path: str) -> Path:
@@ -197,7 +197,7 @@ def check() -> None:
 @click.option(
     "--x",
     metavar="KEY",
-    help="The param to plot accuracy against, of settings that differ in nothing else.",
+    help="The param on the plot's x axis; only settings that differ in nothing else are plotted.",
 )
 def compare(reference: str | None, x: str | None) -> None:
     """Compare all experiments on the prepared data.
@@ -216,7 +216,7 @@ def compare(reference: str | None, x: str | None) -> None:
 @click.option("--by", "key", metavar="KEY", default="width", show_default=True,
               help="The numeric key of NETWORK to change, like epochs.")  # fmt: skip
 def match(network: str, to: str, key: str) -> None:
-    """Find the width, or another param, at which two networks take equal compute.
+    """Find the width at which two networks take equal compute.
 
     Counts the operations of whole trainings with the recipes in params.yaml and the prepared data.
     Prints the cost of both trainings and the `-S` override that makes them equal within 2 %.
@@ -274,7 +274,7 @@ def sweep(
         return sweep_until_decided(expand(overrides), most, cpus_per_training, dry_run, cluster)
     swept = sweep(expand(overrides), cpus_per_training, dry_run, cluster)
     if not dry_run:
-        print("`make compare` compares all experiments")
+        print("`make compare` compares them")
     return 1 if swept.lacking else 0
 
 
@@ -394,12 +394,12 @@ def verify(folder: Path | None) -> int:
     check_outputs(REPORTS)
     table, published = verify(folder)
     print(f"{table.to_markdown(index=False)}\n\npublished in {published}")
-    return int(table["verdict"].eq(DISAGREES).any())
+    return int(table["agreement"].eq(DISAGREES).any())
 
 
 @cli.command()
 def doctor() -> int:
-    """Repair what dead processes left, and report what MLflow's store lacks.
+    """Repair what dead processes left; report what MLflow lacks.
 
     Closes runs and tasks of DVC's queue that a dead process left running; removes damaged files
     from DVC's cache; reports results that are not in MLflow, and runs and models whose files are

@@ -135,17 +135,17 @@ def _agreement(here: pd.Series, published: pd.Series, level: float) -> dict[str,
         found = stats.ttest_ind(here, published).confidence_interval(1 - level)
     explained = (found.high - found.low) / 2
     if here.equals(published):
-        verdict = "identical"
+        agreement = "identical"
     elif np.isnan(explained):
-        verdict = UNKNOWN
+        agreement = UNKNOWN
     else:
-        verdict = AGREES if abs(difference) <= explained else DISAGREES
+        agreement = AGREES if abs(difference) <= explained else DISAGREES
     return {
         "here, %": _described(here),
         "published, %": _described(published),
         "difference, points": f"{100 * difference:+.2f}",
         "seed variation, points": f"{100 * explained:.2f}",
-        "verdict": verdict,
+        "agreement": agreement,
     }
 
 

@@ -90,8 +90,8 @@ def exchange_duplicates(
         if len(alone) < len(out):
             raise UserError(
                 f"{key}: class {names[label]} has {len(alone)} training images without a "
-                f"duplicate, but {len(out)} must replace held-out ones; use a smaller fraction or "
-                "a higher data.duplicate_correlation (null: equal images only)"
+                f"duplicate, but {len(out)} must replace held-out images that have one; use a "
+                "smaller fraction or a higher data.duplicate_correlation (null: equal images only)"
             )
         moved = alone[: len(out)]
         train[moved], others[out] = others[out], train[moved]

@@ -181,7 +181,7 @@ def _common_images(sets: dict[Training, EvaluationSet]) -> EvaluationSet:
         for name, expected in vars(sets[first]).items():
             if not np.array_equal(expected, getattr(sets[other], name)):
                 raise UserError(
-                    f"{other.evaluation_folder} and {first.evaluation_folder} have different "
-                    f"scored images ({name} differ); run `dvc repro`"
+                    f"{other.evaluation_folder} and {first.evaluation_folder} were "
+                    f"scored on different images ({name} differ); run `dvc repro`"
                 )
     return sets[first]

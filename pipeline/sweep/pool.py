@@ -58,8 +58,8 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
             if time.monotonic() > deadline:
                 there = ray.cluster_resources().get("CPU", 0)
                 raise UserError(
-                    f"--cpus-per-training {cpus}: no machine has so many CPU cores ({there:.0f} in "
-                    "total)"
+                    f"--cpus-per-training {cpus}: no machine has that many CPU cores ({there:.0f} "
+                    "in total)"
                 )
             time.sleep(POLL_SECONDS)
         yield

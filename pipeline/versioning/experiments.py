@@ -92,8 +92,8 @@ def check_outputs(*folders: Path) -> None:
 def changed(files: list[str]) -> UserError:
     """Return the error for outputs that are not those that dvc.lock records."""
     return UserError(
-        f"{and_more(files, ' files')}: changed since `dvc repro` wrote it; `dvc repro` makes it "
-        "again, or restores it from the cache"
+        f"{and_more(files, ' files')}: changed since `dvc repro`, which makes outputs again or "
+        "restores them from the cache"
     )
 
 

@@ -52,7 +52,7 @@ def take_snapshot(root: Path) -> Snapshot:
         raise UserError(f"{root} is a shallow clone; `git fetch --unshallow` completes it")
     tracked = (*CODE, str(PARAMS_FILE))
     if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *tracked):
-        raise UserError(f"{unknown.splitlines()[0]} is not tracked by git; `git add` it first")
+        raise UserError(f"{unknown.splitlines()[0]} is not tracked by git; commit it first")
     git(root, "update-index", "-q", "--refresh", check=False)  # or copied files look edited
     state = git(root, *AS_AUTHOR, "stash", "create") or head
     return Snapshot(_bundle(root, state), head, state, _config(root))

@@ -62,7 +62,7 @@ def attempt(folder: Path, number: int, whole: dict[str, dict[str, Any]]) -> list
     share = max(1, len(found["rows"]))
     rows = [{
         "round": number, "way": way.name, **row, "needed": "; ".join(row["needed"]),
-        "verdict": "lost" if lost else "mended" if row["needed"] else "survived", "lost": lost,
+        "verdict": "lost" if lost else "repaired" if row["needed"] else "survived", "lost": lost,
         "lost_cpu_seconds": round((found["cpu_seconds"] - expected["cpu_seconds"]) / share, 1),
         "lost_seconds": round((found["seconds"] - expected["seconds"]) / share, 1),
     } for row in found["rows"]]  # fmt: skip

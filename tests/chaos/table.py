@@ -14,13 +14,13 @@ PAGE = """\
 follows the messages until each run succeeds, then compares it with one that nothing interrupted:
 weights, histories, scores, predictions, the runs, models and champion in MLflow's store, and DVC's
 experiments.
-**{count} faults: {survived} survived, {mended} mended, {lost} lost.** These do not include rounds
-that lost a result: each was repeated once its cause was fixed. There were three causes: an emptied
-mlflow.db was taken for a new store, MLflow runs that were made again lacked the commit of their
-training, and a changed key in dvc.lock went unnoticed.
+**{count} faults: {survived} survived, {repaired} repaired, {lost} lost.** At first, three rounds
+with ten faults lost a result: an emptied mlflow.db was taken for a new store, MLflow runs that were
+made again lacked the commit of their training, and a changed key in dvc.lock went unnoticed. These
+rounds were repeated after the fixes; only the repetitions are counted.
 
 - *survived*: the same command again was enough (a queue's failed experiments are queued again).
-- *mended*: `python -m pipeline doctor`, or a command that a message names, was needed too.
+- *repaired*: `python -m pipeline doctor`, or a command that a message names, was needed too.
 - *lost*: the result differs, or following the messages did not reach it.
 
 {by_way}
@@ -28,7 +28,7 @@ training, and a changed key in dvc.lock went unnoticed.
 {by_fault}
 
 Moments are drawn uniformly over the CPU time of the uninterrupted run. A round is a whole run with
-one to {each} faults. "CPU s lost" is the additional CPU time of a round divided by its number of
+one to {each} faults. *Extra CPU s*: the additional CPU time of a round divided by its number of
 faults. A run is tiny: most of its time is starting Python and TensorFlow, which a fault
 makes it do again; a longer training loses at most the epoch that was interrupted. *Full
 disk*: the run's own file system is kept full until the command ends. Damage is done after SIGKILL
@@ -49,8 +49,8 @@ def summary(faults: pd.DataFrame, by: str) -> pd.DataFrame:
     groups = faults.groupby(by)
     lost = groups["lost_cpu_seconds"]
     counts = {v: groups["verdict"].apply(lambda found, v=v: (found == v).sum())
-              for v in ("survived", "mended", "lost")}  # fmt: skip
-    times = {"CPU s lost, median": lost.median().round(), "largest": lost.max().round()}
+              for v in ("survived", "repaired", "lost")}  # fmt: skip
+    times = {"extra CPU s, median": lost.median().round(), "largest": lost.max().round()}
     return pd.DataFrame({"faults": groups.size(), **counts, **times}).reset_index()
 
 
@@ -61,7 +61,7 @@ def write_page(folder: Path) -> None:
     rounds = faults.groupby(["commit", "processor"], sort=False).size()
     said = PAGE.format(
         count=len(faults),
-        **{name: verdicts.get(name, 0) for name in ("survived", "mended", "lost")},
+        **{name: verdicts.get(name, 0) for name in ("survived", "repaired", "lost")},
         by_way=summary(faults, "way").to_markdown(index=False, floatfmt=".0f"),
         by_fault=summary(faults, "fault").to_markdown(index=False, floatfmt=".0f"),
         each=faults.groupby("round").size().max(),

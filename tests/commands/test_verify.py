@@ -81,7 +81,7 @@ def test_a_run_of_a_presets_params_finds_its_published_report(
     YAML().dump({"schema": "2.0", "stages": stages}, tmp_path / "dvc.lock")
     table, folder = verify(None)
     assert folder == Path("reports", published)
-    assert set(table["verdict"]) == {"identical"}
+    assert set(table["agreement"]) == {"identical"}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_verdict_is_that_of_a_two_sample_t_test(run, right):
     table, folder = verify(None)
     differ = stats.ttest_ind(right, SIX).pvalue < 0.05
     assert str(folder) == "reports/published"
-    assert table["verdict"].tolist() == [DISAGREES if differ else AGREES]
+    assert table["agreement"].tolist() == [DISAGREES if differ else AGREES]
     mean = 100 * (np.mean(right) - np.mean(SIX)) / IMAGES
     assert float(table["difference, points"][0]) == pytest.approx(mean, abs=0.006)
 
@@ -102,7 +102,7 @@ def test_one_seed_is_held_against_the_spread_of_the_published_ones(run):
     for inside, verdict in [(0.95, AGREES), (1.05, DISAGREES)]:
         run([np.mean(SIX) + inside * half])
         table, _ = verify(None)
-        assert table["verdict"].tolist() == [verdict]
+        assert table["agreement"].tolist() == [verdict]
         assert float(table["seed variation, points"][0]) == pytest.approx(half / 10, abs=0.006)
 
 
@@ -112,16 +112,16 @@ def test_false_alarms_are_as_rare_as_said(run):
     for _ in range(400):
         write(folder, rng.normal(580, 4, 6).tolist(), PARAMS)
         run(rng.normal(580, 4, 2).tolist())
-        alarms += verify(folder)[0]["verdict"].eq(DISAGREES).any()
+        alarms += verify(folder)[0]["agreement"].eq(DISAGREES).any()
     assert stats.binomtest(int(alarms), 400, 0.05).pvalue > 0.001
 
 
 def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
     run(SIX)
-    assert verify(None)[0]["verdict"].tolist() == ["identical"]
+    assert verify(None)[0]["agreement"].tolist() == ["identical"]
     write(tmp_path / "reports/published", [580], PARAMS)
     run([570])
-    assert verify(None)[0]["verdict"].tolist() == [UNKNOWN]
+    assert verify(None)[0]["agreement"].tolist() == [UNKNOWN]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_numbers_that_do_not_decide_do_not_count(run, tmp_path):
     off = {"model": PARAMS["model"] | {"conv_keep_end": 1, "drop_block_size": 5}}
     write(tmp_path / "reports/published", SIX, PARAMS | off)
     run(SIX, {"model": off["model"] | {"drop_block_size": 7}})
-    assert verify(None)[0]["verdict"].tolist() == ["identical"]
+    assert verify(None)[0]["agreement"].tolist() == ["identical"]
 
 
 def test_networks_that_nothing_published_has_are_named(run):

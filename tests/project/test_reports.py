@@ -648,18 +648,18 @@ def test_the_table_of_injected_faults_follows_from_their_log():
     with (folder / "faults.csv").open() as file:
         faults = list(csv.DictReader(file))
     found = Counter(fault["verdict"] for fault in faults)
-    verdicts = ", ".join(f"{found[name]} {name}" for name in ("survived", "mended", "lost"))
+    verdicts = ", ".join(f"{found[name]} {name}" for name in ("survived", "repaired", "lost"))
     assert f"**{len(faults)} faults: {verdicts}.**" in page
     readme = " ".join((REPOSITORY / "README.md").read_text().split())
     said = (
-        f"[{len(faults)} injected faults](reports/reliability/README.md) lost no result (rounds "
-        f"revealing three bugs were repeated after fixes); {found['mended']} needed repair."
+        f"Of [{len(faults)} injected faults](reports/reliability/README.md) none lost a result, "
+        f"after fixes for three bugs that did; {found['repaired']} needed repair."
     )
     assert (said in readme) == (not found["lost"])
     for column in ("way", "fault"):
         for name in {fault[column] for fault in faults}:
             own = [fault for fault in faults if fault[column] == name]
-            counts = [sum(f["verdict"] == v for f in own) for v in ("survived", "mended", "lost")]
+            counts = [sum(f["verdict"] == v for f in own) for v in ("survived", "repaired", "lost")]
             times = [float(fault["lost_cpu_seconds"]) for fault in own]
             cells = [len(own), *counts, round(statistics.median(times)), round(max(times))]
             (row,) = [line for line in page.splitlines() if line.startswith(f"| {name} ")]

@@ -57,5 +57,5 @@ def test_different_test_sets_are_refused(workspace, made_results, name):
         arrays = dict(saved)
     arrays[name] = arrays[name][::-1]
     np.savez(file, **arrays)
-    with pytest.raises(UserError, match=rf"have different scored images \({name} differ\)"):
+    with pytest.raises(UserError, match=rf"were scored on different images \({name} differ\)"):
         results.load_results(params)
