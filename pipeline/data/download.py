@@ -1,6 +1,5 @@
 """Download one known file: resume if interrupted, check before use."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -44,20 +43,12 @@ def download(url: str, target: Path, size: int, md5: str) -> Path:
 
 
 def _fetch(url: str, part: Path, size: int, md5: str) -> None:
-    """Complete `part` in as many requests as it takes; from the start if an old part is damaged."""
+    """Complete `part` in as many requests as it takes; remove it if it is not the file."""
     part.touch()
-    resumed, failures = part.stat().st_size > 0, 0
+    failures = 0
     seconds = 0.2 if sys.stderr.isatty() else 10.0  # between two updates of the progress bar
     with tqdm(total=size, desc=part.stem, unit="B", unit_scale=True, mininterval=seconds) as bar:
-        while not _is_right(part, size, md5):
-            before = part.stat().st_size
-            if before >= size:
-                os.truncate(part, 0)
-                if not resumed:
-                    raise _give_up(url, size, f"the file's MD5 is not {md5}")
-                resumed = False
-                bar.write(f"{part}: the resumed download is damaged; starting from the beginning")
-                continue
+        while (before := part.stat().st_size) < size:
             problem = _request(url, part, size, bar)
             have = part.stat().st_size
             failures = 0 if have > before else failures + 1
@@ -67,6 +58,10 @@ def _fetch(url: str, part: Path, size: int, md5: str) -> None:
             if have < size:
                 bar.write(f"download interrupted ({problem}), trying again")
                 time.sleep(PAUSE * 2 ** max(0, failures - 1))
+    if not _is_right(part, size, md5):
+        part.unlink()
+        reason = f"the file's MD5 is not {md5}; repeat the command to start again"
+        raise _give_up(url, size, reason)
 
 
 def _request(url: str, part: Path, size: int, bar: tqdm) -> str:
@@ -77,30 +72,21 @@ def _request(url: str, part: Path, size: int, bar: tqdm) -> str:
     """
     start = part.stat().st_size
     # Ask for the bytes uncompressed; compression would change what a range means.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-"}
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            if response.status_code == 416:  # the bytes received so far are of another file
-                os.truncate(part, 0)
             response.raise_for_status()
-            if response.status_code != 206:  # the whole file, even if a range was requested
+            if response.status_code != 206:  # the whole file, although a range was requested
                 start = 0
-            elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise _give_up(url, size, "the server sent another range than requested")
             announced = response.headers.get("Content-Length", "")
             if announced.isdigit() and (total := start + int(announced)) != size:
                 raise _give_up(url, size, f"the server has a file of {total:,} bytes")
-            with part.open("r+b") as file:
-                file.seek(start)
-                file.truncate()
+            with part.open("ab" if start else "wb") as file:
                 for chunk in response.iter_content(CHUNK):
                     file.write(chunk)
                     bar.update(file.tell() - bar.n)
                     if file.tell() > size:
-                        file.truncate(0)
-                        raise _give_up(url, size, f"the server sent more than {size:,} bytes")
-                file.flush()
-                os.fsync(file.fileno())
+                        break
     except requests.RequestException as error:
         if not _may_pass(error):
             raise _give_up(url, size, _reason(error)) from None
@@ -116,8 +102,7 @@ def _may_pass(error: requests.RequestException) -> bool:
     """Whether another attempt may succeed."""
     if error.response is None:
         return isinstance(error, PASSING)
-    status, sent = error.response.status_code, error.response.request.headers
-    return status >= 500 or status in (408, 429) or (status == 416 and "Range" in sent)
+    return error.response.status_code >= 500 or error.response.status_code in (408, 429)
 
 
 def _reason(error: requests.RequestException) -> str:

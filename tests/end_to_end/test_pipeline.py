@@ -100,13 +100,6 @@ def test_nothing_that_dvc_keeps_names_a_run_or_a_model_of_one_store(project):
             assert not [each for each in ids if each.encode() in content], file
 
 
-def test_publishing_again_changes_nothing(project):
-    project.run("python", "-m", "pipeline", "lookup")  # the store uses its new folder
-    before = everything(project.folder)
-    project.run("python", "-m", "pipeline", "publish")
-    assert everything(project.folder) == before
-
-
 def test_a_second_repro_runs_nothing(project):
     output = project.run("dvc", "repro").stdout
     assert stages_run(output) == []

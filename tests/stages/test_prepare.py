@@ -104,10 +104,3 @@ def test_without_the_option_the_prepared_data_are_those_of_before(workspace, par
     assert metadata["params"]["split_by_seed"] is False
     by_seed = params.data.model_copy(update={"split_by_seed": True})
     assert prepare_data(by_seed, workspace / "by_seed") != digest
-
-
-def test_large_seeds_take_their_turn_at_the_folds(params, workspace):
-    by_seed = params.data.model_copy(update={"split_by_seed": True})
-    prepare_data(by_seed, workspace / "by_seed")
-    first, same = (Prepared(workspace / "by_seed", seed)["val"].records for seed in (0, 200))
-    np.testing.assert_array_equal(first, same)  # 200 is a multiple of the ten folds
