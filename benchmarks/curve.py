@@ -98,8 +98,7 @@ def plot(arms: pd.DataFrame, table: pd.DataFrame) -> Figure:
             linestyle="-" if variant == "dropblock" else "--",
             label=f"{network}, {'with' if variant == 'dropblock' else 'without'} DropBlock",
         )  # fmt: skip
-    left.set(xscale="log", xlabel="training compute, PFLOP", ylabel="test accuracy, %")
-    left.legend(fontsize="small")
+    left.set(ylabel="test accuracy, %")
     for place, (name, rows) in enumerate(table.groupby("contrast", sort=False)):
         means = rows["difference, points"]
         right.errorbar(
@@ -107,8 +106,14 @@ def plot(arms: pd.DataFrame, table: pd.DataFrame) -> Figure:
             yerr=[means - rows["low"], rows["high"] - means],
         )  # fmt: skip
     right.axhline(0, color="black", linewidth=0.8)
-    right.set(xscale="log", xlabel="training compute, PFLOP", ylabel="difference, points")
-    right.legend(fontsize="small")
+    right.set(ylabel="difference, points")
+    budgets = arms.groupby("epochs")["PFLOP"].mean()
+    names = [f"{compute:.2g}\n{epochs} epochs" for epochs, compute in budgets.items()]
+    for axis in (left, right):
+        axis.set(xscale="log", xlabel="training compute, PFLOP")
+        axis.set_xticks(budgets, names)
+        axis.minorticks_off()
+        axis.legend(fontsize="small")
     return figure
 
 
