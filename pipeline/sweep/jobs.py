@@ -55,7 +55,8 @@ def work(job: Job) -> dict[str, Record]:
         The results of the trainings that succeeded, by their keys.
     """
     with pool(job.cpus, cluster=job.place.root is None):
-        gpu, room = takes_gpu(), slots(job.cpus)
+        gpu = takes_gpu()
+        room = slots(job.cpus, gpu)
         own = {NEEDS_GPU: "1"} if gpu else thread_limits(job.cpus)
         place = job.place._replace(environment={**job.place.environment, **own})
         progress = SweepProgress(job.pflop, room)

@@ -28,6 +28,7 @@ POLL_SECONDS = 1.0  # between checks for machines or output lines
 CANCEL_TIMEOUT = GRACE + LAST + 2 * POLL_SECONDS  # seconds that ending a training may take
 RETRIES = 3  # for a training whose worker or machine is lost
 OBJECTS = 128 << 20  # bytes of Ray's object store, which holds only the snapshot
+WAITING = "no machine can run a training; waiting for one to join the cluster"
 Ended = tuple[Task, Record | TrainingFailedError]
 
 
@@ -52,9 +53,9 @@ def pool(cpus: int, cluster: bool) -> Iterator[None]:
         raise UserError(f"Ray cannot start: {first_line(error)}; repeat the command") from None
     try:
         deadline = time.monotonic() + (JOIN_TIMEOUT if cluster else 0)
-        if cluster and not slots(cpus):
-            print("waiting for a machine to join the cluster", flush=True)
-        while not slots(cpus):
+        if cluster and not slots(cpus, takes_gpu()):
+            print(WAITING, flush=True)
+        while not slots(cpus, takes_gpu()):
             if time.monotonic() > deadline:
                 there = ray.cluster_resources().get("CPU", 0)
                 raise UserError(
@@ -72,9 +73,9 @@ def takes_gpu() -> bool:
     return bool(ray.cluster_resources().get("GPU"))
 
 
-def slots(cpus: int) -> int:
+def slots(cpus: int, gpu: bool) -> int:
     """Return how many trainings run at once: one per GPU, or else per `cpus` cores of a machine."""
-    name, each = ("GPU", 1) if takes_gpu() else ("CPU", cpus)
+    name, each = ("GPU", 1) if gpu else ("CPU", cpus)
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return sum(int(machine.get(name, 0) // each) for machine in machines)
 
@@ -116,7 +117,8 @@ def train_all(
         cpus: CPU cores per training, if there is no GPU.
         say: a function that shows a line.
     """
-    takes = {"num_gpus": 1, "num_cpus": 0} if takes_gpu() else {"num_cpus": cpus}
+    gpu = takes_gpu()
+    takes = {"num_gpus": 1, "num_cpus": 0} if gpu else {"num_cpus": cpus}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(OutputCollector).options(num_cpus=0, scheduling_strategy=here)
     collector = actor.remote(place)
@@ -129,10 +131,14 @@ def train_all(
         reference = remote.remote(task, data, collector, shared, first.get(task.key))
         first.setdefault(task.key, reference)
         pending[reference] = task
+    room = True
     try:
         while pending:
             ended = ray.wait(list(pending), timeout=POLL_SECONDS)[0]
             with suppress(ray.exceptions.RayError):  # losing lines must not stop the sweep
+                had, room = room, bool(slots(cpus, gpu))
+                if had and not room:
+                    say(WAITING)
                 for line in ray.get(collector.take.remote(), timeout=GRACE):
                     say(line)
             for reference in ended:

@@ -67,6 +67,21 @@ def test_an_epoch_is_said_while_it_trains(pool, work):
     assert record.label == "model-dropblock-0"
 
 
+def test_the_loss_of_all_machines_is_said_once(pool, work, monkeypatch):
+    there, lines = [2, 0, 0, 1], []
+
+    def count(cpus, gpu):
+        if len(there) == 1:
+            work.go()
+            return there[0]
+        return there.pop(0)
+
+    monkeypatch.setattr(pools, "slots", count)
+    ((_, record),) = start(work, 0, say=lines.append)
+    assert lines.count(pools.WAITING) == 1
+    assert record.label == "model-dropblock-0"
+
+
 def test_a_training_whose_worker_is_killed_ends_and_is_started_anew(pool, work):
     ended = []
 
@@ -117,19 +132,17 @@ def test_a_training_never_waits_for_ray_which_would_start_another_on_its_cores(m
 
 def test_slots_are_of_so_many_processors_each(pool):
     there = ray.cluster_resources()["CPU"]
-    assert slots(1) == there
-    assert slots(999) == 0
+    assert slots(1, gpu=False) == there
+    assert slots(999, gpu=False) == 0
 
 
 def test_slots_do_not_span_machines(monkeypatch):
     machines = [{"Alive": True, "Resources": {"CPU": 4.0}}] * 3
     gone = {"Alive": False, "Resources": {"CPU": 4.0}}
     monkeypatch.setattr(ray, "nodes", lambda: [*machines, gone])
-    monkeypatch.setattr(pools, "takes_gpu", lambda: False)
-    assert [slots(cpus) for cpus in (1, 3, 4, 8)] == [12, 3, 3, 0]
+    assert [slots(cpus, gpu=False) for cpus in (1, 3, 4, 8)] == [12, 3, 3, 0]
     machines[0]["Resources"] |= {"GPU": 2.0}
-    monkeypatch.setattr(pools, "takes_gpu", lambda: True)
-    assert slots(8) == 6  # the three machines are one and the same here
+    assert slots(8, gpu=True) == 6  # the three machines are one and the same here
 
 
 DRIVER = """
