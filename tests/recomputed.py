@@ -8,6 +8,17 @@ import pytest
 from scipy import stats
 
 
+def prose(file):
+    """The text of a page without its line breaks."""
+    return " ".join(file.read_text().split())
+
+
+def table_rows(text):
+    """The cells of each row of a page's tables."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
 def evidence(folder):
     """The committed figures, and whether each training has each image right, by its name."""
     figures = json.loads((folder / "comparison.json").read_text())

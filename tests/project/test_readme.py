@@ -14,6 +14,7 @@ from pipeline.core.files import read_yaml
 from pipeline.settings.params import check_params, known_keys
 from pipeline.settings.presets import preset_values, shared_presets
 from tests.conftest import REPOSITORY, tracked
+from tests.recomputed import prose, table_rows
 
 README = (REPOSITORY / "README.md").read_text()
 REPORTS = REPOSITORY / "reports"
@@ -51,8 +52,7 @@ def test_the_readme_has_at_most_1000_words():
 
 
 def test_the_table_follows_from_the_committed_figures():
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in answer().splitlines()
-            if line.startswith("| ")][1:]  # fmt: skip
+    rows = table_rows(answer())[1:]
     assert [row[0] for row in rows] == list(ANSWER)
     for name, *shown in rows:
         experiment, network = ANSWER[name]
@@ -110,7 +110,7 @@ def test_the_sentences_follow_from_the_committed_figures():
         assert f"{sentence.format(change)} ({interval}, {p})" in text
     earlier = json.loads((REPORTS / "recipe/earlier/comparison.json").read_text())
     (bare,) = [said for said in earlier["contrasts"]["found"] if "skip" in said["label"]]
-    confirmed = " ".join((REPORTS / "confirm/README.md").read_text().split())
+    confirmed = prose(REPORTS / "confirm/README.md")
     assert f"of those {points(bare, sign=-1)[0]} probably" in confirmed
 
 

@@ -19,7 +19,15 @@ from pipeline.reporting.sections.images import FREE
 from pipeline.reporting.sections.statistics import COLLAPSES, RELIABLE
 from pipeline.sweep.trials import draw_trials, load_tuning
 from tests.conftest import REPOSITORY, tracked
-from tests.recomputed import assert_contrasts_follow, evidence, interval_of, max_t, right_answers
+from tests.recomputed import (
+    assert_contrasts_follow,
+    evidence,
+    interval_of,
+    max_t,
+    prose,
+    right_answers,
+    table_rows,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +92,7 @@ def test_the_table_of_collapses_follows_from_the_simulation(coverage):
 def test_the_sentences_on_stopping_follow_from_the_simulation():
     (run,) = json.loads((REPOSITORY / "reports/benchmarks/until_decided.json").read_text())
     found = {row["dominated by"]: row for row in run["rows"]}
-    page = " ".join((REPOSITORY / "benchmarks/README.md").read_text().split())
+    page = prose(REPOSITORY / "benchmarks/README.md")
     wrong = {
         name: f"{100 * row['decided without a difference']:.0f} %" for name, row in found.items()
     }
@@ -144,8 +152,7 @@ WITH_SCORES = [published(folder) for folder in WITH_PAGE if has_scores(folder)]
 @pytest.mark.parametrize("folder", WITH_SCORES)
 def test_losses_top_5_and_calibration_follow_from_the_committed_predictions(folder):
     networks = list(json.loads((folder / "comparison.json").read_text())["sections"])
-    lines = (folder / "report.md").read_text().splitlines()
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:2] == "| "]
+    rows = table_rows((folder / "report.md").read_text())
     said = {row[0]: row[1:] for row in rows if len(row) == 1 + len(networks)}
     with np.load(folder / "predictions.npz") as saved:
         names = [name.split("/") for name in saved["names"].tolist()]
@@ -273,7 +280,7 @@ def test_the_table_of_confirmed_contrasts_follows_from_the_figures():
 
 
 def test_the_costs_of_the_confirmed_trainings_follow_from_the_figures():
-    page = " ".join((CONFIRM / "README.md").read_text().split())
+    page = prose(CONFIRM / "README.md")
     cost = {name: json.loads((CONFIRM / name / "comparison.json").read_text())["cost"]
             for name in ("laptop", "plain")}  # fmt: skip
     baseline, plain, resnet = (
@@ -301,14 +308,14 @@ def test_the_gains_of_the_tuned_recipe_follow_from_its_paired_seeds(network, sai
     assert list(pairs.index) == list(range(6, 12))
     gain = (pairs["tuned"] - pairs["val_accuracy"]).to_numpy()
     p = stats.permutation_test((gain,), np.mean, permutation_type="samples").pvalue
-    page = " ".join((CONFIRM / "README.md").read_text().split())
+    page = prose(CONFIRM / "README.md")
     values = [float(value) for value in re.search(said, page).groups()]
     assert values == pytest.approx([*pairs.mean(), gain.mean(), *interval_of(gain), p], abs=0.051)
     assert values[-1] == pytest.approx(p, abs=6e-4)
 
 
 def test_other_widths_of_the_baseline_score_what_the_page_says():
-    page = " ".join((CONFIRM / "README.md").read_text().split())
+    page = prose(CONFIRM / "README.md")
     said = re.search(r"Other widths .*? validation accuracy is (.*?) \(0\.016", page)[1]
     pattern = r"(\S+) % at (?:its own width )?(\S+) and (\d+)"
     found = {(float(w), int(e)): float(score) for score, w, e in re.findall(pattern, said)}
@@ -336,11 +343,7 @@ def test_the_table_of_the_recipes_parts_follows_from_the_screening():
               for _, mine in table.groupby("where")]  # fmt: skip
     page = (folder / "README.md").read_text()
     text = page.split("## What each part of the screened recipe is worth")[1]
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.split("\n## ")[0].splitlines()
-        if line.startswith("| ") and "seeds" not in line
-    ]
+    rows = table_rows(text.split("\n## ")[0])[1:]
     assert len(rows) == sum(scores.shape[1] - 1 for scores in places)
     for part, seeds, accuracy, difference, interval in rows:
         # The page explains some parts in more detail.
@@ -391,7 +394,7 @@ def test_the_differences_with_the_earlier_recipe_follow_from_its_figures():
 
 def test_short_trainings_with_the_earlier_recipe_differ_as_the_page_says():
     right = right_answers(REPOSITORY / "reports/recipe/earlier/3-epochs.npz", 10_000)
-    text = " ".join((REPOSITORY / "reports/recipe/README.md").read_text().split())
+    text = prose(REPOSITORY / "reports/recipe/README.md")
     for sentence, first, second in [
         ("points better than the resnet ({1}) if both", "baseline/dropblock", "resnet/dropblock"),
         ("is {0} points better than the resnet", "baseline/dropblock", "resnet/dropblock"),
@@ -410,8 +413,7 @@ def table_below(heading):
     """Return the rows of the only table of a section of reports/recipe."""
     page = (REPOSITORY / "reports/recipe/README.md").read_text()
     section = page.split(f"\n{heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+    return table_rows(section)[1:]
 
 
 def test_what_was_tried_in_the_tutorials_networks_is_in_the_table():
@@ -445,7 +447,7 @@ def test_the_paired_seeds_of_a_network_gain_what_the_page_says(network, said):
     assert without == "" and "initializer=dirac" in change
     gain = (pairs[change] - pairs[without]).to_numpy()
     low, high = stats.ttest_1samp(gain, 0).confidence_interval()
-    page = " ".join((REPOSITORY / "reports/recipe/README.md").read_text().split())
+    page = prose(REPOSITORY / "reports/recipe/README.md")
     values = [float(value) for value in re.search(said, page).groups()]
     assert values == pytest.approx([*pairs.mean(), gain.mean(), low, high], abs=0.051)
     assert (gain > 0).all() == (network == "resnet")  # then p is its floor, 2 / 2**6
@@ -514,9 +516,7 @@ def curve_trainings():
 def test_the_tables_of_the_curve_follow_from_the_committed_predictions():
     trainings, compute = curve_trainings()
     page = (REPOSITORY / "reports/curve/README.md").read_text().split("\n## Results\n")[1]
-    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line] for line in lines]
-    rows = {tuple(row[:-5]): row[-5:] for row in cells}
+    rows = {tuple(row[:-5]): row[-5:] for row in table_rows(page)}
     for (*arm, variant), right in trainings.items():
         pflop, seeds, *shown = rows.pop((*arm, variant))
         scores = 100 * np.array([bits.mean() for bits in right.values()])
@@ -592,7 +592,7 @@ def test_the_sentences_on_the_curve_follow_from_the_predictions():
     }
     assert mean[plain, "3"] == mean[resnet, "3"]
     for page, sentences in pages.items():
-        text = " ".join((REPOSITORY / page).read_text().split())
+        text = prose(REPOSITORY / page)
         for sentence in sentences:
             assert sentence in text
 
@@ -609,7 +609,7 @@ def test_the_trials_of_the_tuning_are_those_declared():
     assert short["network"].nunique() == 3
     longer = trials[(trials["epochs"] == 10) & (trials["seed"] == 201)]
     assert len(short) + len(longer) == len(trials)
-    page = " ".join((folder / "README.md").read_text().split())
+    page = prose(folder / "README.md")
     assert f"has all {len(trials)} trainings" in page and len(trials) == 81
     for network, found in longer.groupby("network"):
         mine = short[short["network"] == network].set_index("trial")["val_accuracy"]
@@ -622,8 +622,7 @@ def test_the_tables_of_the_tuning_follow_from_its_trials():
     score = trials.set_index(["network", "epochs", "trial"])["val_accuracy"] * 100
     text = (folder / "README.md").read_text().split("## What the tuning found")[1]
     page = " ".join(text.split())
-    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in line] for line in lines]
+    rows = table_rows(text)
     first = {row[0]: row[1:] for row in rows if len(row) == 6 and row[0] != "network"}
     assert first.keys() == set(trials["network"])
     for network, shown in first.items():
@@ -656,7 +655,7 @@ def test_the_accuracy_in_pytorch_is_compared_as_the_page_says(number, kind):
     rows = pd.DataFrame(runs[number]["rows"])
     in_pytorch = rows["contender"].str.contains("PyTorch")
     scores = [100 * rows[chosen]["accuracy"] for chosen in (~in_pytorch, in_pytorch)]
-    page = " ".join((REPOSITORY / "benchmarks/README.md").read_text().split())
+    page = prose(REPOSITORY / "benchmarks/README.md")
     said = re.search(
         rf"{kind} accuracy is (\S+) % here \(range (\S+) to (\S+)\) and (\S+) % in PyTorch "
         r"\((\S+) to (\S+)\), a difference of (\S+) points \(Welch's t, 95 % interval (\S+) to "
@@ -683,7 +682,7 @@ def test_the_table_of_injected_faults_follows_from_their_log():
     found = Counter(fault["verdict"] for fault in faults)
     verdicts = ", ".join(f"{found[name]} {name}" for name in ("survived", "repaired", "lost"))
     assert f"**{len(faults)} faults: {verdicts}.**" in page
-    readme = " ".join((REPOSITORY / "README.md").read_text().split())
+    readme = prose(REPOSITORY / "README.md")
     said = (
         f"Of [{len(faults)} injected faults](reports/reliability/README.md) none lost a result, "
         f"after fixes for three bugs that did; {found['repaired']} needed repair."

@@ -52,7 +52,7 @@ SCORE_NOTES = {
     ),
 }
 PUBLISHED_NOTE = (
-    "Published figures are from parts 5 and 7 of the tutorial; for the baseline, part 6 says only "
+    "The tutorial's figures are from its parts 5 and 7; for the baseline, part 6 says only "
     "“around 65 %”. The tutorial reports the last epoch and uses the test set for early stopping."
 )
 
@@ -65,7 +65,7 @@ def make(findings: Findings) -> Section:
     parts: list[Part] = [table, " ".join(notes)]
     if results.metadata["params"]["source"] == "cifar100" and results.scored == "test":
         published = published_table(results, findings.params.train.networks)
-        parts += ["### Comparison with the published figures", published, PUBLISHED_NOTE]
+        parts += ["### Comparison with the tutorial's figures", published, PUBLISHED_NOTE]
     return Section(capitalised(all_networks(results)), ABOUT, parts)
 
 
