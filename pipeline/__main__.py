@@ -173,7 +173,7 @@ def upgrade() -> None:
 def check() -> None:
     """Check params.yaml, the repository and MLflow's store.
 
-    Lists all wrong keys and values at once. Run it first: DVC's error for a malformed list does not
+    Lists all unknown keys and wrong values at once. Run it first: DVC's error for a malformed list does not
     name the key.
     """
     from pipeline.data.sources import most_training_images
