@@ -173,8 +173,8 @@ def upgrade() -> None:
 def check() -> None:
     """Check params.yaml, the repository and MLflow's store.
 
-    Lists all unknown keys and wrong values at once. Run it first: DVC's error for a malformed list does not
-    name the key.
+    Lists all unknown keys and wrong values at once. Run it first: DVC's error for a malformed list
+    does not name the key.
     """
     from pipeline.data.sources import most_training_images
     from pipeline.settings.params import PARAMS_FILE, check_batch_size, load_params
