@@ -60,7 +60,7 @@ def test_a_clone_shares_the_cache_and_keeps_the_machines_own_settings(project, t
 @pytest.mark.parametrize("name", ["pipeline/networks/third.py", "pipeline/x.txt"])
 def test_code_that_git_does_not_know_is_named(project, name):
     (project / name).touch()
-    with pytest.raises(UserError, match=rf"{name} is not tracked by git; `git add` it first"):
+    with pytest.raises(UserError, match=rf"{name} is not tracked by git; commit it first"):
         take_snapshot(project)
 
 
