@@ -216,7 +216,7 @@ def compare(reference: str | None, x: str | None) -> None:
 @click.option("--by", "key", metavar="KEY", default="width", show_default=True,
               help="The numeric key of NETWORK to change, like epochs.")  # fmt: skip
 def match(network: str, to: str, key: str) -> None:
-    """Find the width at which two networks take equal compute.
+    """Find the width (or other key) at which two networks take equal compute.
 
     Counts the operations of whole trainings with the recipes in params.yaml and the prepared data.
     Prints the cost of both trainings and the `-S` override that makes them equal within 2 %.
@@ -383,10 +383,10 @@ def lookup(name: str | None) -> None:
 def verify(folder: Path | None) -> int:
     """Compare this run with published results.
 
-    FOLDER holds a published report, like reports/sprint; default: the one with the same params and
-    images, whatever their order in the file. Says for each network whether its accuracy differs
-    from the published one by more than seed variation; exits with 1 if so. The chance of any false
-    alarm is 5 %.
+    FOLDER holds a published report, like reports/sprint; default: the one with the same params,
+    training images and test images, in any order. Says for each network whether its accuracy
+    differs from the published one by more than seed variation; exits with 1 if so. The chance of
+    any false alarm is 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
     from pipeline.versioning.experiments import check_outputs

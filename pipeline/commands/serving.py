@@ -44,6 +44,7 @@ def make_app(model: Any, class_names: list[str]) -> FastAPI:
     one_at_a_time, under_way = asyncio.Semaphore(1), 0
 
     def classify(body: bytes) -> JSONResponse:
+        # `multiple_of` accepts 0.9999999999 too, which a conversion alone would cut to 0.
         images = np.rint(request_type.model_validate_json(body).inputs).astype(np.uint8)
         rows = predict(model, images).tolist()
         predictions = [dict(zip(class_names, row, strict=True)) for row in rows]

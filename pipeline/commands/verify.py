@@ -17,8 +17,9 @@ from pipeline.versioning.experiments import params_of_report
 from pipeline.versioning.repository import read_lock
 
 AGREES, DISAGREES = "within seed variation", "beyond seed variation"
-OTHER_DATA = "data: other images or labels"
-PLACES = ("path", "url")  # keys of data that say only where it is
+OTHER_DATA = "data: other training or test images, or other labels"
+NO_CONTENT = "data: unknown, because an earlier version published that report"
+SPLIT = ("seed", "validation_fraction", "split_by_seed", "duplicate_correlation")  # keys of data
 UNKNOWN = "unknown: with one seed each, the spread between seeds is unknown"
 
 
@@ -63,7 +64,7 @@ def _this_run() -> Result:
     params = params_of_report(read_lock(Path()))
     if not params or not COMPARISON.exists():
         raise UserError("no results yet; run `dvc repro`")
-    return Result(str(REPORTS), params, read_json(COMPARISON))
+    return Result(str(REPORTS), params, read_json(COMPARISON, "content"))
 
 
 def list_published() -> list[Result]:
@@ -96,7 +97,7 @@ def _differences(here: Result, published: Result) -> list[str]:
     shared = _shared(here, published)
     mine, theirs = (_decisive(one, shared) for one in (here, published))
     same = here.summary["content"] == published.summary.get("content")
-    lines = [] if same else [OTHER_DATA]
+    lines = [] if same else [OTHER_DATA if "content" in published.summary else NO_CONTENT]
     for key in sorted(mine | theirs):
         if (ours := mine.get(key)) != (other := theirs.get(key)):
             lines.append(f"{key}: {ours} here, {other} published")
@@ -105,7 +106,7 @@ def _differences(here: Result, published: Result) -> list[str]:
 
 def _decisive(result: Result, networks: set[str]) -> Values:
     """Return what decides a result besides the images and the seeds, by the name that is shown."""
-    data = {f"data: {k}": v for k, v in typed(result.params)["data"].items() if k not in PLACES}
+    data = {f"data: {key}": typed(result.params)["data"].get(key) for key in SPLIT}
     recipes = {f"{name}: {k}": v for name in networks for k, v in params_of(result, name).items()}
     return {**data, "scored": result.summary.get("scored"), **recipes}
 

@@ -167,7 +167,7 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return read_json(folder / METADATA, "digest")
+    return read_json(folder / METADATA, "digest", "content")
 
 
 def save_prepared(

@@ -136,13 +136,14 @@ def train_all(
         while pending:
             ended = ray.wait(list(pending), timeout=POLL_SECONDS)[0]
             with suppress(ray.exceptions.RayError):  # losing lines must not stop the sweep
-                had, room = room, bool(slots(cpus, gpu))
-                if had and not room:
-                    say(WAITING)
                 for line in ray.get(collector.take.remote(), timeout=GRACE):
                     say(line)
             for reference in ended:
                 yield pending.pop(reference), _outcome(reference)
+            if not ended:
+                had, room = room, bool(slots(cpus, gpu))
+                if had and not room:
+                    say(WAITING)
     finally:
         for reference in pending:
             ray.cancel(reference)

@@ -72,15 +72,20 @@ class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore
     yaml_implicit_resolvers: ClassVar = {
         first: [
             (tag, form) for tag, form in found
-            if not tag.endswith(":int") and (not tag.endswith(":bool") or first in "tTfF")
+            if not tag.endswith(("int", "float")) and (not tag.endswith("bool") or first in "tTfF")
         ]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }  # fmt: skip
 
 
-for kind, form in {"int": r"[-+]?(0|[1-9]\d*)$", "float": r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"}.items():
+NUMBERS = {  # of YAML 1.2
+    "int": r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$",
+    "float": r"([-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9_]+|[0-9][0-9_]*(?=[eE]))([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+}
+for kind, form in NUMBERS.items():
     FastLoader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{kind}", re.compile(form), list("-+0123456789")
+        f"tag:yaml.org,2002:{kind}", re.compile(form), list("-+.0123456789")
     )
 
 

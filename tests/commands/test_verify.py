@@ -123,8 +123,8 @@ def test_equal_counts_are_named_and_one_seed_each_says_nothing(run, tmp_path):
             {},
             "resnet: drop_block_size: off here",
         ),
-        ({}, {"content": "other"}, "data: other images or labels"),
-        ({"data": {"image_size": 16}}, {}, "data: image_size: 16 here, None published"),
+        ({}, {"content": "other"}, "data: other training or test images, or other labels"),
+        ({"data": {"seed": 16}}, {}, "data: seed: 16 here, None published"),
         ({}, {"scored": "val"}, "scored: val here, test published"),
     ],
 )

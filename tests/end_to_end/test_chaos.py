@@ -30,4 +30,4 @@ def test_eight_faults_change_nothing_in_the_result(tmp_path):
     # A run may end before its last fault; without a checkpoint to damage, it is a power cut.
     assert len(faults) >= 6 and faults["fault"].nunique() >= 5
     assert not faults["traceback"].any()
-    assert set(faults["verdict"]) <= {"survived", "mended"}, faults["lost"].tolist()
+    assert set(faults["verdict"]) <= {"survived", "repaired"}, faults["lost"].tolist()

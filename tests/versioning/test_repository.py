@@ -45,13 +45,14 @@ def test_a_damaged_lock_is_named_with_the_way_out(content):
 
 
 def test_yaml_is_read_as_ruamel_reads_what_dvc_writes():
-    values = {"a": 0.05, "b": [0, 1, -20, "12:30", "0777"], "c": None, "e": True, "f": 1e-05,
+    values = {"a": 0.05, "b": [0, 1, -20, "12:30", "1:2.5"], "c": None, "e": True, "f": 1e-05,
               "g": 1e22, "md5": ["1" * 32, "1" * 16 + "e" + "2" * 15, "0e" + "1" * 30]}  # fmt: skip
     stream = io.BytesIO()
     YAML().dump(values, stream)
     assert load_fast(stream.getvalue()) == values
     assert load_fast(b"[yes, No, ON, off, true, False]") == ["yes", "No", "ON", "off", True, False]
-    assert load_fast(b"a: 1e-05\nb: 1.5e3\nc: -2E+1\n") == {"a": 1e-05, "b": 1500.0, "c": -20.0}
+    by_hand = b"[1e-05, 1.5e3, -2E+1, .5, 2., 1_000, 0x1F, -.inf, 1.2.3, e5, 1e]"
+    assert load_fast(by_hand) == YAML(typ="safe", pure=True).load(by_hand)
 
 
 def test_git_that_fails_is_a_user_error_unless_told_otherwise(workspace):
