@@ -102,6 +102,7 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
     load_keras()
     if training := Training.parse(name):
         return _load_trained(training, metadata)
+    import pipeline.networks.shared.models  # noqa: F401  (registers this project's own layers)
     from pipeline.tracking.registry import Registry, load_model
 
     registry = Registry(metadata["params"]["source"], metadata["digest"])

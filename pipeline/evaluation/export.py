@@ -59,6 +59,8 @@ def _of_keras_layers(network: keras.Model) -> keras.Model:
         config = layer.get_config()
         if "dtype" in config:  # other machines are slow in 16 bits, or cannot compute in them
             config["dtype"] = "float32"
+        # The weights are copied; an initializer of this project would have to be there to load it.
+        config |= {key: "zeros" for key in config if key.endswith("_initializer")}
         return kind.from_config(config)
 
     clone = keras.models.clone_model(network, clone_function=replace, recursive=True)

@@ -17,6 +17,7 @@ LARGEST_SIDE = 14.0  # inches, of a confusion matrix; with more classes only som
 
 mpl.use("agg")
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
+mpl.rcParams["text.parse_math"] = False  # a class may be named $10_$20
 
 
 def colours() -> dict[str, tuple[float, float, float]]:
@@ -57,6 +58,7 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
             fmt=".0f",
             annot_kws={"size": 7},
             square=True,
+            rasterized=len(order) > 20,  # or an SVG has a path per cell
             cbar=axis is axes[0, -1],
             cbar_kws={"label": "% of the actual class", "shrink": 0.7},
             ax=axis,

@@ -45,7 +45,7 @@ def evaluate(params: Params, training: Training) -> str:
     history = load_history(training, facts["watched"])
     scored: Split = "test" if settings.test else "val"
     files = [training.models_folder / f"{weights}.keras" for weights in ("best", "last")]
-    with one_device(work_folder()), explain_lack_of_memory("evaluate.batch_size", batch):
+    with one_device(), explain_lack_of_memory("evaluate.batch_size", batch):
         best, last = (load_network(file) for file in files)
         predictions = {"last": predict_splits(last, prepared, settings)}
         same = len({hash_file(file) for file in files}) == 1

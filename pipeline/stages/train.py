@@ -95,7 +95,7 @@ def train(params: Params, training: Training) -> str:
     check_batch_size(training.network, setup.recipe, len(setup.prepared["train"]))
     with (
         checkpoint.training_folder(work_folder(), setup.identity) as folder,
-        one_device(work_folder()),
+        one_device(),
         explain_lack_of_memory(*setup.batch),
     ):
         model, rows = start_or_resume(setup, folder)

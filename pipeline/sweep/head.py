@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED
 from pipeline.core.records import load_metadata
 from pipeline.sweep.ledger import Record
@@ -20,7 +21,7 @@ from pipeline.versioning.repository import (
 )
 from pipeline.versioning.scratch import process_lock
 from pipeline.versioning.snapshot import Snapshot, clone_of
-from pipeline.versioning.storage import Storage, remote_errors
+from pipeline.versioning.storage import Storage, remote_errors, remote_storage
 
 # Key of the lock on adding to DVC's cache. DVC first tries a reflink at a file's final path, which
 # empties, or fails on, a file that another process has just added there.
@@ -53,7 +54,8 @@ class Head:
         """Prepare an experiment's data or take them from the cache; a dry run only does the latter.
 
         Raises:
-            UserError: the data cannot be prepared, or cannot be pushed to the cluster's remote.
+            UserError: the data cannot be prepared, or cannot be pushed to the cluster's remote; or
+                the remote's path is relative.
         """
         with self.clone(point, {}) as clone:
             if dry_run:
@@ -65,6 +67,11 @@ class Head:
             if not stages:
                 return None
             if self.remote and not dry_run:
+                if remote_storage(clone).root != self.remote.root:
+                    raise UserError(
+                        "DVC's remote has a relative path, which each clone reads differently; "
+                        f"give its absolute path: `dvc remote modify NAME url {self.remote.root}`"
+                    )
                 with remote_errors(self.remote):
                     missing = self.remote.missing(stages)
                 if missing:

@@ -1,5 +1,6 @@
 """The MLflow run of a tuning, under which the UI shows the runs of its trials."""
 
+import re
 from collections.abc import Mapping, Set
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def log_tuning(key: str, trials: Set[str], scores: Mapping[str, float], report: 
     tags = {TUNING: key, **process_tags()}
     run = found[0] if found else client.create_run(experiment, tags=tags, run_name=TUNING)
     tracked = TrackedRun(client, run)
-    tracked.log_scores({f"best_val_accuracy_{name}": score for name, score in scores.items()})
+    # MLflow allows only these characters in a metric's name.
+    names = {name: re.sub(r"[^\w.\- ]", "-", name) for name in scores}
+    tracked.log_scores({f"best_val_accuracy_{names[n]}": score for n, score in scores.items()})
     tracked.log_files([report])
     client.set_terminated(tracked.run_id)
     for each in find_runs():

@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +23,9 @@ from pipeline.networks.shared.devices import has_gpu
 
 CPU_INFO = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")
+# Of the GPUs in use: one folder per machine, as other projects on it have the same GPUs, and other
+# machines that share this project's folder have their own.
+LOCKS = Path(tempfile.gettempdir(), f"gpus-of-{os.getuid()}")
 BFLOAT16_UNITS = {"amx_bf16", "avx512_bf16"}  # Linux' names
 
 
@@ -53,7 +57,7 @@ def precision_of(model: keras.Model) -> str:
 
 
 @contextmanager
-def one_device(folder: Path) -> Iterator[None]:
+def one_device(folder: Path = LOCKS) -> Iterator[None]:
     """Use one GPU in this process, if there are any, and leave the others to other processes.
 
     One, because DropBlock's rescaling and batch norm are over the whole batch, as in the tutorial,
@@ -73,6 +77,7 @@ def one_device(folder: Path) -> Iterator[None]:
         )
     with ExitStack() as held:
         if gpus:
+            folder.mkdir(exist_ok=True)
             mine = gpus[hold_device(gpu_names(len(gpus)), folder, held)]
             tf.config.set_visible_devices(mine, "GPU")
             tf.config.experimental.set_memory_growth(mine, True)

@@ -43,11 +43,17 @@ def take_snapshot(root: Path) -> Snapshot:
     """Take the last commit and the edits since then, as `dvc exp run` does.
 
     Raises:
-        UserError: there is no commit yet, the clone is shallow, or git does not track a file yet.
+        UserError: there is no commit yet, the clone is shallow, the project is a subfolder of a
+            repository, or git does not track a file yet.
     """
     head = git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
     if not head:
         raise UserError(f"{root} has no git commit yet, which experiments need; commit first")
+    if git(root, "rev-parse", "--show-prefix"):
+        raise UserError(
+            f"{root} is a subfolder of a git repository; `sweep` and `tune` need the project to be "
+            "a repository of its own"
+        )
     if git(root, "rev-parse", "--is-shallow-repository") == "true":
         raise UserError(f"{root} is a shallow clone; `git fetch --unshallow` completes it")
     tracked = (*CODE, str(PARAMS_FILE))

@@ -8,6 +8,8 @@ from pipeline.evaluation.export import export_model
 from pipeline.networks.shared.convolution import Convolution
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import build_model
+from pipeline.settings.params import check_params
+from pipeline.settings.presets import preset_values
 
 
 def built(network, params):
@@ -62,7 +64,12 @@ def test_networks_inside_a_network_are_exported_too():
     np.testing.assert_array_equal(convolution.get_weights()[0], block.layers[0].get_weights()[0])
 
 
-def test_it_loads_in_safe_mode_without_the_projects_layers(network, tmp_path):
+@pytest.mark.parametrize(
+    ("preset", "name"), [("quick", "baseline"), ("laptop", "model"), ("sprint", "sprint")]
+)
+def test_it_loads_in_safe_mode_without_the_projects_classes(preset, name, tmp_path):
+    recipe = check_params(preset_values(preset)).recipe(name)
+    network = build_model(name, recipe.model_copy(update={"width": 0.125}), 10, 32)
     raw = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     exported = export_model(network, sharpen=True)
     exported.save(tmp_path / "model.keras")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.sweep.head import Head
 from pipeline.sweep.plan import plan_points
 from pipeline.versioning.command import user_environment
@@ -8,6 +9,26 @@ from pipeline.versioning.overrides import expand
 from pipeline.versioning.repository import git
 from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
+from pipeline.versioning.storage import remote_storage
+
+
+def test_a_remote_with_a_relative_path_is_refused_for_a_cluster(project, monkeypatch):
+    """A clone reads it from its own folder, where nobody would find what a worker pushed."""
+    (project.parent / "store").mkdir()
+    git(project, "config", "-f", ".dvc/config", "core.remote", "store")
+    git(project, "config", "-f", ".dvc/config", "remote.store.url", "../../store")
+    text = (project / ".dvc/config").read_text().replace('[remote "store"]', "['remote \"store\"']")
+    (project / ".dvc/config").write_text(text)
+    git(project, "commit", "-qam", "remote")
+    (point,) = plan_points(project, take_snapshot(project), expand([]))
+    with scratch_folder(project) as scratch:
+        environment = {**user_environment(), "DVC_ROOT": str(project)}
+        remote = remote_storage(project)
+        head = Head(project, scratch, take_snapshot(project), remote, environment)
+        monkeypatch.setattr(Head, "_run", lambda *_, **__: None)
+        monkeypatch.setattr("pipeline.sweep.head.read_lock", lambda _: {"prepare": {}})
+        with pytest.raises(UserError, match="remote has a relative path"):
+            head.prepare(point, dry_run=False)
 
 
 @pytest.mark.slow

@@ -71,6 +71,12 @@ def test_a_shallow_clone_is_refused(project, tmp_path):
         take_snapshot(tmp_path / "clone")
 
 
+def test_a_project_that_is_a_subfolder_of_a_repository_is_refused(project):
+    (project / "below").mkdir()
+    with pytest.raises(UserError, match="below is a subfolder of a git repository"):
+        take_snapshot(project / "below")
+
+
 def test_a_repository_without_a_commit_is_refused(tmp_path):
     git(tmp_path, "init", "-q")
     with pytest.raises(UserError, match="no git commit"):
