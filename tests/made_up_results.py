@@ -45,7 +45,7 @@ def write_results(
         "params": {"source": "digits", "sharpen": True, "duplicate_correlation": None, "seed": 0,
                    "image_size": 32, "fit": "crop", "split_by_seed": False},
         "class_names": names, "superclass_names": names, "superclass_of": list(range(classes)),
-        "images": images, "digest": digest, "content": digest,
+        "images": images, "digest": digest, "content": digest, "largest_class": 0.1,
         "duplicates": {"within_training": 4, "test_of_training": 1, "within_test": 2},
     }  # fmt: skip
     write_json(folder / "data/prepared/metadata.json", metadata)

@@ -26,16 +26,11 @@ def answers_one_class(results: Results) -> list[tuple[Key, str]]:
 
 def never_left_start(results: Results) -> list[Key]:
     """Return the trainings whose training accuracy never rose much above that of guessing."""
-    chance = accuracy_of_guessing(results)
+    chance = results.metadata["largest_class"]
     least = chance + min(SHARE_OF_CHANCE * chance, POINTS, SHARE_OF_POSSIBLE * (1 - chance))
     score = "clean_train_accuracy" if results.watched else "train_accuracy"
     best = results.history.groupby(["network", "variant", "seed"])[score].max()
     return [key for key, accuracy in best.items() if accuracy < least]
-
-
-def accuracy_of_guessing(results: Results) -> float:
-    """Return the most frequent class's share of the scored images, for training images too."""
-    return float(np.bincount(results.images.labels).max() / len(results.images.labels))
 
 
 def describe_flags(results: Results) -> list[str]:
@@ -45,9 +40,10 @@ def describe_flags(results: Results) -> list[str]:
         "nothing about the network."
         for key, name in answers_one_class(results)
     ]
+    guessing = f"{100 * results.metadata['largest_class']:.0f} %"
     return said + [
         f"{_name(key)}: learned nothing; its training accuracy stayed close to that of guessing "
-        f"({100 * accuracy_of_guessing(results):.0f} %). Try another learning_rate or more epochs."
+        f"({guessing}). Try another learning_rate or more epochs."
         for key in never_left_start(results)
     ]
 

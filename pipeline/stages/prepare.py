@@ -50,6 +50,7 @@ def prepare_data(params: DataParams, folder: Path) -> str:
         "class_names": names,
         "superclass_names": dataset.superclass_names,
         "superclass_of": superclass_of(dataset),
+        "largest_class": np.bincount(train["label"]).max() / len(train),  # its share of `train`
         "duplicates": count_duplicates(splits),
     }
 

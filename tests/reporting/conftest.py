@@ -42,7 +42,7 @@ def results_of(predictions, labels, history=None):
         predictions=predictions,
         masks={},
         images=EvaluationSet(labels, np.arange(len(labels)), np.zeros(len(labels), bool)),
-        metadata={"class_names": ["a", "b", "c"]},
+        metadata={"class_names": ["a", "b", "c"], "largest_class": 1 / 3},
         watched="val",
         scored="test",
     )

@@ -42,3 +42,13 @@ def test_a_class_named_like_a_picture_loads_none():
 def test_a_training_that_never_had_more_right_than_guessing_never_left_its_start():
     (said,) = flags({"baseline": [0.4, 0.8], "resnet": [0.33, 0.38]}, np.arange(60) % 3)
     assert said.startswith("resnet, dropblock, seed 0: learned nothing; ")
+
+
+def test_guessing_on_training_images_is_measured_by_their_own_largest_class():
+    labels = np.arange(60) % 10 // 9  # 90 % of the test images are of one class
+    answers = {("baseline", "dropblock", 0): predicting(labels)}
+    results = results_of(answers, labels, history({"baseline": [0.6, 0.93]}))
+    results.metadata["largest_class"] = 0.5
+    assert describe_flags(results) == []
+    results.metadata["largest_class"] = 0.9
+    assert "guessing (90 %)" in describe_flags(results)[0]
