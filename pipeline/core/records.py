@@ -161,13 +161,16 @@ class Prepared:
         return self.metadata["params"]["image_size"]
 
 
-def load_metadata(folder: Path) -> dict[str, Any]:
+def load_metadata(folder: Path, *needed: str) -> dict[str, Any]:
     """Read what `prepare` recorded about the data.
 
+    Args:
+        needed: keys that data prepared by an earlier version may lack.
+
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing or damaged, or lacks a key.
     """
-    return read_json(folder / METADATA, "digest", "content")
+    return read_json(folder / METADATA, "digest", *needed)
 
 
 def save_prepared(

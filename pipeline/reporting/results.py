@@ -120,7 +120,7 @@ def load_results(params: Params) -> Results:
     Raises:
         UserError: some are missing, damaged or not numbers, or they belong to different data.
     """
-    metadata = load_metadata(PREPARED)
+    metadata = load_metadata(PREPARED, "content", "largest_class")
     trainings = params.trainings
     if missing := [t.title for t in trainings if not t.evaluation_folder.is_dir()]:
         raise UserError(f"no results for {and_more(missing)}; run `dvc repro`")
