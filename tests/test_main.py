@@ -54,6 +54,24 @@ sys.exit(f"imported: {heavy & set(sys.modules)}" if heavy & set(sys.modules) els
 """
 
 
+COLLECTED = """
+import atexit, gc, runpy, sys
+collections = []
+gc.callbacks.append(lambda phase, info: phase == "stop" and collections.append(info["generation"]))
+atexit.register(lambda: print(max(collections, default=0), gc.get_freeze_count() > 100_000))
+sys.argv = ["pipeline", "report"]
+runpy.run_module("pipeline", run_name="__main__")
+"""
+
+
+def test_what_is_loaded_is_not_searched_for_garbage_again_and_again(workspace):
+    set_params(workspace)
+    write_results(workspace, [0])
+    done = start_python(workspace, "-c", COLLECTED)
+    said = done.communicate()[0]
+    assert (done.returncode, said.splitlines()[-1]) == (0, "1 True")
+
+
 def test_all_commands_are_listed_in_the_order_in_which_they_run(invoke):
     code, text = invoke()
     assert code == 0

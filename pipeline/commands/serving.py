@@ -69,10 +69,7 @@ def make_app(model: Any, class_names: list[str]) -> FastAPI:
             async with one_at_a_time:
                 return await asyncio.to_thread(classify, body)
         except ValidationError as error:
-            first = error.errors()[0]
-            key, *indices = first["loc"] or ("the request",)
-            place = "".join(f"[{index}]" for index in indices)
-            return invalid(f"{key}{place}: {first['msg']}", shape)
+            return invalid(describe(error), shape)
         except ClientDisconnect:
             return refused(400, "CANCELLED", "the connection was closed")
         except TimeoutError:
@@ -91,6 +88,13 @@ def make_request_type(shape: tuple[int, ...]) -> Any:
         kind = Annotated[list[kind], Field(min_length=size, max_length=size), FailFast()]
     images = Annotated[list[kind], Field(min_length=1, max_length=MAX_IMAGES), FailFast()]
     return create_model("Request", inputs=(images, ...))
+
+
+def describe(error: ValidationError) -> str:
+    """Return the first problem of a request with its place, like `inputs[0][2]: ...`."""
+    first = error.errors()[0]
+    key, *indices = first["loc"] or ("the request",)
+    return f"{key}{''.join(f'[{index}]' for index in indices)}: {first['msg']}"
 
 
 def invalid(problem: str, shape: tuple[int, ...]) -> JSONResponse:

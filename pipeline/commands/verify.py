@@ -106,7 +106,8 @@ def _differences(here: Result, published: Result) -> list[str]:
 
 def _decisive(result: Result, networks: set[str]) -> Values:
     """Return what decides a result besides the images and the seeds, by the name that is shown."""
-    data = {f"data: {key}": typed(result.params)["data"].get(key) for key in SPLIT}
+    values = typed(result.params)["data"]
+    data = {f"data: {key}": values.get(key) for key in SPLIT}
     recipes = {f"{name}: {k}": v for name in networks for k, v in params_of(result, name).items()}
     return {**data, "scored": result.summary.get("scored"), **recipes}
 

@@ -35,9 +35,9 @@ def log_tuning(key: str, trials: Set[str], scores: Mapping[str, float], report: 
     tags = {TUNING: key, **process_tags()}
     run = found[0] if found else client.create_run(experiment, tags=tags, run_name=TUNING)
     tracked = TrackedRun(client, run)
-    # MLflow allows only these characters in a metric's name.
-    names = {name: re.sub(r"[^\w.\- ]", "-", name) for name in scores}
-    tracked.log_scores({f"best_val_accuracy_{names[n]}": score for n, score in scores.items()})
+    # MLflow allows no other characters in a metric's name.
+    allowed = {re.sub(r"[^\w.\- ]", "-", name): score for name, score in scores.items()}
+    tracked.log_scores({f"best_val_accuracy_{name}": score for name, score in allowed.items()})
     tracked.log_files([report])
     client.set_terminated(tracked.run_id)
     for each in find_runs():

@@ -15,10 +15,9 @@ from pipeline.versioning.storage import remote_storage
 def test_a_remote_with_a_relative_path_is_refused_for_a_cluster(project, monkeypatch):
     """A clone reads it from its own folder, where nobody would find what a worker pushed."""
     (project.parent / "store").mkdir()
-    git(project, "config", "-f", ".dvc/config", "core.remote", "store")
-    git(project, "config", "-f", ".dvc/config", "remote.store.url", "../../store")
-    text = (project / ".dvc/config").read_text().replace('[remote "store"]', "['remote \"store\"']")
-    (project / ".dvc/config").write_text(text)
+    config = project / ".dvc/config"
+    core = config.read_text().replace("[core]", "[core]\n    remote = store")
+    config.write_text(f"{core}\n['remote \"store\"']\n    url = ../../store\n")
     git(project, "commit", "-qam", "remote")
     (point,) = plan_points(project, take_snapshot(project), expand([]))
     with scratch_folder(project) as scratch:
