@@ -155,6 +155,8 @@ def plot(table: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
     sns.lineplot(table, x="experiments", y="seconds", hue="command", marker="o", ax=axis)
     axis.set(xscale="log", yscale="log", xlabel="recorded experiments")
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter("{x:g}")
     plt.close(figure)
     return figure
 

@@ -18,6 +18,7 @@ from pipeline.reporting.intervals import t_interval
 mpl.use("agg")
 FOLDER = Path("reports/recipe")
 FULL = "full recipe"
+TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)  # PFLOP
 PUBLISHED = 0.707  # test accuracy of the tutorial's resnet
 NAMES = {"other": "small residual networks of another shape"}
 
@@ -84,6 +85,8 @@ def plot_frontier(screened: pd.DataFrame, final: pd.DataFrame, published: pd.Dat
     )  # fmt: skip
     axis.axhline(100 * PUBLISHED, color="grey", linewidth=0.8, linestyle="--")
     axis.set(xscale="log", xlabel="training compute, PFLOP", ylabel="accuracy, %")
+    axis.set_xticks(TICKS, TICKS)
+    axis.minorticks_off()
     start = axis.get_xlim()[0]
     axis.text(start, 71, f"  the tutorial's resnet, 47 PFLOP: {PUBLISHED:.1%}", fontsize="small")
     axis.legend(fontsize="small", loc="lower right")

@@ -486,8 +486,9 @@ def test_the_final_runs_of_the_pages_are_those_of_the_table():
 @pytest.mark.parametrize(
     ("folder", "name", "network"),
     [("sprint", "final-sprint", "sprint"), ("sprint-wide", "final-sprint-0.32", "sprint"),
-     ("accurate", "accurate", "resnet"), ("confirm/laptop", "laptop", "baseline"),
-     ("confirm/laptop", "laptop", "resnet"), ("confirm/plain", "laptop-plain", "baseline")],
+     ("sprint-wider", "final-sprint-0.46", "sprint"), ("accurate", "accurate", "resnet"),
+     ("confirm/laptop", "laptop", "baseline"), ("confirm/laptop", "laptop", "resnet"),
+     ("confirm/plain", "laptop-plain", "baseline")],
 )  # fmt: skip
 def test_the_final_runs_accuracies_follow_from_the_committed_predictions(folder, name, network):
     final = pd.read_csv(REPOSITORY / "reports/recipe/final.csv")
