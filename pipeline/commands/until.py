@@ -12,6 +12,10 @@ from pipeline.sweep.run import sweep
 from pipeline.versioning.experiments import list_experiments
 from pipeline.versioning.overrides import Overrides
 
+CAVEAT = (
+    "The report's own p-values and verdict are not valid here: they assume that the number of "
+    "seeds was fixed beforehand"
+)
 CHOSEN = ("train.seeds", "train.networks", "evaluate.test")  # what -S may not set
 
 
@@ -90,9 +94,6 @@ def conclude(compared: str, differences: np.ndarray) -> str:
     said = f"{compared}: {100 * differences.mean():+.1f} points of accuracy"
     seeds, found = counted(len(differences), "seed"), e_values(differences).max()
     if found < DECIDED:
-        return f"not decided with {seeds}: {said}"
-    return (
-        f"decided after {seeds}: {said}; p is at most {1 / found:.2g}, however often you looked. "
-        "The report's own p-values are not valid here: they assume that the number of seeds was "
-        "fixed beforehand"
-    )
+        return f"not decided with {seeds}: {said}. {CAVEAT}"
+    p_value = f"p is at most {1 / found:.2g}, however often you looked"
+    return f"decided after {seeds}: {said}; {p_value}. {CAVEAT}"

@@ -59,12 +59,13 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
             annot_kws={"size": 7},
             square=True,
             rasterized=len(order) > 20,  # or an SVG has a path per cell
-            cbar=axis is axes[0, -1],
-            cbar_kws={"label": "% of the actual class", "shrink": 0.7},
+            cbar=False,
             ax=axis,
         )
         axis.set(title=network, xlabel="predicted", ylabel="actual" if axis is axes[0, 0] else "")
     figure.set_layout_engine("constrained")  # only now: seaborn draws the figure for each heatmap
+    bar = figure.colorbar(axes[0, -1].collections[0], ax=axes, shrink=0.7)
+    bar.set_label("% of the actual class")
     return figure
 
 

@@ -117,8 +117,8 @@ def compare_classes(
         A row per class that has test images, sorted by difference: class; the difference of the
         accuracies in percent; how many images the other has right in fewer (`worse`) and in more
         seeds (`better`); the p-value of a sign test over these; and `significant`, at a false
-        discovery rate of 5 % over all classes (Benjamini and Hochberg). The tests are about these
-        fitted models only.
+        discovery rate of 5 % over all classes (Benjamini and Hochberg), if the difference has the
+        same sign. The tests are about these fitted models only.
     """
     votes = other.sum(axis=0) - reference.sum(axis=0)
     images = pd.DataFrame(
@@ -134,5 +134,6 @@ def compare_classes(
     )
     counts = zip(found["worse"], found["better"], strict=True)
     found["p"] = [sign_test(int(worse), int(better)) for worse, better in counts]
-    found["significant"] = stats.false_discovery_control(found["p"]) < LEVEL
+    same_sign = (found["better"] - found["worse"]) * found["difference"] > 0
+    found["significant"] = (stats.false_discovery_control(found["p"]) < LEVEL) & same_sign
     return found.sort_values("difference", kind="stable", ignore_index=True)

@@ -23,7 +23,8 @@ class Contrast:
         by_seed: the difference in accuracy for each shared seed, from -1 to 1.
         p_value: adjusted for all contrasts that are tested together.
         pooled_half: half the width of the interval with the seed variance pooled over all settings
-            that have all seeds; None for other settings, for a single one, and for a single seed.
+            of these contrasts that have all seeds; None for other settings, for a single one, and
+            for a single seed.
     """
 
     setting: Setting

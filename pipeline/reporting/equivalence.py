@@ -47,7 +47,9 @@ class Equivalence:
 
 
 def equivalence(comparison: Comparison, margin: float) -> Equivalence | None:
-    """Test whether two methods differ by less than `margin` points; None for a single seed.
+    """Test whether two methods differ by less than `margin` points.
+
+    None for a single seed, and if all seeds have the same difference: their spread is not known.
 
     >>> from pipeline.reporting.intervals import Interval
     >>> by_seed = {0: 0.004, 1: -0.002, 2: 0.001, 3: -0.003, 4: 0.002, 5: 0.0}
@@ -55,11 +57,11 @@ def equivalence(comparison: Comparison, margin: float) -> Equivalence | None:
     >>> round(found.better, 4), round(found.worse, 4), found.alike
     (0.0001, 0.0001, True)
     """
-    points = 100 * np.array(list(comparison.by_seed.values()))
-    if len(points) < 2:
+    if not comparison.spread > 0:
         return None
+    points = 100 * np.array(list(comparison.by_seed.values()))
     error = points.std(ddof=1) / len(points) ** 0.5
-    with np.errstate(divide="ignore", invalid="ignore"):  # seeds that do not vary
-        statistics = np.nan_to_num((margin + points.mean() * np.array([-1, 1])) / error, nan=0.0)
-    better, worse = stats.t.sf(statistics, len(points) - 1)
+    better, worse = stats.t.sf(
+        (margin + points.mean() * np.array([-1, 1])) / error, len(points) - 1
+    )
     return Equivalence(margin, float(better), float(worse), comparison.enough_seeds)

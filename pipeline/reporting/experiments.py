@@ -31,7 +31,9 @@ UNPAIRED = (
     "There is nothing to compare yet: no other setting shares a seed with the reference. Run them "
     "with the same `train.seeds`."
 )
-SETTINGS_ABOUT = "Each combination of params that was trained, with its accuracy."
+SETTINGS_ABOUT = (
+    "Each combination of params, with the accuracy of the first variant in train.variants."
+)
 LEADS_ABOUT = "How much better one network is than the other, in each experiment."
 SETTINGS_NOTE = (
     "Trainings that differ only in the seed share a row, even if they belong to different "

@@ -31,6 +31,17 @@ class Findings:
     comparisons: dict[str, Comparison]
     alike: dict[str, Equivalence] = field(default_factory=dict)
 
+    @property
+    def test_stopped(self) -> bool:
+        """Whether test images decided when trainings stopped."""
+        return self.results.watched == "test" and stops(self.params)
+
+
+def stops(params: Params) -> bool:
+    """Whether a training may end before its last epoch."""
+    recipes = map(params.recipe, params.train.networks)
+    return any(recipe.stop_after_rising is not None for recipe in recipes)
+
 
 def find(params: Params) -> Findings:
     """Load the results, and compare them.

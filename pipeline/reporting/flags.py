@@ -1,26 +1,29 @@
 """Find trainings that learned nothing."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 import numpy as np
 
-from pipeline.reporting.formats import escape
+from pipeline.reporting.formats import escape, listed
 from pipeline.reporting.results import Key, Results
 
 ONE_CLASS = 0.95  # share of the other classes' images that are predicted as one class
 # A training has learned nothing if it is better than guessing by less than half of that accuracy,
-# by less than five points, and by less than half of what is possible.
-SHARE_OF_CHANCE, POINTS, SHARE_OF_POSSIBLE = 0.5, 0.05, 0.5
+# by less than five points, and by less than a tenth of what is possible.
+SHARE_OF_CHANCE, POINTS, SHARE_OF_POSSIBLE = 0.5, 0.05, 0.1
 
 
-def answers_one_class(results: Results) -> list[tuple[Key, str]]:
-    """Return the trainings that predict one class for nearly all scored images, and that class."""
-    names, labels, found = results.metadata["class_names"], results.images.labels, []
+def answers_one_class(results: Results) -> dict[str, list[Key]]:
+    """Return the trainings that predict one class for nearly all scored images, by that class."""
+    names, labels, found = results.metadata["class_names"], results.images.labels, defaultdict(list)
     for key, values in results.predictions.items():
         predicted = values.argmax(axis=1)
         most = int(np.bincount(predicted).argmax())
         # If most images are of one class, so are most good answers.
         others = predicted[labels != most]
         if len(others) and (others == most).mean() >= ONE_CLASS:
-            found.append((key, escape(names[most])))
+            found[escape(names[most])].append(key)
     return found
 
 
@@ -34,20 +37,23 @@ def never_left_start(results: Results) -> list[Key]:
 
 
 def describe_flags(results: Results) -> list[str]:
-    """Describe each such training in a sentence."""
+    """Describe such trainings, in a sentence for all seeds of a network and variant."""
     said = [
-        f"{_name(key)}: predicts one class, {name}, for nearly all images, so its score says "
-        "nothing about the network."
-        for key, name in answers_one_class(results)
+        f"{name}: predicts one class, {answer}, for nearly all images, so its score says nothing "
+        "about the network."
+        for answer, keys in answers_one_class(results).items()
+        for name in _names(keys)
     ]
     guessing = f"{100 * results.metadata['largest_class']:.0f} %"
     return said + [
-        f"{_name(key)}: learned nothing; its training accuracy stayed close to that of guessing "
+        f"{name}: learned nothing; its training accuracy stayed close to that of guessing "
         f"({guessing}). Try another learning_rate or more epochs."
-        for key in never_left_start(results)
+        for name in _names(never_left_start(results))
     ]
 
 
-def _name(key: Key) -> str:
-    network, variant, seed = key
-    return f"{network}, {variant}, seed {seed}"
+def _names(keys: Iterable[Key]) -> list[str]:
+    seeds = defaultdict(list)
+    for network, variant, seed in keys:
+        seeds[f"{network}, {variant}"].append(str(seed))
+    return [f"{name}, seed{'s' * (len(own) > 1)} {listed(own)}" for name, own in seeds.items()]

@@ -19,6 +19,12 @@ WITHOUT_TEST = (
 )
 
 
+TEST_STOPPED = (
+    "Test images decided when to stop, so the test scores are too optimistic, and intervals and "
+    "p-values may be wrong."
+)
+
+
 def title(results: Results) -> str:
     """Return the report's question, like `Baseline or resnet?`."""
     names = listed(list(results.networks), "or")
@@ -36,27 +42,43 @@ def headline(findings: Findings) -> str:
         return f"{start}; the test images were not scored, so there is no verdict."
     if len(results.networks) == 1:
         return f"{start}; a single network, so there is no comparison."
-    ahead = [
-        f"{_ahead(comparison, results, name)}, {_certainty(comparison)}{_alike(findings, name)}"
-        for name, comparison in reversed(comparisons.items())
-    ]
-    return "; ".join([start, *ahead]) + "."
+    if len(comparisons) > 1:
+        return f"{start}; {_differences(comparisons, results.reference)}."
+    ((name, comparison),) = comparisons.items()
+    ahead = _ahead(comparison, results.reference, name)
+    return f"{start}; {ahead}, {_certainty(comparison)}{_alike(findings, name)}."
 
 
-def _ahead(comparison: Comparison, results: Results, name: str) -> str:
-    mean, reference = comparison.difference.mean, results.reference
-    several = len(results.networks) > 2
+def _differences(comparisons: dict[str, Comparison], reference: str) -> str:
+    """List the differences of several networks from the first."""
+    said = []
+    for name, found in reversed(comparisons.items()):
+        p_value = f", {p_is(found.p_value)}" if found.seeds > 1 else ""
+        points = f"{100 * found.difference.mean:+.1f} points"
+        said.append(f"{name} {points} ({between(found.difference)}{p_value})")
+    if found.seeds == 1:
+        about = "95 % intervals for these models on other test images"
+    else:
+        about = (
+            f"95 % intervals for other seeds on these test images, over {found.seeds} seeds; p is "
+            f"adjusted (floor {format_p(found.smallest_p)})"
+        )
+    return f"compared with the {reference}: {', '.join(said)}; {about}"
+
+
+def _ahead(comparison: Comparison, reference: str, name: str) -> str:
+    mean = comparison.difference.mean
     if mean == 0:
-        between_which = f" between the {reference} and the {name}" if several else ""
-        return f"no difference{between_which} ({_intervals(comparison, sign=1)})"
-    better, worse, sign = (name, reference, 1) if mean > 0 else (reference, name, -1)
-    of_which = f" of the {worse}" if several else ""
-    points = f"{100 * abs(mean):.1f} points"
-    return f"the {better} is ahead{of_which} by {points} ({_intervals(comparison, sign)})"
+        return f"no difference ({_intervals(comparison, sign=1)})"
+    better, sign = (name, 1) if mean > 0 else (reference, -1)
+    return f"the {better} is ahead by {100 * abs(mean):.1f} points ({_intervals(comparison, sign)})"
 
 
 def _intervals(comparison: Comparison, sign: int) -> str:
     """Format the interval and what it covers; add the interval for new images if it says more."""
+    if comparison.difference.low == comparison.difference.high:
+        alike = "seeds" if comparison.seeds > 1 else "images"
+        return f"the same for all {alike}, so there is no interval"
     within = f"95 % interval {between(comparison.difference, '.1f', sign)}"
     if comparison.seeds == 1:
         return f"{within} for these two models on other test images"
@@ -105,6 +127,9 @@ def verdicts(findings: Findings) -> list[str]:
         name: verdict(found, results.reference, name, pflop[name] / pflop[results.reference])
         for name, found in comparisons.items()
     }
+    for name, found in comparisons.items():
+        if found.significant and not findings.test_stopped:
+            said[name] += _elsewhere(found)
     for name, tested in findings.alike.items():
         said[name] += f" {describe_equivalence(tested, results.reference, name, len(comparisons))}"
     if len(results.networks) == 2:
@@ -131,7 +156,7 @@ def verdict(comparison: Comparison, reference: str, name: str, compute: float) -
     better, times = (name, compute) if comparison.difference.mean > 0 else (reference, 1 / compute)
     equal = 1 / EQUAL <= times <= EQUAL
     price = "" if equal else f", for {float(f'{times:.3g}'):,g} times the compute"
-    return f"**The {better} is the better method here{price}.**{_elsewhere(comparison)}"
+    return f"**The {better} is the better method here{price}.**"
 
 
 def describe_equivalence(
@@ -176,7 +201,8 @@ def _elsewhere(comparison: Comparison) -> str:
 def warnings(findings: Findings) -> list[str]:
     """List what makes the results incomplete or not comparable, of all variants."""
     results, everything = findings.results, findings.everything
-    said = describe_flags(everything)
+    said = [TEST_STOPPED] if findings.test_stopped else []
+    said += describe_flags(everything)
     if results.uncounted:
         said.append(
             f"The operations of these layers are not counted, so the compute shown for their "

@@ -50,7 +50,7 @@ SECTIONS = (
     protocol,
 )
 # If the test images were not scored: the sections that help to choose a recipe.
-WITHOUT_TEST = (summary, learning, dropblock, protocol)
+WITHOUT_TEST = (ablation, summary, learning, dropblock, protocol)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ def markdown_table(table: pd.DataFrame) -> str:
     """Render a table with its index, numeric columns right-aligned; an empty table as ""."""
     if table.empty:
         return ""
-    text = table.reset_index().map(lambda v: f"{v:.1f}" if isinstance(v, float) else escape(str(v)))
+    text = table.reset_index().rename(columns=lambda name: escape(str(name)))
+    text = text.map(lambda v: f"{v:.1f}" if isinstance(v, float) else escape(str(v)))
     numbers = text.apply(lambda column: column.str.match(r"(< )?[-+]?\d").any())
     alignment = ["right" if right else "left" for right in numbers]
     return text.to_markdown(index=False, disable_numparse=True, colalign=alignment)

@@ -49,7 +49,8 @@ def test_without_a_difference_it_ends_at_the_most_seeds(swept, invoke):
     swept.differences = np.tile([0.02, -0.02], 15)
     code, said = invoke("sweep", "--until-decided", "8")
     assert (code, len(swept.asked)) == (0, 7)
-    assert "not decided with 8 seeds: resnet minus baseline: +0.0 points of accuracy" in said
+    assert "not decided with 8 seeds: resnet minus baseline: +0.0 points of accuracy. The " in said
+    assert "verdict are not valid here" in said
 
 
 def test_a_failed_training_ends_it(swept, invoke):

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline.evaluation import plots
 
@@ -28,6 +29,15 @@ def test_what_a_layer_drops_is_said_in_words():
     titles = [axis.get_title() for axis in plots.plot_masks({"resnet": (rows, masks)}).axes]
     assert titles[0].endswith("single units, 10.0 % dropped")
     assert titles[1].endswith("nothing dropped: block too large")
+
+
+def test_confusion_matrices_are_equally_large():
+    shares = pd.DataFrame(100 * np.eye(20), index=[*"abcdefghijklmnopqrst"])
+    figure = plots.plot_confusion(dict.fromkeys(["one", "two", "three"], shares))
+    figure.draw_without_rendering()
+    *matrices, _ = (axis.get_position().width for axis in figure.axes)
+    assert len(matrices) == 3
+    assert matrices == pytest.approx([matrices[0]] * 3)
 
 
 def test_the_confusion_of_hundreds_of_classes_is_a_figure_of_usual_size():

@@ -91,6 +91,21 @@ def test_classes_are_compared_with_their_own_images():
     assert not table["significant"].any()
 
 
+def test_a_class_is_significant_only_if_images_and_mean_agree():
+    other = np.zeros((6, 20), bool)
+    reference = np.zeros((6, 20), bool)
+    other[0, :17] = True  # better in one seed
+    reference[:, 17:] = True  # worse in all six
+    for wrong in (0, 1):
+        (found,) = comparison.compare_classes(
+            reference, other, np.zeros(20, int), ["a"]
+        ).itertuples()
+        assert (found.better, found.worse, found.p < 0.05) == (17, 3, True)
+        assert found.significant == bool(wrong)
+        assert (found.difference > 0) == bool(wrong)
+        reference[3:, 17:] = False
+
+
 def test_classes_without_any_difference_or_error_are_no_problem():
     labels = np.repeat([0, 1], 20)
     right = np.ones((3, 40), bool)

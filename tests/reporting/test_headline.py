@@ -64,20 +64,49 @@ def test_two_networks_are_asked_about_by_name(results):
     assert title(results) == "Baseline or resnet?"
 
 
-def test_of_three_networks_it_is_said_of_whom_one_is_ahead(made_results):
+def test_three_networks_are_each_compared_with_the_first(made_results):
     results = load_results(made_results(networks=["baseline", "model", "sprint"]))
     found = {"resnet": made_up(-0.02, 1, 1.0), "sprint": made_up(0.03, 1, 1.0)}
     said = headline(findings_of(results, **found))
     assert said.index("sprint ") < said.index("resnet ") < said.index("baseline ")
-    first, second = (
-        said.index("the sprint is ahead of the baseline by 3.0"),
-        said.index("the baseline is ahead of the resnet by 2.0"),
-    )
-    assert first < second
+    assert (
+        "compared with the baseline: sprint +3.0 points (+2.0 to +4.0), resnet -2.0 points (-3.0 "
+        "to -1.0); 95 % intervals for these models on other test images."
+    ) in said
     (once,) = verdicts(findings_of(results, **found))
     assert once.startswith("Each compared with the baseline: **Not enough evidence")
     found["sprint"] = made_up(0.05, 6, 0.03125)
     assert len(verdicts(findings_of(results, **found))) == 2
+    found["resnet"] = made_up(-0.02, 6, 0.4)
+    assert (
+        "sprint +5.0 points (+4.0 to +6.0, p = 0.031), resnet -2.0 points (-3.0 to -1.0, p = "
+        "0.400); 95 % intervals for other seeds on these test images, over 6 seeds; p is adjusted "
+        "(floor 0.031)."
+    ) in headline(findings_of(results, **found))
+
+
+def test_seeds_that_agree_exactly_get_no_interval(results):
+    same = Comparison(Interval(0, 0, 0), None, 0.0, {0: 0.0, 1: 0.0}, 1.0)
+    assert "no difference (the same for all seeds, so there is no interval)" in headline(
+        findings_of(results, resnet=same)
+    )
+
+
+def test_test_images_that_stopped_a_training_are_a_warning(made_results):
+    found = find(made_results([0, 1]))
+    better = made_up(0.05, 6, 0.03125)
+    seen = replace(
+        found, results=replace(found.results, watched="test"), comparisons={"resnet": better}
+    )
+    assert not any("decided when to stop" in said for said in warnings(seen))
+    stopped = replace(seen, params=checked(**{"recipe.stop_after_rising": 2}))
+    assert "Test images decided when to stop" in warnings(stopped)[0]
+    assert [
+        said.endswith("excludes zero too.") for f in (seen, stopped) for said in verdicts(f)
+    ] == [
+        True,
+        False,
+    ]
 
 
 def test_each_verdict_names_its_networks():

@@ -24,6 +24,12 @@ def test_numbers_stand_to_the_right_and_names_to_the_left():
     assert [c.strip() for c in lines[2].strip("|").split("|")] == ["a", "1.2", "< 0.001"]
 
 
+def test_a_network_named_with_a_bar_breaks_no_table():
+    table = pd.DataFrame({"a|b, %": ["1.0"]}, index=pd.Index(["c|d"], name="class"))
+    head, _, row = markdown_table(table).splitlines()
+    assert (head.count(r"\|"), row.count(r"\|")) == (1, 1)
+
+
 def test_an_empty_table_is_nothing():
     assert markdown_table(pd.DataFrame()) == ""
 

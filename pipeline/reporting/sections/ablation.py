@@ -3,6 +3,7 @@
 import pandas as pd
 
 from pipeline.core.recipe import CHANGES, Variant
+from pipeline.core.records import SPLIT_NAMES
 from pipeline.core.words import describe_dropblock
 from pipeline.reporting.comparison import paired_differences
 from pipeline.reporting.findings import Findings
@@ -17,30 +18,32 @@ from pipeline.reporting.section import Part, Section
 
 TITLE = "Like with like"
 ABOUT = "What remains of the difference when DropBlock or compute is the same."
+ABOUT_ONE = "What DropBlock adds."
 
 LABELS: dict[Variant, str] = {
     "dropblock": "each its own DropBlock",
     "nodrop": "without DropBlock",
-    "unitdrop": f"all with DropBlock of {describe_dropblock(CHANGES['unitdrop'])}",
+    "unitdrop": f"{describe_dropblock(CHANGES['unitdrop'])}, if the network has DropBlock",
 }
 TABLE_NOTE = (
-    "Test accuracy by network and kind of DropBlock. A difference from the {reference} *without "
-    "DropBlock* comes from everything else: architecture, width, epochs and compute. {skip}Rows "
-    "*minus without* show what DropBlock adds to each network, and how much more than to the "
-    "{reference}."
+    "{scored} accuracy by network and kind of DropBlock. A difference from the {reference} "
+    "*without DropBlock* comes from everything else: architecture, width, epochs and compute. "
+    "{skip}Rows *minus without* show what DropBlock adds to each network, and how much more than "
+    "to the {reference}."
 )
 SKIP = "`dvc exp run -S {section}.skip_connections=false` removes only the skip connections. "
 NO_TABLE = (
-    "To see what DropBlock contributes, and how the architectures compare with equal dropout, run "
-    "`dvc exp run -S 'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {all} without "
-    "DropBlock, and with DropBlock of {equal}, in all epochs."
+    "To see what DropBlock contributes, run `dvc exp run -S "
+    "'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {which} without it, and with "
+    "DropBlock of {equal}, in all epochs."
 )
 
 
 def make(findings: Findings) -> Section | None:
     """Show the networks with DropBlock held equal, and how to make their compute equal."""
     parts = [*ablation(findings), *as_expensive(findings)]
-    return Section(TITLE, ABOUT, parts) if parts else None
+    about = ABOUT if len(findings.results.networks) > 1 else ABOUT_ONE
+    return Section(TITLE, about, parts) if parts else None
 
 
 def unequal(findings: Findings, with_section: bool) -> list[str]:
@@ -56,10 +59,9 @@ def unequal(findings: Findings, with_section: bool) -> list[str]:
     recipes = [params.recipe(network, variant) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
     said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
-    text = (
-        "The headline compares networks with their recipes, not only architectures (DropBlock: "
-        f"{'; '.join(said)})."
-    )
+    unlike = len({recipe.dropblock for recipe in recipes}) > 1
+    text = "The headline compares networks with their recipes, not only architectures"
+    text += f" (DropBlock: {'; '.join(said)})." if unlike else "."
     if with_section:
         text += f" Section *{TITLE}* compares them with other factors equal, or says how to."
     return [text]
@@ -69,23 +71,26 @@ def ablation(findings: Findings) -> list[Part]:
     """Show the networks by variant of DropBlock, or say how to train the variants."""
     everything = findings.everything
     if len(everything.variants) < 2:
-        recipes = [findings.params.recipe(network) for network in findings.params.train.networks]
-        if not any(hasattr(recipe, "conv_keep_start") for recipe in recipes):
+        recipes = map(findings.params.recipe, findings.params.train.networks)
+        with_keys = [hasattr(recipe, "conv_keep_start") for recipe in recipes]
+        if everything.variants != ("dropblock",) or not any(with_keys):
             return []  # all variants would be the same training
-        equal = describe_dropblock(CHANGES["unitdrop"])
-        return [NO_TABLE.format(all=all_networks(everything), equal=equal)]
+        which = all_networks(everything) if all(with_keys) else "the networks with DropBlock"
+        return [NO_TABLE.format(which=which, equal=describe_dropblock(CHANGES["unitdrop"]))]
     title = "### The architecture, and what DropBlock adds"
     parts: list[Part] = [title, ablation_table(everything)]
     if len(everything.networks) > 1:
         params = findings.params
         skips = [n for n in params.train.networks if hasattr(params.recipe(n), "skip_connections")]
         skip = SKIP.format(section=skips[0]) if skips else ""
-        parts.append(TABLE_NOTE.format(reference=everything.reference, skip=skip))
+        scored = SPLIT_NAMES[everything.scored].capitalize()
+        note = TABLE_NOTE.format(scored=scored, reference=everything.reference, skip=skip)
+        parts.append(note)
     return parts
 
 
 def ablation_table(results: Results) -> pd.DataFrame:
-    """Return the test accuracy of each network by variant of DropBlock, and the differences."""
+    """Return the accuracy of each network by variant of DropBlock, and the differences."""
     names = results.networks
     hits = {v: {n: results.of(v).hits(n) for n in names} for v in results.variants}
     table = {

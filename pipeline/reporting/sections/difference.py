@@ -53,8 +53,10 @@ def questions(comparison: Comparison) -> list[Part]:
         "other seeds, these test images": _answer(comparison.difference) | p_value,
         "other seeds and other test images": _answer(new_images),
     }
-    images = IMAGES_DOMINATE if comparison.images_dominate else SEEDS_DOMINATE
-    return [pd.DataFrame(rows).T.fillna("").rename_axis("about"), images]
+    table = pd.DataFrame(rows).T.fillna("").rename_axis("about")
+    if comparison.images_dominate:
+        return [table, IMAGES_DOMINATE]
+    return [table, SEEDS_DOMINATE] if comparison.spread else [table]
 
 
 def few_differ(results: Results, name: str) -> list[Part]:
@@ -62,7 +64,7 @@ def few_differ(results: Results, name: str) -> list[Part]:
     if len(results.seeds) > 1:
         return []
     images = int((results.hits(results.reference) != results.hits(name)).sum())
-    return [FEW.format(images=images)] if 0 < images < MANY else []
+    return [FEW.format(images=images)] if images < MANY else []
 
 
 def _answer(found: Interval) -> dict[str, str]:
@@ -120,5 +122,5 @@ def plot_seeds(accuracies: pd.DataFrame) -> Figure:
     axis.set_yticks(range(len(seeds)), labels=[f"seed {seed}" for seed in seeds])
     axis.set(xlabel="test accuracy, %", ylim=(len(seeds) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
-    figure.legend(loc="outside upper center", ncols=accuracies["network"].nunique())
+    figure.legend(loc="outside upper center", ncols=min(4, accuracies["network"].nunique()))
     return figure

@@ -8,17 +8,23 @@ from pipeline.reporting.findings import Findings
 from pipeline.reporting.formats import capitalised
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
+from pipeline.settings.edits import as_override
 
+TITLE = "Which differences more seeds would show"
 ABOUT = "The smallest difference that each number of seeds can detect."
 
 PLANNED = (3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20)
-NOTE = (
+SMALLEST = (
     "The smallest true difference that each number of paired seeds finds with 80 % power on these "
     "test images, if the differences' standard deviation over seeds is {spread:.1f} points, as "
-    "measured here over {seeds} seeds. {floor}*For an interval without 0*: by Student's t "
-    "(noncentral t). *For a verdict*: p below 0.05 by sign flips too, which needs six seeds "
-    "(simulated for 6 to 9 seeds, else by t). *Trainings* and *minutes* are totals for both "
-    "networks and all seeds, run one after another, at the mean time measured here. {caution}"
+    "measured here over {seeds} seeds. {floor}{caution}"
+)
+NOTE = (
+    "*For an interval without 0*: by Student's t (noncentral t). *For a verdict*: p below 0.05 by "
+    "sign flips too, which needs six seeds (simulated for 6 to 9 seeds, else by t). *Trainings* "
+    "and *minutes* are totals for two networks and all seeds, run one after another, at the mean "
+    "time measured here. Use the table to plan a run with new seeds: if you add seeds to this run "
+    "until p is below 0.05, p is too small."
 )
 ADJUSTED = (
     " Here p is adjusted for {tests} comparisons, so a verdict needs a larger difference than in "
@@ -34,7 +40,7 @@ CAUTION = (
 )
 ONE_SEED = (
     "How many seeds would be enough depends on the spread between seeds, which is not known yet. "
-    "Three seeds give a first idea: `dvc exp run -S 'train.seeds=[0,1,2]'`."
+    "Three seeds give a first idea: `dvc exp run -S 'train.seeds={seeds}'`."
 )
 NO_SPREAD = "All seeds have the same difference, so it is not known how seeds vary."
 
@@ -44,17 +50,25 @@ def make(findings: Findings) -> Section | None:
     results = findings.results
     if not findings.comparisons:
         return None
+    return Section(TITLE, ABOUT, _several(findings) if len(results.seeds) > 1 else _one(results))
+
+
+def _one(results: Results) -> list[Part]:
+    (seed,) = results.seeds
+    return [ONE_SEED.format(seeds=as_override([int(seed) + more for more in range(3)]))]
+
+
+def _several(findings: Findings) -> list[Part]:
     parts: list[Part] = []
     for name, comparison in findings.comparisons.items():
         if len(findings.comparisons) > 1:
-            parts.append(f"### {capitalised(name)} against {results.reference}")
-        parts += _of_recipe(results, name, comparison)
-    return Section("Which differences more seeds would show", ABOUT, parts)
+            parts.append(f"### {capitalised(name)} against {findings.results.reference}")
+        parts += _of_network(findings.results, name, comparison)
+    known = any(comparison.spread > 0 for comparison in findings.comparisons.values())
+    return [*parts, NOTE] if known else parts
 
 
-def _of_recipe(results: Results, name: str, comparison: Comparison) -> list[Part]:
-    if comparison.seeds == 1:
-        return [ONE_SEED]
+def _of_network(results: Results, name: str, comparison: Comparison) -> list[Part]:
     if not comparison.spread > 0:
         return [NO_SPREAD]
     seeds, spread = comparison.seeds, 100 * comparison.spread
@@ -62,7 +76,7 @@ def _of_recipe(results: Results, name: str, comparison: Comparison) -> list[Part
     caution = CAUTION.format(seeds=seeds, low=low, high=high)
     smallest = 100 * power.smallest_of_images(comparison.image_error)
     floor = FLOOR.format(smallest=smallest) if smallest else ""
-    note = NOTE.format(spread=spread, seeds=seeds, floor=floor, caution=caution)
+    note = SMALLEST.format(spread=spread, seeds=seeds, floor=floor, caution=caution)
     if comparison.tests > 1:
         note += ADJUSTED.format(tests=comparison.tests)
     return [planning_table(results, name, comparison), note]

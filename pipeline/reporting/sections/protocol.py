@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.reporting import tutorial
-from pipeline.reporting.findings import Findings
+from pipeline.reporting.findings import Findings, stops
 from pipeline.reporting.formats import counted, listed
 from pipeline.reporting.results import Results
 from pipeline.reporting.section import Part, Section
@@ -132,12 +132,6 @@ def describe_watching(
         return VALIDATION_WATCHED.format(stopped=AND_STOPPED if stops else "", read=read)
     said = TEST_STOPPED if stops else TEST_SEEN
     return said.format(as_published="" if validation_images else AS_PUBLISHED)
-
-
-def stops(params: Params) -> bool:
-    """Whether a training may end before its last epoch."""
-    recipes = map(params.recipe, params.train.networks)
-    return any(recipe.stop_after_rising is not None for recipe in recipes)
 
 
 def _split(data: dict[str, Any]) -> str:

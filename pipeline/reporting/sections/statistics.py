@@ -13,12 +13,13 @@ ONE_SEED = (
     "models only: they do not show how much results change with the seed."
 )
 SEEDS = (
-    "The 95 % intervals are Student's t over the seeds (or the seeds' "
-    "differences), on these test images."
+    "The 95 % intervals are Student's t over the seeds (or the seeds' differences), on these test "
+    "images. They are not adjusted for the number of comparisons."
 )
 P_VALUES = (
     "*p, sign flips* comes from flipping the signs of the seeds' differences, on these images. "
-    "With {seeds} its smallest possible value, the floor, is {floor}."
+    "With {seeds} its smallest possible value, the floor, is {floor}. It is valid only if the "
+    "number of seeds was fixed before any result was seen."
 )
 MCNEMAR = (
     "*McNemar p* compares the two *fitted models* of one seed on the same images; it does not show "

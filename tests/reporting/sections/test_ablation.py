@@ -1,6 +1,7 @@
 from scipy import stats
 
 from pipeline.reporting.findings import find
+from pipeline.reporting.page import make_page
 from pipeline.reporting.sections import ablation
 from tests.conftest import checked
 
@@ -40,6 +41,14 @@ def test_skip_connections_are_removed_only_from_a_trained_network(made_results):
         assert ("-S model.skip_connections=false" in note) == told
 
 
+def test_validation_scores_show_the_variants_too(made_results):
+    params = made_results([0, 1], scored="val", variants=["dropblock", "nodrop"])
+    sections = {section.title: section for section in make_page(find(params)).sections}
+    table, note = sections[ablation.TITLE].parts[1:3]
+    assert "without DropBlock" in table.index
+    assert note.startswith("Validation accuracy by network")
+
+
 def test_the_page_says_what_differs_beside_the_architecture(made_results):
     (said,) = ablation.unequal(find(made_results()), True)
     for shown in (
@@ -65,6 +74,12 @@ def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(made_resul
 def test_only_networks_with_dropblock_are_told_to_train_its_variants(made_results):
     (said,) = ablation.make(find(made_results(networks=["model"]))).parts
     assert "and with DropBlock of single units, keep 0.85, in all epochs" in said
+    made_results(networks=["baseline", "sprint"])
+    mixed = checked(**{"sprint.epochs": 6, "train.networks": ["baseline", "sprint"]})
+    assert (
+        "it also trains the networks with DropBlock without it"
+        in ablation.make(find(mixed)).parts[0]
+    )
     made_results(networks=["sprint"])
     sprint = checked(**{"sprint.epochs": 6, "train.networks": ["sprint"]})
     assert ablation.make(find(sprint)) is None
