@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.commands.lookup import identities
 from pipeline.core.errors import and_more
 from pipeline.tracking.lifecycle import close_dead_runs
-from pipeline.tracking.runs import key_of, without_files
+from pipeline.tracking.runs import REPORT, key_of, without_files
 from pipeline.tracking.store import (
     find_runs,
     open_store,
@@ -63,9 +63,9 @@ def examine() -> list[str]:
 
 
 def experiments_not_in_store() -> list[Experiment]:
-    """Return the experiments with a training that has no run in the store."""
+    """Return the experiments with a training that has no run in the store, or not all of it."""
     finished = find_runs("attributes.status = 'FINISHED'")
-    there = set(map(key_of, finished))
+    there = {key_of(run) for run in finished if REPORT in run.data.tags}
     return [
         experiment
         for experiment in list_experiments()

@@ -1,6 +1,5 @@
 """Classify pictures with a trained network: the most probable classes, and when to doubt them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,7 @@ def load_classifier(name: str) -> tuple[Any, list[str]]:
     registry = Registry(metadata["params"]["source"], metadata["digest"])
     version = registry.get(name)
     uri = f"models:/{version.name}/{version.version}"
-    return load_model(uri), json.loads(version.tags["class_names"])
+    return load_model(uri), metadata["class_names"]
 
 
 def _load_trained(training: Training, metadata: dict[str, Any]) -> tuple[Any, list[str]]:

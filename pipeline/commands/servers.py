@@ -82,6 +82,7 @@ def fill_store() -> None:
     try:
         if any(lacking.name == WORKSPACE for lacking in experiments_not_in_store()):
             check_outputs(PREPARED, OUTPUTS, REPORTS)
+            print("recording this run's results in MLflow", flush=True)
             print(publish(params_of_results()))
     except UserError as error:
         warn(f"this run's results cannot be published: {error}")

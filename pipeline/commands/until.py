@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import COMPARISON
+from pipeline.core.files import COMPARISON, project_root
 from pipeline.reporting.formats import counted
 from pipeline.reporting.sequential import DECIDED, e_values
 from pipeline.settings.edits import as_override
@@ -11,6 +11,7 @@ from pipeline.settings.params import Params, load_params
 from pipeline.sweep.run import sweep
 from pipeline.versioning.experiments import list_experiments
 from pipeline.versioning.overrides import Overrides
+from pipeline.versioning.snapshot import take_snapshot
 
 CAVEAT = (
     "The report's own p-values and verdict are not valid here: they assume that the number of "
@@ -39,9 +40,10 @@ def sweep_until_decided(
     train = params.train
     _check(choices, params, most)
     seeds = [*train.seeds, *range(max(train.seeds) + 1, max(train.seeds) + 1 + most)][:most]
+    snapshot = take_snapshot(project_root())  # later edits are for other runs
     for count in [most] if dry_run else range(len(train.seeds), most + 1):
         asked = (*choices[0], f"train.seeds={as_override(seeds[:count])}")
-        swept = sweep([asked], cpus, dry_run, cluster)
+        swept = sweep([asked], cpus, dry_run, cluster, snapshot)
         if dry_run or swept.lacking:
             return len(swept.lacking)
         compared, differences = _difference(swept.names[asked])
@@ -79,8 +81,9 @@ def _difference(experiment: str) -> tuple[str, np.ndarray]:
     if summary:
         raise UserError(f"experiment {experiment} compares nothing: {summary['headline']}")
     raise UserError(
-        f"experiment {experiment} has no comparison in DVC's cache here; get it with `dvc pull`, "
-        f"or remove the experiment with `dvc exp remove {experiment}` and repeat the command"
+        f"experiment {experiment} has no comparison in DVC's cache here; get it with `dvc exp pull "
+        f"REMOTE {experiment}`, or remove it with `dvc exp remove {experiment}` and repeat the "
+        "command"
     )
 
 

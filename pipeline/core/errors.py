@@ -1,15 +1,14 @@
 """Errors that a user can fix, and how every command ends: message and exit code."""
 
-import os
-import select
 import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.core.secrets import masked
 
-# Exit codes; the last three as a shell reports them.
-BAD_INPUT, INTERRUPTED, CLOSED_PIPE, TERMINATED = 2, 130, 141, 143
-OUTPUT = 1  # standard output's number
+# Exit codes; the last two as a shell reports them.
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
+
+DIVERGED = "the training loss is"  # begins the message about a loss that is not a number
 
 
 class UserError(Exception):
@@ -49,16 +48,13 @@ def run_command(command: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; print an error as one line, not as a traceback.
 
     The command's own code, or 0 for None; 2 after a UserError or if a file, disk or connection
-    fails; 130 after Ctrl-C; 141 if nothing reads the output any more; 143 after SIGTERM.
+    fails; 130 after Ctrl-C; 143 after SIGTERM. Click itself handles a closed output.
     """
     try:
         return command() or 0
     except UserError as error:
         return _say(f"error: {error}", BAD_INPUT)
     except ConnectionError as error:
-        if _output_is_closed():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), OUTPUT)
-            return CLOSED_PIPE
         return _say(f"error: {error}; check that the server runs and can be reached", BAD_INPUT)
     except OSError as error:
         if error.errno is None:  # for example from an HTTP request: not an operating system's error
@@ -72,13 +68,6 @@ def run_command(command: Callable[[], int | None]) -> int:
         return _say("interrupted", INTERRUPTED)
     except Terminated:
         return _say("terminated", TERMINATED)
-
-
-def _output_is_closed() -> bool:
-    """Whether what read the output, like `head`, has ended."""
-    poll = select.poll()
-    poll.register(OUTPUT, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _say(message: str, code: int) -> int:

@@ -81,6 +81,13 @@ def write_json(file: Path, values: dict[str, Any]) -> None:
     file.write_text(json.dumps(values, indent=1) + "\n")
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file; if that fails, as on a full disk, the old file is still there."""
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(text)
+    part.replace(file)
+
+
 def unreadable(file: Path, reason: object) -> UserError:
     """Return the error for a stage's output that is missing or damaged."""
     return UserError(f"{file} cannot be read ({reason}); run `dvc repro`")

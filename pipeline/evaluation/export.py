@@ -70,7 +70,7 @@ def _of_keras_layers(network: keras.Model) -> keras.Model:
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:
     for old, new in zip(source.layers, target.layers, strict=True):
-        if isinstance(old, keras.Model):
+        if hasattr(old, "inputs"):  # made of layers, not a class of its own: it was cloned too
             _copy_weights(old, new)
         elif not isinstance(old, DropBlock2D):
             new.set_weights(old.get_weights())

@@ -12,7 +12,7 @@ from ruamel.yaml.error import CommentMark
 from ruamel.yaml.tokens import CommentToken
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import parse_yaml
+from pipeline.core.files import parse_yaml, write_whole
 from pipeline.settings.messages import unknown_key
 from pipeline.settings.params import PARAMS_FILE, check_params, known_keys
 
@@ -27,7 +27,7 @@ def write_params(text: str) -> dict[str, Any]:
     """
     values = parse_yaml(text, PARAMS_FILE)
     check_params(values)
-    PARAMS_FILE.write_text(text)
+    write_whole(PARAMS_FILE, text)
     return values
 
 

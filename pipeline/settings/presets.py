@@ -5,7 +5,7 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from pipeline.core.files import parse_yaml, read_yaml
+from pipeline.core.files import read_yaml, write_whole
 from pipeline.core.recipe import resolve
 from pipeline.networks import network_names
 from pipeline.settings.edits import (
@@ -42,8 +42,8 @@ def write_preset(name: str, overrides: list[str]) -> str:
     Raises:
         UserError: an override or the resulting params are wrong; then nothing is written.
     """
-    text = PARAMS_FILE.read_text() if PARAMS_FILE.exists() else ""
-    old = parse_yaml(text, PARAMS_FILE) if text else {}
+    present = PARAMS_FILE.exists() and PARAMS_FILE.stat().st_size
+    old = read_yaml(PARAMS_FILE) if present else {}
     new = apply(preset_text(name, old), dict(map(parse_override, overrides)))
     return describe_changes(old, write_params(new))
 
@@ -69,7 +69,7 @@ def save_preset(name: str, values: dict[str, Any], comment: str) -> Path:
             if own_key:
                 set_value(keys, own_key, value)
     file = FOLDER / f"{name}.yaml"
-    file.write_text(f"{comment}\n{dump(differing)}")
+    write_whole(file, f"{comment}\n{dump(differing)}")
     return file
 
 

@@ -10,7 +10,6 @@ accuracy is `champion`; `challenger` is the best of the other networks. Nothing 
 accuracy: without validation images there is no champion.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, PREPARED, REPORTS, hash_file, read_json, work_folder
 from pipeline.core.loading import load_keras
 from pipeline.core.records import Prepared, load_metadata
@@ -29,14 +29,13 @@ from pipeline.settings.trainings import Training, load_facts, load_history
 from pipeline.tracking import descriptions
 from pipeline.tracking.lifecycle import close_dead_runs
 from pipeline.tracking.registry import Registry
-from pipeline.tracking.runs import SCORES, TRAINING, TrackedRun
+from pipeline.tracking.runs import REPORT, SCORES, TRAINING, TrackedRun
 from pipeline.tracking.store import open_store, store_errors
 from pipeline.tracking.trainings import finished_run, tag_experiments
 from pipeline.tracking.views import save_description, save_view
 from pipeline.versioning.kept import save_workspace
 
 ALIASES = ("champion", "challenger")
-REPORT = "report"  # tag with the hash of the run's report; also the artifact folder
 FIGURES = REPORTS / "figures"
 PAGE = REPORTS / "report.html"
 
@@ -79,6 +78,8 @@ def publish_training(params: Params, training: Training) -> Published:
     prepared = Prepared(PREPARED, training.seed)
     facts = load_facts(training, prepared.digest)
     metrics = outputs.load_metrics(training, prepared.digest)
+    if metrics["training"] != facts["training"]:
+        raise UserError(f"{training.title} was trained again but not evaluated; run `dvc repro`")
     history = load_history(training, facts["watched"])
     run = finished_run(open_store(), params, training, prepared, facts)
     published = Published(training, run, metrics)
@@ -183,9 +184,13 @@ def choose_champion(published: list[Published]) -> str:
     mine = {row["training"]: row for row in ranked}
     found = [version for alias in ALIASES if (version := registry.find(alias))]
     held = {v.tags[TRAINING]: v for v in found if v.tags[TRAINING] not in mine}
-    # At a tie, the earlier candidate stays ahead: a registered one, or the lower loss.
+    champion = registry.find(ALIASES[0])
+    current = champion.tags[TRAINING] if champion else None
+    # At a tie, the champion stays ahead, then the challenger; of this run, the lower loss is ahead.
     candidates = [*(v.tags for v in held.values()), *(version_tags(r, metadata) for r in ranked)]
-    best, *others = sorted(candidates, key=lambda tags: -float(tags["val_accuracy"]))
+    best, *others = sorted(
+        candidates, key=lambda tags: (-float(tags["val_accuracy"]), tags[TRAINING] != current)
+    )
     placed = [best, *[tags for tags in others if tags["network"] != best["network"]][:1]]
     data = descriptions.describe_data(metadata)
     for alias, tags in zip(ALIASES, placed, strict=False):
@@ -239,5 +244,4 @@ def version_tags(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str
         "digest": metadata["digest"],
         "val_accuracy": repr(float(row["best_val_accuracy"])),
         "test_accuracy": repr(float(row["best_test_accuracy"])),
-        "class_names": json.dumps(metadata["class_names"]),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED
 from pipeline.core.records import load_metadata
+from pipeline.settings.params import PARAMS_FILE
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Data, Point, Task
 from pipeline.sweep.task import read_record
@@ -57,14 +58,14 @@ class Head:
             UserError: the data cannot be prepared, or cannot be pushed to the cluster's remote; or
                 the remote's path is relative.
         """
-        with self.clone(point, {}) as clone:
+        with self.clone(point, self._prepared_here(point)) as clone:
             if dry_run:
                 restore(clone, self.environment, "prepare")
             else:
                 with process_lock(self.root, ADDING):
                     self._run(clone, "the data cannot be prepared", "repro", "prepare")
             stages = read_lock(clone)
-            if not stages:
+            if not stages or (dry_run and not (clone / PREPARED).is_dir()):
                 return None
             if self.remote and not dry_run:
                 if remote_storage(clone).root != self.remote.root:
@@ -79,6 +80,17 @@ class Head:
             found = load_metadata(clone / PREPARED)
         images, size = found["images"]["train"], found["params"]["image_size"]
         return Data(stages, found["digest"], images, len(found["class_names"]), size)
+
+    def _prepared_here(self, point: Point) -> Stages:
+        """Return the workspace's prepared data if an experiment has the same params for them.
+
+        Without this entry DVC would take the data that were prepared last with these params,
+        perhaps from pictures that have been removed since.
+        """
+        entry = read_lock(self.root).get("prepare")
+        if entry and entry["params"][str(PARAMS_FILE)]["data"] == point.values["data"]:
+            return {"prepare": entry}
+        return {}
 
     def find_cached(self, point: Point, tasks: list[Task]) -> dict[str, Record]:
         """Return the results of an experiment that DVC's cache has."""

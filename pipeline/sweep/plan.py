@@ -1,7 +1,7 @@
 """Plan a sweep: its experiments (points) and the distinct trainings (tasks) that they need."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -64,7 +64,7 @@ class Point:
     """One experiment of the sweep.
 
     Attributes:
-        name: as in `dvc exp show`; the same for the same params and code.
+        name: as in `dvc exp show`; the same for the same params, code and data.
         overrides: its -S overrides.
         values: params.yaml with the overrides.
         data: None before they are prepared.
@@ -74,6 +74,13 @@ class Point:
     overrides: Overrides
     values: dict[str, Any]
     data: Data | None = None
+
+    def with_data(self, data: Data | None) -> "Point":
+        """Return it with its data, on which its name depends too; None if they are not prepared."""
+        if data is None:
+            return self
+        words, _, key = self.name.rpartition("-")
+        return replace(self, data=data, name=f"{words}-{digest([key, data.digest])[: len(key)]}")
 
     @cached_property
     def data_key(self) -> str:

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ from pipeline.tracking.store import open_store
 from pipeline.versioning.command import user_environment
 from pipeline.versioning.overrides import Overrides
 from pipeline.versioning.scratch import scratch_folder
-from pipeline.versioning.snapshot import take_snapshot
+from pipeline.versioning.snapshot import Snapshot, take_snapshot
 from pipeline.versioning.storage import remote_errors, remote_storage, with_retries
 
 # A server with requests from many machines may be slow, so wait longer for it and send less: a
@@ -52,7 +51,13 @@ class Swept(NamedTuple):
     lacking: list[str]
 
 
-def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str | None) -> Swept:
+def sweep(
+    choices: Sequence[Overrides],
+    cpus: int,
+    dry_run: bool,
+    cluster: str | None,
+    snapshot: Snapshot | None = None,
+) -> Swept:
     """Run the trainings that a sweep still needs, in parallel, and record each experiment.
 
     Args:
@@ -60,6 +65,7 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
         cpus: CPU cores per training, if there is no GPU.
         dry_run: only print what would be trained.
         cluster: address of a Ray cluster's job server; None: this machine.
+        snapshot: of the project; by default, of now.
 
     Raises:
         UserError: an override or value is wrong, there is no git commit, or preparing data fails.
@@ -69,20 +75,21 @@ def sweep(choices: Sequence[Overrides], cpus: int, dry_run: bool, cluster: str |
         check_cluster(cluster)
         os.environ.update(CLUSTER_ENVIRONMENT)
     with scratch_folder(root) as scratch:
-        snapshot = take_snapshot(root)
+        snapshot = snapshot or take_snapshot(root)
         own = {"MLFLOW_TRACKING_URI": store_uri(), "DVC_SITE_CACHE_DIR": str(scratch / "site"),
                "DVC_ROOT": str(root)}  # fmt: skip
         remote = remote_storage(root) if cluster else None
         head = Head(root, scratch, snapshot, remote, {**user_environment(), **own})
         points = plan_points(root, snapshot, choices)
+        list_tasks(points)  # hashes the code now: it may be edited while data are prepared
+        if not dry_run:
+            print("preparing the data, if that was not done yet", flush=True)
+        kinds = {point.data_key: point for point in points}
+        data = {key: head.prepare(point, dry_run) for key, point in kinds.items()}
+        points = [point.with_data(data[point.data_key]) for point in points]
         names = {point.overrides: point.name for point in points}
         todo = [point for point in points if not head.is_recorded(point)]
         print(f"experiments: {len(points)}, already recorded: {len(points) - len(todo)}")
-        kinds = {point.data_key: point for point in todo}
-        if kinds and not dry_run:
-            print("preparing the data, if that was not done yet", flush=True)
-        data = {key: head.prepare(point, dry_run) for key, point in kinds.items()}
-        todo = [replace(point, data=data[point.data_key]) for point in todo]
         known = find_known(head, todo)
         tasks = list_tasks(todo)
         missing = [task for task in tasks if task.result not in known]

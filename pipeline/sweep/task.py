@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from pipeline.core.errors import DIVERGED
 from pipeline.core.files import OUTPUTS, read_json, read_yaml
 from pipeline.core.repeat import run_periodically
 from pipeline.evaluation.outputs import METRICS
@@ -147,8 +148,9 @@ class Worker(NamedTuple):
                 look()
             if code == 0:
                 return
-            if pause is None:
-                raise TrainingFailedError(last_lines(file.read_text()))
+            text = file.read_text()
+            if pause is None or DIVERGED in text:  # it would diverge again
+                raise TrainingFailedError(last_lines(text))
             time.sleep(pause)
 
     def _say_epochs(self, said: IO[str]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.files import project_root
 
+DAMAGE = ("file is empty", "malformed", "not a database")  # in the errors of SQLite
+
 
 def store_uri() -> str:
     """Return MLFLOW_TRACKING_URI; by default mlflow.db in the main repository.
@@ -15,15 +17,19 @@ def store_uri() -> str:
     A relative sqlite path is relative to the main repository.
 
     Raises:
-        UserError: the URI names a file store, which MLflow no longer supports.
+        UserError: the URI has no scheme, options, or names a folder of files, which MLflow no
+            longer supports.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if uri.startswith("sqlite:///"):
-        return f"sqlite:///{project_root() / uri.removeprefix('sqlite:///')}"
+        if "?" in uri:
+            raise UserError(f"MLFLOW_TRACKING_URI = {uri}: leave out the options after the ?")
+        return f"sqlite:///{(project_root() / uri.removeprefix('sqlite:///')).resolve()}"
     if "://" not in uri or uri.startswith("file:"):
         raise UserError(
-            f"MLFLOW_TRACKING_URI = {uri} is a folder of files, which MLflow 3 no longer writes; "
-            "unset it, or convert the folder with `mlflow migrate-filestore`"
+            f"MLFLOW_TRACKING_URI = {uri}: write a server as http://..., a database as sqlite:///"
+            "...; convert a folder of files, which MLflow 3 no longer writes, with `mlflow "
+            "migrate-filestore`"
         )
     return uri
 
@@ -60,8 +66,12 @@ def store_problem(uri: str, error: BaseException) -> str:
         way_out = f"back it up and run `mlflow db upgrade {uri}`"
     elif "disk is full" in str(error):
         way_out = "free some space and repeat the command"
+    elif "locked" in str(error):
+        way_out = "end the program that has it open, and repeat the command"
+    elif any(damage in str(error) for damage in DAMAGE):
+        way_out = "move the damaged file away"
     elif local_file(uri):
-        way_out = "check that the folder is writable, or move the damaged file away"
+        way_out = "check that its folder is writable, and repeat the command"
     else:
         way_out = "start the server, or correct or unset MLFLOW_TRACKING_URI"
     return f"MLflow's store {uri} cannot be used ({first_line(error)}); {way_out}"

@@ -5,6 +5,8 @@ from typing import Any
 import mlflow
 from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from pipeline.core.errors import UserError, first_line
 from pipeline.tracking.runs import TRAINING
@@ -19,7 +21,9 @@ class Registry:
         self._client = open_store()
 
     def find(self, alias: str) -> ModelVersion | None:
-        """Return the version with an alias, or None; also None for one registered by hand.
+        """Return the version with an alias, or None.
+
+        Also None for one registered by hand, and for one whose model was deleted.
 
         Raises:
             UserError: the store does not answer.
@@ -28,7 +32,16 @@ class Registry:
             model = self._find_model()
             number = model.aliases.get(alias) if model else None
             version = self._client.get_model_version(self.name, number) if number else None
-            return version if version and TRAINING in version.tags else None
+            ours = version and TRAINING in version.tags and self._has_model(version)
+            return version if ours else None
+
+    def _has_model(self, version: ModelVersion) -> bool:
+        try:
+            return bool(self._client.get_logged_model(version.source.removeprefix("models:/")))
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return False
+            raise
 
     def get(self, alias: str) -> ModelVersion:
         """Return the version with an alias.

@@ -30,6 +30,7 @@ LOCK_FILE = "requirements.lock"
 TRAINING = "training"  # tag: the training's identity
 HISTORY = "history"  # tag: SHA-256 of the training's history, once it has ended well
 LOSS = "train_loss"  # metric: every epoch has it
+REPORT = "report"  # tag: hash of the report, set once all else is published; the artifact folder
 SCORES = "scores"  # tag: hash of the evaluation, set once the run has all of it
 CONTEXT = "mlflow.data.context"  # tag of a data set: what it was used for
 # Columns of the history that measure the machine's speed; the UI lists them as system metrics.

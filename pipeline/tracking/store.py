@@ -135,7 +135,7 @@ def _create_experiment(client: MlflowClient, uri: str) -> None:
 
 def _artifact_location(uri: str) -> str | None:
     """Return the artifact folder next to a local database; None for a server, which decides."""
-    return (project_root() / "mlartifacts").as_uri() if local_file(uri) else None
+    return (file.parent / "mlartifacts").as_uri() if (file := local_file(uri)) else None
 
 
 def _rewrite_artifact_paths(file: Path, location: str) -> None:

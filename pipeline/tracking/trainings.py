@@ -7,7 +7,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.core.files import hash_file
 from pipeline.core.records import Prepared
-from pipeline.settings.identity import settings_of, versions
+from pipeline.settings.identity import settings_of
 from pipeline.settings.names import setting_name
 from pipeline.settings.params import PARAMS_FILE, Params, load_params
 from pipeline.settings.trainings import Facts, Training
@@ -18,6 +18,7 @@ from pipeline.tracking.runs import HISTORY, LOCK_FILE, TRAINING, TrackedRun, fin
 from pipeline.tracking.store import EXPERIMENT
 from pipeline.tracking.views import NOTE, SETTING
 
+MEASURED = ("parameters", "flops", "precision", "tensorflow", "keras")  # facts
 MAX_TAG = 5000  # characters of a tag; MLflow cuts at 8,000, which may be within a name
 MORE = "and more"
 EXPERIMENTS = "dvc.experiments"  # tag: the names of the DVC experiments that contain the result
@@ -38,9 +39,9 @@ def log_settings(
 ) -> None:
     """Log every parameter, the data set, the environment and a description."""
     data = {f"data.{key}": value for key, value in prepared.metadata["params"].items()}
-    measured = {key: facts[key] for key in ("parameters", "flops", "precision")}
+    measured = {key: facts[key] for key in MEASURED}
     settings = settings_of(params.by_section(), training)
-    run.log_params({**settings, **data, **training_tags(training), **versions(), **measured})
+    run.log_params({**settings, **data, **training_tags(training), **measured})
     source = prepared.metadata["params"]["source"]
     for split in ("train", "val"):
         if len(images := prepared[split]):

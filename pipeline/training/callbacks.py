@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import DIVERGED, UserError
 from pipeline.core.records import Split
 from pipeline.core.sections import Recipe
 from pipeline.networks.shared.dropblock import DropBlock2D
@@ -121,8 +121,7 @@ class EpochRecorder(keras.callbacks.Callback):
         loss = (logs or {})["loss"]
         if not math.isfinite(loss):
             raise DivergedError(
-                f"the training loss is {loss} in epoch {self._epoch + 1}, by step {batch + 1}; "
-                f"{LOWER}"
+                f"{DIVERGED} {loss} in epoch {self._epoch + 1}, by step {batch + 1}; {LOWER}"
             )
         if batch + 1 == self.params["steps"]:
             self._trained = time.perf_counter()

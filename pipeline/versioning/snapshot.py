@@ -80,7 +80,8 @@ def _config(root: Path) -> str:
     config = configparser.ConfigParser(interpolation=None)
     config.read(root / ".dvc" / "config.local")
     # Link files if the system can: clones are short-lived.
-    own = {"dir": str(cache_folder()), "type": "reflink,hardlink,symlink,copy"}
+    # Quoted: a # would begin a comment, a comma a list.
+    own = {"dir": f'"{cache_folder()}"', "type": "reflink,hardlink,symlink,copy"}
     config.read_dict({"cache": own})
     config.write(text := io.StringIO())
     return text.getvalue()

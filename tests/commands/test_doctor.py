@@ -6,7 +6,7 @@ from pipeline.commands import doctor
 from pipeline.settings.trainings import Training
 from pipeline.tracking.context import process_tags
 from pipeline.tracking.lifecycle import tracked_run
-from pipeline.tracking.runs import SCORES, TRAINING
+from pipeline.tracking.runs import REPORT, SCORES, TRAINING
 from pipeline.versioning.experiments import Experiment
 from tests.small_model import leave_run, log_small_model
 
@@ -21,7 +21,7 @@ def results(store, monkeypatch):
     monkeypatch.setattr(doctor, "list_experiments", experiments)
     monkeypatch.setattr(doctor, "remove_damaged", list)
     monkeypatch.setattr(doctor, "identities", lambda e: {RESNET: found[e.name]})
-    leave_run("one", {TRAINING: "there-0", "variant": "dropblock"})
+    leave_run("one", {TRAINING: "there-0", "variant": "dropblock", REPORT: "hash"})
     return found
 
 
@@ -53,6 +53,12 @@ def test_a_way_out_for_the_last_commit_can_be_typed(results):
     assert said.startswith("the results of commit abc1234 are not in MLflow; ")
     assert "`git stash && dvc checkout`" in said and "`python -m pipeline publish`" in said
     assert "apply commit" not in said
+
+
+def test_a_run_that_is_not_published_to_its_end_is_no_result(results, store):
+    leave_run("one", {TRAINING: "cut-off-0", "variant": "dropblock"})
+    results |= {"workspace": "cut-off-0"}
+    assert len(doctor.examine()) == 1
 
 
 def test_a_run_that_did_not_finish_is_no_result(results, store):

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -18,15 +16,14 @@ def test_the_most_probable_classes_come_first():
     assert len(top_classes(probabilities, ["a", "b", "c"], 9)) == 3
 
 
-def test_a_network_of_the_registry_comes_with_the_class_names_of_its_version(workspace, store):
-    write_results(workspace, seeds=[0])
-    names = [f"name {i}" for i in range(2)]
-    tags = {TRAINING: "identity-0", "class_names": json.dumps(names)}
+def test_a_network_of_the_registry_comes_with_the_names_of_the_prepared_classes(workspace, store):
+    write_results(workspace, seeds=[0], classes=2)
+    tags = {TRAINING: "identity-0"}
     Registry("digits", DIGEST).register(log_small_model(), "champion", tags, "")
     of_readme = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
     found = {"images": np.zeros((1, 4), np.uint8)}
     exec(of_readme, found)
-    assert found["names"] == names
+    assert found["names"] == ["c0", "c1"]
     assert found["probabilities"].shape == (1, 2)
 
 

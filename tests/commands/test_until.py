@@ -17,7 +17,8 @@ def swept(workspace, monkeypatch):
     YAML().dump(values, workspace / "params.yaml")
     found = SimpleNamespace(asked=[], differences=np.full(30, 0.02), lacking=[], summary=None)
 
-    def sweep(choices, cpus, dry_run, cluster):
+    def sweep(choices, cpus, dry_run, cluster, snapshot):
+        assert snapshot == "the first"
         found.asked += choices
         return Swept({choices[0]: f"{len(found.asked)}"}, found.lacking)
 
@@ -29,6 +30,8 @@ def swept(workspace, monkeypatch):
         now = found.summary if found.summary is not None else comparison
         return [SimpleNamespace(name=name, read_json=lambda _: now)]
 
+    snapshots = iter(["the first"])
+    monkeypatch.setattr(command, "take_snapshot", lambda _: next(snapshots))
     monkeypatch.setattr(command, "sweep", sweep)
     monkeypatch.setattr(command, "list_experiments", experiments)
     return found
@@ -63,7 +66,7 @@ def test_an_experiment_that_no_cache_here_has_is_named(swept, invoke):
     swept.summary = {}
     code, said = invoke("sweep", "--until-decided", "8")
     assert (code, len(swept.asked)) == (2, 1)
-    assert "experiment 1 has no comparison in DVC's cache here; get it with `dvc pull`" in said
+    assert "has no comparison in DVC's cache here; get it with `dvc exp pull REMOTE 1`" in said
 
 
 def test_an_experiment_that_compares_nothing_says_why(swept, invoke):

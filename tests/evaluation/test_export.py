@@ -64,6 +64,33 @@ def test_networks_inside_a_network_are_exported_too():
     np.testing.assert_array_equal(convolution.get_weights()[0], block.layers[0].get_weights()[0])
 
 
+@keras.saving.register_keras_serializable("tests")
+class Scaled(keras.Model):
+    """A block with a weight of its own."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense = keras.layers.Dense(3)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.scale = self.add_weight(shape=(3,), initializer="ones")
+
+    def call(self, inputs):
+        return self.dense(inputs) * self.scale
+
+
+def test_a_model_of_a_class_of_its_own_keeps_its_weights():
+    inputs = keras.Input((16, 16, 3))
+    block = Scaled(name="block")
+    network = keras.Model(inputs, block(keras.layers.Flatten()(inputs)))
+    block.scale.assign([0.001, -0.001, 0.002])
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    expected = softmax(network.predict(images.astype(np.float32), verbose=0), axis=1)
+    probabilities = export_model(network, sharpen=False).predict(images, verbose=0)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("preset", "name"), [("quick", "baseline"), ("laptop", "model"), ("sprint", "sprint")]
 )

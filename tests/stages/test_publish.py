@@ -294,6 +294,13 @@ def test_a_worse_network_does_not_take_the_challengers_place(choose):
     assert choose(baseline=0.66).endswith("challenger baseline-dropblock-0 0.6600")
 
 
+def test_at_a_tie_the_champion_stays(choose):
+    choose(baseline=0.7, model=0.6)
+    choose(model=0.7)
+    assert "baseline-dropblock-0 is champion" in choose(baseline=0.7, model=0.5)
+    assert aliases() == {"champion": "baseline-dropblock-0", "challenger": "model-dropblock-0"}
+
+
 def test_the_order_of_the_runs_does_not_decide_the_places(choose):
     choose(model=0.8)
     assert choose(baseline=0.7).endswith("challenger baseline-dropblock-0 0.7000")

@@ -222,7 +222,7 @@ def test_without_dropblock_alone_the_report_says_so(workspace, made_results):
         (folder / "metrics.json").write_text(json.dumps({**metrics, "drop_blocks": []}))
         np.savez(folder / "masks.npz")
     _, markdown = report(params)
-    assert "(DropBlock: no DropBlock in the baseline; no DropBlock in the resnet)" in markdown
+    assert "(DropBlock: no DropBlock in both networks)" in markdown
     assert "\n## DropBlock\n" not in markdown
     assert "figures/dropblock" not in markdown
 
@@ -246,5 +246,5 @@ def test_a_network_alone_gives_a_report_without_a_comparison(workspace, made_res
     assert "\n## The network\n" in markdown
     assert "No verdict: the resnet was trained alone" in markdown
     assert "Warning" not in markdown
-    assert "it also trains the network without DropBlock" in markdown
+    assert "it also trains the network without it" in markdown
     assert json.loads((workspace / "reports/comparison.json").read_text())["differences"] == {}

@@ -4,9 +4,9 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.sweep.head import Head
 from pipeline.sweep.plan import plan_points
-from pipeline.versioning.command import user_environment
+from pipeline.versioning.command import run_dvc, user_environment
 from pipeline.versioning.overrides import expand
-from pipeline.versioning.repository import git
+from pipeline.versioning.repository import git, write_lock
 from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import take_snapshot
 from pipeline.versioning.storage import remote_storage
@@ -30,13 +30,18 @@ def test_a_remote_with_a_relative_path_is_refused_for_a_cluster(project, monkeyp
             head.prepare(point, dry_run=False)
 
 
-@pytest.mark.slow
-def test_data_of_a_relative_path_are_prepared_in_a_clone(project):
-    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+def save_images(seed):
+    images = np.random.default_rng(seed).integers(0, 256, (40, 32, 32, 3), np.uint8)
     labels = np.arange(40) % 2
     arrays = {"x_train": images[:30], "y_train": labels[:30]}
-    (project / "data").mkdir()
     np.savez("data/mine.npz", **arrays, x_test=images[30:], y_test=labels[30:])
+
+
+@pytest.mark.slow
+def test_data_of_a_relative_path_are_prepared_in_a_clone(project):
+    """And if other pictures were there in between, those of the workspace are taken."""
+    (project / "data").mkdir()
+    save_images(0)
     assert git(project, "status", "--porcelain") == ""  # a clone does not have it
     (point,) = plan_points(
         project, take_snapshot(project), expand(["data.source=npz", "data.path=data/mine.npz"])
@@ -45,4 +50,10 @@ def test_data_of_a_relative_path_are_prepared_in_a_clone(project):
         environment = {**user_environment(), "DVC_ROOT": str(project)}
         head = Head(project, scratch, take_snapshot(project), None, environment)
         data = head.prepare(point, dry_run=False)
-    assert (data.classes, data.images) == (2, 27)
+        assert (data.classes, data.images) == (2, 27)
+        save_images(1)
+        with head.clone(point, {}) as clone:
+            run_dvc(clone, "", "repro", "--force", "prepare", environment=environment)
+        assert head.prepare(point, dry_run=False).digest != data.digest
+        write_lock(project, data.stages)
+        assert head.prepare(point, dry_run=True) == head.prepare(point, dry_run=False) == data

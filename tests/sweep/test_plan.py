@@ -55,6 +55,13 @@ def test_other_data_are_other_trainings_the_same_data_are_not(project):
     assert len(list_tasks([replace(point, data=data) for point in points])) == 2
 
 
+def test_an_experiment_on_other_data_has_another_name(project):
+    (point,) = plan(project)
+    names = {point.with_data(Data({}, digest, 1, 2, 32)).name for digest in ("one", "other")}
+    assert len(names | {point.name}) == 3
+    assert point.with_data(None) is point
+
+
 def test_points_that_are_the_same_are_one_experiment(project):
     assert len(plan(project, "model.drop_block_size=3,3")) == 1
 

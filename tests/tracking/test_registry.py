@@ -42,6 +42,13 @@ def test_a_version_registered_by_hand_is_none_of_the_pipelines(registry, store):
     assert registry.find("champion") is None
 
 
+def test_a_version_whose_model_was_deleted_is_none(registry, store):
+    model = log_small_model()
+    registry.register(model, "champion", tags(), "what it is")
+    store.delete_logged_model(model.model_id)
+    assert registry.find("champion") is None
+
+
 def test_a_model_is_registered_once_whatever_its_aliases(registry):
     first, second = log_small_model(), log_small_model("identity-1")
     registry.register(first, "champion", tags(), "what it is")

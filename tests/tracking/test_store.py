@@ -257,6 +257,22 @@ def test_a_damaged_database_is_named_before_mlflow_tries_it_for_two_minutes(
     assert code == 2 and "mlflow.db cannot be used" in said
 
 
+def test_the_artifacts_of_a_store_outside_are_next_to_it(workspace, monkeypatch, tmp_path_factory):
+    shared = tmp_path_factory.mktemp("shared")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}/mlflow.db")
+    location = store.open_store().get_experiment("1").artifact_location
+    assert location == (shared / "mlartifacts").as_uri()
+
+
+@pytest.mark.parametrize(
+    ("error", "way_out"),
+    [("database is locked", "end the program"), ("file is not a database", "move the damaged"),
+     ("attempt to write a readonly database", "folder is writable")],
+)  # fmt: skip
+def test_only_damage_is_a_reason_to_move_the_database_away(error, way_out):
+    assert way_out in store_problem("sqlite:///mlflow.db", ValueError(error))
+
+
 def test_on_a_full_disk_no_message_says_to_move_the_database_away():
     with closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE rows (value)")

@@ -59,9 +59,12 @@ def unequal(findings: Findings, with_section: bool) -> list[str]:
     recipes = [params.recipe(network, variant) for network in params.train.networks]
     pairs = zip(results.networks, recipes, strict=True)
     said = [f"{recipe.dropblock} in the {name}" for name, recipe in pairs]
-    unlike = len({recipe.dropblock for recipe in recipes}) > 1
-    text = "The headline compares networks with their recipes, not only architectures"
-    text += f" (DropBlock: {'; '.join(said)})." if unlike else "."
+    if len({recipe.dropblock for recipe in recipes}) == 1:
+        said = [f"{recipes[0].dropblock} in {all_networks(results)}"]
+    text = (
+        "The headline compares networks with their recipes, not only architectures (DropBlock: "
+        f"{'; '.join(said)})."
+    )
     if with_section:
         text += f" Section *{TITLE}* compares them with other factors equal, or says how to."
     return [text]
