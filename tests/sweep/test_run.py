@@ -47,7 +47,7 @@ def swept(committed, tmp_path_factory):
 
 
 def test_the_plan_is_said_first_and_the_workspace_is_left_alone(swept):
-    assert "experiments: 2, already recorded: 0\npreparing the data" in swept.output
+    assert "preparing the data, if that was not done yet\nexperiments: 2, already" in swept.output
     assert "distinct trainings: 3, already done: 1, to run: 2\n" in swept.output
     assert "[2/2] resnet-dropblock-0" in swept.output
     client, runs = runs_of(swept)
