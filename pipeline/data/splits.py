@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, and_more
 from pipeline.core.records import Dataset
 
 
@@ -34,12 +34,28 @@ def split_off(
             shuffled, test_size=count, stratify=shuffled["label"], random_state=seed
         )
     except ValueError as error:
+        alone = [names[label] for label in np.flatnonzero(np.bincount(records["label"]) == 1)]
+        if alone:
+            raise UserError(
+                f"{key}: {and_more(alone, ' classes')} has a single image, so it cannot be split; "
+                "add images of it, or remove it"
+            ) from None
         advice = "smaller" if fraction > 0.5 else "larger"
         raise UserError(
             f"{key} = {fraction}: {len(records)} images cannot be split ({error}); use a {advice} "
             "fraction, or more images per class"
         ) from None
     return exchange_duplicates(key, train, others, names)
+
+
+def check_all_classes(key: str, records: np.ndarray, purpose: str, names: list[str]) -> None:
+    """Raise a UserError if a class has no image among the records."""
+    counts = np.bincount(records["label"], minlength=len(names))
+    if lacking := [names[label] for label in np.flatnonzero(counts == 0)]:
+        raise UserError(
+            f"{key} leaves no images for {purpose} of {and_more(lacking, ' classes')}; change it, "
+            "add images of these classes, or remove them"
+        )
 
 
 def deal_folds(
@@ -103,6 +119,12 @@ def limit_dataset(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
     if limit is None:
         return dataset
     train, test = (_sample(records, limit, seed) for records in (dataset.train, dataset.test))
+    for part, whole, purpose in (
+        (train, dataset.train, "training"),
+        (test, dataset.test, "testing"),
+    ):
+        if len(part) < len(whole):
+            check_all_classes("data.limit", part, purpose, dataset.class_names)
     return replace(dataset, train=train, test=test)
 
 

@@ -99,7 +99,7 @@ _UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
     (_chosen("schedule", "one_cycle", "linear"), ("learning_rate_decay",)),
     (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
     (_chosen("schedule", "one_cycle"), ("cooldown",)),
-    (lambda recipe: not drops_blocks(recipe), DROP_KEYS),
+    (lambda recipe: "conv_keep_start" in recipe and not drops_blocks(recipe), DROP_KEYS),
     (_chosen("batch_norm", False), ("batch_norm_momentum", "batch_norm_epsilon", "logits_norm")),
     (lambda recipe: recipe.get("hidden_units") == [], ("dense_keep",)),
     (_chosen("augment.policy", "translate"), TUTORIAL),

@@ -129,7 +129,7 @@ class Params(Section):
     def by_section(self) -> dict[str, Any]:
         """Return the values by section; each network's section is its resolved recipe."""
         shared = self.model_dump(exclude={"recipes"})
-        return {**shared, **{name: dict(vars(recipe)) for name, recipe in self.recipes.items()}}
+        return {**shared, **{name: recipe.model_dump() for name, recipe in self.recipes.items()}}
 
     @property
     def trainings(self) -> list[Training]:

@@ -36,9 +36,8 @@ class DropoutSetter(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set keep probability and seeds."""
         for number, layer in enumerate(self.model.layers):
-            inside = layer._flatten_layers(include_self=False)
-            for place, part in enumerate([layer, *sorted(inside, key=lambda part: part.name)]):
-                if isinstance(part, DropBlock2D):
+            for place, part in enumerate(layer._flatten_layers()):
+                if isinstance(part, DropBlock2D) and hasattr(self._recipe, "conv_keep_start"):
                     part.keep_prob.assign(self._recipe.keep_prob(epoch))
                 sequence = np.random.SeedSequence((self._seed, epoch, number, place))
                 for value in vars(part).values():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,8 +85,15 @@ def test_the_advice_for_a_fraction_that_cannot_be_split_goes_the_right_way(
 def test_a_class_that_only_one_image_has_cannot_be_split(digits):
     seven = np.flatnonzero(digits.train["label"] == 7)
     records = np.delete(digits.train, seven[1:])
-    with pytest.raises(UserError, match=r"cannot be split \(The least populated class"):
+    with pytest.raises(UserError, match=r"seven has a single image, so it cannot be split"):
         split_train_val(records, 0.1, 0)
+
+
+def test_a_limit_that_leaves_a_class_without_images_is_refused(digits):
+    few = np.flatnonzero(digits.train["label"] == 3)[2:]
+    lacking = replace(digits, train=np.delete(digits.train, few))
+    with pytest.raises(UserError, match=r"data.limit leaves no images for training of 3; change"):
+        limit_dataset(lacking, 30, seed=0)
 
 
 def test_folds_are_of_the_same_size_and_even_in_all_classes(digits):

@@ -210,3 +210,7 @@ def test_each_augmentation_policy_reads_keys_of_its_own():
         assert of(**chosen, **{"augment.flip_probability": 0.25}) != of(**chosen)
     alternate = {"augment.policy": "translate", "augment.alternate_flips": True}
     assert of(**alternate, **{"augment.flip_probability": 0.25}) == of(**alternate)
+
+
+def test_a_network_with_a_block_size_but_no_schedule_is_trained_for_each_size():
+    assert without_unread({"drop_block_size": 3}) == {"drop_block_size": 3}

@@ -28,6 +28,38 @@ def test_each_random_layer_has_masks_of_its_own_in_each_epoch_and_seed(tiny_para
     assert float(inside.layers[1].keep_prob) == pytest.approx(recipe.keep_prob(0))
 
 
+@keras.saving.register_keras_serializable("tests")
+class TwoDropouts(keras.layers.Layer):
+    """A layer with unnamed layers inside, which Keras numbers."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inside = [keras.layers.Dropout(0.5) for _ in range(2)]
+
+    def call(self, inputs, training=False):
+        for layer in self.inside:
+            inputs = layer(inputs, training=training)
+        return inputs
+
+
+def test_layers_inside_a_layer_have_the_same_seeds_when_loaded_elsewhere(tiny_params, tmp_path):
+    keras.backend.clear_session()  # now they are numbered from 0
+    inputs = x = keras.Input((8,))
+    for _ in range(6):
+        x = TwoDropouts()(x)
+    keras.Model(inputs, x).save(tmp_path / "network.keras")
+    states = []
+    for _ in range(2):  # the second one is numbered from where the first ended
+        model = keras.saving.load_model(tmp_path / "network.keras")
+        setter = DropoutSetter(tiny_params.recipe("model"), 0)
+        setter.set_model(model)
+        setter.on_epoch_begin(0)
+        parts = [part for block in model.layers[1:] for part in block.inside]
+        states.append([tuple(part.seed_generator.state.numpy().tolist()) for part in parts])
+    assert len(set(states[0])) == 12
+    assert states[0] == states[1]
+
+
 def test_the_progress_bar_shows_each_score_once(capsys):
     bar = ProgressBar()
     bar.set_params({"verbose": 1, "epochs": 1, "steps": 1})

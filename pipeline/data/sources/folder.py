@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError, and_more
 from pipeline.core.records import Dataset, make_records
 from pipeline.core.sections import DataParams
 from pipeline.data.sources import check_classes, needed_path
-from pipeline.data.splits import split_off
+from pipeline.data.splits import check_all_classes, split_off
 
 PARTS = ("train", "test")
 SHOWN = 3  # misplaced entries that are named
@@ -50,6 +50,8 @@ def load(params: DataParams) -> Dataset:
     if drawn:
         share, seed = params.test_fraction, params.seed
         train, test = split_off("data.test_fraction", records, share, seed, names)
+        for part, purpose in ((train, "training"), (test, "testing")):
+            check_all_classes("data.test_fraction", part, purpose, names)
     else:
         train, test = np.split(records, [len(parts[0])])
     files = np.array([picture.file for picture in pictures])
@@ -92,6 +94,11 @@ def _find_pictures(folder: Path) -> list[Picture]:
         files = _entries(entry)
         if not files:
             raise UserError(f"{entry} has no pictures; add some, or remove the folder")
+        if inside := [file for file in files if file.is_dir()]:
+            raise UserError(
+                f"{inside[0]} is a folder in a class folder; put pictures directly into class "
+                "folders, and these into train and test if you have test pictures"
+            )
         found += [Picture(file, entry.name) for file in files]
     if not found:
         raise UserError(f"{folder} has no class folders; make one per class, with its pictures")

@@ -70,11 +70,13 @@ def _breach(model: Any, classes: int, shape: tuple[int, ...]) -> str | None:
     """Say how the object that a builder returned breaks the contract; None if it does not."""
     if not isinstance(model, keras.Model):
         return f"it returned {type(model).__name__}"
+    if getattr(model, "inputs", None) is None:
+        return "its model has no Input: make a functional or Sequential one that starts with it"
     if tuple(model.input_shape[1:]) != shape:
         return f"it takes images of shape {tuple(model.input_shape[1:])}"
     if tuple(model.output_shape) != (None, classes):
         return f"it returns {tuple(model.output_shape)}"
-    if (dtype := keras.backend.standardize_dtype(model.output.dtype)) != "float32":
+    if (dtype := keras.backend.standardize_dtype(model.outputs[0].dtype)) != "float32":
         return f"it returns {dtype}: end it with Activation('linear', dtype='float32')"
     return None
 
@@ -168,7 +170,8 @@ def at_size(model: keras.Model, size: int) -> keras.Model:
         return keras.models.clone_model(model, input_tensors=image)
     except ValueError as error:
         raise UserError(
-            f"images of {size} pixels are too small for the {model.name} ({first_line(error)})"
+            f"the {model.name} cannot take images of {size} pixels ({first_line(error)}); if it "
+            "has networks inside, set its image_sizes: []"
         ) from None
 
 
@@ -235,14 +238,14 @@ def count_flops(model: keras.Model, size: int | None = None) -> int:
 
 
 def uncounted(model: keras.Model) -> list[str]:
-    """Return the names of the layers with matrices that count_flops leaves out."""
-    return [
-        layer.name
-        for layer in _parts(model)
-        if not isinstance(layer, COUNTED)
-        and _matrices(layer.trainable_weights)
-        and not list(_parts(layer))
-    ]
+    """Return the names of the layers with matrices of their own that count_flops leaves out."""
+    found = []
+    for layer in _parts(model):
+        inside = {id(weight) for part in _parts(layer) for weight in part.weights}
+        own = [weight for weight in layer.trainable_weights if id(weight) not in inside]
+        if _matrices(own) and not isinstance(layer, COUNTED):
+            found.append(layer.name)
+    return found
 
 
 def _parts(layer: keras.Layer) -> Iterator[keras.Layer]:

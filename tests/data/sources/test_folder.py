@@ -125,7 +125,7 @@ def remove_all(folder):
          r"1 of 30 pictures cannot be used: .*cat/003.png is not a PNG, .* move them out of"),
         (lambda f: [(f / name / "004.png").write_bytes(b"") for name in ("cat", "猫")],
          r"2 of 30 pictures cannot be used: .*cat/004.png is .*; .*猫/004.png is not"),
-        (lambda f: (f / "cat/sub").mkdir(), "cat/sub cannot be read"),
+        (lambda f: (f / "cat/sub").mkdir(), "cat/sub is a folder in a class folder"),
         (lambda f: (f / "labels.csv").write_text("x"), "labels.csv is in no class folder"),
         (lambda f: (f / "dog").mkdir(), "dog has no pictures; add some, or remove the folder"),
         (lambda f: [(f / "猫").rename(f.parent / "x"), (f / "Ärger").rename(f.parent / "y")],
@@ -163,3 +163,17 @@ def test_other_folders_are_refused(workspace):
 def test_prepare_leaves_nothing_but_the_prepared_data(folder):
     prepare_data(params_of("mine", validation_fraction=0.25), folder.parent / "data/prepared")
     assert [path.name for path in (folder.parent / "data").iterdir()] == ["prepared"]
+
+
+def test_a_class_too_small_for_test_images_is_refused(workspace):
+    write(workspace / "mine", ["a", "b"], 60)
+    write(workspace / "mine", ["c"], 2)
+    with pytest.raises(UserError, match=r"data.test_fraction leaves no images for testing of c; "):
+        load(workspace / "mine")
+
+
+def test_folders_inside_class_folders_are_refused(workspace):
+    write(workspace / "mine/train", ["a", "b"], 4)
+    write(workspace / "mine/val", ["a", "b"], 4)
+    with pytest.raises(UserError, match="train/a is a folder in a class folder; put pictures"):
+        load(workspace / "mine")

@@ -169,7 +169,7 @@ BREACHES = {
     ),
     "layers without an input": (
         lambda params, classes, image_size: keras.Sequential([keras.layers.Dense(10)]),
-        "AttributeError: .* no defined input shape",
+        "its model has no Input: make a functional or Sequential one",
     ),
     "a layer that is defined where it is used": (with_own_layer, "twice could not .*Twice"),
     "a class of networks that Keras does not know": (
@@ -225,9 +225,35 @@ def test_layers_inside_others_are_counted_each_time_that_they_are_applied():
     assert uncounted(model) == []
 
 
+def test_a_sequential_network_keeps_the_contract(params, monkeypatch):
+    parts = [keras.Input((32, 32, 3)), layers.Flatten(), layers.Dense(10)]
+    build = lambda *_: keras.Sequential(parts)  # noqa: E731
+    monkeypatch.setattr(resnet, "NETWORK", dataclasses.replace(resnet.NETWORK, build=build))
+    assert new_model("model", params.recipe("model"), params.train, 10, 32).count_params()
+
+
 def test_layers_with_other_matrices_are_named():
     inputs = keras.Input((4, 4, 3))
     x = layers.Reshape((16, 3))(inputs)
     x = layers.MultiHeadAttention(1, 2)(x, x)
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
     assert sorted(uncounted(model)) == ["attention_output", "key", "query", "value"]
+
+
+@keras.saving.register_keras_serializable("tests")
+class Mixer(layers.Layer):
+    """A layer with a matrix of its own next to another layer."""
+
+    def build(self, shape):
+        self.norm = layers.LayerNormalization()
+        self.norm.build(shape)
+        self.matrix = self.add_weight(shape=(shape[-1], shape[-1]), name="matrix")
+
+    def call(self, inputs):
+        return self.norm(inputs @ self.matrix)
+
+
+def test_a_layers_own_matrix_is_named_also_if_it_has_layers_inside():
+    inputs = keras.Input((4, 4, 3))
+    x = Mixer(name="mixer")(layers.Flatten()(inputs))
+    assert uncounted(keras.Model(inputs, layers.Dense(2)(x))) == ["mixer"]
