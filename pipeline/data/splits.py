@@ -37,8 +37,8 @@ def split_off(
         alone = [names[label] for label in np.flatnonzero(np.bincount(records["label"]) == 1)]
         if alone:
             raise UserError(
-                f"{key}: {and_more(alone, ' classes')} has a single image, so it cannot be split; "
-                "add images of it, or remove it"
+                f"{key} = {fraction}: there is only one image of {and_more(alone, ' classes')}, "
+                "which cannot be on both sides; add images, raise data.limit, or remove the class"
             ) from None
         advice = "smaller" if fraction > 0.5 else "larger"
         raise UserError(

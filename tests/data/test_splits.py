@@ -85,7 +85,7 @@ def test_the_advice_for_a_fraction_that_cannot_be_split_goes_the_right_way(
 def test_a_class_that_only_one_image_has_cannot_be_split(digits):
     seven = np.flatnonzero(digits.train["label"] == 7)
     records = np.delete(digits.train, seven[1:])
-    with pytest.raises(UserError, match=r"seven has a single image, so it cannot be split"):
+    with pytest.raises(UserError, match="there is only one image of seven, which"):
         split_train_val(records, 0.1, 0)
 
 
