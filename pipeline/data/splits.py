@@ -118,17 +118,16 @@ def limit_dataset(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
     """Keep a stratified sample of at most `limit` training and `limit` test images."""
     if limit is None:
         return dataset
-    train, test = (_sample(records, limit, seed) for records in (dataset.train, dataset.test))
-    for part, whole, purpose in (
-        (train, dataset.train, "training"),
-        (test, dataset.test, "testing"),
-    ):
-        if len(part) < len(whole):
-            check_all_classes("data.limit", part, purpose, dataset.class_names)
+    train, test = (
+        _sample(records, limit, seed, purpose, dataset.class_names)
+        for records, purpose in ((dataset.train, "training"), (dataset.test, "testing"))
+    )
     return replace(dataset, train=train, test=test)
 
 
-def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:
+def _sample(
+    records: np.ndarray, limit: int, seed: int, purpose: str, names: list[str]
+) -> np.ndarray:
     from sklearn.model_selection import train_test_split
 
     if limit >= len(records):
@@ -139,4 +138,5 @@ def _sample(records: np.ndarray, limit: int, seed: int) -> np.ndarray:
         )
     except ValueError as error:
         raise UserError(f"data.limit = {limit}: {error}; use a larger limit, or null") from None
+    check_all_classes("data.limit", sample, purpose, names)
     return sample

@@ -17,8 +17,6 @@ WITHOUT_TEST = (
     "choose recipes, so their scores are too optimistic.** `dvc repro` with `evaluate.test: true` "
     "scores the test images without training again."
 )
-
-
 TEST_STOPPED = (
     "Test images decided when to stop, so the test scores are too optimistic, and intervals and "
     "p-values may be wrong."
@@ -51,18 +49,19 @@ def headline(findings: Findings) -> str:
 
 def _differences(comparisons: dict[str, Comparison], reference: str) -> str:
     """List the differences of several networks from the first."""
+    first = next(iter(comparisons.values()))  # all have the same seeds
+    seeds, floor = first.seeds, format_p(first.smallest_p)
     said = []
     for name, found in reversed(comparisons.items()):
-        p_value = f", {p_is(found.p_value)}" if found.seeds > 1 else ""
+        p_value = f", {p_is(found.p_value)}" if seeds > 1 else ""
         points = f"{100 * found.difference.mean:+.1f} points"
         said.append(f"{name} {points} ({between(found.difference)}{p_value})")
-    if found.seeds == 1:
-        about = "95 % intervals for these models on other test images"
-    else:
-        about = (
-            f"95 % intervals for other seeds on these test images, over {found.seeds} seeds; p is "
-            f"adjusted (floor {format_p(found.smallest_p)})"
-        )
+    about = (
+        f"95 % intervals for other seeds on these test images, over {seeds} seeds; p is adjusted "
+        f"(floor {floor})"
+        if seeds > 1
+        else "95 % intervals for these models on other test images"
+    )
     return f"compared with the {reference}: {', '.join(said)}; {about}"
 
 

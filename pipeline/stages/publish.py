@@ -182,10 +182,9 @@ def choose_champion(published: list[Published]) -> str:
     ranked = rank(metrics.assign(published=published))
     registry = Registry(metadata["params"]["source"], metadata["digest"])
     mine = {row["training"]: row for row in ranked}
-    found = [version for alias in ALIASES if (version := registry.find(alias))]
-    held = {v.tags[TRAINING]: v for v in found if v.tags[TRAINING] not in mine}
-    champion = registry.find(ALIASES[0])
-    current = champion.tags[TRAINING] if champion else None
+    found = {alias: version for alias in ALIASES if (version := registry.find(alias))}
+    held = {v.tags[TRAINING]: v for v in found.values() if v.tags[TRAINING] not in mine}
+    current = found[ALIASES[0]].tags[TRAINING] if ALIASES[0] in found else None
     # At a tie, the champion stays ahead, then the challenger; of this run, the lower loss is ahead.
     candidates = [*(v.tags for v in held.values()), *(version_tags(r, metadata) for r in ranked)]
     best, *others = sorted(

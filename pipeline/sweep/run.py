@@ -82,11 +82,7 @@ def sweep(
         head = Head(root, scratch, snapshot, remote, {**user_environment(), **own})
         points = plan_points(root, snapshot, choices)
         list_tasks(points)  # hashes the code now: it may be edited while data are prepared
-        if not dry_run:
-            print("preparing the data, if that was not done yet", flush=True)
-        kinds = {point.data_key: point for point in points}
-        data = {key: head.prepare(point, dry_run) for key, point in kinds.items()}
-        points = [point.with_data(data[point.data_key]) for point in points]
+        points = with_data(head, points, dry_run)
         names = {point.overrides: point.name for point in points}
         todo = [point for point in points if not head.is_recorded(point)]
         print(f"experiments: {len(points)}, already recorded: {len(points) - len(todo)}")
@@ -124,6 +120,15 @@ def check_cluster(address: str) -> None:
             "give the address alone, and set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD on this machine and on the cluster's"
         )
+
+
+def with_data(head: Head, points: Sequence[Point], dry_run: bool) -> list[Point]:
+    """Prepare the data of the experiments, each kind once; a dry run only looks in the cache."""
+    if not dry_run:
+        print("preparing the data, if that was not done yet", flush=True)
+    kinds = {point.data_key: point for point in points}
+    data = {key: head.prepare(point, dry_run) for key, point in kinds.items()}
+    return [point.with_data(data[point.data_key]) for point in points]
 
 
 def find_known(head: Head, points: Sequence[Point]) -> Known:
