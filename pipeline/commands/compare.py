@@ -32,6 +32,7 @@ def compare(reference: str | None, x: str | None) -> str:
     if not results:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
+    x = x and x.rpartition(".")[2]
     if x and x not in (alone := varied_alone(found)):
         instead = f"accuracy is plotted against {alone[0]}" if alone else "there is no such figure"
         warn(f"--x {x}: no setting differs in this param alone, so {instead}")

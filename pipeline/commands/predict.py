@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED
 from pipeline.core.loading import load_keras
 from pipeline.core.records import CHUNK, Images, Prepared, load_metadata
@@ -115,6 +116,11 @@ def _load_trained(training: Training, metadata: dict[str, Any]) -> tuple[Any, li
     from pipeline.networks.shared.models import load_network
     from pipeline.settings.trainings import load_facts
 
+    if not training.facts_file.exists():
+        there = [found for file in sorted(training.facts_file.parent.glob("*.json"))
+                 if (found := Training.parse(file.stem))]  # fmt: skip
+        names = ", ".join(each.title for each in there) or "none"
+        raise UserError(f"{training.title} is not in this folder; its trainings: {names}")
     load_facts(training, metadata["digest"])  # or classes and sharpening may be of other data
     model = load_network(training.models_folder / "best.keras")
     return export_model(model, metadata["params"]["sharpen"]), metadata["class_names"]

@@ -5,6 +5,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, project_root
 from pipeline.reporting.formats import counted
+from pipeline.reporting.p_values import SEEDS_NEEDED
 from pipeline.reporting.sequential import DECIDED, e_values
 from pipeline.settings.edits import as_override
 from pipeline.settings.params import Params, load_params
@@ -67,6 +68,8 @@ def _check(choices: list[Overrides], params: Params, most: int) -> None:
         raise UserError("--until-decided compares test accuracies; set evaluate.test: true")
     if len(networks) != 2:
         raise UserError(f"--until-decided compares two networks; train.networks is {networks}")
+    if most < SEEDS_NEEDED:
+        raise UserError(f"--until-decided {most}: fewer than {SEEDS_NEEDED} seeds decide nothing")
     if most < len(seeds):
         raise UserError(f"--until-decided {most}: train.seeds has {len(seeds)} seeds already")
 

@@ -82,7 +82,7 @@ def plot_calibration(tables: dict[str, pd.DataFrame], scored: str) -> Figure:
         options = {"color": colours()[name], "marker": "o", "label": name}
         axes[0].plot(table["confidence"], table["accuracy"], **options)
         axes[1].plot(table["confidence"], 100 * table["count"] / table["count"].sum(), **options)
-    axes[0].set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    axes[0].set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     axes[1].set(xlabel="confidence", xlim=(0, 1), ylim=(0, None))
     axes[1].set(ylabel=f"{SPLIT_NAMES[scored]} images, %")
     axes[0].legend()

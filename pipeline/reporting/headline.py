@@ -207,6 +207,11 @@ def warnings(findings: Findings) -> list[str]:
             f"The operations of these layers are not counted, so the compute shown for their "
             f"network is too low: {listed(results.uncounted)}."
         )
+    if results.unsettled:
+        said.append(
+            f"{listed(results.unsettled)}: too few steps for the moving averages of its batch "
+            "norms, so its scores are too low. Lower their momentum, or train longer."
+        )
     kinds = results.metrics.groupby("network")["training"].agg(_kinds)
     if mixed := [name for name in results.networks if kinds[name] > 1]:
         said.append(

@@ -164,6 +164,7 @@ def as_html(part: Part) -> str:
     if isinstance(part, Gallery):
         return show(part)
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(part))
+    body = re.sub(r"(?<=\d) %", "&nbsp;%", body)
     return re.sub(r"<table>.*?</table>", r'<div class="table">\g<0></div>', body, flags=re.DOTALL)
 
 

@@ -96,6 +96,12 @@ class Results:
         found = self.metrics.get("uncounted", pd.Series(dtype=object)).explode().dropna()
         return sorted(set(found))
 
+    @property
+    def unsettled(self) -> list[str]:
+        """The networks with batch norms that had too few steps for their moving averages."""
+        found = self.metrics.get("unsettled", pd.Series(dtype=object)).explode().dropna()
+        return list(dict.fromkeys(self.metrics.loc[found.index, "network"]))
+
     def predictions_of(self, name: str) -> dict[int, np.ndarray]:
         """Return a network's log-probabilities by seed."""
         return {seed: p for (network, _, seed), p in self.predictions.items() if network == name}

@@ -19,11 +19,12 @@ CURVE_NOTE = (
     "*Expected*: the mean of the best validation accuracy of k trials drawn from these, without "
     "replacement (Dodge et al. 2019, in the unbiased form of Tang et al. 2020). *95 % interval*: "
     "of the median best of k trials, by order statistics, which assumes only that the trials are "
-    "independent. It is open where so few trials give no bound. The accuracy of the best trial is "
-    "too optimistic, because the trial was chosen by it."
+    "independent. Where so few trials give no bound, it is open, and reaches the figure's edge. "
+    "The accuracy of the best trial is too optimistic, because the trial was chosen by it."
 )
 TRIALS_ABOUT = "Each trial's values and validation accuracy, in percent, in the order drawn."
 NO_RESULT = "none"
+EDGE = 1.0  # points between the worst or best trial and the figure's edge
 
 
 class Tuned(NamedTuple):
@@ -121,17 +122,20 @@ def trials_table(tuned: list[Tuned], trials: list[dict[str, Any]]) -> pd.DataFra
 
 
 def plot_curves(tuned: list[Tuned]) -> Figure:
-    """Plot the expected best against the number of trials, with the intervals."""
+    """Plot the expected best against the number of trials, with the intervals.
+
+    An interval that is open reaches the figure's edge.
+    """
     figure, axis = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
-    top = 100 * max(scores.max() for _, scores in tuned)
+    known = 100 * np.concatenate([scores for _, scores in tuned])
+    bottom, top = known.min() - EDGE, known.max() + EDGE
     for network, scores in tuned:
         k, colour = range(1, len(scores) + 1), colour_of(network)
         bounds = 100 * np.array([median_best_interval(scores, size) for size in k])
-        bottom = 100 * scores.min()
-        low, high = np.clip(np.where(np.isnan(bounds), [bottom, top], bounds), bottom, top).T
+        low, high = np.where(np.isnan(bounds), [bottom, top], bounds).T
         axis.plot(k, 100 * expected_best(scores), color=colour, label=network)
         axis.fill_between(k, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set(xlabel="trials", ylabel="best validation accuracy, %")
+    axis.set(xlabel="trials", ylabel="best validation accuracy, %", ylim=(bottom, top))
     axis.legend()
     return figure

@@ -66,7 +66,8 @@ def apply(text: str, changes: dict[str, Any]) -> str:
         if section not in known or (name and name not in known[section]):
             raise UserError(unknown_key(key, known))
         if not name and value not in ({}, None):
-            raise UserError(f"{key} is a section; set its keys, like {key}.KEY={value}")
+            own = known[section][0]
+            raise UserError(f"{key} is a section; set its keys one by one, like {key}.{own}=...")
         if not values.get(section):
             values[section] = CommentedMap()
             values.yaml_set_comment_before_after_key(section, before="\n")

@@ -1,13 +1,8 @@
-"""Error messages for params.yaml, one line each: the key, its value, what is wrong, the fix."""
+"""Error messages for params, one line each: the key, its value, what is wrong, the fix."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
-
-UPGRADE = (
-    "If the file was written by an earlier version, `python -m pipeline upgrade` converts it and "
-    "keeps your values"
-)
 
 
 class Problem(NamedTuple):
@@ -26,7 +21,7 @@ class Problem(NamedTuple):
 
 
 def explain(problems: Iterable[Problem], known: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a line per problem, and one line with a hint for all missing keys.
+    """Return a line per problem, and one for all missing keys.
 
     Args:
         known: the keys of each section.
@@ -35,7 +30,7 @@ def explain(problems: Iterable[Problem], known: Mapping[str, Sequence[str]]) -> 
     missing = [problem.key for problem in problems if problem.kind == "missing"]
     lines = [_line(problem, known) for problem in problems if problem.kind != "missing"]
     if missing:
-        lines += [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", UPGRADE]
+        lines.append(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     return lines
 
 
@@ -52,18 +47,18 @@ def _line(problem: Problem, known: Mapping[str, Sequence[str]]) -> str:
 
 
 def unknown_key(key: str, known: Mapping[str, Sequence[str]]) -> str:
-    """Say that params.yaml has no such key, and suggest the nearest one.
+    """Say that there is no such key, and suggest the nearest one.
 
     Args:
         key: like `section.key`.
         known: the keys of each section.
     """
-    section, _, name = key.rpartition(".")
+    section, dot, name = key.rpartition(".")
     if section in known:
-        near = [f"{section}.{n}" for n in difflib.get_close_matches(name, known[section], n=1)]
+        near = [f"{section}{dot}{n}" for n in difflib.get_close_matches(name, known[section], n=1)]
     else:
         dotted = [f"{section}.{name}" for section, names in known.items() for name in names]
         near = difflib.get_close_matches(key, [*known, *dotted], n=1)
     others = ", ".join(known.get(section, known))
     hint = f"did you mean {near[0]}?" if near else f"known keys: {others}"
-    return f"{key} is not a key of params.yaml; {hint}"
+    return f"{key} is not a known key; {hint}"

@@ -27,6 +27,11 @@ from pipeline.settings.trainings import Training
 
 PARAMS_FILE = Path("params.yaml")
 RECIPE = "recipe"
+UPGRADE = (
+    "If the file was written by an earlier version, `python -m pipeline upgrade` converts it and "
+    "keeps your values"
+)
+UNKNOWN = "Correct or remove unknown keys in the file; `dvc exp run -S ++` writes any key into it"
 
 
 class Params(Section):
@@ -45,8 +50,8 @@ class Params(Section):
         for name in chosen:
             if name not in known:
                 raise rule(
-                    f"train.networks: {name!r} is not a network; known: {', '.join(known)} (the "
-                    "files in pipeline/networks)"
+                    f"train.networks: {name!r} is not a network; known: "
+                    f"{', '.join(map(_described, known))} (the files in pipeline/networks)"
                 )
         if len({display_name(name) for name in chosen}) < len(chosen):
             raise rule("train.networks: two networks have the same display name")
@@ -177,8 +182,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     return check_params(read_yaml(path), path)
 
 
-def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
+def check_params(values: dict[str, Any], source: Path | str = PARAMS_FILE) -> Params:
     """Check the values of a params file.
+
+    Args:
+        source: where they are from, for error messages.
 
     Raises:
         UserError: a key is unknown, missing, of the wrong type or out of range. All wrong keys
@@ -207,7 +215,10 @@ def check_params(values: dict[str, Any], path: Path = PARAMS_FILE) -> Params:
         ]
     if problems:
         lines = explain(problems, known_keys())
-        raise UserError(f"{path}:\n" + "\n".join(f"  {line}" for line in lines))
+        kinds = {problem.kind for problem in problems}
+        lines += [UPGRADE] if "missing" in kinds else []
+        lines += [UNKNOWN] if "extra_forbidden" in kinds and source == PARAMS_FILE else []
+        raise UserError(f"{source}:\n" + "\n".join(f"  {line}" for line in lines))
     return params
 
 
@@ -259,6 +270,12 @@ def _of_recipe(error: ValidationError, values: dict[str, Any], name: str) -> lis
         section = RECIPE if shared else name
         found.append(Problem(_dotted((section, *location)), e["type"], e["msg"], e["input"]))
     return found
+
+
+def _described(network: str) -> str:
+    """Return a network's name, like `model (the resnet)`."""
+    shown = display_name(network)
+    return network if shown == network else f"{network} (the {shown})"
 
 
 def _way_out(name: str) -> str:

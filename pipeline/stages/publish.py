@@ -211,15 +211,20 @@ def _say(name: str, placed: list[dict[str, str]], mine: dict[str, Any], stays: b
         stays: whether the champion is from an earlier run.
     """
     best, *others = placed
+    earlier = ", from an earlier run," if stays else ""
     said = (
-        f"{best['run_name']} {'stays' if stays else 'is'} champion of {name} with validation "
-        f"accuracy {float(best['val_accuracy']):.4f}"
+        f"{best['run_name']}{earlier} {'stays' if stays else 'is'} champion of {name} with "
+        f"validation accuracy {_percent(best['val_accuracy'])}"
     )
     if stays:
-        said += f" (the best of this run, {mine['name']}, has {mine['best_val_accuracy']:.4f})"
+        said += f"; the best of this run is {mine['name']}, {_percent(mine['best_val_accuracy'])}"
     for tags in others:
-        said += f", challenger {tags['run_name']} {float(tags['val_accuracy']):.4f}"
+        said += f"; challenger: {tags['run_name']}, {_percent(tags['val_accuracy'])}"
     return said
+
+
+def _percent(accuracy: str | float) -> str:
+    return f"{100 * float(accuracy):.2f} %"
 
 
 def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:

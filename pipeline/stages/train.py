@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from pipeline.core.errors import UserError, warn
+from pipeline.core.errors import UserError, and_more, warn
 from pipeline.core.files import PREPARED, hash_file, work_folder
 from pipeline.core.records import SPLIT_NAMES, Prepared, Split
 from pipeline.core.sections import Recipe, Watch
@@ -24,6 +24,7 @@ from pipeline.networks.shared.models import (
     load_network,
     trainable_parameters,
     uncounted,
+    unsettled,
 )
 from pipeline.settings.identity import identity, versions
 from pipeline.settings.names import training_name
@@ -108,6 +109,9 @@ def train(params: Params, training: Training) -> str:
             if facts["uncounted"]:
                 names = ", ".join(facts["uncounted"])
                 warn(f"PFLOP does not count these layers: {names}")
+            if facts["unsettled"]:
+                norms = and_more(facts["unsettled"], " layers")
+                warn(f"too few steps for the moving averages of {norms}; lower their momentum")
             log_settings(run, params, training, setup.prepared, facts)
             run.log_history(rows)
             run_epochs(setup, model, rows, folder, run)
@@ -115,7 +119,7 @@ def train(params: Params, training: Training) -> str:
             run.log_end(hash_file(training.history_file))
     # The checkpoint stays until `evaluate`, which starts after DVC has recorded these outputs; so
     # nothing is lost if this process is killed before that.
-    return f"{setup.name}: trained for {len(rows)} epochs"
+    return f"{setup.name}: trained {len(rows)} of {setup.recipe.epochs} epochs"
 
 
 def start_or_resume(setup: Setup, folder: Path) -> tuple[keras.Model, list[HistoryRow]]:
@@ -189,6 +193,7 @@ def _scores(row: HistoryRow, split: str) -> str:
 def collect_facts(setup: Setup, model: keras.Model) -> Facts:
     """Collect the facts that evaluation and report need besides the history."""
     context = context_tags()
+    steps = setup.recipe.epochs * (len(setup.prepared["train"]) // setup.recipe.batch_size)
     return {
         "name": setup.name,
         "training": setup.identity,
@@ -198,6 +203,7 @@ def collect_facts(setup: Setup, model: keras.Model) -> Facts:
         "parameters": trainable_parameters(model),
         "flops": count_flops(model),
         "uncounted": uncounted(model),
+        "unsettled": unsettled(model, steps),
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "machine": describe_machine(),
         "precision": precision_of(model),

@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from pipeline.core.loading import load_keras
 from pipeline.core.sections import Recipe
-from pipeline.settings.identity import setting_of
+from pipeline.settings.identity import digest
 from pipeline.settings.params import Params, check_batch_size, check_params
 from pipeline.sweep.plan import Point
+
+# All keys that every recipe has, except those that decide how many images of which size are seen.
+RATES = Recipe.model_fields.keys() - {"batch_size", "epochs", "image_sizes"}
 
 
 class Cost(NamedTuple):
@@ -40,13 +43,15 @@ def count_all(points: Sequence[Point]) -> dict[str, float]:
 
 def _count_all(points: Sequence[Point]) -> dict[str, float]:
     found: dict[str, float] = {}
-    counted: dict[str, float] = {}  # all seeds of a setting take as much
+    counted: dict[str, float] = {}
     for point in points:
         params = check_params(point.values)
         for task in point.tasks:
-            if (setting := setting_of(task.key)) not in counted:
-                counted[setting] = _count(task.training.network, point, params)
-            found[task.result] = counted[setting]
+            network = task.training.network
+            sized = digest([network, point.data, params.recipe(network).model_dump(exclude=RATES)])
+            if sized not in counted:
+                counted[sized] = _count(network, point, params)
+            found[task.result] = counted[sized]
     return found
 
 

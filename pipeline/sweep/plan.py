@@ -115,7 +115,7 @@ def plan_points(root: Path, snapshot: Snapshot, choices: Sequence[Overrides]) ->
     points = {}
     for chosen in choices:
         values = overridden(original, chosen)
-        check_params(values)
+        check_params(values, f"{PARAMS_FILE} with -S {' -S '.join(chosen)}")
         name = experiment_name(chosen, choices, digest([values, code]))
         points[name] = Point(name, chosen, values)
     return list(points.values())

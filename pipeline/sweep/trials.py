@@ -4,19 +4,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_yaml
 from pipeline.core.recipe import Variant
 from pipeline.core.sections import Distinct, Section, Seed, rule
 from pipeline.settings.edits import as_override
+from pipeline.settings.messages import Problem, explain
 from pipeline.versioning.overrides import Overrides
 
 FILE = Path("tune.yaml")
 DIGITS = 3  # significant digits of a drawn number
 Trial = dict[str, Any]  # values by the recipe's key
 Choices = Annotated[list[Any], Field(min_length=1)]
+KINDS = {list: "choices", dict: "range"}
 
 
 class Range(Section):
@@ -45,13 +47,23 @@ class Range(Section):
         return min(max(float(f"{number:.{DIGITS}g}"), self.low), self.high)
 
 
+Space = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
+    Discriminator(
+        lambda value: KINDS.get(type(value)),
+        custom_error_type="rule",
+        custom_error_message="give a list of choices, or low, high and log",
+    ),
+]
+
+
 class Tuning(Section):
     """What to try for each network."""
 
     trials: Annotated[int, Field(ge=2)]
     study: Seed = 0
     seeds: Annotated[list[Seed], Field(min_length=1), Distinct]
-    spaces: Annotated[dict[str, Range | Choices], Field(min_length=1)]
+    spaces: Annotated[dict[str, Space], Field(min_length=1)]
 
 
 def load_tuning(file: Path = FILE) -> Tuning:
@@ -63,9 +75,17 @@ def load_tuning(file: Path = FILE) -> Tuning:
     try:
         return Tuning.model_validate(read_yaml(file))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise UserError(f"{file}: {key} = {first['input']!r}: {first['msg']}") from None
+        problems = [Problem(_dotted(e["loc"]), e["type"], e["msg"], e["input"])
+                    for e in error.errors()]  # fmt: skip
+        ranges = {key.rpartition(".")[0]: list(Range.model_fields) for key, *_ in problems}
+        known = {**ranges, "": list(Tuning.model_fields)}
+        lines = "\n".join(f"  {line}" for line in explain(problems, known))
+        raise UserError(f"{file}:\n{lines}") from None
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """Return a key like `spaces.momentum.low`, without the kind of its space."""
+    return ".".join(str(part) for part in location if part not in KINDS.values())
 
 
 def draw_trials(tuning: Tuning) -> list[Trial]:

@@ -16,6 +16,7 @@ from pipeline.settings.messages import unknown_key
 from pipeline.settings.params import PARAMS_FILE, known_keys
 
 Overrides = tuple[str, ...]  # of one experiment
+LONGEST = 60  # characters of an experiment's name, without its hash
 
 
 def expand(overrides: Sequence[str]) -> list[Overrides]:
@@ -76,7 +77,9 @@ def experiment_name(
         if len({other[i] for other in choices}) > 1
     ]
     words = re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(varied or ["sweep"])).strip("-.")
-    return f"{words[:60]}-{everything[:7]}".replace("..", ".")
+    if len(words) > LONGEST:  # end it with a whole word: a part of a number is another number
+        words = words[: LONGEST + 1].rpartition("-")[0] or words[:LONGEST]
+    return f"{words}-{everything[:7]}".replace("..", ".")
 
 
 def _unknown_key(overrides: Sequence[str]) -> str | None:

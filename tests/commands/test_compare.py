@@ -133,8 +133,9 @@ def test_another_reference_and_another_axis_can_be_named(known, workspace, invok
     text = (workspace / "reports/experiments/report.md").read_text()
     assert "against drop_block_size" in text  # the width does not vary
     known[1][1]["model"] |= {"width": 0.25, "drop_block_size": 5}
-    assert invoke("compare", "--x", "width")[0] == 0
-    assert "against width" in (workspace / "reports/experiments/report.md").read_text()
+    for x in ("width", "model.width"):
+        assert "--x" not in invoke("compare", "--x", x)[1]
+        assert "against width" in (workspace / "reports/experiments/report.md").read_text()
     said = refused("compare", "--reference", "block-2")
     assert "--reference block-2: there is no such experiment on this data; known" in said
     assert "workspace, block-1" in said

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from pipeline.commands.predict import doubt, top_classes, traits
+from pipeline.commands.predict import doubt, load_classifier, top_classes, traits
+from pipeline.core.errors import UserError
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import TRAINING
 from tests.conftest import REPOSITORY
@@ -25,6 +26,12 @@ def test_a_network_of_the_registry_comes_with_the_names_of_the_prepared_classes(
     exec(of_readme, found)
     assert found["names"] == ["c0", "c1"]
     assert found["probabilities"].shape == (1, 2)
+
+
+def test_a_training_that_is_not_there_is_refused_with_those_that_are(workspace):
+    write_results(workspace, seeds=[0], networks=["model"])
+    with pytest.raises(UserError, match=r"resnet-nodrop-3 is not in .*: resnet-dropblock-0$"):
+        load_classifier("model-nodrop-3")
 
 
 def grey(*values):

@@ -77,8 +77,8 @@ def test_an_experiment_that_compares_nothing_says_why(swept, invoke):
 
 
 def test_a_dry_run_asks_for_the_most_that_can_be_trained(swept, invoke):
-    assert invoke("sweep", "--until-decided", "4", "--dry-run")[0] == 0
-    assert swept.asked == [("train.seeds=[3,5,6,7]",)]
+    assert invoke("sweep", "--until-decided", "6", "--dry-run")[0] == 0
+    assert swept.asked == [("train.seeds=[3,5,6,7,8,9]",)]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,8 @@ def test_a_dry_run_asks_for_the_most_that_can_be_trained(swept, invoke):
         (["8", "-S", "train.seeds=[0]"], {}, "set train.networks, train.seeds"),
         (["8"], {"evaluate.test": False}, "set evaluate.test: true"),
         (["8"], {"train.networks": ["model"]}, "compares two networks; train.networks is"),
-        (["2"], {"train.seeds": [0, 1, 2]}, "train.seeds has 3 seeds already"),
+        (["5"], {}, "fewer than 6 seeds decide nothing"),
+        (["6"], {"train.seeds": [*range(7)]}, "train.seeds has 7 seeds already"),
     ],
 )
 def test_what_is_no_single_comparison_is_refused(

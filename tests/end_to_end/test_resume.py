@@ -122,7 +122,7 @@ def test_killed_at_random_moments_a_training_ends_like_an_uninterrupted_one(clea
         process.send_signal(chosen)
         output = process.stdout.read()
         code = process.wait()
-        if "trained for" in output:  # it had finished before, but DVC had not recorded it yet
+        if f"trained {EPOCHS}" in output:  # it had finished before, but DVC had not recorded it yet
             shutil.rmtree(folder / "outputs")
             finish(folder)
             assert_the_same(folder, expected)

@@ -685,8 +685,8 @@ def test_the_table_of_injected_faults_follows_from_their_log():
     assert f"**{len(faults)} faults: {verdicts}.**" in page
     readme = prose(REPOSITORY / "README.md")
     said = (
-        f"none of [{len(faults)} injected faults](reports/reliability/README.md) lost one; "
-        f"{found['repaired']} needed repair."
+        f"none of [{len(faults)} injected faults](reports/reliability/README.md) lost a result; "
+        f"{found['repaired']} needed a repair."
     )
     assert (said in readme) == (not found["lost"])
     for column in ("way", "fault"):

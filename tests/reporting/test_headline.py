@@ -130,6 +130,14 @@ def test_adjusted_p_values_are_called_so(results):
     )
 
 
+def test_averages_that_had_too_few_steps_are_a_warning(made_results):
+    results = load_results(made_results([0, 1]))
+    results.metrics["unsettled"] = [["norm"] if n == "resnet" else []
+                                    for n in results.metrics["network"]]  # fmt: skip
+    (said,) = [each for each in warnings(findings_of(results)) if "too few steps" in each]
+    assert said.startswith("resnet: too few steps for the moving averages")
+
+
 def test_seeds_of_different_code_are_a_warning(made_results):
     results = load_results(made_results([0, 1]))
     results.metrics["training"] = [f"{n}-0" for n in range(len(results.metrics))]

@@ -11,6 +11,7 @@ from pipeline.reporting.tuning import (
     expected_best,
     make_page,
     median_best_interval,
+    plot_curves,
 )
 
 SCORES = np.array([0.31, 0.52, 0.0, 0.52, 0.47, 0.12, 0.55])
@@ -28,6 +29,15 @@ def test_few_trials_bound_the_best_of_many_from_below_only():
     low, high = median_best_interval(np.arange(16.0), 16)
     assert low > 8
     assert np.isnan(high)
+
+
+def test_an_open_interval_reaches_the_edge_of_the_figure():
+    (axis,) = plot_curves([Tuned("resnet", np.linspace(0.4, 0.6, 16))]).axes
+    (band,) = axis.collections
+    highest = band.get_paths()[0].vertices[:, 1].max()
+    assert axis.get_ylim() == (39.0, 61.0)
+    assert highest == 61.0  # the best of 16 trials has no upper bound
+    assert axis.lines[0].get_ydata().max() == pytest.approx(60.0)
 
 
 def test_the_page_has_the_curve_and_each_trial():

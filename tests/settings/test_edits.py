@@ -13,5 +13,7 @@ def test_an_override_is_read_as_yaml():
 
 
 def test_a_value_for_a_whole_section_is_refused():
-    with pytest.raises(UserError, match=r"data is a section; set its keys, like data\.KEY=foo"):
+    with pytest.raises(
+        UserError, match=r"data is a section; set its keys one by one, like data\.source="
+    ):
         apply(quick_params(), {"data": "foo"})

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.settings.messages import UPGRADE, Problem, explain, unknown_key
+from pipeline.settings.messages import Problem, explain, unknown_key
 from pipeline.settings.params import check_params
 from tests.conftest import quick_params, quick_values
 from tests.settings.schema import FIELDS
@@ -82,10 +82,10 @@ def test_a_number_that_yaml_takes_for_text_gets_a_hint(kind, hinted):
     assert ("YAML reads this as text" in line) == hinted
 
 
-def test_missing_keys_are_one_line_with_the_way_out_of_an_older_file():
+def test_missing_keys_are_one_line():
     missing = [Problem(key, "missing", "", None) for key in ("model.width", "train")]
-    assert explain(missing, KNOWN) == ["model.width, train are missing", UPGRADE]
-    assert explain(missing[:1], KNOWN) == ["model.width is missing", UPGRADE]
+    assert explain(missing, KNOWN) == ["model.width, train are missing"]
+    assert explain(missing[:1], KNOWN) == ["model.width is missing"]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,6 @@ def test_missing_keys_are_one_line_with_the_way_out_of_an_older_file():
     ],
 )
 def test_an_unknown_key_gets_the_nearest_one(key, hint):
-    said = f"{key} is not a key of params.yaml; {hint}"
+    said = f"{key} is not a known key; {hint}"
     assert unknown_key(key, KNOWN) == said
     assert explain([Problem(key, "extra_forbidden", "", None)], KNOWN) == [said]

@@ -96,23 +96,36 @@ RISING = {"recipe.stop_after_rising": 3}
          "but train.watch: test scores them after each epoch"),
         ({**NO_TEST, **BY_SEED, "train.seeds": [0, 1]}, "evaluate.test: false compares on the "
          "validation images, but data.split_by_seed: true gives each seed different ones"),
-        ({"train.networks": ["modle"]}, "train.networks: 'modle' is not a network; known: "
-         + ", ".join(network_names())),
+        ({"train.networks": ["resnet"]}, "train.networks: 'resnet' is not a network; known: "
+         "baseline, model (the resnet), sprint"),
         ({"train.networks": ["shared"]}, "train.networks: 'shared' is not a network"),
         ({"train.networks": []}, "train.networks = []: list should have at least 1 item"),
         ({"train.networks": ["model", "model"]}, "train.networks: no value may be listed twice"),
         ({"train.networks": "model"}, "train.networks = 'model': input should be a valid list"),
-        ({"model.drop_blok_size": 5}, "model.drop_blok_size is not a key of params.yaml; did you "
-         "mean model.drop_block_size?"),
-        ({"recipe.epohcs": 5}, "recipe.epohcs is not a key of params.yaml; did you mean "
-         "recipe.epochs?"),
-        ({"models.width": 5}, "models is not a key of params.yaml; did you mean model?"),
     ],
 )  # fmt: skip
 def test_what_breaks_a_rule_is_refused_in_one_line(changes, shown):
     message = error_after(**changes)
     assert message.startswith(f"params.yaml:\n  {shown}")
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("model.drop_blok_size", "model.drop_block_size"),
+        ("recipe.epohcs", "recipe.epochs"),
+        ("models.width", "model"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_one_and_the_way_it_came_in(key, meant):
+    first, unknown, way_out = error_after(**{key: 5}).splitlines()
+    wrong = key if meant.count(".") else key.partition(".")[0]
+    assert (first, unknown) == (
+        "params.yaml:",
+        f"  {wrong} is not a known key; did you mean {meant}?",
+    )
+    assert "remove unknown keys in the file" in way_out
 
 
 def test_small_images_are_at_most_as_large_as_the_images():
@@ -148,7 +161,7 @@ def test_of_the_shared_keys_a_network_has_those_of_its_type_only(monkeypatch):
     recipe = checked(**{"sprint.epochs": 3}).recipe("sprint")
     assert recipe.epochs == 3
     assert not hasattr(recipe, "dense_keep")
-    assert "sprint.dense_keep is not a key" in error_after(**{"sprint.dense_keep": 0.5})
+    assert "sprint.dense_keep is not a known key" in error_after(**{"sprint.dense_keep": 0.5})
 
 
 def test_the_defaults_of_a_networks_file_hold_where_params_have_none():
@@ -184,7 +197,7 @@ def test_all_wrong_keys_are_named_at_once():
     with pytest.raises(UserError) as caught:
         check_params(with_values(values, wrong))
     for said in ("train.seeds[0] = 'x'", "evaluate.top_k = 0", "recipe.warmup = -1",
-                 "recipe.wrmup is not", "baseline.width = 0", "model.width = 0", "1 is not a key",
+                 "recipe.wrmup is not", "baseline.width = 0", "model.width = 0", "1 is not a",
                  "recipes is not", "model.pool_size", "recipe.momentum"):  # fmt: skip
         assert str(caught.value).count(f"{said}") == 1, said
 

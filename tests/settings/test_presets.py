@@ -122,8 +122,8 @@ def test_the_way_back_from_what_dvc_has_written(project, invoke):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.wdth=1", "model.wdth is not a key of params.yaml"),
-        ("width=1", "width is not a key of params.yaml; did you mean model.width?"),
+        ("model.wdth=1", "model.wdth is not a known key"),
+        ("width=1", "width is not a known key; did you mean model.width?"),
         ("model.width", "write overrides as key=value"),
         ("model.width=0", "model.width = 0: input should be greater than 0"),
         ("data.path=[", "data.path=[: [ is not valid YAML"),

@@ -280,7 +280,9 @@ def test_the_better_network_by_validation_accuracy_is_champion(choose):
 
 def test_only_a_better_one_takes_the_champions_place(choose):
     choose(baseline=0.6, model=0.7)
-    assert "model-dropblock-0 stays champion" in choose(baseline=0.7, model=0.65)
+    assert "model-dropblock-0, from an earlier run, stays champion" in choose(
+        baseline=0.7, model=0.65
+    )
     assert aliases() == {"champion": "model-dropblock-0", "challenger": "baseline-dropblock-0"}
     assert "baseline-dropblock-0 is champion" in choose(baseline=0.71, model=0.65)
     assert aliases() == {"champion": "baseline-dropblock-0", "challenger": "model-dropblock-0"}
@@ -288,10 +290,10 @@ def test_only_a_better_one_takes_the_champions_place(choose):
 
 def test_a_worse_network_does_not_take_the_challengers_place(choose):
     choose(baseline=0.6, model=0.7)
-    assert choose(baseline=0.5, model=0.7).endswith("challenger baseline-dropblock-0 0.6000")
-    assert choose(baseline=0.65, model=0.7).endswith("challenger baseline-dropblock-0 0.6500")
-    assert choose(model=0.8).endswith("challenger baseline-dropblock-0 0.6500")
-    assert choose(baseline=0.66).endswith("challenger baseline-dropblock-0 0.6600")
+    assert choose(baseline=0.5, model=0.7).endswith("challenger: baseline-dropblock-0, 60.00 %")
+    assert choose(baseline=0.65, model=0.7).endswith("challenger: baseline-dropblock-0, 65.00 %")
+    assert choose(model=0.8).endswith("challenger: baseline-dropblock-0, 65.00 %")
+    assert choose(baseline=0.66).endswith("challenger: baseline-dropblock-0, 66.00 %")
 
 
 def test_at_a_tie_the_champion_stays(choose):
@@ -303,14 +305,14 @@ def test_at_a_tie_the_champion_stays(choose):
 
 def test_the_order_of_the_runs_does_not_decide_the_places(choose):
     choose(model=0.8)
-    assert choose(baseline=0.7).endswith("challenger baseline-dropblock-0 0.7000")
+    assert choose(baseline=0.7).endswith("challenger: baseline-dropblock-0, 70.00 %")
     assert "stays champion" in choose(model=0.79, baseline=0.75)
     assert Registry("digits", DIGEST).get("challenger").tags["val_accuracy"] == "0.75"
 
 
 def test_a_beaten_champion_is_challenger_if_it_is_better_than_the_second(choose):
     choose(baseline=0.6, model=0.7)
-    assert choose(baseline=0.75, model=0.65).endswith("challenger model-dropblock-0 0.7000")
+    assert choose(baseline=0.75, model=0.65).endswith("challenger: model-dropblock-0, 70.00 %")
 
 
 def test_a_network_alone_is_champion_without_a_challenger(choose):

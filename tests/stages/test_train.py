@@ -61,7 +61,7 @@ def test_a_training_takes_the_split_of_its_seed(setup, monkeypatch):
 
 
 def test_a_training_leaves_weights_history_and_facts(setup, store):
-    assert run(setup) == f"{setup.name}: trained for 2 epochs"
+    assert run(setup) == f"{setup.name}: trained 2 of 2 epochs"
     facts = json.loads(TRAINED.facts_file.read_text())
     assert facts["digest"] == setup.prepared.digest
     assert (facts["name"], facts["training"]) == (setup.name, setup.identity)

@@ -1,6 +1,7 @@
 import pytest
 
-from pipeline.sweep.estimate import count_all, estimate
+import pipeline.sweep.estimate as estimate_module
+from pipeline.sweep.estimate import _count_all, count_all, estimate
 from pipeline.sweep.plan import Data, Point
 from tests.conftest import TINY, checked, quick_values, with_values
 
@@ -18,6 +19,18 @@ def test_compute_is_counted_and_what_cannot_be_trained_stops_nothing():
     too_large, few, more = (counted[each.tasks[0].result] for each in points)
     assert too_large == 0
     assert more / few == pytest.approx(2)
+
+
+@pytest.mark.slow
+def test_networks_that_differ_only_in_rates_are_counted_once(monkeypatch):
+    counted = []
+    monkeypatch.setattr(estimate_module, "_count", lambda *what: counted.append(what) or 1.0)
+    points = [
+        point(100), point(100, **{"recipe.learning_rate": 0.3}), point(100, **{"model.width": 0.5}),
+        point(100, **{"recipe.batch_size": 10}), point(200),
+    ]  # fmt: skip
+    assert len(_count_all(points)) == 5
+    assert len(counted) == 4
 
 
 def test_compute_is_that_of_every_epoch_at_its_image_size():

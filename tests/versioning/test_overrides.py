@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_yaml
-from pipeline.versioning.overrides import expand, override_params
+from pipeline.versioning.overrides import expand, experiment_name, override_params
 from tests.conftest import quick_params
 
 
@@ -65,8 +65,8 @@ def test_two_pluses_in_a_sweep_expand_too():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.widht=1", r"model.widht is not a key of params.yaml; did you mean model.width\?"),
-        ("modle.width=1", "modle.width is not a key of params.yaml; did you mean"),
+        ("model.widht=1", r"model.widht is not a known key; did you mean model.width\?"),
+        ("modle.width=1", "modle.width is not a known key; did you mean"),
         ("model.learning_rate=0.03", r"write \+\+ before it"),  # inherited
     ],
 )
@@ -74,3 +74,14 @@ def test_a_key_that_there_is_not_is_named_and_nothing_is_written(folder, overrid
     with pytest.raises(UserError, match=message):
         override_params(folder, [override])
     assert (folder / "params.yaml").read_text() == quick_params()
+
+
+def test_a_long_name_ends_with_a_whole_number():
+    choices = [(f"model.drop_block_size={i}", f"recipe.learning_rate=0.{i}{'5' * 30}")
+               for i in (1, 3)]  # fmt: skip
+    assert (
+        experiment_name(choices[0], choices, "abcdefgh")
+        == "drop_block_size-1-learning_rate-abcdefg"
+    )
+    short = experiment_name(choices[0][:1], [c[:1] for c in choices], "abcdefgh")
+    assert short == "drop_block_size-1-abcdefg"

@@ -25,6 +25,7 @@ for module in pkgutil.iter_modules([str(FOLDER / "shared")]):
     importlib.import_module(f"pipeline.networks.shared.{module.name}")
 
 ADAPTED_ON = 2000  # training images
+MOST_INITIAL = 0.05  # share of a moving average
 COUNTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
 
 
@@ -94,10 +95,12 @@ def check_first_batch(network: str, model: keras.Model) -> None:
         outputs = np.asarray(model(pixels, training=False), np.float64)
     if not np.isfinite(outputs).all():
         raise UserError(f"{FOLDER / network}.py: the untrained network's outputs are not finite")
-    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
+    softmax = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
+    sigmoid = getattr(model.layers[-1], "activation", None) is keras.activations.sigmoid
+    if softmax or sigmoid:
         raise UserError(
-            f"{FOLDER / network}.py: the network ends in a softmax; return logits instead, because "
-            "the loss applies the softmax"
+            f"{FOLDER / network}.py: the network ends in a {'softmax' if softmax else 'sigmoid'}; "
+            "return logits instead, because the loss applies the softmax"
         )
 
 
@@ -246,6 +249,19 @@ def uncounted(model: keras.Model) -> list[str]:
         if _matrices(own) and not isinstance(layer, COUNTED):
             found.append(layer.name)
     return found
+
+
+def unsettled(model: keras.Model, steps: int) -> list[str]:
+    """Return the batch norms whose moving averages still contain much of their initial values.
+
+    Args:
+        steps: of the whole training.
+    """
+    return [
+        layer.name
+        for layer in _parts(model)
+        if isinstance(layer, layers.BatchNormalization) and layer.momentum**steps > MOST_INITIAL
+    ]
 
 
 def _parts(layer: keras.Layer) -> Iterator[keras.Layer]:

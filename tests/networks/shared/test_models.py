@@ -14,6 +14,7 @@ from pipeline.networks.shared.models import (
     count_flops,
     load_network,
     uncounted,
+    unsettled,
 )
 from pipeline.training.compiling import compile_model, new_model
 from tests.conftest import truncate
@@ -163,6 +164,7 @@ BREACHES = {
         flat(10, activation="softmax"),
         "ends in a softmax; return logits instead, because the loss applies the softmax$",
     ),
+    "a sigmoid": (flat(10, activation="sigmoid"), "ends in a sigmoid; return logits instead"),
     "numbers that are none": (
         flat(10, kernel_initializer=keras.initializers.Constant(np.nan)),
         "outputs are not finite",
@@ -238,6 +240,19 @@ def test_layers_with_other_matrices_are_named():
     x = layers.MultiHeadAttention(1, 2)(x, x)
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
     assert sorted(uncounted(model)) == ["attention_output", "key", "query", "value"]
+
+
+def test_batch_norms_are_named_if_their_averages_keep_much_of_the_start():
+    slow, fast = (layers.BatchNormalization(momentum=m, name=str(m)) for m in (0.99, 0.9))
+    model = keras.Sequential([keras.Input((4,)), keras.Sequential([slow]), fast])
+    x = np.random.default_rng(0).normal(5, 1, (256, 4)).astype(np.float32)
+    for steps in (20, 200, 400):
+        slow.moving_mean.assign([0.0] * 4)
+        for _ in range(steps):
+            slow(x, training=True)
+        off = 1 - float(np.mean(slow.moving_mean) / x.mean())
+        assert ("0.99" in unsettled(model, steps)) == (off > 0.05) == (steps < 400)
+    assert unsettled(model, 200) == ["0.99"]
 
 
 @keras.saving.register_keras_serializable("tests")
