@@ -7,16 +7,15 @@ one in the test set. Comparing pixels, as here, misses duplicates that were shif
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.core.records import CHUNK
-
 COARSE, DETAIL = 4, 4  # cells per side of the coarse picture; pixels per side of a detail cell
+BLOCK = 512  # images compared at a time
 COARSE_CORRELATION = 0.95  # at least, for two images to be compared in detail
 
 
@@ -51,22 +50,36 @@ def find_duplicate_groups(
 def _near_pairs(
     images: np.ndarray, rows: np.ndarray, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all p pairs of near duplicates among these rows, as two (p,) arrays of positions."""
-    from sklearn.neighbors import radius_neighbors_graph
+    """Return all p pairs of near duplicates among these rows, as two (p,) arrays of positions.
 
-    coarse = _in_chunks(lambda chunk: _coarse_picture(images[chunk]), rows)
-    # The squared distance between unit vectors is two minus twice their correlation.
-    radius = np.sqrt(2 - 2 * COARSE_CORRELATION)
-    graph = radius_neighbors_graph(coarse, radius, mode="connectivity", n_jobs=-1).tocoo()
-    once = graph.row < graph.col
-    pairs = np.stack([graph.row[once], graph.col[once]], axis=1)
-    alike = _in_chunks(lambda chunk: _correlations(images, rows[chunk]), pairs) >= correlation
-    return pairs[alike, 0], pairs[alike, 1]
+    By matrix products of blocks of images: fast also where all images are alike in coarse.
+    """
+    starts = range(0, len(rows), BLOCK)
+    coarse = np.concatenate([_coarse_picture(images[rows[i : i + BLOCK]]) for i in starts])
+    found = [np.empty((0, 2), int)]
+    for start in starts:
+        likeness = coarse[start : start + BLOCK] @ coarse[start:].T
+        near = np.triu(likeness >= COARSE_CORRELATION, 1)  # each pair once
+        found += [start + pairs for pairs in _alike(images, rows[start:], near, correlation)]
+    first, second = np.concatenate(found).T
+    return first, second
 
 
-def _in_chunks(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
-    starts = range(0, max(len(values), 1), CHUNK)
-    return np.concatenate([function(values[start : start + CHUNK]) for start in starts])
+def _alike(
+    images: np.ndarray, rows: np.ndarray, near: np.ndarray, correlation: float
+) -> Iterator[np.ndarray]:
+    """Yield (p, 2) positions of pairs whose details correlate, some at a time.
+
+    Args:
+        near: (b, len(rows)), whether to compare one of the first b rows with another one.
+    """
+    mine, others = (np.flatnonzero(near.any(axis=axis)) for axis in (1, 0))
+    details = _details(images[rows[mine]])
+    for start in range(0, len(others), BLOCK):
+        chunk = others[start : start + BLOCK]
+        correlations = details @ _details(images[rows[chunk]]).T
+        first, second = np.nonzero(near[np.ix_(mine, chunk)] & (correlations >= correlation))
+        yield np.stack([mine[first], chunk[second]], axis=1)
 
 
 def _cell_means(images: np.ndarray, cell: int) -> np.ndarray:
@@ -81,14 +94,6 @@ def _cell_means(images: np.ndarray, cell: int) -> np.ndarray:
 def _coarse_picture(images: np.ndarray) -> np.ndarray:
     means = _cell_means(images, images.shape[1] // COARSE)
     return _unit(means - means.mean(axis=(1, 2, 3), keepdims=True))
-
-
-def _correlations(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the correlation of the details of each of the (p, 2) pairs."""
-    involved, places = np.unique(pairs, return_inverse=True)
-    first, second = places.reshape(pairs.shape).T
-    details = _details(images[involved])
-    return np.einsum("pd,pd->p", details[first], details[second])
 
 
 def _details(images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline.data import duplicates
 from pipeline.data.duplicates import find_duplicate_groups
 from pipeline.data.sources import load_dataset
 from pipeline.stages.prepare import count_duplicates
@@ -73,6 +74,26 @@ def test_what_is_alike_through_a_third_image_is_one_group():
     correlations = {c: groups_of(images, c) for c in (0.5, 0.7, 0.99)}
     assert correlations[0.5] == correlations[0.7] == {frozenset({0, 1, 2})}
     assert correlations[0.99] == set()
+
+
+def test_pairs_in_different_blocks_are_those_of_all_correlations(monkeypatch):
+    monkeypatch.setattr(duplicates, "BLOCK", 7)
+    rng = np.random.default_rng(3)
+    start = random_images(1)[0].astype(float)
+    noise = rng.normal(0, rng.uniform(5, 40, (40, 1, 1, 1)), (40, 32, 32, 3))
+    images = np.clip(start + noise, 0, 255).astype(np.uint8)  # all alike in coarse
+
+    cells = images.reshape(40, 8, 4, 8, 4, 3).astype(float)
+    details = (cells - cells.mean(axis=(2, 4), keepdims=True)).reshape(40, -1)
+    norms = np.linalg.norm(details, axis=1)
+    expected = {
+        (i, j) for i in range(40) for j in range(i + 1, 40)
+        if details[i] @ details[j] / (norms[i] * norms[j]) >= 0.7
+    }  # fmt: skip
+    assert 50 < len(expected) < 700
+    first, second = duplicates._near_pairs(images, np.arange(40), 0.7)
+    assert len(first) == len(expected)
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize(("count", "correlation"), [(1, None), (1, 0.7), (2, 0.7)])
