@@ -128,15 +128,12 @@ def limit_dataset(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
 def _sample(
     records: np.ndarray, limit: int, seed: int, purpose: str, names: list[str]
 ) -> np.ndarray:
-    from sklearn.model_selection import train_test_split
+    from sklearn.utils import resample
 
     if limit >= len(records):
         return records
-    try:
-        sample, _ = train_test_split(
-            records, train_size=limit, stratify=records["label"], random_state=seed
-        )
-    except ValueError as error:
-        raise UserError(f"data.limit = {limit}: {error}; use a larger limit, or null") from None
-    check_all_classes("data.limit", sample, purpose, names)
+    sample = resample(
+        records, replace=False, n_samples=limit, stratify=records["label"], random_state=seed
+    )
+    check_all_classes(f"data.limit = {limit}", sample, purpose, names)
     return sample

@@ -49,6 +49,7 @@ def test_a_limit_keeps_the_shares_of_the_classes(digits):
     limited = limit_dataset(digits, 200, seed=0)
     assert (len(limited.train), len(limited.test)) == (200, 200)
     assert np.bincount(limited.train["label"]).min() >= 18
+    assert len(limit_dataset(digits, len(digits.train) - 1, seed=0).train) == len(digits.train) - 1
     assert limit_dataset(digits, 10_000, seed=0).train is digits.train
 
 
@@ -92,7 +93,7 @@ def test_a_class_that_only_one_image_has_cannot_be_split(digits):
 def test_a_limit_that_leaves_a_class_without_images_is_refused(digits):
     few = np.flatnonzero(digits.train["label"] == 3)[2:]
     lacking = replace(digits, train=np.delete(digits.train, few))
-    with pytest.raises(UserError, match=r"data.limit leaves no images for training of 3; change"):
+    with pytest.raises(UserError, match="limit = 30 leaves no images for training of 3; change"):
         limit_dataset(lacking, 30, seed=0)
 
 
