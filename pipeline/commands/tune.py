@@ -91,7 +91,7 @@ def conclude(values: dict[str, Any], trials: list[Trial], tuned: dict[str, Tuned
         missing += found.missing
     comment = COMMENT.format(trials=len(trials), scores=", ".join(scores))
     if missing:
-        comment = f"# Preliminary: {counted(missing, 'trial')} without a result.\n{comment}"
+        comment = f"# Without a result, counted as 0 %: {counted(missing, 'trial')}.\n{comment}"
     file = save_preset(TUNED, chosen, comment)
     text = f"Best validation accuracy of {len(trials)} trials each: {'; '.join(said)}."
     write_page(make_page(list(tuned.values()), trials, text), FOLDER)

@@ -24,6 +24,7 @@ CURVE_NOTE = (
 )
 TRIALS_ABOUT = "Each trial's values and validation accuracy, in percent, in the order drawn."
 NO_RESULT = "none"
+UNFINISHED = "Trials that diverged, or have no result yet, count as 0 %"
 EDGE = 1.0  # points between the worst or best trial and the figure's edge
 
 
@@ -88,9 +89,7 @@ def make_page(tuned: list[Tuned], trials: list[dict[str, Any]], conclusion: str)
         "Tuning",
         conclusion,
         [],
-        [f"Preliminary: trials without a result count as 0 % ({'; '.join(missing)})."]
-        if missing
-        else [],
+        [f"{UNFINISHED} ({'; '.join(missing)})."] if missing else [],
         [drawing, curve_table(tuned), CURVE_NOTE],
         [Section("All trials", TRIALS_ABOUT, [trials_table(tuned, trials)])],
     )

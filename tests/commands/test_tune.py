@@ -67,7 +67,9 @@ def test_each_network_gets_the_same_trials_and_the_best_of_each_is_a_preset(swep
     assert values["model"]["filters"] == [4, 8]
     assert values["recipe"] == quick_values()["recipe"]
     text = (presets.FOLDER / "tuned.yaml").read_text()
-    assert text.startswith("# Preliminary: 1 trial without a result.\n# Chosen by `python -m pip")
+    assert text.startswith(
+        "# Without a result, counted as 0 %: 1 trial.\n# Chosen by `python -m pip"
+    )
     assert "filters: [4, 8]\n" in text
     assert len(text.splitlines()) == 9
 
@@ -75,14 +77,14 @@ def test_each_network_gets_the_same_trials_and_the_best_of_each_is_a_preset(swep
 def test_the_report_says_which_trials_failed(swept, invoke, workspace):
     invoke("tune")
     text = (workspace / "reports/tuning/report.md").read_text()
-    assert "Preliminary: trials without a result count as 0 % (resnet: 1 trial)." in text
+    assert "Trials that diverged, or have no result yet, count as 0 % (resnet: 1 trial)." in text
     assert "  none |" in text
 
 
 def test_a_trial_whose_results_are_damaged_counts_as_one_without(swept, invoke):
     swept.damaged.append(4)
     assert "resnet 20.0 % (learning_rate " in invoke("tune")[1]
-    assert "Preliminary: 2 trials" in (presets.FOLDER / "tuned.yaml").read_text()
+    assert "counted as 0 %: 2 trials." in (presets.FOLDER / "tuned.yaml").read_text()
 
 
 def test_a_network_without_any_result_is_refused(swept, refused):

@@ -45,7 +45,7 @@ def test_the_page_has_the_curve_and_each_trial():
     trials = [{"learning_rate": 0.01 * i} for i in range(len(SCORES))]
     page = make_page(tuned, trials, "Said.")
     assert page.warnings == [
-        "Preliminary: trials without a result count as 0 % (baseline: 1 trial)."
+        "Trials that diverged, or have no result yet, count as 0 % (baseline: 1 trial)."
     ]
     table = curve_table(tuned)
     assert table.loc[7, "resnet, expected, %"] == "65.0"
