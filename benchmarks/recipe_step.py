@@ -24,14 +24,12 @@ PLAIN: dict[str, Any] = {
     "weight_decay": 0.0,
     "muon_weight_decay": 0.0,
     "label_smoothing": 0.0,
-    "weight_average": 0.0,
 }
 PEER = "SGD"
 CONTENDERS: dict[str, dict[str, Any]] = {  # what each adds to PLAIN
     PEER: {},
     "SGD, weight decay": {"weight_decay": 0.005},
     "SGD, label smoothing": {"label_smoothing": 0.1},
-    "SGD, weight average": {"weight_average": 0.99},
     "Adam": {"optimizer": "adam", "learning_rate": 0.002},
     "Muon": {"optimizer": "muon"},
 }

@@ -30,8 +30,8 @@ from pipeline.training.machine import configure_backend
 
 # Settings under which the peers, which use the tutorial's optimizer, loss and network, are equal.
 AS_THE_PEERS = {
-    "optimizer": "adam", "offset_rate_factor": 1.0, "weight_decay": 0.0, "weight_average": 0.0,
-    "label_smoothing": 0.0, "logits_norm": True, "image_relu": True, "skip_connections": True,
+    "optimizer": "adam", "weight_decay": 0.0, "label_smoothing": 0.0, "logits_norm": True,
+    "image_relu": True, "skip_connections": True,
 }  # fmt: skip
 
 

@@ -40,16 +40,6 @@ def _without_repeats(values: list[Any]) -> list[Any]:
     return values
 
 
-def _without_password(url: str | None) -> str | None:
-    if url is None:
-        return None
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0]
-    if scheme not in ("http", "https") or not host or "@" in host:
-        raise rule("give an http or https address without user or password (MLflow keeps it)")
-    return url
-
-
 def _sizes_rise(sizes: list[Any]) -> list[Any]:
     if not all(map(_is_size, sizes)) or any(
         before >= after
@@ -85,7 +75,6 @@ class DataParams(Section):
 
     source: str  # the name of a file in data/sources
     path: str | None
-    url: Annotated[str | None, AfterValidator(_without_password)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     image_size: ImageSize = 32
     fit: Literal["crop", "pad", "stretch"] = "crop"
@@ -109,7 +98,6 @@ class AugmentParams(Section):
     policy: Literal["tutorial", "translate"]
     max_operations: Annotated[int, Field(ge=0, le=3)]
     crop_pixels: Pixels
-    resize: Literal["area", "bilinear"]
     flip_probability: Probability
     alternate_flips: bool
     translate_pixels: Pixels
@@ -169,28 +157,20 @@ class Recipe(Section):
     muon_learning_rate: Rate
     momentum: Share
     muon_momentum: Share
-    offset_rate_factor: Annotated[float, Field(gt=0, le=1000)]
     weight_decay: Probability
     muon_weight_decay: Probability
     muon_rescale: bool
-    schedule: Literal["exponential", "one_cycle", "linear"]
+    schedule: Literal["exponential", "linear"]
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)]
     warmup: Share
     cooldown: Annotated[float, Field(gt=0, le=1)]
     label_smoothing: Share
-    weight_average: Share
     stop_after_rising: Count | None
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "Recipe":
         if self.schedule == "linear" and self.warmup + self.cooldown > 1:
             raise rule("warmup and cooldown together must not be above 1")
-        return self
-
-    @model_validator(mode="after")
-    def _factor_is_used(self) -> "Recipe":
-        if self.optimizer == "adam" and self.offset_rate_factor != 1:
-            raise rule("offset_rate_factor must be 1.0 with optimizer adam")
         return self
 
     def keep_prob(self, epoch: int) -> float:

@@ -97,7 +97,7 @@ def load_cifar(cifar: Cifar, params: DataParams) -> Dataset:
     path = data_path(params)
     if path is None:
         archive = project_root() / "data" / cifar.url.rpartition("/")[2]
-        path = download(params.url or cifar.url, archive, cifar.archive_bytes, cifar.archive_md5)
+        path = download(cifar.url, archive, cifar.archive_bytes, cifar.archive_md5)
     files = _open(cifar, path)
     decode = _decode_binary if f"{cifar.test}.bin" in files else _decode_python
     return decode(cifar, files, path)

@@ -118,5 +118,5 @@ def _reason(error: requests.RequestException) -> str:
 def _give_up(url: str, size: int, reason: str) -> UserError:
     return UserError(
         f"{url} cannot be downloaded: {reason}; get the file ({size:,} bytes) in another way "
-        "and set data.path in params.yaml to it, or set data.url to another server's copy"
+        "and set data.path in params.yaml to it"
     )

@@ -18,7 +18,7 @@ PUBLISHED = {
 OWN_PROTOCOL = {"data": {"validation_fraction": 0.0}, "train": {"watch": "test"}}
 # Keys that are not part of the recipe: which trainings, on which machine, data from where.
 LEFT_OUT = {
-    "data": {"path", "url", "limit", "seed", "split_by_seed", "duplicate_correlation"},
+    "data": {"path", "limit", "seed", "split_by_seed", "duplicate_correlation"},
     "train": {"networks", "variants", "seeds", "precision", "jit_compile", "deterministic"},
 }
 

@@ -26,7 +26,7 @@ TRANSLATE = ("augment.translate_pixels", "augment.alternate_flips")
 TUTORIAL = tuple(
     f"augment.{key}"
     for key in AugmentParams.model_fields
-    if key.startswith(("max_", "crop_", "resize", "dropout_"))
+    if key.startswith(("max_", "crop_", "dropout_"))
 )
 
 
@@ -94,11 +94,10 @@ _UNREAD: list[tuple[Callable[[Mapping[str, Any]], bool], tuple[str, ...]]] = [
         _chosen("optimizer", "adam", "sgd"),
         ("muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescale"),
     ),
-    (_chosen("optimizer", "adam"), ("momentum", "offset_rate_factor")),
+    (_chosen("optimizer", "adam"), ("momentum",)),
     (_chosen("optimizer", "sgd", "muon"), ADAM),
-    (_chosen("schedule", "one_cycle", "linear"), ("learning_rate_decay",)),
+    (_chosen("schedule", "linear"), ("learning_rate_decay",)),
     (_chosen("schedule", "exponential"), ("warmup", "cooldown")),
-    (_chosen("schedule", "one_cycle"), ("cooldown",)),
     (lambda recipe: "conv_keep_start" in recipe and not drops_blocks(recipe), DROP_KEYS),
     (_chosen("batch_norm", False), ("batch_norm_momentum", "batch_norm_epsilon", "logits_norm")),
     (lambda recipe: recipe.get("hidden_units") == [], ("dense_keep",)),

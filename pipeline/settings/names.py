@@ -18,7 +18,6 @@ from pipeline.settings.trainings import Training
 LISTED = 6  # differences that a name lists; of the others it gives the number and a hash
 DROPBLOCK = "DropBlock"  # stands for the keys of a DropBlock that is off
 WHICH = ("networks", "variants", "seeds")  # keys of section train that say what to train
-PLACES = ("path", "url")  # keys of section data that say where a published data set is
 
 
 def training_name(params: Params, training: Training) -> str:
@@ -80,7 +79,7 @@ def _deciding(values: dict[str, Any], training: Training) -> dict[str, Any]:
     given, found = values["data"], settings_of(values, training)
     if DROP_KEYS[0] not in found:
         found[DROPBLOCK] = "off"
-    data = {f"data.{key}": value for key, value in given.items() if key not in PLACES}
+    data = {f"data.{key}": value for key, value in given.items() if key != "path"}
     if given["path"] and math.isinf(training_images(given["source"])):  # your own images
         data["data.path"] = Path(given["path"]).name
     return {**found, **data}

@@ -46,7 +46,7 @@ def prepare_data(params: DataParams, folder: Path) -> str:
     splits: dict[Split, np.ndarray] = {"train": train, "val": val, "test": dataset.test}
     metadata = {
         # Where the data came from says nothing about its content, which the digest identifies.
-        "params": params.model_dump(exclude={"path", "url"}),
+        "params": params.model_dump(exclude={"path"}),
         "class_names": names,
         "superclass_names": dataset.superclass_names,
         "superclass_of": superclass_of(dataset),

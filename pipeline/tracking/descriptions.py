@@ -50,7 +50,7 @@ def _optimizer(recipe: Recipe) -> str:
 def _schedule(recipe: Recipe) -> str:
     if recipe.schedule == "exponential":
         return f"multiplied by {recipe.learning_rate_decay:g} each epoch"
-    return f"{recipe.schedule.replace('_', ' ')} schedule"
+    return f"{recipe.schedule} schedule"
 
 
 def describe_version(row: dict[str, Any], data: str) -> str:

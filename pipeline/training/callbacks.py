@@ -45,21 +45,6 @@ class DropoutSetter(keras.callbacks.Callback):
                         value.state.assign(sequence.generate_state(2))
 
 
-class AverageWeights(keras.callbacks.SwapEMAWeights):
-    """Puts the averaged weights into the model for scores and checkpoints.
-
-    Meanwhile the variables of the average hold the weights that training continues with, also in a
-    checkpoint. Batch norms keep the moving statistics of these.
-    """
-
-    def __init__(self, resumed: bool) -> None:
-        super().__init__(swap_on_epoch=True)
-        self._ema_weights_in_model = resumed
-
-    def _finalize_ema_values(self) -> None:
-        """Keep the weights at the end of `fit`: training goes on at another image size."""
-
-
 class ProgressBar(keras.callbacks.ProgbarLogger):
     """Keras' progress bar without `loss`, which is cross_entropy plus the effect of smoothing."""
 

@@ -25,7 +25,6 @@ from pipeline.training.batches import (
     plan_batches,
 )
 from pipeline.training.callbacks import (
-    AverageWeights,
     DropoutSetter,
     EpochHook,
     EpochRecorder,
@@ -153,7 +152,6 @@ class Trainer:
             callbacks=[
                 *([ProgressBar()] if verbose else []),
                 DropoutSetter(self.recipe, self.seed),
-                *([AverageWeights(resumed=bool(rows))] if self.recipe.weight_average else []),
                 EpochRecorder(
                     self.recipe,
                     self.watched,

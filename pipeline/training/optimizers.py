@@ -46,16 +46,13 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class KernelDecay:
-    """Leaves batch norms and biases out of weight decay, and the weights alone at the end of `fit`.
+    """Leaves batch norms and biases out of weight decay.
 
     Keras' exclude_from_weight_decay is lost when an optimizer is saved and loaded.
     """
 
     def _use_weight_decay(self, variable: Variable) -> bool:
         return len(variable.shape) > 1
-
-    def finalize_variable_values(self, var_list: list[Variable]) -> None:
-        """Leave the weights alone at the end of `fit`; AverageWeights puts the averages in."""
 
 
 @keras.saving.register_keras_serializable("pipeline")
@@ -65,26 +62,7 @@ class Adam(KernelDecay, keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable("pipeline")
 class SGD(KernelDecay, keras.optimizers.SGD):
-    """Keras' SGD; weight decay, if any, applies to kernels only and is decoupled.
-
-    Args:
-        offset_factor: multiplies the learning rate for the batch norms' offsets (beta).
-        **kwargs: arguments of keras.optimizers.SGD.
-    """
-
-    def __init__(self, offset_factor: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.offset_factor = offset_factor
-
-    def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> None:
-        """Update one variable."""
-        if _name(variable) == "beta":
-            learning_rate = self.offset_factor * learning_rate
-        super().update_step(gradient, variable, learning_rate)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments, for saving."""
-        return {**super().get_config(), "offset_factor": self.offset_factor}
+    """Keras' SGD; weight decay, if any, applies to kernels only and is decoupled."""
 
 
 @keras.saving.register_keras_serializable("pipeline")
@@ -172,11 +150,6 @@ class Muon(SGD):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _name(variable: Variable) -> str:
-    """Return the last part of a variable's name in Keras or TensorFlow (`norm/beta:0`)."""
-    return variable.name.rpartition("/")[2].partition(":")[0]
-
-
 def _is_convolution(variable: Variable) -> bool:
     """Whether it is a convolution's kernel; a depthwise one has no matrix to orthogonalise."""
     return len(variable.shape) == 4 and variable.shape[-1] > 1
@@ -231,16 +204,10 @@ def make_optimizer(recipe: Recipe, train: TrainParams) -> keras.optimizers.Optim
         "global_clipnorm": train.clip_norm,
         "weight_decay": recipe.weight_decay or None,
     }
-    if recipe.weight_average:
-        common |= {"use_ema": True, "ema_momentum": recipe.weight_average}
     if recipe.optimizer == "adam":
         beta_1, beta_2, epsilon = train.adam_beta_1, train.adam_beta_2, train.adam_epsilon
         return Adam(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **common)
-    common |= {
-        "momentum": recipe.momentum,
-        "nesterov": True,
-        "offset_factor": recipe.offset_rate_factor,
-    }
+    common |= {"momentum": recipe.momentum, "nesterov": True}
     if recipe.optimizer == "sgd":
         return SGD(**common)
     factor = recipe.muon_learning_rate / recipe.learning_rate

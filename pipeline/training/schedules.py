@@ -1,7 +1,5 @@
 """What changes during a training, as functions of epoch and step (counted from 0)."""
 
-import math
-
 from pipeline.core.sections import Recipe
 
 FIRST_SHARE = 0.04  # of the learning rate, from which it rises (as in PyTorch's OneCycleLR)
@@ -14,21 +12,15 @@ def learning_rate(recipe: Recipe, epoch: int, step: int = 0, steps: int = 1) -> 
         step: within the epoch, 0 to steps - 1.
         steps: the number of steps per epoch.
 
-    `exponential` (the tutorial's) falls by a constant factor after each epoch. `one_cycle` (Smith
-    and Topin, arXiv 1708.07120) rises and falls along half cosines. `linear` rises and falls along
-    straight lines, with a constant part between. Both reach 0 after the last step.
+    `exponential` (the tutorial's) falls by a constant factor after each epoch. `linear` rises and
+    falls along straight lines, with a constant part between, and reaches 0 after the last step.
     """
     if recipe.schedule == "exponential":
         return recipe.learning_rate * recipe.learning_rate_decay**epoch
     done = (epoch * steps + step) / (recipe.epochs * steps)
     if done < recipe.warmup:
         rise = done / recipe.warmup
-        if recipe.schedule == "one_cycle":
-            rise = (1 - math.cos(math.pi * rise)) / 2
         return recipe.learning_rate * (FIRST_SHARE + (1 - FIRST_SHARE) * rise)
-    if recipe.schedule == "one_cycle":
-        fall = (done - recipe.warmup) / (1 - recipe.warmup)
-        return recipe.learning_rate * (1 + math.cos(math.pi * fall)) / 2
     return recipe.learning_rate * min(1.0, (1 - done) / recipe.cooldown)
 
 

@@ -200,9 +200,10 @@ def test_without_a_path_cifar100_is_downloaded_once(
         archive.add(cifar100_folder, "cifar-100-binary")
     content = (workspace / "served.tar.gz").read_bytes()
     served = {"archive_bytes": len(content), "archive_md5": hashlib.md5(content).hexdigest()}
+    served["url"] = server.url
     monkeypatch.setattr(cifar100, "CIFAR100", replace(cifar100.CIFAR100, **served))
     server.answer(serve(content))
-    changed = params.data.model_copy(update={"source": "cifar100", "url": server.url})
+    changed = params.data.model_copy(update={"source": "cifar100"})
     downloaded, again = load_dataset(changed), load_dataset(changed)
     local = load_dataset(changed.model_copy(update={"path": str(cifar100_folder)}))
     np.testing.assert_array_equal(downloaded.images, local.images)

@@ -23,5 +23,5 @@ def test_keys_that_nothing_reads_are_no_difference(params):
     assert found["model.optimizer"] == ("muon", "adam")
     assert found["model.muon_momentum"] == (0.95, "none")
     assert "model.learning_rate_decay" not in found  # of the schedule that is not used
-    adam = checked(**{"recipe.optimizer": "adam", "recipe.offset_rate_factor": 1.0})
+    adam = checked(**{"recipe.optimizer": "adam"})
     assert not [key for key, *_ in tutorial.differences(adam) if "muon" in key]

@@ -168,11 +168,9 @@ MUON = {"muon_learning_rate", "muon_momentum", "muon_weight_decay", "muon_rescal
     ("choices", "unread"),
     [
         ({}, {"learning_rate_decay"}),
-        ({"optimizer": "adam"}, {"learning_rate_decay", *MUON, "momentum",
-                                 "offset_rate_factor"}),
+        ({"optimizer": "adam"}, {"learning_rate_decay", *MUON, "momentum"}),
         ({"optimizer": "sgd"}, {"learning_rate_decay", *MUON}),
         ({"schedule": "exponential"}, {"warmup", "cooldown"}),
-        ({"schedule": "one_cycle"}, {"learning_rate_decay", "cooldown"}),
         ({"conv_keep_step": 0.0, "conv_keep_end": 1.0},
          {"learning_rate_decay", *DROP_KEYS}),
         ({"batch_norm": False}, {"learning_rate_decay", "batch_norm_momentum",
@@ -198,8 +196,8 @@ def test_adams_numbers_are_read_by_adam_alone():
 def test_each_augmentation_policy_reads_keys_of_its_own():
     policies = {
         "translate": {"translate_pixels": 1, "alternate_flips": True},
-        "tutorial": {"crop_pixels": 1, "max_operations": 2, "resize": "bilinear",
-                     "dropout_fraction": 0.5, "dropout_min_cells": 2},
+        "tutorial": {"crop_pixels": 1, "max_operations": 2, "dropout_fraction": 0.5,
+                     "dropout_min_cells": 2},
     }  # fmt: skip
     for policy, other in [("translate", "tutorial"), ("tutorial", "translate")]:
         chosen = {"augment.policy": policy}

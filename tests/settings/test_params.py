@@ -55,7 +55,6 @@ def without(*keys):
         ("recipe.image_sizes", [[1.0, 20]], ": give pairs"),
         ("recipe.image_sizes", [[0.5, 20], [0.4, 24]], "both must rise"),
         ("recipe.image_sizes", [[0.4, 24], [0.5, 20]], "both must rise"),
-        ("data.url", "https://me:secret@host/a", ": give an http or https address without user"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key_and_the_allowed_range(key, value, shown):

@@ -11,7 +11,7 @@ from tests.settings.schema import FIELDS
 TEXT = quick_params()
 # Rules over several keys, which changing a single value may break.
 TIED = ("conv_keep_start", "conv_keep_end", "dropout_grid_min", "dropout_grid_max", "filters",
-        "kernel_sizes", "warmup", "cooldown", "offset_rate_factor", "optimizer", "source",
+        "kernel_sizes", "warmup", "cooldown", "optimizer", "source",
         "crop_pixels", "translate_pixels", "dropout_min_cells", "image_sizes")  # fmt: skip
 LARGE = 10**6
 

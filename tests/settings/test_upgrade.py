@@ -35,9 +35,10 @@ def test_an_upgrade_keeps_the_recipe_of_every_network(workspace, invoke, changed
     code, said = invoke("upgrade")
     assert code == 0
     gone = said.partition("removed, no longer known: ")[2].split(", ")
-    assert {"sprint.stem_filters", "report.accuracy_levels"} <= set(gone)
+    assert {"sprint.stem_filters", "report.accuracy_levels", "model.weight_average"} <= set(gone)
     params = load_params()
     for network in ("baseline", "model"):
+        del old[network]["offset_rate_factor"], old[network]["weight_average"]
         share, size = (old[network].pop(f"small_image_{name}") for name in ("share", "size"))
         old[network] |= {"image_sizes": [[share, size]] if share else [], "muon_rescale": False}
         assert vars(params.recipe(network)) == old[network]

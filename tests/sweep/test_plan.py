@@ -76,7 +76,7 @@ def test_names_say_what_differs_and_are_the_same_next_time(project):
 
 def test_names_hold_nothing_that_git_refuses(project, tmp_path):
     seeds = f"train.seeds=[{','.join(map(str, range(40)))}],[0]"
-    for experiment in plan(project, seeds, "data.url='https://a.b/c..d'"):
+    for experiment in plan(project, seeds, "data.path='https://a.b/c..d'"):
         git(tmp_path, "check-ref-format", f"refs/exps/{experiment.name}")
 
 

@@ -36,8 +36,8 @@ def test_a_recipe_is_said_in_three_lines():
     [
         ({"optimizer": "adam", "learning_rate": 0.002, "schedule": "exponential"},
          "adam, rate 0.002, multiplied by 0.98 each epoch, batches"),
-        ({"learning_rate": 0.1, "schedule": "one_cycle"},
-         "Muon, rate 0.03 (0.1 elsewhere), one cycle schedule, batches"),
+        ({"learning_rate": 0.1, "schedule": "linear"},
+         "Muon, rate 0.03 (0.1 elsewhere), linear schedule, batches"),
         ({"stop_after_rising": 3}, "6 epochs at most"),
     ],
 )  # fmt: skip

@@ -30,7 +30,7 @@ def augment_only(params):
     def make(**changes):
         published = {
             "max_operations": 3, "dropout_grid_min": 0.02, "dropout_grid_max": 0.25,
-            "dropout_min_cells": 4, "resize": "area",
+            "dropout_min_cells": 4,
         }  # fmt: skip
         return params.augment.model_copy(update={**published, **ONLY, **changes})
 
@@ -91,21 +91,6 @@ def test_crops_take_0_to_12_pixels_from_each_side_independently(augment_only):
     correlation = np.corrcoef(cropped.T) - np.eye(4)
     assert abs(correlation).max() < 0.06
     assert abs(result[..., 2] - 9).max() < 1e-3  # nothing from outside the image
-
-
-def numpy_resize(line, size):
-    """Bilinear, half-pixel centres, edges repeated: OpenCV's INTER_LINEAR of one line."""
-    positions = (np.arange(size) + 0.5) * len(line) / size - 0.5
-    return np.interp(positions, np.arange(len(line)), line)
-
-
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (12, 12), (3, 0), (0, 7), (11, 2)])
-def test_enlarging_is_bilinear_with_half_pixel_centres(before, after):
-    line = np.random.default_rng(0).uniform(0, 255, 32)
-    sides = [tf.constant([side], tf.float32) for side in (before, after)]
-    weights = np.asarray(interpolation_matrix(32, *sides, "bilinear"))[0]
-    expected = numpy_resize(line[before : 32 - after], 32)
-    np.testing.assert_allclose(weights @ line, expected, rtol=1e-5)
 
 
 def test_coarse_dropout_blackens_up_to_a_fifth_of_the_image(augment_only):
@@ -183,7 +168,7 @@ def test_cropped_images_are_enlarged_as_opencvs_area_does(case):
     image = np.random.default_rng(OPENCV["seed"]).integers(0, 256, (32, 32), np.uint8)
     rows, columns = (
         np.asarray(interpolation_matrix(32, tf.constant([before], tf.float32),
-                                        tf.constant([after], tf.float32), "area"))[0]
+                                        tf.constant([after], tf.float32)))[0]
         for before, after in [(top, bottom), (left, right)]
     )  # fmt: skip
     resized = rows @ image.astype(np.float64) @ columns.T
@@ -217,7 +202,6 @@ def test_no_operations_means_unchanged_pixels(augment_only):
         dropout_grid_min=st.floats(0.01, 0.3),
         dropout_grid_max=st.floats(0.3, 1),
         dropout_min_cells=st.integers(1, 32),
-        resize=st.sampled_from(["area", "bilinear"]),
         dropout_per_channel=st.floats(0, 1),
     ),
     st.integers(0, 2**31),

@@ -35,16 +35,14 @@ def test_part_6_follows_the_table(published, epoch):
 
 # 4 epochs of 5 steps, 20 steps: 20 % rising, the last half falling. Computed by hand.
 LINEAR = {0: 0.04, 1: 0.28, 2: 0.52, 4: 1.0, 9: 1.0, 10: 1.0, 15: 0.5, 19: 0.1}
-ONE_CYCLE = {0: 0.04, 2: 0.52, 4: 1.0, 12: 0.5, 8: 0.853553, 16: 0.146447}
 
 
-@pytest.mark.parametrize(("schedule", "table"), [("linear", LINEAR), ("one_cycle", ONE_CYCLE)])
-def test_the_learning_rate_of_each_step_follows_the_table(published, schedule, table):
+def test_the_learning_rate_of_each_step_follows_the_table(published):
     update = {
-        "schedule": schedule, "epochs": 4, "warmup": 0.2, "cooldown": 0.5, "learning_rate": 2.0
+        "schedule": "linear", "epochs": 4, "warmup": 0.2, "cooldown": 0.5, "learning_rate": 2.0
     }  # fmt: skip
     recipe = published.recipe("model").model_copy(update=update)
-    for step, share in table.items():
+    for step, share in LINEAR.items():
         rate = schedules.learning_rate(recipe, step // 5, step % 5, 5)
         assert rate == pytest.approx(2 * share, rel=1e-5), step
 
