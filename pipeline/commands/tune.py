@@ -15,7 +15,7 @@ from pipeline.settings.identity import digest
 from pipeline.settings.params import PARAMS_FILE, check_params
 from pipeline.settings.presets import TUNED, save_preset
 from pipeline.sweep.run import sweep
-from pipeline.sweep.trials import Trial, draw_trials, load_tuning, overrides_of
+from pipeline.sweep.trials import Trial, check_trials, draw_trials, load_tuning, overrides_of
 from pipeline.tracking.tunings import log_tuning
 from pipeline.versioning.experiments import list_experiments
 from pipeline.versioning.overrides import Overrides
@@ -41,6 +41,7 @@ def tune(cpus: int, dry_run: bool, cluster: str | None) -> int:
     """
     values, tuning = read_yaml(PARAMS_FILE), load_tuning()
     train, trials = check_params(values).train, draw_trials(tuning)
+    check_trials(trials, values, train.networks)
     asked = {
         network: [overrides_of(t, network, train.variants[0], tuning.seeds) for t in trials]
         for network in train.networks

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from pipeline.networks import display_name, network_names
+
 
 class Problem(NamedTuple):
     """One problem that pydantic found.
@@ -54,6 +56,7 @@ def unknown_key(key: str, known: Mapping[str, Sequence[str]]) -> str:
         known: the keys of each section.
     """
     section, dot, name = key.rpartition(".")
+    section = {display_name(n): n for n in network_names()}.get(section, section)
     if section in known:
         near = [f"{section}{dot}{n}" for n in difflib.get_close_matches(name, known[section], n=1)]
     else:

@@ -1,5 +1,6 @@
 """The trials of a tuning: the same points of the same spaces for each network, from tune.yaml."""
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from pipeline.core.recipe import Variant
 from pipeline.core.sections import Distinct, Section, Seed, rule
 from pipeline.settings.edits import as_override
 from pipeline.settings.messages import Problem, explain
+from pipeline.settings.params import check_params
 from pipeline.versioning.overrides import Overrides
 
 FILE = Path("tune.yaml")
@@ -101,6 +103,20 @@ def draw_trials(tuning: Tuning) -> list[Trial]:
         }
         for point in points.tolist()
     ]
+
+
+def check_trials(trials: list[Trial], values: dict[str, Any], networks: list[str]) -> None:
+    """Check that each network can be trained with each trial's values.
+
+    Args:
+        values: of params.yaml, by section.
+
+    Raises:
+        UserError: a key is unknown, or a value is wrong.
+    """
+    for (i, trial), network in itertools.product(enumerate(trials, 1), networks):
+        own = {**(values[network] or {}), **trial}
+        check_params({**values, network: own}, f"{FILE}, trial {i}")
 
 
 def overrides_of(trial: Trial, network: str, variant: Variant, seeds: list[int]) -> Overrides:

@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY, quick_values
 TUNING = {
     "trials": 4,
     "seeds": [100],
-    "spaces": {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "filters": [[4, 8]]},
+    "spaces": {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "filters": [[4, 8, 8, 8]]},
 }
 
 
@@ -64,7 +64,7 @@ def test_each_network_gets_the_same_trials_and_the_best_of_each_is_a_preset(swep
     values = presets.preset_values("tuned")
     assert values["baseline"]["learning_rate"] == rates[1]
     assert values["model"]["learning_rate"] == rates[0]
-    assert values["model"]["filters"] == [4, 8]
+    assert values["model"]["filters"] == [4, 8, 8, 8]
     assert values["recipe"] == quick_values()["recipe"]
     text = (presets.FOLDER / "tuned.yaml").read_text()
     assert text.startswith(

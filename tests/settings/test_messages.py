@@ -95,6 +95,7 @@ def test_missing_keys_are_one_line():
         ("model.abc", "known keys: width, drop_block_size"),
         ("width", "did you mean model.width?"),
         ("modle", "did you mean model?"),
+        ("resnet.width", "did you mean model.width?"),
         ("zzz", "known keys: model, train"),
     ],
 )

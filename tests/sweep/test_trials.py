@@ -4,7 +4,15 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
-from pipeline.sweep.trials import Range, Tuning, draw_trials, load_tuning, overrides_of
+from pipeline.sweep.trials import (
+    Range,
+    Tuning,
+    check_trials,
+    draw_trials,
+    load_tuning,
+    overrides_of,
+)
+from tests.conftest import quick_values
 
 SPACES = {
     "learning_rate": {"low": 0.01, "high": 1.0, "log": True},
@@ -92,3 +100,22 @@ def test_wrong_spaces_are_named(tmp_path, changes, message):
     with pytest.raises(UserError) as refused:
         load_tuning(file)
     assert str(refused.value).startswith(f"{file}:\n  {message}")
+
+
+@pytest.mark.parametrize(
+    ("trial", "message"),
+    [
+        ({"learning_rat": 0.1}, "model.learning_rat is not a known key; did you mean "
+         "model.learning_rate?"),
+        ({"learning_rate": 50.0}, "model.learning_rate = 50.0: input should be less than or equal "
+         "to 10"),
+        ({"filters": [4, 8]}, "model: filters and kernel_sizes need the same number of entries, "
+         "one per block"),
+    ],
+)  # fmt: skip
+def test_a_trial_that_a_network_cannot_use_is_named(trial, message):
+    fine = draw_trials(tuning())[0]
+    check_trials([fine], quick_values(), ["baseline", "model"])
+    with pytest.raises(UserError) as refused:
+        check_trials([fine, {**fine, **trial}], quick_values(), ["model"])
+    assert str(refused.value) == f"tune.yaml, trial 2:\n  {message}"
