@@ -70,7 +70,7 @@ def test_each_network_gets_the_same_trials_and_the_best_of_each_is_a_preset(swep
     assert text.startswith(
         "# Without a result, counted as 0 %: 1 trial.\n# Chosen by `python -m pip"
     )
-    assert "filters: [4, 8]\n" in text
+    assert "filters: [4, 8, 8, 8]\n" in text
     assert len(text.splitlines()) == 9
 
 
