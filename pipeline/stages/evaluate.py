@@ -63,8 +63,9 @@ def evaluate(params: Params, training: Training) -> str:
     outputs.save_masks(training, masks)
     if "DVC_STAGE" in os.environ:  # then DVC has recorded the training; else it would train again
         discard_checkpoints(work_folder(), facts["training"])
-    kept, name = scores["best"][scored], SPLIT_NAMES[scored]
-    return f"{facts['name']}: {name} accuracy {kept['accuracy']:.4f}, loss {kept['loss']:.4f}"
+    kept = scores["best"][scored]
+    said = f"accuracy {100 * kept['accuracy']:.2f} %, loss {kept['loss']:.3f}"
+    return f"{facts['name']}: {SPLIT_NAMES[scored]} {said}"
 
 
 def predict_splits(model: keras.Model, prepared: Prepared, settings: EvaluateParams) -> Predictions:

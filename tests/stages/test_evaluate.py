@@ -27,7 +27,7 @@ def test_a_training_is_scored_on_all_images_and_its_checkpoint_discarded(
     said = evaluate(setup.params, training)
     metrics = outputs.load_metrics(training, prepared.digest)
     accuracy, loss = metrics["best_test_accuracy"], metrics["best_test_loss"]
-    assert said == f"{setup.name}: test accuracy {accuracy:.4f}, loss {loss:.4f}"
+    assert said == f"{setup.name}: test accuracy {100 * accuracy:.2f} %, loss {loss:.3f}"
     log_probabilities, test = outputs.load_predictions(training)
     hits = log_probabilities.argmax(axis=1) == prepared["test"]["label"]
     assert accuracy == pytest.approx(hits.mean())
