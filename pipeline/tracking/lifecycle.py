@@ -1,5 +1,6 @@
 """Open, reopen and close the MLflow run of a training, so that none is left RUNNING."""
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ def _open_run(
     """Start or reopen a run, and renew its heartbeat, by which other machines know it is alive."""
     before = _run_of(client, tags, rows) if rows else None
     tags = {k: v for k, v in {**tags, **context_tags(), **process_tags()}.items() if v}
+    os.environ.pop("MLFLOW_RUN_ID", None)  # MLflow would write all trainings into that run
     active = mlflow.start_run(
         run_id=before,
         run_name=name,

@@ -54,6 +54,12 @@ def test_without_a_checkpoint_a_training_has_a_run_of_its_own(store):
     assert store.get_run(before).info.status == "KILLED"
 
 
+def test_a_run_that_the_environment_names_is_left_alone(store, monkeypatch):
+    other = leave(ROWS, "FINISHED", {**TAGS, TRAINING: "other-0"})
+    monkeypatch.setenv("MLFLOW_RUN_ID", other)
+    assert go_on([]) != other
+
+
 def test_the_run_of_other_epochs_or_another_training_or_a_deleted_one_is_left_alone(store):
     others = {leave([{"epoch": 1, "train_loss": 9.9}], "FINISHED"),
               leave(ROWS[:1], tags={**TAGS, TRAINING: "other-0"})}  # fmt: skip
