@@ -541,6 +541,18 @@ def test_the_tables_of_the_curve_follow_from_the_committed_predictions():
     assert {row[0] for row in rows} <= {"epochs"}
 
 
+def crossings(lead, ahead):
+    """PFLOP at which the plain network's lead is 0, and for the ends of both intervals.
+
+    Linear in the logarithm of compute, between 10 and 42 epochs.
+    """
+    compute = np.array([0.0586, 0.2468])  # of both networks, on average
+    (least, most), (low, high) = interval_of(lead), interval_of(ahead)
+    pairs = (lead.mean(), ahead.mean()), (least, high), (most, low)
+    shares = [first / (first + last) for first, last in pairs]
+    return [compute[0] * (compute[1] / compute[0]) ** share for share in shares]
+
+
 def test_the_sentences_on_the_curve_follow_from_the_predictions():
     trainings, _ = curve_trainings()
     scores = {
@@ -548,7 +560,7 @@ def test_the_sentences_on_the_curve_follow_from_the_predictions():
         for arm, right in trainings.items()
     }
     lead, said, p = {}, {}, {}
-    for epochs in ("3", "10"):
+    for epochs in ("3", "10", "42"):
         pairs = {name: scores[epochs, *first] - scores[epochs, *second]
                  for name, (first, second) in CONTRASTS.items()}  # fmt: skip
         p_values = max_t(np.rint(100 * np.array(list(pairs.values()))))
@@ -569,10 +581,19 @@ def test_the_sentences_on_the_curve_follow_from_the_predictions():
     first, last = ((of[n, "plain", "nodrop"], of[n, "resnet", "nodrop"]) for n in ("3", "10"))
     low, high = interval_of(lead[without, "10"])
     none = f"{low:.1f} to {high:.1f}"
+    ahead = {name: -lead[name, "42"] for name in CONTRASTS}
+    assert all((ahead[name] > 0).all() for name in (with_it, without))
+    bounds = {name: interval_of(differences) for name, differences in ahead.items()}
+    crossing = {name: crossings(lead[name, "10"], ahead[name]) for name in (with_it, without)}
+    longest = {
+        name: f"{found.mean():.1f}, {bounds[name][0]:.1f} to {bounds[name][1]:.1f}"
+        for name, found in ahead.items()
+    }
     pages = {
         "README.md": [
             f"{mean[with_it, '10']} points better {said[with_it, '10']}",
             f"no difference is shown ({none})",
+            f"After 42 epochs the resnet leads by {ahead[without].mean():.1f} points",
         ],
         "reports/confirm/README.md": [
             f"no difference is shown (-{mean[without, '10']} points, {-high:.1f} to {-low:.1f}, "
@@ -589,6 +610,17 @@ def test_the_sentences_on_the_curve_follow_from_the_predictions():
             f"shrinks by {shrinks[0]}, Welch's t) without DropBlock and by {shrinks[1]}) with it",
             f"by {mean[plain, '3']} points each after 3 epochs, after 10 by {mean[plain, '10']} "
             f"(plain) and {mean[resnet, '10']} points (resnet)",
+            f"(plain {longest[plain].replace(',', ' points,')}; resnet {longest[resnet]})",
+            f"by {ahead[with_it].mean():.1f} points with DropBlock in both "
+            f"({of['42', 'resnet', 'dropblock']} and {of['42', 'plain', 'dropblock']} %; "
+            f"{longest[with_it].partition(', ')[2]})",
+            f"by {ahead[without].mean():.1f} without ({of['42', 'resnet', 'nodrop']} and "
+            f"{of['42', 'plain', 'nodrop']} %; {longest[without].partition(', ')[2]})",
+            "equal at {:.3f} PFLOP (13 epochs) with DropBlock; at {:.3f} to {:.3f}".format(
+                *crossing[with_it]
+            ),
+            f"equal at {crossing[without][0]:.3f} PFLOP (11 epochs), at most at "
+            f"{crossing[without][2]:.2f};",
         ],
     }
     assert mean[plain, "3"] == mean[resnet, "3"]
