@@ -601,7 +601,7 @@ def test_the_sentences_on_the_curve_follow_from_the_predictions():
             f"plain network is {mean[with_it, '10']} points better {said[with_it, '10']}",
         ],
         "reports/curve/README.md": [
-            f"it is {mean[without, '3']} points after 3 epochs ({first[0]} and {first[1]} % test "
+            f"lead is {mean[without, '3']} points after 3 epochs ({first[0]} and {first[1]} % test "
             f"accuracy; 95 % interval {said[without, '3'][1:]}",
             f"({last[0]} and {last[1]} %; {mean[without, '10']} points, {none}, "
             f"p = {p[without, '10']})",
