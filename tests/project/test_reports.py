@@ -486,7 +486,8 @@ def test_the_final_runs_of_the_pages_are_those_of_the_table():
 @pytest.mark.parametrize(
     ("folder", "name", "network"),
     [("sprint", "final-sprint", "sprint"), ("sprint-wide", "final-sprint-0.32", "sprint"),
-     ("sprint-wider", "final-sprint-0.46", "sprint"), ("accurate", "accurate", "resnet"),
+     ("sprint-wider", "final-sprint-0.46", "sprint"),
+     ("sprint-widest", "final-sprint-0.96", "sprint"), ("accurate", "accurate", "resnet"),
      ("confirm/laptop", "laptop", "baseline"), ("confirm/laptop", "laptop", "resnet"),
      ("confirm/plain", "laptop-plain", "baseline")],
 )  # fmt: skip
