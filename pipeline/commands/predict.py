@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from pipeline.core.errors import UserError
@@ -41,7 +42,7 @@ def predict(files: list[Path], name: str, top: int) -> str:
     lines = [f"Each picture was {FITTED[data['fit']]} and resized to {side}x{side} pixels."]
     rows = model.predict(images, verbose=0)
     for file, row, doubted in zip(files, rows, doubts, strict=True):
-        lines.append(str(file))
+        lines.append(click.format_filename(file))  # it may not be UTF-8
         classes = top_classes(row, names, top)
         lines += [f"  {100 * probability:5.1f} %  {label}" for label, probability in classes]
         if row.max() < UNSURE:

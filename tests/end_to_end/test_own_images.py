@@ -1,6 +1,7 @@
 """Your own pictures, your own networks: CONTRIBUTING's examples as written, then predict, serve."""
 
 import json
+import os
 import re
 import shutil
 import urllib.error
@@ -115,8 +116,10 @@ def test_every_run_is_finished_and_says_the_images_size(project):
 def test_the_champion_names_the_classes_of_a_picture_of_another_size(project, tmp_path):
     said = project.run("python", "-m", "pipeline", "predict", str(tmp_path / "no.png"), check=False)
     assert said.returncode == 2
-    draw(COLOURS[4], np.random.default_rng(1), (500, 200)).save(tmp_path / "a.webp")
-    said = project.run("python", "-m", "pipeline", "predict", str(tmp_path / "a.webp")).stdout
+    file = tmp_path / os.fsdecode(b"a\xff.webp")  # not UTF-8
+    draw(COLOURS[4], np.random.default_rng(1), (500, 200)).save(file)
+    said = project.run("python", "-m", "pipeline", "predict", str(file)).stdout
+    assert f"{tmp_path}/a\ufffd.webp\n" in said
     assert sorted(re.findall(r"^ +[0-9.]+ %  (.+)$", said, re.MULTILINE)) == sorted(CLASSES)
 
 
