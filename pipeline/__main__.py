@@ -85,13 +85,13 @@ def run_stage(name: str, *training: Training) -> None:
     """Run a stage's function, stage(params[, training]), and print the message it returns."""
     from pipeline.settings.params import load_params
 
-    params = load_params()
-    if "DVC_STAGE" not in os.environ:  # else DVC checked its inputs
+    if "DVC_STAGE" in os.environ:  # then DVC checked its inputs
+        params = load_params()
+    else:
         from pipeline.versioning.experiments import check_outputs, params_of_results
 
         check_outputs(*READ[name])
-        if name == "publish":
-            params = params_of_results()
+        params = params_of_results() if name == "publish" else load_params()
     if training:  # only train and evaluate need Keras; loaded after all cheap checks
         load_keras()
     stage = getattr(importlib.import_module(f"pipeline.stages.{name}"), name)

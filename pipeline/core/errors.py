@@ -8,7 +8,7 @@ from pipeline.core.secrets import masked
 # Exit codes; the last two as a shell reports them.
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
 
-DIVERGED = "the training loss is"  # begins the message about a loss that is not a number
+DIVERGED = "the training diverged"  # begins the message about a loss that is not a number
 
 
 class UserError(Exception):

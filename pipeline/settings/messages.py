@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from pydantic_core import ErrorDetails
+
 from pipeline.networks import display_name, network_names
 
 
@@ -20,6 +22,12 @@ class Problem(NamedTuple):
     kind: str
     message: str
     value: object
+
+    @classmethod
+    def of(cls, error: ErrorDetails, location: tuple[int | str, ...]) -> "Problem":
+        """Take over pydantic's error about the value at this location."""
+        parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
+        return cls("".join(parts).lstrip("."), error["type"], error["msg"], error["input"])
 
 
 def explain(problems: Iterable[Problem], known: Mapping[str, Sequence[str]]) -> list[str]:

@@ -205,8 +205,7 @@ def check_params(values: dict[str, Any], source: Path | str = PARAMS_FILE) -> Pa
     try:
         params = Params.model_validate({**sections, "recipes": recipes})
     except ValidationError as error:
-        problems += [Problem(_dotted(e["loc"]), e["type"], e["msg"], e["input"])
-                     for e in error.errors()]  # fmt: skip
+        problems += [Problem.of(e, e["loc"]) for e in error.errors()]
     else:
         absent = [name for name in params.train.networks if name not in values]
         problems += [
@@ -268,7 +267,7 @@ def _of_recipe(error: ValidationError, values: dict[str, Any], name: str) -> lis
         if shared and e["type"] == "missing":
             shared = location[0] in Recipe.model_fields
         section = RECIPE if shared else name
-        found.append(Problem(_dotted((section, *location)), e["type"], e["msg"], e["input"]))
+        found.append(Problem.of(e, (section, *location)))
     return found
 
 
@@ -280,7 +279,3 @@ def _described(network: str) -> str:
 
 def _way_out(name: str) -> str:
     return f"add one; `{name}: {{}}` is enough if the defaults in its file suit you"
-
-
-def _dotted(location: tuple[int | str, ...]) -> str:
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")

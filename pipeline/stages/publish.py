@@ -15,8 +15,8 @@ from typing import Any
 
 import filelock
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, PREPARED, REPORTS, hash_file, read_json, work_folder
@@ -64,16 +64,16 @@ def publish(params: Params) -> str:
         client = open_store()
         close_dead_runs(client)
         save_view(client)
-        published = [publish_training(params, training) for training in params.trainings]
+        published = [publish_training(client, params, each) for each in params.trainings]
         said = choose_champion(published)
-        attach_report(params, published)
+        attach_report(client, published)
         names, kept = save_workspace()
         for each in published:
             tag_experiments(each.run, names)
     return f"{said}; kept as experiment {kept}" if kept else said
 
 
-def publish_training(params: Params, training: Training) -> Published:
+def publish_training(client: MlflowClient, params: Params, training: Training) -> Published:
     """Make a training's run agree with its outputs; return it."""
     prepared = Prepared(PREPARED, training.seed)
     facts = load_facts(training, prepared.digest)
@@ -81,7 +81,7 @@ def publish_training(params: Params, training: Training) -> Published:
     if metrics["training"] != facts["training"]:
         raise UserError(f"{training.title} was trained again but not evaluated; run `dvc repro`")
     history = load_history(training, facts["watched"])
-    run = finished_run(open_store(), params, training, prepared, facts)
+    run = finished_run(client, params, training, prepared, facts)
     published = Published(training, run, metrics)
     scores = "-".join(hash_file(file)[:12] for file in sorted(training.evaluation_folder.iterdir()))
     if run.tags().get(SCORES) != scores:
@@ -156,7 +156,7 @@ def log_model(published: Published, metadata: dict[str, Any]) -> Any:
     return published.run.log_model(exported, metrics["name"], metrics["training"])
 
 
-def attach_report(params: Params, published: list[Published]) -> None:
+def attach_report(client: MlflowClient, published: list[Published]) -> None:
     """Attach the report to the runs that it compares; put its headline on MLflow's experiment."""
     page = hash_file(PAGE)
     for each in published:
@@ -165,42 +165,52 @@ def attach_report(params: Params, published: list[Published]) -> None:
             each.run.set_tags({REPORT: page})
     first = published[0].run
     data = descriptions.describe_data(load_metadata(PREPARED))
-    titles = [training.title for training in params.trainings]
+    titles = [each.training.title for each in published]
     headline = f"**{read_json(COMPARISON, 'headline')['headline']}**"
     link = descriptions.report_link(first.experiment_id, first.run_id)
-    save_description(descriptions.describe_experiment(data, titles, headline, link))
+    save_description(client, descriptions.describe_experiment(data, titles, headline, link))
 
 
 def choose_champion(published: list[Published]) -> str:
     """Register the best networks if they beat the champion; return a sentence about it."""
     metadata = load_metadata(PREPARED)
-    metrics = pd.DataFrame([{**p.metrics, "network": p.training.display_name} for p in published])
-    if "best_test_accuracy" not in metrics:
+    if "best_test_accuracy" not in published[0].metrics:
         return "no champion without test scores (evaluate.test is false)"
-    if "best_val_accuracy" not in metrics:
+    if "best_val_accuracy" not in published[0].metrics:
         return "no champion without validation images (data.validation_fraction is 0)"
-    ranked = rank(metrics.assign(published=published))
     registry = Registry(metadata["params"]["source"], metadata["digest"])
-    mine = {row["training"]: row for row in ranked}
     found = {alias: version for alias in ALIASES if (version := registry.find(alias))}
+    before = [version.tags[TRAINING] for version in found.values()]
+    mine = {each.metrics["training"]: each for each in sorted(published, key=_rank)}
     held = {v.tags[TRAINING]: v for v in found.values() if v.tags[TRAINING] not in mine}
-    current = found[ALIASES[0]].tags[TRAINING] if ALIASES[0] in found else None
-    # At a tie, the champion stays ahead, then the challenger; of this run, the lower loss is ahead.
-    candidates = [*(v.tags for v in held.values()), *(version_tags(r, metadata) for r in ranked)]
-    best, *others = sorted(
-        candidates, key=lambda tags: (-float(tags["val_accuracy"]), tags[TRAINING] != current)
-    )
+    candidates = [*(v.tags for v in held.values()),
+                  *(version_tags(each, metadata) for each in mine.values())]  # fmt: skip
+
+    def place(tags: dict[str, str]) -> tuple[float, int]:
+        """At a tie, the champion stays ahead, then the challenger."""
+        training = tags[TRAINING]
+        known = before.index(training) if training in before else len(before)
+        return -float(tags["val_accuracy"]), known
+
+    best, *others = sorted(candidates, key=place)
     placed = [best, *[tags for tags in others if tags["network"] != best["network"]][:1]]
     data = descriptions.describe_data(metadata)
     for alias, tags in zip(ALIASES, placed, strict=False):
         if version := held.get(tags[TRAINING]):
             registry.set_alias(version, alias)
         else:
-            row = mine[tags[TRAINING]]
-            model = row["published"].run.find_model() or log_model(row["published"], metadata)
-            registry.register(model, alias, tags, descriptions.describe_version(row, data))
+            each = mine[tags[TRAINING]]
+            model = each.run.find_model() or log_model(each, metadata)
+            said = descriptions.describe_version(each.metrics, data)
+            registry.register(model, alias, tags, said)
     registry.describe(descriptions.describe_registered(data))
-    return _say(registry.name, placed, ranked[0], stays=best[TRAINING] in held)
+    first = next(iter(mine.values()))
+    return _say(registry.name, placed, first.metrics, stays=best[TRAINING] in held)
+
+
+def _rank(published: Published) -> tuple[float, float]:
+    """Return a sort key: the highest validation accuracy, at a tie the lowest validation loss."""
+    return -published.metrics["best_val_accuracy"], published.metrics["best_val_loss"]
 
 
 def _say(name: str, placed: list[dict[str, str]], mine: dict[str, Any], stays: bool) -> str:
@@ -227,22 +237,13 @@ def _percent(accuracy: str | float) -> str:
     return f"{100 * float(accuracy):.2f} %"
 
 
-def rank(metrics: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the best training of each network, the best network first.
-
-    Best is the highest validation accuracy; at a tie, the lowest validation loss.
-    """
-    keys = ["best_val_accuracy", "best_val_loss"]
-    ordered = metrics.sort_values(keys, ascending=[False, True], kind="stable")
-    return ordered.drop_duplicates("network").to_dict("records")
-
-
-def version_tags(row: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
+def version_tags(published: Published, metadata: dict[str, Any]) -> dict[str, str]:
     """Return what a registered version needs to be compared and used."""
+    row = published.metrics
     return {
         TRAINING: row["training"],
         "run_name": row["name"],
-        "network": row["network"],
+        "network": published.training.display_name,
         "variant": row["variant"],
         "seed": str(row["seed"]),
         "digest": metadata["digest"],

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 from typing import NamedTuple
 
 from pipeline.core.loading import load_keras
 from pipeline.core.sections import Recipe
 from pipeline.settings.identity import digest
-from pipeline.settings.params import Params, check_batch_size, check_params
+from pipeline.settings.params import check_batch_size, check_params
 from pipeline.sweep.plan import Point
 
 # All keys that every recipe has, except those that decide how many images of which size are seen.
@@ -47,21 +48,16 @@ def _count_all(points: Sequence[Point]) -> dict[str, float]:
     for point in points:
         params = check_params(point.values)
         for task in point.tasks:
-            network = task.training.network
-            sized = digest([network, point.data, params.recipe(network).model_dump(exclude=RATES)])
-            if sized not in counted:
-                counted[sized] = _count(network, point, params)
+            network, data = task.training.network, point.data
+            recipe = params.recipe(network)
+            sized = digest([network, data, recipe.model_dump(exclude=RATES)])
+            if data and sized not in counted:
+                counted[sized] = 0.0
+                with suppress(Exception):  # the training itself will report the error
+                    cost = estimate(network, recipe, data.images, data.classes, data.image_size)
+                    counted[sized] = cost.pflop
             found[task.result] = counted[sized]
     return found
-
-
-def _count(network: str, point: Point, params: Params) -> float:
-    assert point.data is not None
-    try:
-        recipe, data = params.recipe(network), point.data
-        return estimate(network, recipe, data.images, data.classes, data.image_size).pflop
-    except Exception:  # the training itself will report the error
-        return 0.0
 
 
 def estimate(network: str, recipe: Recipe, images: int, classes: int, side: int) -> Cost:

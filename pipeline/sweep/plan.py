@@ -76,7 +76,7 @@ class Point:
     data: Data | None = None
 
     def with_data(self, data: Data | None) -> "Point":
-        """Return it with its data, on which its name depends too; None if they are not prepared."""
+        """Return it with its data, on which its name depends too; None changes nothing."""
         if data is None:
             return self
         words, _, key = self.name.rpartition("-")

@@ -77,17 +77,13 @@ def load_tuning(file: Path = FILE) -> Tuning:
     try:
         return Tuning.model_validate(read_yaml(file))
     except ValidationError as error:
-        problems = [Problem(_dotted(e["loc"]), e["type"], e["msg"], e["input"])
+        kinds = KINDS.values()  # pydantic adds a space's kind to the location
+        problems = [Problem.of(e, tuple(part for part in e["loc"] if part not in kinds))
                     for e in error.errors()]  # fmt: skip
         ranges = {key.rpartition(".")[0]: list(Range.model_fields) for key, *_ in problems}
         known = {**ranges, "": list(Tuning.model_fields)}
         lines = "\n".join(f"  {line}" for line in explain(problems, known))
         raise UserError(f"{file}:\n{lines}") from None
-
-
-def _dotted(location: tuple[int | str, ...]) -> str:
-    """Return a key like `spaces.momentum.low`, without the kind of its space."""
-    return ".".join(str(part) for part in location if part not in KINDS.values())
 
 
 def draw_trials(tuning: Tuning) -> list[Trial]:

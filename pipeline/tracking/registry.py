@@ -74,7 +74,8 @@ class Registry:
         if known:
             number = known[0].version
         else:
-            self._create_if_missing()
+            if self._find_model() is None:
+                self._client.create_registered_model(self.name)
             number = self._client.create_model_version(
                 self.name, uri, model.source_run_id, tags, model_id=model.model_id
             ).version
@@ -87,11 +88,6 @@ class Registry:
         """Give a registered version an alias unless it has it."""
         if alias not in version.aliases:
             self._client.set_registered_model_alias(self.name, alias, version.version)
-
-    def _create_if_missing(self) -> None:
-        """Create the registered model unless it exists."""
-        if self._find_model() is None:
-            self._client.create_registered_model(self.name)
 
     def _find_model(self) -> RegisteredModel | None:
         found = self._client.search_registered_models(f"name = '{self.name}'")

@@ -1,10 +1,12 @@
 """The MLflow run of a training: what is logged at its start, and which of several runs counts."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
+from pipeline.core.errors import UserError
 from pipeline.core.files import hash_file
 from pipeline.core.records import Prepared
 from pipeline.settings.identity import settings_of
@@ -47,9 +49,9 @@ def log_settings(
         if len(images := prepared[split]):
             run.log_dataset(source, split, prepared.digest, images)
     # params.yaml may have been changed since a training that `publish` records.
-    files = [file for file in (Path(LOCK_FILE), PARAMS_FILE) if file.exists()]
-    if PARAMS_FILE in files and load_params() != params:
-        files.remove(PARAMS_FILE)
+    files = [Path(LOCK_FILE)] if Path(LOCK_FILE).exists() else []
+    with suppress(UserError):
+        files += [PARAMS_FILE] if load_params() == params else []
     run.log_files(files)
     recipe = params.recipe(training.network, training.variant)
     said = describe_recipe(describe_data(prepared.metadata), recipe, facts["parameters"])

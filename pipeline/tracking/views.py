@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from pipeline.tracking.store import EXPERIMENT, add_row, open_store
+from pipeline.tracking.store import EXPERIMENT, add_row
 
 VIEW = "comparison"  # in the page's address: viewStateShareKey=comparison
 NAME = "Comparison"
@@ -53,9 +53,9 @@ def save_view(client: MlflowClient) -> None:
     _set_tag(client, _TAG, content)
 
 
-def save_description(description: str) -> None:
+def save_description(client: MlflowClient, description: str) -> None:
     """Save the experiment's description, in Markdown, unless it is already up to date."""
-    _set_tag(open_store(), NOTE, description)
+    _set_tag(client, NOTE, description)
 
 
 def _set_tag(client: MlflowClient, key: str, value: str) -> None:

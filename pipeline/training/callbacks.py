@@ -61,10 +61,6 @@ def _without_loss(logs: dict[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in (logs or {}).items() if key not in ("loss", "val_loss")}
 
 
-class DivergedError(UserError):
-    """The loss is no longer a finite number."""
-
-
 class EpochRecorder(keras.callbacks.Callback):
     """After each epoch, records a row of history, calls the hook and applies the stopping rule.
 
@@ -104,9 +100,8 @@ class EpochRecorder(keras.callbacks.Callback):
         """Stop if the loss is not finite; checked after each execution, of one step or many."""
         loss = (logs or {})["loss"]
         if not math.isfinite(loss):
-            raise DivergedError(
-                f"{DIVERGED} {loss} in epoch {self._epoch + 1}, by step {batch + 1}; {LOWER}"
-            )
+            place = f"in epoch {self._epoch + 1}, by step {batch + 1}"
+            raise UserError(f"{DIVERGED}: the loss is {loss} {place}; {LOWER}")
         if batch + 1 == self.params["steps"]:
             self._trained = time.perf_counter()
 
@@ -118,9 +113,8 @@ class EpochRecorder(keras.callbacks.Callback):
             clean = self.model.evaluate(self._clean, verbose=0, return_dict=True)
             row |= _scores("clean_train", clean) | _scores(self._watched, logs, "val_")
         if wrong := [key for key, value in row.items() if not math.isfinite(value)]:
-            raise DivergedError(
-                f"after epoch {epoch + 1} {', '.join(wrong)} is not a finite number; {LOWER}"
-            )
+            said = f"after epoch {epoch + 1} {', '.join(wrong)} is not a finite number"
+            raise UserError(f"{DIVERGED}: {said}; {LOWER}")
         self._rows.append(
             {
                 **row,

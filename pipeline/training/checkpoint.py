@@ -14,7 +14,7 @@ from typing import Any
 
 import filelock
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, warn
 from pipeline.core.files import hash_file, read_json, write_json
 from pipeline.settings.identity import digest
 from pipeline.settings.trainings import HistoryRow
@@ -31,19 +31,15 @@ def training_folder(root: Path, key: str) -> Iterator[Path]:
         UserError: another process has locked it.
     """
     folder = root / key
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / "lock")
     try:
-        lock.acquire(timeout=0)
+        held = filelock.FileLock(folder / "lock").acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(
             "the same training (network, seed, params, data) is already running in another "
             f"process; wait for it to end ({folder})"
         ) from None
-    try:
+    with held:
         yield folder
-    finally:
-        lock.release()
 
 
 def discard_checkpoints(root: Path, key: str) -> None:
@@ -98,7 +94,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, list[HistoryRow]] | None:
                 f"{checkpoint} cannot be read ({error}); repeat the command, or delete this folder "
                 "to resume from the checkpoint before it"
             ) from None
-        print(f"warning: {checkpoint} is damaged and is removed", flush=True)
+        warn(f"{checkpoint} is damaged and is removed")
         shutil.rmtree(checkpoint)
     return None
 

@@ -161,9 +161,7 @@ def _precision() -> str:
     return computed if computed == "bfloat16" else "float32"  # float16 has too small a range
 
 
-def orthogonalise(
-    kernel: Tensor, dtype: str = "float32", steps: int = NEWTON_SCHULZ_STEPS
-) -> Tensor:
+def orthogonalise(kernel: Tensor, dtype: str = "float32") -> Tensor:
     """Return a nearly orthogonal matrix close to a (..., height, width, in, out) kernel.
 
     Each kernel is taken as a matrix X of shape (height * width * in, out), and its scale does not
@@ -188,10 +186,10 @@ def orthogonalise(
     a, b, c = NEWTON_SCHULZ
     identity = ops.eye(min(rows, columns), dtype=matrix.dtype)
     product = identity
-    for step in range(steps):
+    for step in range(NEWTON_SCHULZ_STEPS):
         factor = a * identity + b * gram + c * ops.matmul(gram, gram)
         product = ops.matmul(product, factor)
-        if step < steps - 1:
+        if step < NEWTON_SCHULZ_STEPS - 1:
             gram = ops.matmul(ops.matmul(factor, gram), factor)
     result = ops.matmul(matrix, product) if tall else ops.matmul(product, matrix)
     return ops.cast(ops.reshape(result, kernel.shape), kernel.dtype)

@@ -19,18 +19,14 @@ def process_lock(root: Path, key: str, say: Callable[[str], Any] = print) -> Ite
     Args:
         say: shows a line if another sweep has the lock.
     """
-    folder = root / ".training" / "sweep"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / f"{key}.lock")
+    lock = filelock.FileLock(root / ".training" / "sweep" / f"{key}.lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except filelock.Timeout:
         say("waiting for another sweep of this repository, which does the same")
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -89,8 +89,6 @@ def remote_errors(remote: Storage) -> Iterator[None]:
     """Turn an error of DVC's remote into a UserError: network and credentials have their own."""
     try:
         yield
-    except UserError:
-        raise
     except Exception as error:
         raise UserError(
             f"DVC's remote {remote.root} cannot be read ({first_line(error)}); check that it "

@@ -9,11 +9,11 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import hash_file
-from pipeline.evaluation.outputs import load_metrics, metrics_table
+from pipeline.evaluation.outputs import load_metrics
 from pipeline.settings.trainings import Training
 from pipeline.stages import publish as stage
 from pipeline.stages.evaluate import evaluate
-from pipeline.stages.publish import Published, choose_champion, publish, rank
+from pipeline.stages.publish import Published, choose_champion, publish
 from pipeline.stages.train import train
 from pipeline.tracking.registry import Registry
 from pipeline.tracking.runs import HISTORY, TRAINING, TrackedRun
@@ -246,21 +246,28 @@ def test_a_real_training_is_published_into_the_run_that_it_streamed_to(setup, st
 
 @pytest.fixture
 def choose(workspace, store):
-    """Choose the champion of networks with these validation accuracies, each another training."""
-    write_results(workspace, seeds=[0])
+    """Choose the champion of networks with these validation accuracies, each another training.
+
+    A list has the accuracy and loss of each seed.
+    """
+    write_results(workspace, seeds=[0, 1, 2])
     tracked = {}
 
-    def choose_of(**accuracies):
+    def make(training, accuracy, loss=1.0):
+        identity = f"{training.network}-{training.seed}-{accuracy}"
+        if identity not in tracked:
+            model = log_small_model(identity)
+            tracked[identity] = TrackedRun(store, store.get_run(model.source_run_id))
+        scores = {"best_val_accuracy": accuracy, "best_val_loss": loss}
+        metrics = {**load_metrics(training, DIGEST), "training": identity, **scores}
+        return Published(training, tracked[identity], metrics)
+
+    def choose_of(**networks):
         published = []
-        for network, accuracy in accuracies.items():
-            training = Training(network, "dropblock", 0)
-            identity = f"{network}-{accuracy}"
-            if identity not in tracked:
-                model = log_small_model(identity)
-                tracked[identity] = TrackedRun(store, store.get_run(model.source_run_id))
-            scores = {"best_val_accuracy": accuracy, "best_val_loss": 1.0}
-            metrics = {**load_metrics(training, DIGEST), "training": identity, **scores}
-            published.append(Published(training, tracked[identity], metrics))
+        for network, scores in networks.items():
+            seeds = scores if isinstance(scores, list) else [(scores,)]
+            for seed, found in enumerate(seeds):
+                published.append(make(Training(network, "dropblock", seed), *found))
         return choose_champion(published)
 
     return choose_of
@@ -336,10 +343,14 @@ def test_without_both_scores_there_is_no_champion(made_results, made, lacking):
     assert f"no champion without {lacking}" in choose_champion(published)
 
 
-def test_each_networks_best_seed_stands_for_it(made_results):
-    metrics = metrics_table(made_results([0, 1, 2]).trainings, DIGEST)
-    first, second = rank(metrics)
-    assert {first["network"], second["network"]} == {"baseline", "resnet"}
-    assert first["best_val_accuracy"] == metrics["best_val_accuracy"].max()
-    of_second = metrics.query("network == @second['network']")["best_val_accuracy"]
-    assert second["best_val_accuracy"] == of_second.max()
+def test_each_networks_best_seed_stands_for_it(choose):
+    said = choose(baseline=[(0.5, 1.0), (0.6, 1.0), (0.55, 1.0)],
+                  model=[(0.7, 1.1), (0.6, 0.9), (0.7, 1.0)])  # fmt: skip
+    assert "model-dropblock-2 is champion of digits-d1d1d1d1" in said
+    assert aliases() == {"champion": "model-dropblock-2", "challenger": "baseline-dropblock-1"}
+
+
+def test_a_champion_that_this_run_equals_with_another_seed_is_not_called_earlier(choose):
+    choose(model=[(0.7, 1.0)])
+    said = choose(model=[(0.7, 1.0), (0.7, 0.9)])
+    assert said.startswith("model-dropblock-0 is champion of digits-d1d1d1d1")

@@ -48,7 +48,7 @@ if checkpoint.exists():
     (notes / f"{os.getpid()}.resumed").touch()
 else:
     checkpoint.mkdir(parents=True)
-    for name in ("last.keras", "best.keras", "state.json", "../open_run.json"):
+    for name in ("last.keras", "best.keras", "state.json"):
         (checkpoint / name).write_text(name)
 (notes / f"{os.getpid()}.{label}").touch()
 print("epoch 1 of 2: half of it", flush=True)

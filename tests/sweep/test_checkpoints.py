@@ -12,7 +12,6 @@ def save(folder, epoch, text="weights"):
     target.mkdir(parents=True)
     for name in ("last.keras", "best.keras", "state.json"):
         (target / name).write_text(f"{text} {epoch}")
-    (folder / "key/open_run.json").write_text("{}")
     (folder / "key/lock").touch()
 
 
@@ -25,7 +24,7 @@ def whole(*epochs):
     return [f"key/epoch-{e:05d}/{name}" for e in epochs for name in files]
 
 
-def test_another_machine_gets_the_newest_two_but_not_the_run(storage, tmp_path):
+def test_another_machine_gets_the_newest_two_but_not_the_lock(storage, tmp_path):
     for epoch in (1, 2, 3):
         save(tmp_path / "here", epoch)
         send(tmp_path / "here", storage)

@@ -1,7 +1,7 @@
 import pytest
 
 import pipeline.sweep.estimate as estimate_module
-from pipeline.sweep.estimate import _count_all, count_all, estimate
+from pipeline.sweep.estimate import Cost, _count_all, count_all, estimate
 from pipeline.sweep.plan import Data, Point
 from tests.conftest import TINY, checked, quick_values, with_values
 
@@ -24,7 +24,12 @@ def test_compute_is_counted_and_what_cannot_be_trained_stops_nothing():
 @pytest.mark.slow
 def test_networks_that_differ_only_in_rates_are_counted_once(monkeypatch):
     counted = []
-    monkeypatch.setattr(estimate_module, "_count", lambda *what: counted.append(what) or 1.0)
+
+    def count(*what):
+        counted.append(what)
+        return Cost(1.0, 1)
+
+    monkeypatch.setattr(estimate_module, "estimate", count)
     points = [
         point(100), point(100, **{"recipe.learning_rate": 0.3}), point(100, **{"model.width": 0.5}),
         point(100, **{"recipe.batch_size": 10}), point(200),

@@ -44,5 +44,5 @@ def test_it_begins_with_the_learning_curves(store):
 
 
 def test_the_experiment_is_described(store):
-    views.save_description("what it is")
+    views.save_description(store, "what it is")
     assert tags(store)["mlflow.note.content"] == "what it is"

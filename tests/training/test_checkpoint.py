@@ -51,7 +51,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, capsy
         victim.write_bytes(victim.read_bytes()[:-20])
     path, rows = checkpoint.load_checkpoint(tmp_path)
     assert (path.name, len(rows)) == ("epoch-00001", 1)
-    assert "epoch-00002 is damaged and is removed" in capsys.readouterr().out
+    assert "epoch-00002 is damaged and is removed" in capsys.readouterr().err
 
 
 def test_a_disk_that_refuses_to_read_costs_no_checkpoint(tmp_path, monkeypatch):

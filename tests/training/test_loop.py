@@ -2,11 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import DIVERGED, UserError
 from pipeline.networks.shared.dropblock import DropBlock2D
 from pipeline.networks.shared.models import training_pflop
 from pipeline.training import loop, schedules
-from pipeline.training.callbacks import DivergedError
 from pipeline.training.compiling import new_model
 from pipeline.training.epochs import is_best
 from pipeline.training.machine import configure_backend
@@ -203,7 +202,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_step(prepared, ti
     model = new_model("model", recipe, tiny_params.train, 10, 32)
     dense = model.get_layer("logits_dense")
     dense.kernel.assign(np.full(dense.kernel.shape, np.nan))
-    with pytest.raises(DivergedError, match="nan in epoch 1, by step 1; try a lower"):
+    with pytest.raises(UserError, match=f"^{DIVERGED}: .*nan in epoch 1, by step 1; try a lower"):
         trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
 
 
@@ -213,9 +212,8 @@ def test_a_validation_loss_that_is_not_finite_ends_the_training(prepared, tiny_p
     model = new_model("model", recipe, tiny_params.train, 10, 32)
     kernel = model.get_layer("logits_dense").kernel
     spy_on(model, on_test_begin=lambda: kernel.assign(np.full(kernel.shape, np.nan)))
-    with pytest.raises(
-        DivergedError, match=r"after epoch 1 .*val_loss is not a finite number; try"
-    ):
+    said = rf"^{DIVERGED}: after epoch 1 .*val_loss is not a finite number; try"
+    with pytest.raises(UserError, match=said):
         trainer(prepared, recipe, tiny_params).fit(model, [], lambda *_: None, verbose=0)
 
 
