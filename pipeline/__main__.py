@@ -360,7 +360,7 @@ def serve(model: str, port: int | None) -> None:
 @cli.command()
 @click.option("--port", type=PORT, help=PORT_HELP.format(5000))
 def ui(port: int | None) -> None:
-    """Serve MLflow's UI for this project's runs on 127.0.0.1."""
+    """Record results that MLflow's store lacks, then serve its UI on 127.0.0.1."""
     from pipeline.commands.servers import open_ui
 
     open_ui(port)
@@ -383,10 +383,10 @@ def lookup(name: str | None) -> None:
 def verify(folder: Path | None) -> int:
     """Compare this run with published results.
 
-    FOLDER holds a published report, like reports/sprint; default: the one with the same params,
-    training images and test images, in any order. Says for each network whether its accuracy
-    differs from the published one by more than seed variation; exits with 1 if so. The chance of
-    any false alarm is 5 %.
+    FOLDER holds a published report, like reports/sprint; default: the one with the same images, in
+    any order, and the same params except seeds. Says for each network whether its accuracy differs
+    from the published one by more than seed variation; exits with 1 if so. The chance of any false
+    alarm is 5 %.
     """
     from pipeline.commands.verify import DISAGREES, verify
     from pipeline.versioning.experiments import check_outputs

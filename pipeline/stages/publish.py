@@ -16,7 +16,6 @@ from typing import Any
 import filelock
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
-from mlflow import MlflowClient
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import COMPARISON, PREPARED, REPORTS, hash_file, read_json, work_folder
@@ -64,16 +63,16 @@ def publish(params: Params) -> str:
         client = open_store()
         close_dead_runs(client)
         save_view(client)
-        published = [publish_training(client, params, each) for each in params.trainings]
+        published = [publish_training(params, training) for training in params.trainings]
         said = choose_champion(published)
-        attach_report(client, published)
+        attach_report(published)
         names, kept = save_workspace()
         for each in published:
             tag_experiments(each.run, names)
     return f"{said}; kept as experiment {kept}" if kept else said
 
 
-def publish_training(client: MlflowClient, params: Params, training: Training) -> Published:
+def publish_training(params: Params, training: Training) -> Published:
     """Make a training's run agree with its outputs; return it."""
     prepared = Prepared(PREPARED, training.seed)
     facts = load_facts(training, prepared.digest)
@@ -81,7 +80,7 @@ def publish_training(client: MlflowClient, params: Params, training: Training) -
     if metrics["training"] != facts["training"]:
         raise UserError(f"{training.title} was trained again but not evaluated; run `dvc repro`")
     history = load_history(training, facts["watched"])
-    run = finished_run(client, params, training, prepared, facts)
+    run = finished_run(open_store(), params, training, prepared, facts)
     published = Published(training, run, metrics)
     scores = "-".join(hash_file(file)[:12] for file in sorted(training.evaluation_folder.iterdir()))
     if run.tags().get(SCORES) != scores:
@@ -156,7 +155,7 @@ def log_model(published: Published, metadata: dict[str, Any]) -> Any:
     return published.run.log_model(exported, metrics["name"], metrics["training"])
 
 
-def attach_report(client: MlflowClient, published: list[Published]) -> None:
+def attach_report(published: list[Published]) -> None:
     """Attach the report to the runs that it compares; put its headline on MLflow's experiment."""
     page = hash_file(PAGE)
     for each in published:
@@ -168,7 +167,7 @@ def attach_report(client: MlflowClient, published: list[Published]) -> None:
     titles = [each.training.title for each in published]
     headline = f"**{read_json(COMPARISON, 'headline')['headline']}**"
     link = descriptions.report_link(first.experiment_id, first.run_id)
-    save_description(client, descriptions.describe_experiment(data, titles, headline, link))
+    save_description(open_store(), descriptions.describe_experiment(data, titles, headline, link))
 
 
 def choose_champion(published: list[Published]) -> str:

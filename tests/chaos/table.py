@@ -14,10 +14,10 @@ PAGE = """\
 follows the messages until each run succeeds, then compares it with one that nothing interrupted:
 weights, histories, scores, predictions, the runs, models and champion in MLflow's store, and DVC's
 experiments.
-**{count} faults: {survived} survived, {repaired} repaired, {lost} lost.** At first, three rounds
-with ten faults lost a result: an emptied mlflow.db was taken for a new store, MLflow runs that were
-made again lacked the commit of their training, and a changed key in dvc.lock went unnoticed. These
-rounds were repeated after the fixes; only the repetitions are counted.
+**{count} faults: {survived} survived, {repaired} repaired, {lost} lost.** At first, three rounds,
+ten faults in all, lost a result: an emptied mlflow.db was taken for a new store, MLflow runs that
+were made again lacked the commit of their training, and a changed key in dvc.lock went unnoticed.
+These rounds were repeated after the fixes; only the repetitions are counted.
 
 - *survived*: the same command again was enough (a queue's failed experiments are queued again).
 - *repaired*: `python -m pipeline doctor`, or a command that a message names, was needed too.
