@@ -594,7 +594,7 @@ def test_the_sentences_on_the_curve_follow_from_the_predictions():
         "README.md": [
             f"{mean[with_it, '10']} points better {said[with_it, '10']}",
             f"no difference is shown ({none})",
-            f"After 42 epochs the resnet leads by {ahead[without].mean():.1f} points",
+            f"After 42 epochs instead of ten it is {ahead[without].mean():.1f} points worse",
         ],
         "reports/confirm/README.md": [
             f"no difference is shown (-{mean[without, '10']} points, {-high:.1f} to {-low:.1f}, "
