@@ -34,8 +34,8 @@ TABLE_NOTE = (
 SKIP = "`dvc exp run -S {section}.skip_connections=false` removes only the skip connections. "
 NO_TABLE = (
     "To see what DropBlock contributes, run `dvc exp run -S "
-    "'train.variants=[dropblock,nodrop,unitdrop]'`: it also trains {which} without it, and with "
-    "DropBlock of {equal}, in all epochs."
+    "'train.variants=[dropblock,nodrop,unitdrop]'`. This also trains {which} twice more: without "
+    "DropBlock, and with DropBlock of {equal}, throughout."
 )
 
 
@@ -116,7 +116,7 @@ def as_expensive(findings: Findings) -> list[Part]:
     sections, times = results.sections, pflop[costly] / pflop[cheap]
     return [
         "### Equal compute",
-        f"A training of the {costly} takes {times:.1f} times the compute of the {cheap}. "
+        f"Training the {costly} takes {times:.1f} times the compute of training the {cheap}. "
         f"`python -m pipeline match {sections[cheap]} --to {sections[costly]}` finds the width at "
-        f"which the {cheap} takes as much; `--by epochs` finds the number of epochs.",
+        f"which both take the same; `--by epochs` finds the number of epochs.",
     ]

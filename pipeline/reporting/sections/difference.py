@@ -20,8 +20,8 @@ IMAGES_DOMINATE = (
     "small, and the first interval may be too narrow**; use the second."
 )
 FEW = (
-    "The two models differ on only {images} of the images. McNemar's p is exact then too; the "
-    "interval is not."
+    "The two models differ on only {images} of the images. McNemar's p is exact even so; the "
+    "interval is approximate."
 )
 MANY = 25  # differing images from which the interval is about right
 SEEDS_DOMINATE = "Here most of the uncertainty comes from the seeds."

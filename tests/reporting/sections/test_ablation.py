@@ -67,17 +67,17 @@ def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(made_resul
     assert ablation.as_expensive(findings) == []
     findings.results.metrics.loc[findings.results.metrics["network"] == "resnet", "pflop"] *= 4
     _, said = ablation.as_expensive(findings)
-    assert "A training of the resnet takes 4.0 times the compute of the baseline" in said
+    assert "Training the resnet takes 4.0 times the compute of training the baseline" in said
     assert "`python -m pipeline match baseline --to model`" in said
 
 
 def test_only_networks_with_dropblock_are_told_to_train_its_variants(made_results):
     (said,) = ablation.make(find(made_results(networks=["model"]))).parts
-    assert "and with DropBlock of single units, keep 0.85, in all epochs" in said
+    assert "and with DropBlock of single units, keep 0.85, throughout" in said
     made_results(networks=["baseline", "sprint"])
     mixed = checked(**{"sprint.epochs": 6, "train.networks": ["baseline", "sprint"]})
     assert (
-        "it also trains the networks with DropBlock without it"
+        "This also trains the networks with DropBlock twice more: without DropBlock"
         in ablation.make(find(mixed)).parts[0]
     )
     made_results(networks=["sprint"])
