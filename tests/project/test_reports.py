@@ -416,6 +416,21 @@ def table_below(heading):
     return table_rows(section)[1:]
 
 
+def test_the_wide_and_the_long_resnets_reach_what_the_page_says():
+    page = prose(REPOSITORY / "reports/recipe/README.md")
+    for row in pd.read_csv(REPOSITORY / "reports/recipe/resnet.csv").to_dict("records"):
+        epochs = f"{row['epochs']} epochs"
+        said = page.split(f"of the width and {epochs} ")[1].split("; ")[0]
+        assert f"{100 * row['val_accuracy']:.1f} %" in said
+        assert f"({row['pflop']:.3f}" in said
+    history = pd.read_csv(REPOSITORY / "reports/curve/42-epochs/history.csv")
+    ends = history[(history["network"] == "resnet") & (history["variant"] == "nodrop")
+                   & (history["epoch"] == 42)]  # fmt: skip
+    first, second, third = (100 * ends.set_index("seed")["watched_accuracy"]).sort_index()
+    assert f"three seeds reach {first:.1f}, {second:.1f} and {third:.1f} %" in page
+    assert f"right on {100 * ends['train_accuracy'].mean():.0f} % of the augmented" in page
+
+
 def test_what_was_tried_in_the_tutorials_networks_is_in_the_table():
     tried = pd.read_csv(REPOSITORY / "reports/recipe/laptop.csv", keep_default_na=False)
     tried = tried[tried["seed"] == 100]
