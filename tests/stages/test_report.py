@@ -246,5 +246,5 @@ def test_a_network_alone_gives_a_report_without_a_comparison(workspace, made_res
     assert "\n## The network\n" in markdown
     assert "No verdict: the resnet was trained alone" in markdown
     assert "Warning" not in markdown
-    assert "it also trains the network without it" in markdown
+    assert "This also trains the network twice more: without DropBlock" in markdown
     assert json.loads((workspace / "reports/comparison.json").read_text())["differences"] == {}
