@@ -12,8 +12,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.sweep.command import user_environment
 from pipeline.training.machine import describe_machine
-from pipeline.versioning.command import user_environment
 
 mpl.use("agg")
 RESULTS = Path("reports/benchmarks")

@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from ray.cluster_utils import Cluster
 
 from benchmarks.measure import make_parser, save, seconds_of_command
+from pipeline.core.git import git
 from pipeline.settings.trainings import Training
 from pipeline.sweep import pool
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place
-from pipeline.versioning.repository import git
 from pipeline.versioning.snapshot import Snapshot
 
 NODES = (1, 2, 4)

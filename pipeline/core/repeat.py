@@ -6,20 +6,19 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def run_periodically(
-    action: Callable[[], object], seconds: float, tolerated: tuple[type[Exception], ...]
-) -> Iterator[None]:
+def run_periodically(action: Callable[[], object], seconds: float) -> Iterator[None]:
     """Call `action` in a separate thread until the block ends; the first call comes after a pause.
+
+    Errors are ignored, because the next call may succeed.
 
     Args:
         seconds: the pause between two calls.
-        tolerated: errors to ignore, because the next call may succeed.
     """
     ended = threading.Event()
 
     def work() -> None:
         while not ended.wait(seconds):
-            with suppress(*tolerated):
+            with suppress(Exception):
                 action()
 
     thread = threading.Thread(target=work, daemon=True)

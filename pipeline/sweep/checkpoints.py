@@ -26,7 +26,7 @@ def shared_checkpoints(folder: Path, storage: Storage) -> Iterator[None]:
     """
     with suppress(Exception):
         fetch(folder, storage)
-    with run_periodically(partial(send, folder, storage), POLL_SECONDS, (Exception,)):
+    with run_periodically(partial(send, folder, storage), POLL_SECONDS):
         yield
     with suppress(Exception):
         storage.files.rm(storage.root, recursive=True)

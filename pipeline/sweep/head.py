@@ -7,20 +7,20 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import PREPARED
+from pipeline.core.git import git
 from pipeline.core.records import load_metadata
 from pipeline.settings.params import PARAMS_FILE
+from pipeline.sweep.command import restore, run_dvc
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Data, Point, Task
+from pipeline.sweep.scratch import process_lock
 from pipeline.sweep.task import read_record
-from pipeline.versioning.command import restore, run_dvc
 from pipeline.versioning.repository import (
     Stages,
     experiment_ref,
     fit_lock,
-    git,
     read_lock,
 )
-from pipeline.versioning.scratch import process_lock
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage, remote_errors, remote_storage
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from pipeline.core.cores import usable_cores
 from pipeline.core.errors import UserError, first_line
+from pipeline.sweep.fence import GRACE, LAST, ParentLostError
 from pipeline.sweep.ledger import Record
 from pipeline.sweep.plan import Task
 from pipeline.sweep.task import Place, TrainingFailedError, train
-from pipeline.versioning.fence import GRACE, LAST, ParentLostError
 from pipeline.versioning.repository import Stages
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -12,18 +12,18 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 from pipeline.settings.identity import digest
 from pipeline.sweep import jobs
+from pipeline.sweep.command import user_environment
 from pipeline.sweep.estimate import count_all
 from pipeline.sweep.head import Head
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Point, Task, distinct, list_tasks, plan_points
 from pipeline.sweep.progress import describe_plan
+from pipeline.sweep.scratch import scratch_folder
 from pipeline.sweep.task import Place
 from pipeline.tracking.database import local_file, store_uri
 from pipeline.tracking.store import open_store
-from pipeline.versioning.command import user_environment
 from pipeline.versioning.overrides import Overrides
-from pipeline.versioning.scratch import scratch_folder
 from pipeline.versioning.snapshot import Snapshot, take_snapshot
 from pipeline.versioning.storage import remote_errors, remote_storage, with_retries
 

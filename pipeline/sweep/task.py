@@ -16,12 +16,12 @@ from pipeline.evaluation.outputs import METRICS
 from pipeline.settings.params import PARAMS_FILE
 from pipeline.settings.trainings import Training
 from pipeline.sweep.checkpoints import shared_checkpoints
+from pipeline.sweep.command import dvc, last_lines, user_environment
+from pipeline.sweep.fence import run_fenced
 from pipeline.sweep.ledger import Ledger, Record
 from pipeline.sweep.plan import Task
-from pipeline.versioning.command import dvc, last_lines, user_environment
-from pipeline.versioning.fence import run_fenced
+from pipeline.sweep.scratch import process_lock, scratch_folder
 from pipeline.versioning.repository import Stages, fit_lock, read_lock, write_lock
-from pipeline.versioning.scratch import process_lock, scratch_folder
 from pipeline.versioning.snapshot import Snapshot, clone_of
 from pipeline.versioning.storage import Storage, remote_storage, with_retries
 
@@ -143,7 +143,7 @@ class Worker(NamedTuple):
         for pause in (*pauses, None):
             with file.open("w") as log, file.open() as said:
                 look = partial(self._say_epochs, said)
-                with run_periodically(look, POLL_SECONDS, (Exception,)):
+                with run_periodically(look, POLL_SECONDS):
                     code = run_fenced(command, self.clone, environment, log)
                 look()
             if code == 0:

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import psutil
-from scmrepo.exceptions import SCMError
-from scmrepo.git import Git
 
+from pipeline.core.errors import UserError
+from pipeline.core.git import git
 from pipeline.settings.trainings import Training
 
 HEARTBEAT = "process.heartbeat"
@@ -89,11 +89,11 @@ def context_tags() -> dict[str, str]:
 
 def _git_state() -> tuple[str, list[str]]:
     """Return the commit and the files that differ from it, new code included; empty without git."""
+    here = Path.cwd()  # also where DVC runs an experiment in a copy
     try:
-        with Git() as repository:
-            staged, unstaged, untracked = repository.status()
-            changed = {file for files in staged.values() for file in files} | set(unstaged)
-            changed |= {file for file in untracked if file.startswith("pipeline/")}
-            return repository.get_rev(), sorted(changed)
-    except SCMError:
+        commit = git(here, "rev-parse", "HEAD")
+        changed = git(here, "diff", "--name-only", "--relative", "HEAD").splitlines()
+        new = git(here, "ls-files", "--others", "--exclude-standard", "--", "pipeline").splitlines()
+    except (OSError, UserError):  # no git, or nothing committed yet
         return "", []
+    return commit, sorted(changed + new)

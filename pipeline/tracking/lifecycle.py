@@ -81,7 +81,7 @@ def _open_run(
     def beat() -> None:
         client.set_tag(active.info.run_id, context.HEARTBEAT, context.now())
 
-    with run_periodically(beat, context.BEAT, REQUEST_ERRORS):
+    with run_periodically(beat, context.BEAT):
         yield TrackedRun(client, active)
 
 

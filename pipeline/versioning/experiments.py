@@ -11,12 +11,12 @@ from dvc.repo import Repo
 
 from pipeline.core.errors import UserError, and_more
 from pipeline.core.files import hash_file, project_root, read_yaml
+from pipeline.core.git import git
 from pipeline.settings.params import PARAMS_FILE, Params, check_params, load_params
 from pipeline.versioning.repository import (
     LOCK,
     Stages,
     experiment_commits,
-    git,
     load_fast,
     parse_lock,
     read_blobs,

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError, warn
 from pipeline.core.files import project_root
+from pipeline.core.git import git
 from pipeline.versioning.repository import (
     AS_AUTHOR,
     LOCK,
     experiment_commits,
     experiment_ref,
-    git,
     read_blobs,
 )
 

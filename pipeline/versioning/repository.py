@@ -1,6 +1,5 @@
 """The project's git repository and dvc.lock."""
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ import yaml
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
+from pipeline.core.git import git
 from pipeline.settings.params import PARAMS_FILE
 
 LOCK = "dvc.lock"
@@ -118,30 +118,6 @@ def fit_lock(stages: Stages, values: dict[str, Any], prepared: Stages) -> Stages
             deps = [data.get(dep["path"], dep) for dep in entry["deps"]]
             fitted[name] = {**entry, "params": {str(PARAMS_FILE): params}, "deps": deps}
     return fitted
-
-
-def git(
-    folder: Path, *arguments: str, check: bool = True, environment: dict[str, str] | None = None
-) -> str:
-    """Run git in a folder and return its output.
-
-    Args:
-        check: raise an error if git fails.
-        environment: variables to add to this process's.
-
-    Raises:
-        UserError: it failed.
-    """
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-    )
-    if check and done.returncode:
-        raise UserError(f"git {' '.join(arguments[:2])} failed in {folder}: {done.stderr.strip()}")
-    return done.stdout.strip()
 
 
 def read_blobs(folder: Path, names: Sequence[str]) -> Iterator[bytes | None]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError, run_command, warn
-from pipeline.versioning.command import user_environment
-from pipeline.versioning.repository import git
+from pipeline.core.git import git
+from pipeline.sweep.command import user_environment
 from tests.chaos.table import COLUMNS, read_log, write_page
 from tests.chaos.ways import PARAMS, WAYS, Way
 from tests.conftest import REPOSITORY, make_project

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from pipeline.core.git import git
+from pipeline.sweep.command import user_environment
 from pipeline.sweep.task import Place
-from pipeline.versioning.command import user_environment
 from pipeline.versioning.experiments import cache_folder
-from pipeline.versioning.repository import git
 from pipeline.versioning.snapshot import take_snapshot
 from pipeline.versioning.storage import Storage, local_storage
 from tests.conftest import make_project

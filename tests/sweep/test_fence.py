@@ -9,7 +9,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from pipeline.versioning import fence
+from pipeline.sweep import fence
 from tests.conftest import REPOSITORY, obey_ctrl_c
 from tests.waiting import wait_for
 
@@ -35,7 +35,7 @@ subprocess.Popen([sys.executable, "-c", inner]).wait()
 """
 WORKER = """
 import os, pathlib, sys
-from pipeline.versioning.fence import run_fenced
+from pipeline.sweep.fence import run_fenced
 with open(os.devnull, "w") as log:
     run_fenced([sys.executable, "-c", sys.argv[1]], pathlib.Path.cwd(), dict(os.environ), log)
 """
@@ -112,7 +112,7 @@ def test_the_training_ends_when_its_worker_does(tmp_path, how):
 
 HEAD = """
 import os, pathlib, sys
-from pipeline.versioning.command import run_dvc
+from pipeline.sweep.command import run_dvc
 folder = pathlib.Path(sys.argv[2])
 (folder / "dvc.py").write_text(sys.argv[1])
 run_dvc(folder, "it failed", environment=dict(os.environ))

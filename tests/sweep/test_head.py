@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.core.git import git
+from pipeline.sweep.command import run_dvc, user_environment
 from pipeline.sweep.head import Head
 from pipeline.sweep.plan import plan_points
-from pipeline.versioning.command import run_dvc, user_environment
+from pipeline.sweep.scratch import scratch_folder
 from pipeline.versioning.overrides import expand
-from pipeline.versioning.repository import git, write_lock
-from pipeline.versioning.scratch import scratch_folder
+from pipeline.versioning.repository import write_lock
 from pipeline.versioning.snapshot import take_snapshot
 from pipeline.versioning.storage import remote_storage
 

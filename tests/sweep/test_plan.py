@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.core.git import git
 from pipeline.settings import identity
 from pipeline.settings.trainings import Training
 from pipeline.sweep.plan import Data, list_tasks, plan_points
 from pipeline.versioning.overrides import expand
-from pipeline.versioning.repository import git
 from pipeline.versioning.snapshot import take_snapshot
 
 BLOCKS = "model.drop_block_size=1,3,5,7"

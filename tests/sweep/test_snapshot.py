@@ -3,9 +3,9 @@ import subprocess
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.versioning.command import dvc, user_environment
+from pipeline.core.git import git
+from pipeline.sweep.command import dvc, user_environment
 from pipeline.versioning.experiments import cache_folder
-from pipeline.versioning.repository import git
 from pipeline.versioning.snapshot import take_snapshot, unpack
 
 

@@ -3,7 +3,7 @@ import subprocess
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.versioning.command import dvc, user_environment
+from pipeline.sweep.command import dvc, user_environment
 from pipeline.versioning.storage import local_storage, remote_errors, remote_storage
 
 

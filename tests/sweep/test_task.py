@@ -3,9 +3,9 @@ import threading
 
 import pytest
 
+from pipeline.sweep.scratch import process_lock, scratch_folder
 from pipeline.sweep.task import thread_limits
 from pipeline.versioning import storage
-from pipeline.versioning.scratch import process_lock, scratch_folder
 from pipeline.versioning.storage import with_retries
 
 

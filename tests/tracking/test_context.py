@@ -47,6 +47,19 @@ def test_code_that_git_does_not_know_yet_is_a_change(repository, workspace):
     assert context.context_tags()["git.changes"] == "pipeline/new.py"
 
 
+def test_of_a_project_in_a_folder_of_a_repository_only_its_own_files_are_changes(
+    repository, workspace, monkeypatch
+):
+    project = workspace / "project"
+    (project / "pipeline").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    (workspace / "a.txt").write_text("of another project")
+    assert context.context_tags()["git.dirty"] == "false"
+    (project / "pipeline/new.py").write_text("")
+    tags = context.context_tags()
+    assert (tags["git.commit"], tags["git.changes"]) == (repository, "pipeline/new.py")
+
+
 def test_without_git_there_is_no_commit(workspace):
     tags = context.context_tags()
     assert (tags["git.commit"], tags["git.dirty"]) == ("", "false")

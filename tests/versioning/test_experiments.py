@@ -5,6 +5,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
+from pipeline.core.git import git
 from pipeline.versioning import experiments as module
 from pipeline.versioning.experiments import (
     Experiment,
@@ -12,7 +13,7 @@ from pipeline.versioning.experiments import (
     list_experiments,
     params_of_results,
 )
-from pipeline.versioning.repository import git, write_lock
+from pipeline.versioning.repository import write_lock
 from tests.conftest import quick_values, with_values
 
 OUT = Path("reports/comparison.json")

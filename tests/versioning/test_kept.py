@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from pipeline.versioning.kept import save_workspace
@@ -87,3 +89,11 @@ def test_code_that_git_does_not_know_yet_is_kept_too(repository):
     (kept,) = experiments()
     assert git("show", f"{kept}:pipeline/networks/a b.py") == "new"
     assert "notes.txt" not in git("ls-tree", "-r", "--name-only", kept)
+
+
+def test_a_file_name_need_not_be_utf_8(repository):
+    (repository / "pipeline/networks").mkdir(parents=True)
+    (repository / os.fsdecode(b"pipeline/networks/\xff.py")).write_text("new")
+    save_workspace()
+    (kept,) = experiments()
+    assert r'"pipeline/networks/\377.py"' in git("ls-tree", "-r", "--name-only", kept)

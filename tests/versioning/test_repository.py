@@ -4,9 +4,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
+from pipeline.core.git import git
 from pipeline.versioning.repository import (
     experiment_ref,
-    git,
     load_fast,
     parse_lock,
     read_blobs,

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.versioning.fence import guarded
+from pipeline.sweep.fence import guarded
 
 TAIL = 12  # last lines of a failed command's output, for the error message
 
