@@ -14,10 +14,10 @@ PAGE = """\
 follows the messages until each run succeeds, then compares it with one that nothing interrupted:
 weights, histories, scores, predictions, the runs, models and champion in MLflow's store, and DVC's
 experiments.
-**{count} faults: {survived} survived, {repaired} repaired, {lost} lost.** At first, three rounds,
-ten faults in all, lost a result: an emptied mlflow.db was taken for a new store, MLflow runs that
-were made again lacked the commit of their training, and a changed key in dvc.lock went unnoticed.
-These rounds were repeated after the fixes; only the repetitions are counted.
+**{count} faults: {survived} survived, {repaired} repaired, {lost} lost.** The lost ones are three
+rounds, and three bugs: an emptied mlflow.db was taken for a new store, MLflow runs that were made
+again lacked the commit of their training, and a changed key in dvc.lock went unnoticed. The bugs
+were fixed, and the same rounds repeated: they lost nothing.
 
 - *survived*: the same command again was enough (a queue's failed experiments are queued again).
 - *repaired*: `python -m pipeline doctor`, or a command that a message names, was needed too.
@@ -33,7 +33,7 @@ faults. A run is tiny: most of its time is starting Python and TensorFlow, which
 makes it do again; a longer training loses at most the epoch that was interrupted. *Full
 disk*: the run's own file system is kept full until the command ends. Damage is done after SIGKILL
 of all processes: a file is truncated, emptied, or has one byte changed. [faults.csv](faults.csv)
-has every fault; git's history of it has the rounds that lost a result. All ran on two cores:
+has every fault. All ran on two cores:
 
 {by_commit}
 """
@@ -64,7 +64,7 @@ def write_page(folder: Path) -> None:
         **{name: verdicts.get(name, 0) for name in ("survived", "repaired", "lost")},
         by_way=summary(faults, "way").to_markdown(index=False, floatfmt=".0f"),
         by_fault=summary(faults, "fault").to_markdown(index=False, floatfmt=".0f"),
-        each=faults.groupby("round").size().max(),
+        each=faults.groupby(["round", "commit"]).size().max(),
         by_commit=rounds.rename("faults").reset_index().to_markdown(index=False),
     )
     (folder / "README.md").write_text(said)

@@ -103,7 +103,7 @@ def test_the_sentences_follow_from_the_committed_figures():
     assert f"the plain network is {better} better than the resnet ({interval}, {p})" in text
     for sentence, said, sign in [
         ("without skip connections, tuned separately, scores {} less", skipless, -1),
-        ("DropBlock lowers the resnet's accuracy by {}", nodrop, 1),
+        ("DropBlock of 5x5 blocks lowers the resnet's accuracy by {}", nodrop, 1),
     ]:
         change, interval = points(said, sign)
         p = f"p = {said['adjusted_p']:.3f}"
