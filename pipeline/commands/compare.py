@@ -20,7 +20,8 @@ def compare(reference: str | None, x: str | None) -> str:
 
     Args:
         reference: the experiment that the others are compared with; None: this run.
-        x: the param to plot accuracy against; None: DropBlock's block size if it varies alone.
+        x: the param to plot accuracy against; None: DropBlock's block size if it varies alone,
+            else the first param that does.
 
     Raises:
         UserError: there are no results on this data, or no such experiment.
@@ -32,15 +33,17 @@ def compare(reference: str | None, x: str | None) -> str:
     if not results:
         raise UserError("no results on the prepared data yet; run `dvc repro`")
     found = contrast(results, reference)
-    x = x and x.rpartition(".")[2]
-    if x and x not in (alone := varied_alone(found)):
-        instead = f"accuracy is plotted against {alone[0]}" if alone else "there is no such figure"
-        warn(f"--x {x}: no setting differs in this param alone, so {instead}")
+    alone = varied_alone(found)
+    if x and x not in alone:  # settings name the keys of a recipe without their section
+        asked, x = x, x.rpartition(".")[2]
+        if x not in alone:
+            instead = f"accuracy is plotted against {alone[0]}" if alone else "no figure is drawn"
+            warn(f"--x {asked}: no setting differs in this param alone, so {instead}")
     return f"{write_contrasts(found, x or BLOCK, FOLDER)}\n{FOLDER / 'report.html'}"
 
 
 def write_contrasts(found: Contrasts, x: str, folder: Path) -> str:
-    """Write the page of all contrasts, and their figures as JSON, into a folder.
+    """Write the page of all contrasts, and their numbers as JSON, into a folder.
 
     Args:
         x: the param to plot accuracy against.
@@ -50,8 +53,8 @@ def write_contrasts(found: Contrasts, x: str, folder: Path) -> str:
     """
     page = make_page(found, x)
     write_page(page, folder)
-    figures = {"images": found.settings[0].images, "contrasts": describe_contrasts(found)}
-    write_json(folder / COMPARISON.name, {"headline": page.headline, **figures})
+    numbers = {"images": found.settings[0].images, "contrasts": describe_contrasts(found)}
+    write_json(folder / COMPARISON.name, {"headline": page.headline, **numbers})
     return page.headline
 
 

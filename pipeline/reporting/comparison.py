@@ -17,7 +17,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pipeline.reporting.intervals import Interval, crossed_interval, interval, variances_of_mean
+from pipeline.reporting.intervals import (
+    Interval,
+    crossed_interval,
+    interval,
+    spread,
+    variances_of_mean,
+)
 from pipeline.reporting.p_values import (
     LEVEL,
     SEEDS_NEEDED,
@@ -57,8 +63,7 @@ class Comparison:
     @property
     def spread(self) -> float:
         """The standard deviation of the seeds' differences; NaN for a single seed."""
-        values = list(self.by_seed.values())
-        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        return spread(np.array(list(self.by_seed.values())))
 
     @property
     def images_dominate(self) -> bool:

@@ -60,7 +60,7 @@ def equivalence(comparison: Comparison, margin: float) -> Equivalence | None:
     if not comparison.spread > 0:
         return None
     points = 100 * np.array(list(comparison.by_seed.values()))
-    error = points.std(ddof=1) / len(points) ** 0.5
+    error = 100 * comparison.spread / len(points) ** 0.5
     better, worse = stats.t.sf(
         (margin + points.mean() * np.array([-1, 1])) / error, len(points) - 1
     )

@@ -32,7 +32,11 @@ def interval(values: np.ndarray) -> Interval:
 
     Student's t over the means of the seeds; with a single seed, over the images.
     """
-    return t_interval(values.mean(axis=1) if len(values) > 1 else values[0])
+    if len(values) == 1:
+        return t_interval(values[0])
+    # Whole numbers of images have exact sums, so differences that add up to 0 have the mean 0.
+    of_seeds, images = t_interval(values.sum(axis=1)), values.shape[1]
+    return Interval(of_seeds.mean / images, of_seeds.low / images, of_seeds.high / images)
 
 
 def t_interval(values: np.ndarray) -> Interval:
@@ -44,8 +48,13 @@ def t_interval(values: np.ndarray) -> Interval:
     """
     if len(values) < 2:
         return Interval(float(values.mean()), float("nan"), float("nan"))
-    variance = float(np.var(values, ddof=1)) / len(values)
-    return _around(float(values.mean()), variance, len(values) - 1)
+    return _around(float(values.mean()), spread(values) ** 2 / len(values), len(values) - 1)
+
+
+def spread(values: np.ndarray) -> float:
+    """Return the standard deviation of (n,) values; exactly 0 if all are equal; NaN for n = 1."""
+    # The mean of equal values may differ from them by a rounding error.
+    return float(np.std(values.astype(float) - values[0], ddof=1)) if len(values) > 1 else float("nan")
 
 
 def pooled_half(values: np.ndarray) -> float:

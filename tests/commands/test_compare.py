@@ -136,6 +136,11 @@ def test_another_reference_and_another_axis_can_be_named(known, workspace, invok
     for x in ("width", "model.width"):
         assert "--x" not in invoke("compare", "--x", x)[1]
         assert "against width" in (workspace / "reports/experiments/report.md").read_text()
+    known[1][1]["model"] |= {"width": known[0][1]["model"]["width"]}
+    known[1][1]["augment"] |= {"crop_pixels": 3}
+    assert "--x" not in invoke("compare", "--x", "augment.crop_pixels")[1]
+    text = (workspace / "reports/experiments/report.md").read_text()
+    assert "against augment.crop_pixels" in text
     said = refused("compare", "--reference", "block-2")
     assert "--reference block-2: there is no such experiment on this data; known" in said
     assert "workspace, block-1" in said

@@ -60,6 +60,21 @@ def test_where_both_networks_agree_on_every_image_there_is_no_spread_at_all():
     assert not result.significant
 
 
+@pytest.mark.parametrize("images", range(6))
+def test_seeds_with_the_same_difference_have_no_spread(images):
+    reference, other = np.zeros((6, 1_000), bool), np.zeros((6, 1_000), bool)
+    other[:, :images] = True
+    result = comparison.compare(reference, other, list(range(6)))
+    assert result.spread == 0
+    assert result.difference.low == result.difference.high == images / 1_000
+
+
+def test_differences_that_add_up_to_zero_have_the_mean_zero():
+    reference, other = np.zeros((3, 360), bool), np.zeros((3, 360), bool)
+    other[0, :36] = other[1, :72] = reference[2, :108] = True
+    assert comparison.compare(reference, other, [0, 1, 2]).difference.mean == 0
+
+
 @pytest.mark.parametrize(
     ("seeds", "accuracies", "significant"),
     [
