@@ -160,7 +160,8 @@ def test_losses_top_5_and_calibration_follow_from_the_committed_predictions(fold
         arrays = [right, saved["top"].astype(float), saved["truth"].astype(float), saved["above"]]
         right, top, truth, above = (values[saved["rows"]] for values in arrays)
     for column, network in enumerate(networks):
-        rows = [i for i, n in enumerate(names) if n[:3] == ["this run", network, "dropblock"]]
+        mine = [n[2] for n in names if n[:2] == ["this run", network]]
+        rows = [i for i, n in enumerate(names) if n[:3] == ["this run", network, mine[0]]]
 
         def shown(what, column=column):
             return float(said[what][column].split()[0])
@@ -431,6 +432,23 @@ def test_the_wide_and_the_long_resnets_reach_what_the_page_says():
     assert f"right on {100 * ends['train_accuracy'].mean():.0f} % of the augmented" in page
 
 
+def test_the_final_run_of_the_resnet_reaches_what_the_page_says():
+    final = pd.read_csv(REPOSITORY / "reports/recipe/final.csv").query(
+        "name == 'final-resnet-0.25'"
+    )
+    scores, history = 100 * final["test_accuracy"], REPOSITORY / "reports/resnet/history.csv"
+    low, high = interval_of(scores)
+    ends = pd.read_csv(history).query("epoch == 17")
+    page = prose(REPOSITORY / "reports/recipe/README.md")
+    assert (
+        f"reaches a test accuracy of {scores.mean():.1f} %** (six seeds; 95 % interval by "
+        f"Student's t {low:.1f} to {high:.1f}; with mirror images "
+        f"{100 * final['test_flip_accuracy'].mean():.1f} %) for {final['pflop'].iloc[0]:.3f} PFLOP"
+    ) in page
+    assert f"they are right on {100 * ends['train_accuracy'].mean():.0f} % of the augmented" in page
+    assert len(scores) == len(ends) == 6
+
+
 def test_what_was_tried_in_the_tutorials_networks_is_in_the_table():
     tried = pd.read_csv(REPOSITORY / "reports/recipe/laptop.csv", keep_default_na=False)
     tried = tried[tried["seed"] == 100]
@@ -503,6 +521,7 @@ def test_the_final_runs_of_the_pages_are_those_of_the_table():
     [("sprint", "final-sprint", "sprint"), ("sprint-wide", "final-sprint-0.32", "sprint"),
      ("sprint-wider", "final-sprint-0.46", "sprint"),
      ("sprint-widest", "final-sprint-0.96", "sprint"), ("accurate", "accurate", "resnet"),
+     ("resnet", "final-resnet-0.25", "resnet"),
      ("confirm/laptop", "laptop", "baseline"), ("confirm/laptop", "laptop", "resnet"),
      ("confirm/plain", "laptop-plain", "baseline")],
 )  # fmt: skip
