@@ -54,7 +54,8 @@ def t_interval(values: np.ndarray) -> Interval:
 def spread(values: np.ndarray) -> float:
     """Return the standard deviation of (n,) values; exactly 0 if all are equal; NaN for n = 1."""
     # The mean of equal values may differ from them by a rounding error.
-    return float(np.std(values.astype(float) - values[0], ddof=1)) if len(values) > 1 else float("nan")
+    deviations = values.astype(float) - values[0]
+    return float(np.std(deviations, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def pooled_half(values: np.ndarray) -> float:
