@@ -37,18 +37,19 @@ def verify(folder: Path | None) -> tuple[pd.DataFrame, Path]:
     """
     here = _this_run()
     known = [read_published(folder)] if folder else list_published()
+    has_not = f"{folder} does not have" if folder else "no published report has"
     alike = [result for result in known if _shared(here, result)]
     if not alike:
         raise UserError(
-            f"no published report has {listed(list(here.summary['sections']), 'or')}, which this "
+            f"{has_not} {listed(list(here.summary['sections']), 'or')}, which this "
             f"run trained; published are {', '.join(result.name for result in known)}"
         )
     differing = {result.name: _differences(here, result) for result in alike}
     published = min(alike, key=lambda result: len(differing[result.name]))
     if different := differing[published.name]:
         raise UserError(
-            f"no published report has the same data and params; {published.name} is the closest "
-            f"with {counted(len(different), 'difference')}:\n"
+            f"{has_not} the same data and params; {published.name} is the closest with "
+            f"{counted(len(different), 'difference')}:\n"
             + "\n".join(f"  {line}" for line in different[:10])
         )
     shared = sorted(_shared(here, published))

@@ -23,8 +23,9 @@ class Terminated(BaseException):
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error's first line without passwords, or its type if it has no text."""
-    return masked((str(error).splitlines() or [type(error).__name__])[0])[:200]
+    """Return an error's first line with text, without passwords; its type if it has no text."""
+    lines = filter(str.strip, str(error).splitlines())
+    return masked(next(lines, type(error).__name__))[:200]
 
 
 def and_more(named: Sequence[object], what: str = "", shown: int = 1, between: str = ", ") -> str:

@@ -121,14 +121,14 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     """
     try:
         values = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, KeyError) as error:  # the last two: 2024-13-45, `!!bool maybe`
         raise UserError(f"{path} is not valid YAML: {_yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold sections like `model:`, got {values!r}")
     return values
 
 
-def _yaml_problem(error: YAMLError) -> str:
+def _yaml_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or error).splitlines()[0]
     return f"line {mark.line + 1}: {problem}" if mark else problem

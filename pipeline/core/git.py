@@ -17,17 +17,19 @@ def git(
         environment: variables to add to this process's.
 
     Raises:
-        UserError: it failed.
-        OSError: it is not installed.
+        UserError: it failed, or is not installed.
     """
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",  # file names need not be UTF-8
-    )
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",  # file names need not be UTF-8
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"git cannot be run: there is no {error.filename}") from None
     if check and done.returncode:
         raise UserError(f"git {' '.join(arguments[:2])} failed in {folder}: {done.stderr.strip()}")
     return done.stdout.strip()

@@ -65,7 +65,7 @@ def plot_confusion(matrices: dict[str, pd.DataFrame]) -> Figure:
         axis.set(title=network, xlabel="predicted", ylabel="actual" if axis is axes[0, 0] else "")
     figure.set_layout_engine("constrained")  # only now: seaborn draws the figure for each heatmap
     bar = figure.colorbar(axes[0, -1].collections[0], ax=axes, shrink=0.7)
-    bar.set_label("% of the actual class")
+    bar.set_label("% of each row")
     return figure
 
 

@@ -93,6 +93,7 @@ def whitening(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The (side, side, c, 2 * side * side * c) kernel and the bias for pixels as given.
     """
     mean, deviation = (moment((0, 1, 2), np.float64) for moment in (pixels.mean, pixels.std))
+    deviation[deviation == 0] = 1  # a channel without any content
     normal = ((pixels - mean) / deviation).astype(np.float32)
     height, width, channels = normal.shape[1:]
     shifts = [(i, j) for i in range(PATCH) for j in range(PATCH)]

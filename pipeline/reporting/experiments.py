@@ -37,10 +37,11 @@ SETTINGS_ABOUT = (
 LEADS_ABOUT = "How much better one network is than the other, in each experiment."
 SETTINGS_NOTE = (
     "Trainings that differ only in the seed share a row, even if they belong to different "
-    "experiments; the columns are the params that differ between rows. Accuracies are means over "
-    "the seeds with Student's t intervals (95 %). *Overlapping intervals do not mean that two "
-    "settings are equal*: compare their differences, paired over the seeds, instead. Compute, "
-    "parameters and minutes are of one training; on a busy machine, compare compute."
+    "experiments; the columns are the params that differ between rows. A network's empty cells: "
+    "all of its rows have the same value. Accuracies are means over the seeds with Student's t "
+    "intervals (95 %). *Overlapping intervals do not mean that two settings are equal*: compare "
+    "their differences, paired over the seeds, instead. Compute, parameters and minutes are of one "
+    "training; on a busy machine, compare compute."
 )
 CONTRAST_NOTE = (
     "{scored} accuracy minus that of *{reference}*, in points, paired over the seeds that both "

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from pipeline.core.recipe import drops_blocks
 from pipeline.settings.identity import without_unread
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.presets import preset_values
@@ -47,5 +48,7 @@ def _compared(params: Params, networks: list[str]) -> Iterator[tuple[str, Any]]:
         yield from ((f"{section}.{key}", value) for key, value in values.items())
     for network in networks:
         if network in PARTS:
-            recipe = without_unread(vars(params.recipe(network)))
-            yield from ((f"{network}.{key}", value) for key, value in recipe.items())
+            recipe = vars(params.recipe(network, params.train.variants[0]))
+            yield f"{network}.DropBlock", "on" if drops_blocks(recipe) else "off"
+            read = without_unread(recipe)
+            yield from ((f"{network}.{key}", value) for key, value in read.items())

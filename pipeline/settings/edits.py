@@ -130,7 +130,7 @@ def parse_override(argument: str) -> tuple[str, Any]:
         raise UserError(f"{argument}: write overrides as key=value, like data.path=/data/cifar")
     try:
         return key, YAML(typ="safe", pure=True).load(value)
-    except YAMLError:
+    except (YAMLError, ValueError, KeyError):  # the last two: 2024-13-45, `!!bool maybe`
         raise UserError(f"{argument}: {value} is not valid YAML") from None
 
 

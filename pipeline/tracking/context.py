@@ -94,6 +94,6 @@ def _git_state() -> tuple[str, list[str]]:
         commit = git(here, "rev-parse", "HEAD")
         changed = git(here, "diff", "--name-only", "--relative", "HEAD").splitlines()
         new = git(here, "ls-files", "--others", "--exclude-standard", "--", "pipeline").splitlines()
-    except (OSError, UserError):  # no git, or nothing committed yet
+    except UserError:  # no git, or nothing committed yet
         return "", []
     return commit, sorted(changed + new)

@@ -45,14 +45,14 @@ def save_workspace() -> tuple[list[str], str | None]:
     try:
         head = git(root, "rev-parse", "HEAD")
         names = sorted(_having(root, result, experiment_commits(root)))
-    except (OSError, UserError):  # no git, or nothing committed yet
+    except UserError:  # no git, or nothing committed yet
         return [], None
     if names or _having(root, result, [("", head)]):
         return names, None
     name = NAME.format(result[:7])
     try:
         git(root, "update-ref", experiment_ref(head, name), _commit_workspace(root, head, name))
-    except (OSError, UserError) as error:
+    except UserError as error:
         warn(f"this result was not recorded as an experiment: {error}")
         return [], None
     return [name], name

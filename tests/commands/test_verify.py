@@ -152,6 +152,8 @@ def test_networks_that_nothing_published_has_are_named(run):
     run(SIX, sections=sections, accuracy={"pyramid": {"right": {"0": 580}}})
     with pytest.raises(UserError, match=r"no published report has pyramid.* reports/published$"):
         verify(None)
+    with pytest.raises(UserError, match=r"^reports/published does not have pyramid"):
+        verify(Path("reports/published"))
 
 
 def test_without_results_the_way_out_is_named(tmp_path, monkeypatch):

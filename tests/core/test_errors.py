@@ -1,7 +1,7 @@
 import pytest
 from requests import HTTPError
 
-from pipeline.core.errors import Terminated, UserError, run_command
+from pipeline.core.errors import Terminated, UserError, first_line, run_command
 
 
 def failing(error):
@@ -44,3 +44,8 @@ def test_a_command_that_ends_well_has_its_own_code():
 def test_a_fault_of_the_program_is_shown_as_one():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 // 0)
+
+
+def test_the_first_line_of_an_error_is_the_first_with_text():
+    assert first_line(ValueError("\n \nfoo\nbar")) == "foo"
+    assert first_line(ValueError()) == first_line(ValueError("\n")) == "ValueError"

@@ -58,6 +58,8 @@ def test_yaml_is_read_with_its_types_and_without_a_mark_of_byte_order(tmp_path):
         ("model:\n  width: 1\n  width: 2\n", "is not valid YAML: line 3"),
         ("model:\n\twidth: 1\n", "is not valid YAML: line 2"),
         ("model: [", "is not valid YAML"),
+        ("data:\n  path: 2024-13-45\n", "is not valid YAML"),
+        ("data:\n  path: !!bool maybe\n", "is not valid YAML"),
         ("- 1\n", "must hold sections"),
         ("", "must hold sections"),
         (b"\xff\xfe\x00\x01", "cannot be read"),

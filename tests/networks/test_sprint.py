@@ -94,6 +94,14 @@ def test_the_stem_whitens_patches_of_the_training_images(build):
     np.testing.assert_allclose(outputs[:, 12:], -outputs[:, :12], atol=1e-5)
 
 
+def test_a_colour_that_no_image_has_is_no_problem(build):
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    images[..., 2] = 0
+    model = build("sprint")
+    adapt_model("sprint", model, as_images(images))
+    assert np.isfinite(np.asarray(model(images.astype(np.float32)))).all()
+
+
 def test_a_new_model_has_the_stem_of_its_first_training_images_and_keeps_it(params, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2500, 32, 32, 3), np.uint8)
     recipe, stems = params.recipe("sprint").model_copy(update={"width": 0.05}), []

@@ -127,6 +127,7 @@ def test_the_way_back_from_what_dvc_has_written(project, invoke):
         ("model.width", "write overrides as key=value"),
         ("model.width=0", "model.width = 0: input should be greater than 0"),
         ("data.path=[", "data.path=[: [ is not valid YAML"),
+        ("data.path=2024-13-45", "data.path=2024-13-45: 2024-13-45 is not valid YAML"),
     ],
 )
 def test_wrong_overrides_are_refused_and_change_nothing(project, refused, override, message):

@@ -8,6 +8,7 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -76,7 +77,12 @@ def needed_path(params: DataParams, what: str) -> Path:
 
 def data_path(params: DataParams) -> Path | None:
     """Return data.path; a relative one starts at the main repository, also in a --temp run."""
-    return project_root() / Path(params.path).expanduser() if params.path else None
+    if not params.path:
+        return None
+    path = Path(params.path)
+    with suppress(RuntimeError):  # `~name`, without a user of this name
+        path = path.expanduser()
+    return project_root() / path
 
 
 def check_classes(names: Sequence[str], path: Path) -> None:

@@ -84,7 +84,10 @@ def ablation(findings: Findings) -> list[Part]:
     parts: list[Part] = [title, ablation_table(everything)]
     if len(everything.networks) > 1:
         params = findings.params
-        skips = [n for n in params.train.networks if hasattr(params.recipe(n), "skip_connections")]
+        skips = [
+            n for n in params.train.networks
+            if getattr(params.recipe(n), "skip_connections", False)
+        ]  # fmt: skip
         skip = SKIP.format(section=skips[0]) if skips else ""
         scored = SPLIT_NAMES[everything.scored].capitalize()
         note = TABLE_NOTE.format(scored=scored, reference=everything.reference, skip=skip)
@@ -114,9 +117,15 @@ def as_expensive(findings: Findings) -> list[Part]:
     if pflop[costly] <= EQUAL * pflop[cheap]:
         return []
     sections, times = results.sections, pflop[costly] / pflop[cheap]
+    match = f"python -m pipeline match {sections[cheap]} --to {sections[costly]}"
+    if hasattr(findings.params.recipe(sections[cheap]), "width"):
+        way = (
+            f"`{match}` finds the width at which both take the same; `--by epochs` finds the "
+            "number of epochs."
+        )
+    else:
+        way = f"`{match} --by epochs` finds the number of epochs at which both take the same."
     return [
         "### Equal compute",
-        f"Training the {costly} takes {times:.1f} times the compute of training the {cheap}. "
-        f"`python -m pipeline match {sections[cheap]} --to {sections[costly]}` finds the width at "
-        f"which both take the same; `--by epochs` finds the number of epochs.",
+        f"Training the {costly} takes {times:.1f} times the compute of training the {cheap}. {way}",
     ]

@@ -18,7 +18,7 @@ ABOUT = "Which classes each network gets right, and which it confuses."
 
 CONFUSED_PAIRS = 10  # listed for each network
 NAMED_CLASSES = 30  # bars in the figure; with more classes, only the ends of the ranking
-NOTE = "Percentages are shares of the actual class's test images, over all seeds."
+NOTE = "Percentages are shares of the actual class's (or superclass's) test images, over all seeds."
 
 
 def make(findings: Findings) -> Section:

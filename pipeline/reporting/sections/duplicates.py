@@ -34,7 +34,8 @@ def describe_duplicates(metadata: dict[str, Any]) -> str:
         "images are duplicates only if all pixels are equal (data.duplicate_correlation is null)"
         if threshold is None
         else "images are duplicates if they are equal, or if their fine details (pixels minus "
-        f"local means) correlate by {threshold} or more"
+        f"local means) correlate by {threshold} or more and their coarse pictures (4x4 mean "
+        "colours) by 0.95 or more"
     )
     known = (
         " For comparison, ciFAIR (by a network's features and by eye) found that 891 of the test "

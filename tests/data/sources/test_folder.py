@@ -150,7 +150,7 @@ def test_other_folders_are_refused(workspace):
     (workspace / "file").write_text("x")
     with pytest.raises(UserError, match="empty has no class folders; make one per class"):
         load("empty")
-    for path in ("nowhere", "file"):
+    for path in ("nowhere", "file", "~nosuchuser/mine"):
         with pytest.raises(UserError, match=f"data.path = .*{path}: not a folder; give one with"):
             load(path)
     with pytest.raises(UserError, match=r"data.path = null: data.source: folder needs a folder"):

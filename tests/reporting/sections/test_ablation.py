@@ -41,6 +41,14 @@ def test_skip_connections_are_removed_only_from_a_trained_network(made_results):
         assert ("-S model.skip_connections=false" in note) == told
 
 
+def test_skip_connections_that_are_gone_are_not_removed_again(made_results):
+    variants = ["dropblock", "nodrop"]
+    made_results(variants=variants)
+    gone = checked(**{"train.variants": variants, "model.skip_connections": False})
+    *_, note = ablation.ablation(find(gone))
+    assert "skip_connections" not in note
+
+
 def test_validation_scores_show_the_variants_too(made_results):
     params = made_results([0, 1], scored="val", variants=["dropblock", "nodrop"])
     sections = {section.title: section for section in make_page(find(params)).sections}
@@ -68,7 +76,7 @@ def test_unequal_compute_is_said_with_the_command_that_makes_it_equal(made_resul
     findings.results.metrics.loc[findings.results.metrics["network"] == "resnet", "pflop"] *= 4
     _, said = ablation.as_expensive(findings)
     assert "Training the resnet takes 4.0 times the compute of training the baseline" in said
-    assert "`python -m pipeline match baseline --to model`" in said
+    assert "`python -m pipeline match baseline --to model` finds the width" in said
 
 
 def test_only_networks_with_dropblock_are_told_to_train_its_variants(made_results):
