@@ -176,6 +176,7 @@ def plot(table: pd.DataFrame) -> Figure:
         figsize=(22, 7),
         sharex=True,
         sharey="row",
+        squeeze=False,
         layout="tight",
     )
     for column, (source, rows) in zip(

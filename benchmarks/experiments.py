@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 
 from benchmarks.measure import make_parser, save, seconds_of_command
 from pipeline.core.files import COMPARISON, PREDICTIONS, PREPARED, write_json
+from pipeline.core.git import git
 from pipeline.reporting.audit import THIS_RUN, Answers, save_answers
 from pipeline.settings.edits import apply
 from pipeline.settings.presets import preset_text
 from pipeline.settings.trainings import Training
-from pipeline.versioning.repository import experiment_ref, git, load_fast
+from pipeline.versioning.repository import experiment_ref, load_fast
 
 EXPERIMENTS = (20, 100, 1_000)
 SEEDS, IMAGES, CLASSES = range(6), 10_000, 100

@@ -30,12 +30,13 @@ from benchmarks.measure import make_parser, save
 from benchmarks.steps import make_batch
 from pipeline.core.records import Images, Prepared, make_records
 from pipeline.core.sections import Recipe, TrainParams
+from pipeline.networks.shared.devices import has_gpu
 from pipeline.networks.shared.models import training_pflop
 from pipeline.settings.params import Params, check_params
 from pipeline.settings.presets import preset_names, preset_values
 from pipeline.training import loop, optimizers
 from pipeline.training.compiling import new_model
-from pipeline.training.machine import configure_backend, has_gpu, resolve_precision
+from pipeline.training.machine import configure_backend, resolve_precision
 
 CLASSES, SIDE = 100, 32  # of the random images
 FULL_SIZE = {"image_sizes": [], "stop_after_rising": None}

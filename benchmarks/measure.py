@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.core.git import git
 from pipeline.sweep.command import user_environment
 from pipeline.training.machine import describe_machine
 
@@ -106,9 +107,7 @@ def save(
         plot: draws a figure of the rows of all runs so far, each with its processor.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    commit = git(Path.cwd(), "rev-parse", "--short", "HEAD", check=False)
     runs_file = RESULTS / f"{name}.json"
     runs = json.loads(runs_file.read_text()) if runs_file.exists() else []
     facts = {"commit": commit, **describe_machine(), **facts}

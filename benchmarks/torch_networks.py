@@ -1,6 +1,5 @@
 """Both networks and their training step in PyTorch (channels last), for the benchmarks."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.core.recipe import drops_blocks
+from pipeline.core.cores import usable_cores
+from pipeline.core.recipe import drops_blocks, scaled
 from pipeline.core.sections import ConvNetParams, TrainParams
 from pipeline.networks.model import ModelParams
 
@@ -95,7 +95,7 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels, side = 3, 32
     for filters, kernel in zip(params.filters, params.kernel_sizes, strict=True):
-        wide = max(1, round(filters * params.width))
+        wide = scaled(filters, params.width)
         drops = drops_blocks(vars(params))
         drop = [DropBlock(params.drop_block_size, params.conv_keep_start)] if drops else []
         pool = SamePool(params.pool_size)
@@ -108,7 +108,7 @@ def build_network(params: ConvNetParams, classes: int) -> nn.Sequential:
     layers.append(nn.Flatten())
     units = channels * side * side
     for hidden in params.hidden_units:
-        wide = max(1, round(hidden * params.width))
+        wide = scaled(hidden, params.width)
         layers += [nn.Linear(units, wide, bias=False), norm(wide, flat=True), nn.ReLU()]
         layers.append(nn.Dropout(1 - params.dense_keep))
         units = wide
@@ -130,7 +130,7 @@ def make_step(
     Args:
         compiled: compile the network, and run it on a GPU if there is one.
     """
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(usable_cores())
     device = "cuda" if compiled and torch.cuda.is_available() else "cpu"
     network = build_network(params, 100).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(

@@ -5,7 +5,6 @@ Params, prepared images, the learning rate and image size of each step and the s
 those here. The accuracies are listed with those of a published report.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.measure import make_parser, save
+from pipeline.core.cores import usable_cores
 from pipeline.core.files import COMPARISON, PREPARED, read_json
 from pipeline.core.recipe import scaled
 from pipeline.core.records import Images, Prepared
@@ -258,7 +258,7 @@ def main() -> None:
         "report", type=Path, help="folder of a published report, like reports/sprint"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=usable_cores())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     summary = read_json(arguments.report / COMPARISON.name)

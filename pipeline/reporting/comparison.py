@@ -27,6 +27,7 @@ from pipeline.reporting.intervals import (
 from pipeline.reporting.p_values import (
     LEVEL,
     SEEDS_NEEDED,
+    is_significant,
     sign_flip_p_value,
     sign_test,
     smallest_p,
@@ -82,8 +83,8 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether there is evidence of a difference: p below 0.05 and an interval without 0."""
-        return self.enough_seeds and self.p_value < LEVEL and self.difference.excludes_zero
+        """Whether there is evidence of a difference."""
+        return is_significant(self.p_value, self.difference)
 
 
 def compare(reference: np.ndarray, other: np.ndarray, seeds: list[int]) -> Comparison:

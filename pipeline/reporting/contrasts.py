@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.reporting.formats import by_size
 from pipeline.reporting.intervals import Interval, pooled_half, t_interval
-from pipeline.reporting.p_values import LEVEL, max_t_p_values
+from pipeline.reporting.p_values import is_significant, max_t_p_values
 from pipeline.reporting.tried import Result, Setting, collect_settings, describe_change, differing
 
 
@@ -48,8 +48,8 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        """Whether there is evidence of a difference: p below 0.05 and an interval without 0."""
-        return self.p_value < LEVEL and self.difference.excludes_zero
+        """Whether there is evidence of a difference."""
+        return is_significant(self.p_value, self.difference)
 
     @property
     def label(self) -> str:

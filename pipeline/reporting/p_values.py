@@ -6,10 +6,17 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
+from pipeline.reporting.intervals import Interval
+
 LEVEL = 0.05
 SEEDS_NEEDED = 6  # the smallest two-sided p of n sign flips is 2 / 2^n: 0.0625 for 5, 0.03125 for 6
 ALL_FLIPS = 13  # up to this many seeds, all 2^n sign flips are enumerated
 SAMPLED_FLIPS = 10_000  # for more seeds, this many random ones, among them the data's own
+
+
+def is_significant(p_value: float, difference: Interval) -> bool:
+    """Whether there is evidence of a difference: p below 0.05 and an interval without 0."""
+    return p_value < LEVEL and difference.excludes_zero
 
 
 def sign_flip_p_value(differences: np.ndarray) -> float:
