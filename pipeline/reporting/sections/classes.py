@@ -18,7 +18,7 @@ ABOUT = "Which classes each network gets right, and which it confuses."
 
 CONFUSED_PAIRS = 10  # listed for each network
 NAMED_CLASSES = 30  # bars in the figure; with more classes, only the ends of the ranking
-NOTE = "Percentages are shares of the actual class's (or superclass's) test images, over all seeds."
+NOTE = "Percentages are shares of the test images of the actual {group}, over all seeds."
 
 
 def make(findings: Findings) -> Section:
@@ -38,7 +38,8 @@ def make(findings: Findings) -> Section:
         table = confusions(results, name, CONFUSED_PAIRS)
         parts += [f"### What the {name} confuses most", "Nothing." if table.empty else table]
     title = "Where they differ" if findings.comparisons else "Errors by class"
-    return Section(title, ABOUT, [*parts, NOTE])
+    group = "class (in the figure, superclass)" if coarse else "class"
+    return Section(title, ABOUT, [*parts, NOTE.format(group=group)])
 
 
 def _class_by_class(results: Results, name: str) -> list[Part]:
