@@ -23,6 +23,7 @@ HISTORY = REPORTS / "history.csv"
 # Set when a sweep gives each training a GPU; a training then fails if it finds none.
 NEEDS_GPU = "PIPELINE_NEEDS_GPU"
 DAMAGED = (OSError, ValueError, EOFError, BadZipFile, zlib.error)  # what an .npz file may raise
+NOT_YAML = (YAMLError, ValueError, KeyError)  # the last two: 2024-13-45, `!!bool maybe`
 
 
 def project_root() -> Path:
@@ -121,7 +122,7 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     """
     try:
         values = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, KeyError) as error:  # the last two: 2024-13-45, `!!bool maybe`
+    except NOT_YAML as error:
         raise UserError(f"{path} is not valid YAML: {_yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold sections like `model:`, got {values!r}")

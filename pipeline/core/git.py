@@ -17,7 +17,7 @@ def git(
         environment: variables to add to this process's.
 
     Raises:
-        UserError: it failed, or is not installed.
+        UserError: it failed, or cannot be run.
     """
     try:
         done = subprocess.run(
@@ -28,8 +28,8 @@ def git(
             text=True,
             errors="surrogateescape",  # file names need not be UTF-8
         )
-    except FileNotFoundError as error:
-        raise UserError(f"git cannot be run: there is no {error.filename}") from None
+    except OSError as error:
+        raise UserError(f"git cannot be run: {error.filename}: {error.strerror}") from None
     if check and done.returncode:
         raise UserError(f"git {' '.join(arguments[:2])} failed in {folder}: {done.stderr.strip()}")
     return done.stdout.strip()

@@ -90,8 +90,8 @@ def crossed_interval(values: np.ndarray) -> Interval:
     """
     seeds, images = values.shape
     seed_part, image_part = variances_of_mean(values)
-    spread = seed_part**2 / (seeds - 1) + image_part**2 / max(images - 1, 1)
-    freedom = (seed_part + image_part) ** 2 / spread if spread > 0 else seeds - 1
+    squares = seed_part**2 / (seeds - 1) + image_part**2 / max(images - 1, 1)
+    freedom = (seed_part + image_part) ** 2 / squares if squares > 0 else seeds - 1
     both = _around(float(values.mean()), seed_part + image_part, freedom)
     seeds_alone = interval(values)
     return Interval(both.mean, min(both.low, seeds_alone.low), max(both.high, seeds_alone.high))

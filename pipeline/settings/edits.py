@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark
 from ruamel.yaml.tokens import CommentToken
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import parse_yaml, write_whole
+from pipeline.core.files import NOT_YAML, parse_yaml, write_whole
 from pipeline.settings.messages import unknown_key
 from pipeline.settings.params import PARAMS_FILE, check_params, known_keys
 
@@ -130,7 +130,7 @@ def parse_override(argument: str) -> tuple[str, Any]:
         raise UserError(f"{argument}: write overrides as key=value, like data.path=/data/cifar")
     try:
         return key, YAML(typ="safe", pure=True).load(value)
-    except (YAMLError, ValueError, KeyError):  # the last two: 2024-13-45, `!!bool maybe`
+    except NOT_YAML:
         raise UserError(f"{argument}: {value} is not valid YAML") from None
 
 

@@ -52,7 +52,7 @@ def save_workspace() -> tuple[list[str], str | None]:
     name = NAME.format(result[:7])
     try:
         git(root, "update-ref", experiment_ref(head, name), _commit_workspace(root, head, name))
-    except UserError as error:
+    except (OSError, UserError) as error:  # the first: a full disk
         warn(f"this result was not recorded as an experiment: {error}")
         return [], None
     return [name], name

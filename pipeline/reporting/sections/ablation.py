@@ -85,9 +85,8 @@ def ablation(findings: Findings) -> list[Part]:
     if len(everything.networks) > 1:
         params = findings.params
         skips = [
-            n for n in params.train.networks
-            if getattr(params.recipe(n), "skip_connections", False)
-        ]  # fmt: skip
+            n for n in params.train.networks if getattr(params.recipe(n), "skip_connections", False)
+        ]
         skip = SKIP.format(section=skips[0]) if skips else ""
         scored = SPLIT_NAMES[everything.scored].capitalize()
         note = TABLE_NOTE.format(scored=scored, reference=everything.reference, skip=skip)
